@@ -145,12 +145,16 @@ _TABLE = (
         source=DEPRECATIONS,
     ),
     _retired("claude-sonnet-4-20250514", "Claude Sonnet 4", "sonnet", date(2025, 5, 22), date(2026, 6, 15)),
-    _retired("claude-3-7-sonnet-20250219", "Claude Sonnet 3.7", "sonnet", date(2025, 2, 24), date(2026, 2, 19)),
+    _retired(
+        "claude-3-7-sonnet-20250219", "Claude Sonnet 3.7", "sonnet", date(2025, 2, 24), date(2026, 2, 19)
+    ),
     _retired("claude-3-5-haiku-20241022", "Claude Haiku 3.5", "haiku", date(2024, 10, 22), date(2026, 2, 19)),
     _retired("claude-3-haiku-20240307", "Claude Haiku 3", "haiku", date(2024, 3, 7), date(2026, 4, 20)),
 )
 
-MODELS: dict[str, Model] = {model.id: model for model in sorted(_TABLE, key=lambda m: m.released, reverse=True)}
+MODELS: dict[str, Model] = {
+    model.id: model for model in sorted(_TABLE, key=lambda m: m.released, reverse=True)
+}
 """Every model by id, newest first."""
 
 ALIASES: dict[str, str] = {
