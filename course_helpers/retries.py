@@ -1,0 +1,299 @@
+"""Waiting well: one call that outlives rate limits, overload and dropped connections.
+
+The policy stands once, in `Retries`; `call_with_retry` and `acall_with_retry` are that policy around one
+request, and `Conversation` puts it around its own. It retries 408, 409, 429, 5xx (529 included), connection
+errors and timeouts, unless the server's `x-should-retry` says otherwise; never the spend cap.
+`one_request` is the request itself: every way in which it can fail is an `anthropic.APIError`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import math
+import random
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from email.utils import mktime_tz, parsedate_tz
+from typing import TypeVar
+
+import anthropic
+from anthropic.types import Message
+
+T = TypeVar("T")
+
+FIRST_WAIT = 1.0
+"""Seconds before the first retry, doubled for each further one, before jitter and the cap."""
+
+SPEND_CAP = "enforced_spend_limit_reached"
+RETRIED_STATUSES = {408, 409, 429}  # beside all of 500 and above
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wait:
+    """What `on_wait` gets, before each wait."""
+
+    attempt: int  # which request failed: 1 is the first
+    seconds: float
+    reason: str
+    error: anthropic.APIError
+    max_retries: int
+    asked: bool  # did the server name the wait (`retry-after`), or is it our own backoff?
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attempt:
+    """One request of a call, for the timeline: times in seconds since the call began."""
+
+    attempt: int
+    started: float
+    seconds: float
+    outcome: str  # `reply`, a status, `timeout` or `connection error`
+    wait: float = 0.0  # seconds before the next request
+    asked: bool = False
+
+
+def print_wait(wait: Wait) -> None:
+    """Prints one line about `wait`, as the course text does."""
+    seconds = f"{wait.seconds:.1f}s, as the server asks," if wait.asked else f"{wait.seconds:.1f}s"
+    print(f"{wait.reason}. Waiting {seconds} before retry {wait.attempt}/{wait.max_retries}")
+
+
+def retry_after(error: anthropic.APIError, now: Callable[[], float] = time.time) -> float | None:
+    """Seconds that the server asks to wait, or None where it names none, or none that makes sense.
+
+    `retry-after-ms` beats `retry-after`, which holds seconds or an HTTP date.
+    """
+    headers = getattr(getattr(error, "response", None), "headers", {})
+    for name, units in (("retry-after-ms", 1000), ("retry-after", 1)):
+        try:
+            seconds = float(headers.get(name, "")) / units
+        except ValueError:
+            continue
+        return seconds if 0 < seconds < math.inf else None
+    try:
+        seconds = mktime_tz(parsedate_tz(headers.get("retry-after", ""))) - now()
+    except (TypeError, ValueError, OverflowError, IndexError):  # no date, or one that no calendar has
+        return None
+    return seconds if seconds > 0 else None
+
+
+def why_not_retried(error: anthropic.APIError) -> str:
+    """Why a retry of `error` cannot help, in a sentence; empty where it can."""
+    if getattr(error, "error_code", None) == SPEND_CAP:
+        return "Not retried: the spend cap is reached, and seconds do not bring back a budget."
+    if isinstance(error, anthropic.APIConnectionError):
+        return ""
+    if not isinstance(error, anthropic.APIStatusError):
+        return "Not retried: an answer came, but not one that a retry is known to mend."
+    says = error.response.headers.get("x-should-retry")
+    status = error.status_code
+    if says == "true" or (says != "false" and (status in RETRIED_STATUSES or status >= 500)):
+        return ""
+    if says == "false":
+        return f"Not retried: with this {status} the server says x-should-retry: false."
+    if status < 400:
+        return "Not retried: the answer had begun before the error came."
+    return f"Not retried: a {status} stays a {status} until the request changes."
+
+
+def _outcome(error: anthropic.APIError) -> str:
+    """`error` in a word or two: its status, or what happened to the connection."""
+    if isinstance(error, anthropic.APIConnectionError):
+        return "timeout" if isinstance(error, anthropic.APITimeoutError) else "connection error"
+    return str(getattr(error, "status_code", type(error).__name__))
+
+
+def _reason(outcome: str) -> str:
+    """`outcome` as the line that announces a wait calls it."""
+    if outcome == "429":
+        return "Rate limited"
+    return f"API error {outcome}" if outcome.isdigit() else outcome.capitalize()
+
+
+@dataclass(kw_only=True)
+class Retries:
+    """How long to go on trying, and what was tried: one object for each call.
+
+    `run` (or `arun`) calls a function until it returns, or until its `anthropic.APIError` is final: then that
+    error is raised as it came, with a note of what was tried. `max_retries` bounds the tries, `max_wait`
+    each wait and `max_total_wait` their sum. A `retry-after` beyond these bounds ends the call at once.
+    """
+
+    max_retries: int = 5
+    max_wait: float = 60.0
+    max_total_wait: float = 120.0
+    on_wait: Callable[[Wait], None] | None = print_wait
+    sleep: Callable[[float], object] = time.sleep
+    clock: Callable[[], float] = time.monotonic
+    random: Callable[[], float] = random.random
+    now: Callable[[], float] = time.time  # wall clock, for a `retry-after` that is a date
+    attempts: list[Attempt] = field(default_factory=list, init=False)
+    """Every request so far, the successful one included; `pandas.DataFrame` takes the list as it is."""
+    waited: float = field(default=0.0, init=False)
+    _began: float | None = field(default=None, init=False, repr=False)
+
+    def __post_init__(self):
+        if self.max_retries < 0:
+            raise ValueError(f"max_retries is {self.max_retries}; the least is 0, which means one request.")
+
+    def run(self, request: Callable[[], T]) -> T:
+        """The result of `request()`, tried again for as long as that makes sense."""
+        while True:
+            started = self.clock()
+            try:
+                return self._done(request(), started)
+            except anthropic.APIError as error:
+                if not self._goes_on(error, started):
+                    raise
+            paused = self.clock()
+            self.sleep(self.attempts[-1].wait)
+            self._resume(paused)
+
+    async def arun(self, request: Callable[[], Awaitable[T]]) -> T:
+        """`run` for a coroutine function; `sleep` may be a coroutine function or a plain one."""
+        sleep = asyncio.sleep if self.sleep is time.sleep else self.sleep
+        while True:
+            started = self.clock()
+            try:
+                return self._done(await request(), started)
+            except anthropic.APIError as error:
+                if not self._goes_on(error, started):
+                    raise
+            paused = self.clock()
+            pause = sleep(self.attempts[-1].wait)
+            if inspect.isawaitable(pause):
+                await pause
+            self._resume(paused)
+
+    def _record(self, started: float, outcome: str, wait: float = 0.0, asked: bool = False) -> None:
+        self._began = started if self._began is None else self._began
+        times = {"started": started - self._began, "seconds": self.clock() - started}
+        number = len(self.attempts) + 1
+        self.attempts.append(Attempt(attempt=number, outcome=outcome, wait=wait, asked=asked, **times))
+
+    def _done(self, result: T, started: float) -> T:
+        self._record(started, "reply")
+        return result
+
+    def _resume(self, paused: float) -> None:
+        # A sleep may take longer than it was asked to, and a pretended one may not move the clock.
+        self.waited += max(self.attempts[-1].wait, self.clock() - paused)
+
+    def _goes_on(self, error: anthropic.APIError, started: float) -> bool:
+        """Whether a wait and a request follow `error`, announced; if not, the error gets its note."""
+        tried, outcome, asked = len(self.attempts) + 1, _outcome(error), retry_after(error, self.now)
+        seconds = asked or self._backoff(tried)
+        final = why_not_retried(error) or self._why_enough(tried, seconds)
+        if final:
+            self._record(started, outcome)
+            outcomes = ", ".join(attempt.outcome for attempt in self.attempts)
+            note = f"{final} Requests: {tried} ({outcomes}); waited {self.waited:.1f} s."
+            error.add_note(note + (f" Come back in {math.ceil(asked)} s." if asked else ""))
+            return False
+        self._record(started, outcome, seconds, asked is not None)
+        if self.on_wait is not None:
+            told = {"attempt": tried, "asked": asked is not None, "max_retries": self.max_retries}
+            self.on_wait(Wait(seconds=seconds, reason=_reason(outcome), error=error, **told))
+        return True
+
+    def _why_enough(self, tried: int, seconds: float) -> str:
+        """Which bound is met after `tried` requests and before a wait of `seconds`; empty for none."""
+        if tried > self.max_retries:
+            return f"Gave up: max_retries={self.max_retries} is reached."
+        if seconds > self.max_wait:
+            return f"Gave up at once: the server asks for a longer wait than max_wait={self.max_wait:g} s."
+        if self.waited + seconds > self.max_total_wait:
+            return f"Gave up: one more wait would go beyond max_total_wait={self.max_total_wait:g} s."
+        return ""
+
+    def _backoff(self, tried: int) -> float:
+        """Exponential with equal jitter: half the step is fixed, half is random, so waits grow and spread."""
+        step = min(self.max_wait, FIRST_WAIT * 2 ** min(tried - 1, 60))
+        return step / 2 + step / 2 * self.random()
+
+
+def one_request(client: anthropic.Anthropic, **create_arguments) -> Message:
+    """The reply to exactly one request: the SDK's own retries are off, so tries never multiply.
+
+    A 200 that holds no message (a proxy's page, JSON cut short), for which the SDK returns a str or raises a
+    `json.JSONDecodeError`, raises `anthropic.APIResponseValidationError`. It is not retried: the request may
+    well have been answered, and billed.
+    """
+    raw = _send(client, anthropic.AsyncAnthropic, create_arguments)
+    try:
+        reply = raw.parse()
+    except (ValueError, RecursionError):
+        reply = None
+    return _message(reply, raw.http_response)
+
+
+async def aone_request(client: anthropic.AsyncAnthropic, **create_arguments) -> Message:
+    """`one_request` on an async client."""
+    raw = await _send(client, anthropic.Anthropic, create_arguments)
+    try:
+        reply = await raw.parse()
+    except (ValueError, RecursionError):
+        reply = None
+    return _message(reply, raw.http_response)
+
+
+def _send(client, wrong: type, create_arguments: dict):
+    """The raw response, awaitable on an async client; a client that would be the other's is refused."""
+    if isinstance(client, wrong):
+        raise TypeError("call_with_retry is for anthropic.Anthropic, acall_with_retry for AsyncAnthropic.")
+    if create_arguments.get("stream"):
+        raise TypeError(
+            "stream=True cannot be retried here: pieces may be on the screen when it breaks. "
+            "Use Conversation.stream, which retries until the first piece, or client.messages.stream."
+        )
+    return client.with_options(max_retries=0).messages.with_raw_response.create(**create_arguments)
+
+
+def _message(reply: object, response) -> Message:
+    if isinstance(reply, Message) and isinstance(reply.content, list) and reply.usage is not None:
+        return reply
+    kind = response.headers.get("content-type", "no content type")
+    what = f"{response.status_code} and {len(response.content)} bytes ({kind}) that are no message"
+    message = f"The server answered {what}: a proxy's page, or a reply cut short."
+    raise anthropic.APIResponseValidationError(response, response.text, message=message)
+
+
+def call_with_retry(
+    client: anthropic.Anthropic,
+    max_retries: int = 5,
+    *,
+    on_wait: Callable[[Wait], None] | None = print_wait,
+    max_wait: float = 60.0,
+    max_total_wait: float = 120.0,
+    sleep: Callable[[float], object] = time.sleep,
+    clock: Callable[[], float] = time.monotonic,
+    random: Callable[[], float] = random.random,
+    **create_arguments,
+) -> Message:
+    """The reply of `client.messages.create(**create_arguments)`, tried up to `max_retries` times more.
+
+    See `Retries` for the policy. `on_wait` gets a `Wait` before each one; None keeps it silent.
+    """
+    bounds = {"max_retries": max_retries, "max_wait": max_wait, "max_total_wait": max_total_wait}
+    retries = Retries(on_wait=on_wait, sleep=sleep, clock=clock, random=random, **bounds)
+    return retries.run(lambda: one_request(client, **create_arguments))
+
+
+async def acall_with_retry(
+    client: anthropic.AsyncAnthropic,
+    max_retries: int = 5,
+    *,
+    on_wait: Callable[[Wait], None] | None = print_wait,
+    max_wait: float = 60.0,
+    max_total_wait: float = 120.0,
+    sleep: Callable[[float], object] = asyncio.sleep,
+    clock: Callable[[], float] = time.monotonic,
+    random: Callable[[], float] = random.random,
+    **create_arguments,
+) -> Message:
+    """`call_with_retry` on an async client."""
+    bounds = {"max_retries": max_retries, "max_wait": max_wait, "max_total_wait": max_total_wait}
+    retries = Retries(on_wait=on_wait, sleep=sleep, clock=clock, random=random, **bounds)
+    return await retries.arun(lambda: aone_request(client, **create_arguments))
