@@ -1,0 +1,308 @@
+"""One line chooses where calls go: the practice API, the real API, or a server of your own.
+
+`connect` returns a plain `anthropic.Anthropic`: what you type here is what you type at work.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import sys
+from getpass import getpass
+from typing import Literal
+from urllib.parse import urlsplit
+
+import anthropic
+import httpx2
+
+from . import models
+from .practice_api import PRACTICE_KEY, practice
+
+Place = Literal["practice", "live", "local", "remote"]
+
+LIVE_URL = "https://api.anthropic.com"
+LOOK_TIMEOUT = 10.0
+"""Seconds that the first look at a server may take."""
+
+# What the SDK reads, and so what connect must set for its place. Custom headers can carry a key too.
+_MANAGED = (
+    "ANTHROPIC_BASE_URL",
+    "ANTHROPIC_API_KEY",
+    "ANTHROPIC_AUTH_TOKEN",
+    "ANTHROPIC_CUSTOM_HEADERS",
+    "COURSE_MODEL",
+)
+_remembered: dict[str, str] | None = None
+_current: anthropic.Anthropic | None = None
+_live_url: str | None = None
+
+
+def connect(
+    to: str | None = None, *, api_key: str | None = None, timeout: float | None = None
+) -> anthropic.Anthropic:
+    """An SDK client for `to`: None or "practice" (free), "live" (costs money), or a base URL.
+
+    Prints one line: where calls go, which model, whether money is spent.
+    Sets ANTHROPIC_BASE_URL, ANTHROPIC_API_KEY and COURSE_MODEL in this process, so that
+    `anthropic.Anthropic()` and a curl cell reach the same place.
+    `timeout` is in seconds; None keeps the SDK's.
+    Raises ValueError for a `to` that is none of these, RuntimeError where no key can be asked for,
+    `anthropic.APIConnectionError` where nothing answers, `anthropic.AuthenticationError` for a refused key.
+    """
+    _remember()
+    if to is None or to == "practice":
+        client, line = _practice(api_key, timeout)
+    elif to == "live":
+        client, line = _live(api_key, timeout)
+    else:
+        client, line = _base_url(to, api_key, timeout)
+    print(line)
+    return client
+
+
+def reply_text(message: anthropic.types.Message) -> str:
+    """The text of `message`: its text blocks joined, whatever comes first; "" if there are none."""
+    return "".join(block.text for block in message.content or () if block.type == "text")
+
+
+def current_client() -> anthropic.Anthropic:
+    """The client of the last `connect`, else one for the practice API."""
+    if _current is None:
+        _remember()
+        _practice(None, None)
+    return _current
+
+
+def async_client(client: anthropic.Anthropic) -> anthropic.AsyncAnthropic:
+    """A new asynchronous client for the same place and key. It belongs to one event loop."""
+    return anthropic.AsyncAnthropic(
+        base_url=client.base_url,
+        api_key=client.api_key,
+        auth_token=None if client.api_key else client.auth_token,
+        timeout=client.timeout,
+        max_retries=client.max_retries,
+        default_headers=client._custom_headers,
+    )
+
+
+def place(client: anthropic.Anthropic | anthropic.AsyncAnthropic) -> Place:
+    """Where `client` sends its calls. "local" is another server on this machine: it costs nothing."""
+    url = str(client.base_url).rstrip("/")
+    if practice.serves(url):
+        return "practice"
+    if url in (LIVE_URL, _live_url):
+        return "live"
+    return "local" if _is_loopback(urlsplit(url).hostname or "") else "remote"
+
+
+def _practice(api_key: str | None, timeout: float | None) -> tuple[anthropic.Anthropic, str]:
+    client = _client(practice.start(), api_key or PRACTICE_KEY, timeout)
+    _settle(client, ANTHROPIC_API_KEY=client.api_key)
+    line = f"Practice API · {models.MODEL} · free: no key, no network, no money is spent"
+    try:
+        models.find_model(models.MODEL)
+    except models.UnknownModelError as error:
+        line += f"\nThe practice API will answer 404: {error} Set COURSE_MODEL and restart the kernel."
+    return client, line
+
+
+def _live(api_key: str | None, timeout: float | None) -> tuple[anthropic.Anthropic, str]:
+    global _live_url
+    environment = _remember()
+    url = environment.get("ANTHROPIC_BASE_URL", LIVE_URL).rstrip("/")
+    token = environment.get("ANTHROPIC_AUTH_TOKEN")
+    key = api_key or environment.get("ANTHROPIC_API_KEY") or (None if token else _ask_for_key())
+    headers = _headers(environment.get("ANTHROPIC_CUSTOM_HEADERS", ""))
+    with _environment_of({}):
+        client = anthropic.Anthropic(
+            base_url=url,
+            api_key=key,
+            auth_token=None if key else token,
+            default_headers=headers,
+            **_timeout(timeout),
+        )
+    notes = _look_at_live_model(client)
+    if key:
+        environment["ANTHROPIC_API_KEY"] = key
+    _live_url = url
+    _settle(client, **{name: environment[name] for name in _MANAGED if name in environment})
+    return client, "\n".join(
+        [f"Live API at {urlsplit(url).hostname} · {models.MODEL} · every call costs money", *notes]
+    )
+
+
+def _base_url(to: str, api_key: str | None, timeout: float | None) -> tuple[anthropic.Anthropic, str]:
+    parts = urlsplit(to)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError(
+            f'connect takes "practice", "live" or a base URL such as "http://127.0.0.1:11434", not {to!r}.'
+        )
+    url = to.rstrip("/").removesuffix("/v1").rstrip("/")
+    # Local servers ignore the key, but the SDK insists on one. The learner's own never goes along unasked.
+    client = _client(url, api_key or "not-needed", timeout)
+    names = _model_names(client, url)
+    _settle(client, ANTHROPIC_API_KEY=client.api_key)
+    kind, money = (
+        ("Local server", "runs on this machine, costs nothing")
+        if _is_loopback(parts.hostname)
+        else ("Server", "whoever runs it may charge for calls")
+    )
+    line = f"{kind} at {url} · {models.MODEL} · {money}"
+    if names and models.MODEL not in names:
+        line += (
+            f"\nIts models: {', '.join(names[:8])}. Set COURSE_MODEL to one of them and restart the kernel, "
+            "or pass model=… in each call."
+        )
+    return client, line
+
+
+def _client(url: str, key: str, timeout: float | None) -> anthropic.Anthropic:
+    _keep_loopback_off_the_proxy()
+    with _environment_of({}):
+        return anthropic.Anthropic(base_url=url, api_key=key, **_timeout(timeout))
+
+
+def _timeout(seconds: float | None) -> dict[str, float]:
+    return {} if seconds is None else {"timeout": seconds}
+
+
+def _settle(client: anthropic.Anthropic, **variables: str) -> None:
+    """Make `client` the current one and point this process's environment at its place."""
+    global _current
+    _current = client
+    for name in _MANAGED:
+        os.environ.pop(name, None)
+    os.environ.update(variables)
+    os.environ["ANTHROPIC_BASE_URL"] = str(client.base_url).rstrip("/")
+    os.environ["COURSE_MODEL"] = models.MODEL
+
+
+def _remember() -> dict[str, str]:
+    """The managed variables as they were before the first connect."""
+    global _remembered
+    if _remembered is None:
+        _remembered = {name: os.environ[name] for name in _MANAGED if os.environ.get(name)}
+        if _remembered.get("ANTHROPIC_API_KEY") == PRACTICE_KEY:
+            # A process that was connected to practice started this one: its address is not the learner's.
+            _remembered.pop("ANTHROPIC_API_KEY")
+            _remembered.pop("ANTHROPIC_BASE_URL", None)
+    return _remembered
+
+
+class _environment_of:
+    """For the time of the `with` block, the managed variables are just `variables`."""
+
+    def __init__(self, variables: dict[str, str]) -> None:
+        self.variables = variables
+
+    def __enter__(self) -> None:
+        self.before = {name: os.environ.pop(name) for name in _MANAGED if name in os.environ}
+        os.environ.update(self.variables)
+
+    def __exit__(self, *_: object) -> None:
+        for name in _MANAGED:
+            os.environ.pop(name, None)
+        os.environ.update(self.before)
+
+
+def _headers(lines: str) -> dict[str, str]:
+    """The headers in the form that ANTHROPIC_CUSTOM_HEADERS has: `Name: value`, one a line."""
+    pairs = (line.split(":", 1) for line in lines.splitlines() if ":" in line)
+    return {name.strip(): value.strip() for name, value in pairs}
+
+
+def _ask_for_key() -> str:
+    """The key typed at a hidden prompt. It stays in this process's memory only."""
+    advice = (
+        "No API key: set ANTHROPIC_API_KEY before you start JupyterLab, "
+        'or go on for free with connect("practice").'
+    )
+    shell = sys.modules.get("IPython") and sys.modules["IPython"].get_ipython()
+    in_notebook = getattr(shell, "kernel", None) is not None
+    if not in_notebook and not (sys.stdin and sys.stdin.isatty()):
+        raise RuntimeError(advice)
+    try:
+        key = getpass("Anthropic API key (hidden as you type): ").strip()
+    except (EOFError, RuntimeError):  # ipykernel raises a RuntimeError where nobody can type
+        key = ""
+    if not key:
+        raise RuntimeError(advice) from None
+    return key
+
+
+def _look_at_live_model(client: anthropic.Anthropic) -> list[str]:
+    """Sentences about the chosen model that the Models API makes necessary: deprecated, or gone."""
+    look = client.with_options(max_retries=0, timeout=LOOK_TIMEOUT)
+    try:
+        model = look.models.retrieve(models.MODEL)
+    except anthropic.AuthenticationError as error:
+        raise anthropic.AuthenticationError(
+            f"The API refused the key ({error.status_code}). Check ANTHROPIC_API_KEY, make a new key in the "
+            'console if need be, and restart the kernel; connect("practice") needs none.',
+            response=error.response,
+            body=error.body,
+        ) from None
+    except anthropic.NotFoundError:
+        return [f"This API does not have {models.MODEL}. {_advice(look)}"]
+    except anthropic.APIConnectionError as error:
+        raise _nothing_answers(str(client.base_url), error) from None
+    except anthropic.APIStatusError as error:
+        return [f"The Models API answered {error.status_code}, so {models.MODEL} could not be checked."]
+    if getattr(model, "lifecycle", "active") == "active":
+        return []
+    until = f" and stops answering on {model.retires_at:%Y-%m-%d}" if model.retires_at else ""
+    return [f"{model.id} is {model.lifecycle}{until}. {_advice(look)}"]
+
+
+def _advice(look: anthropic.Anthropic) -> str:
+    """What to set COURSE_MODEL to: the newest active model of the same line that the API lists."""
+    try:
+        active = [m for m in look.models.list(limit=1000) if getattr(m, "lifecycle", "active") == "active"]
+    except anthropic.APIError:
+        active = []
+    same_line = [m.id for m in active if any(f"-{line}-" in models.MODEL for line in (m.line, _line(m.id)))]
+    choice = (same_line or [m.id for m in active] or [models.DEFAULT_MODEL])[0]
+    return f"Set COURSE_MODEL={choice} and restart the kernel."
+
+
+def _line(model_id: str) -> str:
+    return next((line for line in models.ALIASES if f"-{line}-" in model_id), "?")
+
+
+def _model_names(client: anthropic.Anthropic, url: str) -> list[str]:
+    """The model names that the server lists, [] where it lists none. Raises where nothing answers."""
+    try:
+        with httpx2.Client(timeout=LOOK_TIMEOUT) as http:
+            answer = http.get(f"{url}/v1/models", headers={"Authorization": f"Bearer {client.api_key}"})
+        return [str(item["id"]) for item in answer.json()["data"]]
+    except httpx2.HTTPError as error:
+        raise _nothing_answers(url, error) from None
+    except (ValueError, LookupError, TypeError):
+        return []
+
+
+def _nothing_answers(url: str, error: Exception) -> anthropic.APIConnectionError:
+    advice = (
+        "Is the server running?"
+        if _is_loopback(urlsplit(url).hostname or "")
+        else "Check the network and, behind a proxy, HTTPS_PROXY."
+    )
+    return anthropic.APIConnectionError(
+        message=f"Nothing answers at {url.rstrip('/')} ({type(error.__cause__ or error).__name__}). {advice}",
+        request=httpx2.Request("GET", url),
+    )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or host.endswith(".localhost") or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _keep_loopback_off_the_proxy() -> None:
+    """Calls to this machine must not go to a proxy: name loopback in NO_PROXY."""
+    for name in ("NO_PROXY", "no_proxy"):
+        hosts = [host for host in os.environ.get(name, "").split(",") if host.strip()]
+        hosts += [host for host in ("127.0.0.1", "localhost") if host not in hosts]
+        os.environ[name] = ",".join(hosts)

@@ -1,0 +1,96 @@
+"""The practice API: a server in this process that speaks the Messages API, free and offline.
+
+`practice` is the one of this process. It starts on first use.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import threading
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .faults import Faults
+    from .journal import Journal
+    from .routes import Api
+    from .server import Server
+
+PRACTICE_KEY = "practice"
+"""The key that the practice API takes. Any other is a 401."""
+
+_CONTROLS = ("fail_next", "break_stream", "limit", "shape", "pace", "chaos")
+
+
+class Practice:
+    """A practice API with its controls and its journal."""
+
+    def __init__(self) -> None:
+        self._api: Api | None = None
+        self._server: Server | None = None
+        self._lock = threading.RLock()
+        os.register_at_fork(after_in_child=self._forget_server) if hasattr(os, "register_at_fork") else None
+
+    def start(self, port: int = 0) -> str:
+        """Start the server if it is not running; its URL. `port` 0 takes a free one."""
+        with self._lock:
+            if self._server is None or not self._server.alive:
+                from .server import Server
+
+                self._server = Server(self.api.app, port)
+                atexit.register(self.stop)
+            return self._server.url
+
+    def stop(self) -> None:
+        """Stop the server; the next use starts another, on another port."""
+        with self._lock:
+            server, self._server = self._server, None
+            atexit.unregister(self.stop)
+        if server is not None:
+            server.stop()
+
+    @property
+    def url(self) -> str:
+        """The base URL, without /v1; starts the server if need be."""
+        return self.start()
+
+    def serves(self, url: str) -> bool:
+        """Is `url` this practice API's?"""
+        return self._server is not None and url.rstrip("/") == self._server.url
+
+    def reset(self) -> None:
+        """As new: no faults, nothing cached, an empty journal."""
+        self.api.reset()
+
+    @property
+    def journal(self) -> Journal:
+        """What was really sent and answered, oldest first."""
+        return self.api.journal
+
+    @property
+    def api(self) -> Api:
+        """The application behind the server."""
+        with self._lock:
+            if self._api is None:
+                from .routes import Api
+
+                self._api = Api()
+            return self._api
+
+    def __getattr__(self, name: str):
+        """The controls of the fault lab: see `faults.Faults`."""
+        if name in _CONTROLS:
+            return getattr(self.api.faults, name)
+        raise AttributeError(
+            f"practice has no {name!r}. Its controls: {', '.join(_CONTROLS)}, reset, journal."
+        )
+
+    def __repr__(self) -> str:
+        return f"Practice API · faults: {self.api.faults} · {len(self.journal)} exchanges in the journal"
+
+    def _forget_server(self) -> None:
+        """In a forked child the server's thread is not there: start afresh on next use."""
+        self._server, self._lock = None, threading.RLock()
+
+
+practice = Practice()

@@ -1,0 +1,160 @@
+"""What the practice model says: canned answers, a memory made of the messages alone, and honesty.
+
+It knows only the request: nothing is kept between calls, as with a real model.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from ..models import Model
+from .requests import CreateMessage, Message, Text, ToolResult
+
+FILE = Path(__file__).with_name("replies.toml")
+# Longer texts are searched in their first part only, so that a huge paste costs no time.
+SEARCHED = 20_000
+_FACT = re.compile(
+    r"\b(?:my|the user's) (?P<thing>[a-z][a-z -]{0,30}?) (?:is|are|was) "
+    r"(?P<value>[^\s.!?,;\n][^.!?,;\n]{0,60})",
+    re.I,
+)
+_RECALL = re.compile(
+    r"\b(?:what(?:'s| is| was| are)|which|tell me|remember|know|remind me of) "
+    r"(?:again )?my (?P<thing>[a-z][a-z -]{0,30}?)\s*(?:\?|\.|!|,|again|$)",
+    re.I | re.M,
+)
+_WHO = re.compile(r"\bwho am i\b|\bwhat am i called\b", re.I)
+_HARD = re.compile(
+    r"step by step|\bprove\b|\bthink\b|\bwhy\b|\bexplain\b|\bcompare\b|\bplan\b|\bdebug\b", re.I
+)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One canned answer and what must fit for it."""
+
+    ask: re.Pattern[str]
+    say: str
+    system: re.Pattern[str] | None = None
+    earlier: re.Pattern[str] | None = None
+    thinks: str | None = None
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the model says, and what it thinks first if it thinks by itself ("" for an easy question)."""
+
+    text: str
+    thinks: str = ""
+
+
+@cache
+def entries() -> tuple[Entry, ...]:
+    """The canned answers. Raises ValueError naming the entry at fault."""
+    found = []
+    for number, row in enumerate(tomllib.loads(FILE.read_text("utf-8")).get("reply", []), start=1):
+        unknown = row.keys() - Entry.__dataclass_fields__.keys()
+        if unknown or not {"ask", "say"} <= row.keys():
+            raise ValueError(f"{FILE.name}: reply {number} needs ask and say; unknown: {sorted(unknown)}")
+        patterns = {
+            key: re.compile(row[key], re.I | re.S) for key in ("ask", "system", "earlier") if key in row
+        }
+        found.append(Entry(say=row["say"].strip(), thinks=row.get("thinks"), **patterns))
+    return tuple(found)
+
+
+def answer(request: CreateMessage, messages: list[Message], model: Model) -> Answer:
+    """The answer to `messages` (turns already merged)."""
+    last = text_of(messages[-1])[:SEARCHED]
+    if any(isinstance(block, ToolResult) for block in messages[-1].content):
+        return Answer(_about_tool_results(messages[-1]))
+    system = "\n".join(
+        [block.text for block in request.system] + [text_of(m) for m in messages if m.role == "system"]
+    )
+    earlier = "\n".join(text_of(message) for message in messages[:-1])[-SEARCHED:]
+    for entry in entries():
+        if (
+            entry.ask.search(last)
+            and (entry.system is None or entry.system.search(system[:SEARCHED]))
+            and (entry.earlier is None or entry.earlier.search(earlier))
+        ):
+            words = {"{facts}": _facts_in_words(messages, system), "{turns}": str(len(messages))}
+            return Answer(_fill(entry.say, words), _fill(entry.thinks or "", words))
+    recalled = _recall(last, messages, system)
+    if recalled:
+        return Answer(recalled)
+    told = _FACT.search(last)
+    if told and "?" not in last:
+        return Answer(f"Noted: your {told['thing'].lower()} is {told['value'].strip()}.")
+    thinks = (
+        f"I am asked: {last[:200]!r}. I have no canned answer, so I say so." if _HARD.search(last) else ""
+    )
+    return Answer(_describe(request, messages, model, system, last), thinks)
+
+
+def text_of(message: Message) -> str:
+    return "\n".join(block.text for block in message.content if isinstance(block, Text))
+
+
+def _fill(text: str, words: dict[str, str]) -> str:
+    for name, value in words.items():
+        text = text.replace(name, value)
+    return text
+
+
+def facts(messages: list[Message], system: str = "") -> dict[str, str]:
+    """What the messages say about the user: thing → value, the last mention wins."""
+    texts = [system[:SEARCHED], *(text_of(message)[:SEARCHED] for message in messages)]
+    return {
+        match["thing"].lower(): match["value"].strip() for text in texts for match in _FACT.finditer(text)
+    }
+
+
+def _facts_in_words(messages: list[Message], system: str) -> str:
+    known = facts(messages, system)
+    return " ".join(f"The user's {thing} is {value}." for thing, value in known.items())
+
+
+def _recall(last: str, messages: list[Message], system: str) -> str | None:
+    asked = _RECALL.search(last)
+    thing = asked["thing"].lower() if asked else "name" if _WHO.search(last) else None
+    if thing is None:
+        return None
+    known = facts(messages, system)
+    if thing in known:
+        return f"Your {thing} is {known[thing]}."
+    return f"I don't know your {thing}: none of the messages I was sent says so."
+
+
+def _about_tool_results(message: Message) -> str:
+    results = [block for block in message.content if isinstance(block, ToolResult)]
+    told = " ".join(
+        str(part.get("text", part.get("type"))) for result in results for part in result.content or []
+    )
+    return f"The tool answered: {told[:500]}"
+
+
+def _describe(request: CreateMessage, messages: list[Message], model: Model, system: str, last: str) -> str:
+    """An honest answer where nothing canned fits."""
+    others = sorted({block.type for message in messages for block in message.content} - {"text"})
+    shown = " ".join(last.split())
+    shown = shown if len(shown) <= 120 else f"{shown[:120]}…"
+    parts = [
+        f"I am the practice model of this course, standing in for {model.name}: not a language model, "
+        "so I have no answer of my own to this.",
+        f"I received {_plural(len(request.messages), 'message')}"
+        + (f", a system prompt of {_plural(len(system), 'character')}" if system else "")
+        + (f", {_plural(len(request.tools), 'tool')}" if request.tools else "")
+        + (f", blocks of type {', '.join(others)}" if others else "")
+        + ".",
+        f"The last message says: “{shown}”" if shown else "The last message holds no text.",
+    ]
+    return " ".join(parts)
+
+
+def _plural(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

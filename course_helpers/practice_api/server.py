@@ -1,0 +1,99 @@
+"""Uvicorn in a daemon thread, on loopback only, on a port that is free."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from typing import Any
+
+import h11
+import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from .answers import TRANSPORT
+from .errors import bad_request
+
+LOOPBACK = "127.0.0.1"
+START_TIMEOUT = 20.0
+STOP_TIMEOUT = 5.0
+
+
+class Protocol(H11Protocol):
+    """Uvicorn's own protocol; requests that are not HTTP get an error in the API's shape too."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        inner = self.app
+
+        async def app(scope, receive, send) -> None:
+            scope[TRANSPORT] = self.transport
+            await inner(scope, receive, send)
+
+        self.app = app
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer a request that could not be parsed, and hang up."""
+        body = bytes(
+            bad_request(f"{msg} Check the request line and headers.").response("req_unreadable", {}).body
+        )
+        headers = [
+            (b"content-type", b"application/json"),
+            (b"content-length", str(len(body)).encode()),
+            (b"connection", b"close"),
+        ]
+        for event in (
+            h11.Response(status_code=400, headers=headers),
+            h11.Data(data=body),
+            h11.EndOfMessage(),
+        ):
+            self.transport.write(self.conn.send(event))
+        self.transport.close()
+
+
+class Server:
+    """A running server for `app`. The constructor returns once it answers."""
+
+    def __init__(self, app: Any, port: int = 0) -> None:
+        # The protocol is named: else asyncio leaves Nagle's algorithm on, which costs 44 ms a call.
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+        try:
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            self._socket.bind((LOOPBACK, port))
+        except OSError:
+            self._socket.close()
+            raise
+        self.url = f"http://{LOOPBACK}:{self._socket.getsockname()[1]}"
+        config = uvicorn.Config(
+            app,
+            http=Protocol,
+            ws="none",
+            loop="asyncio",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            timeout_keep_alive=60,
+            timeout_graceful_shutdown=1,
+        )
+        self._uvicorn = uvicorn.Server(config)
+        self._thread = threading.Thread(
+            target=self._uvicorn.run, kwargs={"sockets": [self._socket]}, name="practice-api", daemon=True
+        )
+        self._thread.start()
+        deadline = time.monotonic() + START_TIMEOUT
+        while not self._uvicorn.started:
+            if not self._thread.is_alive() or time.monotonic() > deadline:
+                self._socket.close()
+                raise RuntimeError("The practice API did not start: restart the kernel and try again.")
+            time.sleep(0.002)
+
+    @property
+    def alive(self) -> bool:
+        """Is it still serving?"""
+        return self._thread.is_alive() and not self._uvicorn.should_exit
+
+    def stop(self) -> None:
+        """Stop serving, drop open connections, free the port."""
+        self._uvicorn.should_exit = self._uvicorn.force_exit = True
+        self._thread.join(STOP_TIMEOUT)
+        self._socket.close()
