@@ -11,7 +11,6 @@ import threading
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .faults import Faults
     from .journal import Journal
     from .routes import Api
     from .server import Server

@@ -96,7 +96,7 @@ class _Broken(Exception):
 
 
 async def _disconnected(receive) -> None:
-    """Wait until the connection is gone. Returning earlier would look like an unfinished answer to uvicorn."""
+    """Wait until the connection is gone. Returning earlier would look unfinished to uvicorn."""
     while (await receive())["type"] != "http.disconnect":
         pass
 

@@ -142,7 +142,7 @@ class Faults:
         input_tokens_per_minute: int | None = None,
         output_tokens_per_minute: int | None = None,
     ) -> Control:
-        """Enforce rate limits: a 429 with retry-after once one of them is used up. Cache reads do not count."""
+        """Enforce rate limits: a 429 with retry-after once one is used up. Cache reads do not count."""
         given = {
             "requests": requests_per_minute,
             "input-tokens": input_tokens_per_minute,
@@ -204,11 +204,7 @@ class Faults:
             if dice.random() >= rate:
                 return None
             choice = dice.choice(CHAOS)
-        return (
-            Break("disconnect", 0)
-            if choice == "disconnect"
-            else failure(choice, 1 if choice == 429 else None)
-        )
+        return Break("disconnect", 0) if choice == "disconnect" else failure(choice)
 
     def take_break(self) -> Break | None:
         """How this answer must break, if it must."""

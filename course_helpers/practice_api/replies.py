@@ -90,9 +90,7 @@ def answer(request: CreateMessage, messages: list[Message], model: Model) -> Ans
     told = _FACT.search(last)
     if told and "?" not in last:
         return Answer(f"Noted: your {told['thing'].lower()} is {told['value'].strip()}.")
-    thinks = (
-        f"I am asked: {last[:200]!r}. I have no canned answer, so I say so." if _HARD.search(last) else ""
-    )
+    thinks = "I look for a canned answer, find none, and had better say so." if _HARD.search(last) else ""
     return Answer(_describe(request, messages, model, system, last), thinks)
 
 

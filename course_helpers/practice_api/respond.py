@@ -16,11 +16,15 @@ from . import replies, tokens
 from .caching import InputTokens
 from .requests import CreateMessage, CustomTool, Message
 
+_ORDER = {
+    key: place
+    for place, key in enumerate(
+        ("id", "type", "role", "model", "content", "stop_reason", "stop_sequence", "stop_details", "usage")
+    )
+}
 _EFFORT = {"low": 0.5, "medium": 1, "high": 2, "xhigh": 4, "max": 8}
 _ALWAYS_THINKS = "The question is clear. I recall what I know and answer it."
-_REFUSAL = types.RefusalStopDetails(
-    type="refusal", category="general_harms", explanation="Refused on purpose."
-)
+_REFUSAL = types.RefusalStopDetails(type="refusal", category=None, explanation="Refused on purpose.")
 
 
 @dataclass
@@ -195,8 +199,9 @@ def _usage(used: InputTokens, output: int, thinking: int) -> types.Usage:
 
 
 def wire(value: Any) -> dict[str, Any]:
-    """An SDK object as the JSON that the API sends."""
-    return value.model_dump(mode="json", exclude_unset=True)
+    """An SDK object as the JSON that the API sends, what it is before what it holds."""
+    data = value.model_dump(mode="json", exclude_unset=True)
+    return {key: data[key] for key in sorted(data, key=_ORDER.get)} if "role" in data else data
 
 
 def events(message: types.Message) -> Iterator[dict[str, Any]]:

@@ -165,7 +165,7 @@ class Api:
 
 
 async def _read_body(request: Request) -> bytes:
-    """The request body. Raises 413 for a large one, once it has been sent: the client reads no answer before."""
+    """The request body. Raises 413 for a large one once it has come: clients read no answer before."""
     chunks, size = [], 0
     try:
         async with asyncio.timeout(BODY_TIMEOUT):
@@ -185,7 +185,7 @@ async def _read_body(request: Request) -> bytes:
 
 
 def _check_key(request: Request) -> None:
-    """Raise a 401 unless one of the two headers holds the practice key. A wrong key is not looked at again."""
+    """Raise a 401 unless a header holds the practice key. A wrong key is not looked at again."""
     bearer = request.headers.get("authorization", "")
     given = request.headers.get("x-api-key") or bearer.removeprefix("Bearer ").strip()
     if given == PRACTICE_KEY:

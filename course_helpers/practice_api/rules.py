@@ -66,8 +66,8 @@ def check_create(request: CreateMessage, model: Model, version: str) -> None:
     limit = model.max_output
     if request.max_tokens > limit:
         raise bad_request(
-            f"max_tokens: {request.max_tokens} > {limit}, which is the maximum allowed number of output tokens "
-            f"for {request.model}"
+            f"max_tokens: {request.max_tokens} > {limit}, which is the maximum allowed number of output "
+            f"tokens for {request.model}"
         )
     if request.max_tokens == 0:
         _check_prewarm(request)
@@ -109,15 +109,16 @@ def _check_system_turns(messages: list[Message], model: Model) -> None:
         after_user = i > 0 and messages[i - 1].role == "user"
         if not after_user or (i + 1 < len(messages) and messages[i + 1].role != "assistant"):
             raise bad_request(
-                f"messages.{i}: a system message must come right after a user turn and be last or followed by "
-                "an assistant turn"
+                f"messages.{i}: a system message must come right after a user turn and be last or "
+                "followed by an assistant turn"
             )
 
 
 def _check_content(i: int, message: Message, *, last: bool) -> None:
     if not message.content and not (last and message.role == "assistant"):
         raise bad_request(
-            "messages: all messages must have non-empty content except for the optional final assistant message"
+            "messages: all messages must have non-empty content except for the optional final "
+            "assistant message"
         )
     for block in message.content:
         _check_text(f"messages.{i}", block)
@@ -203,7 +204,8 @@ def _check_thinking(prompt: Prompt, model: Model) -> None:
             raise bad_request(f"thinking.type: {thinking.type} is not supported for {model.id}")
         if thinking.type == "enabled" and (thinking.budget_tokens or 0) < MIN_THINKING_BUDGET:
             raise bad_request(
-                f"thinking.enabled.budget_tokens: Input should be greater than or equal to {MIN_THINKING_BUDGET}"
+                f"thinking.enabled.budget_tokens: Input should be greater than or equal to "
+                f"{MIN_THINKING_BUDGET}"
             )
         if thinking.type != "enabled" and thinking.budget_tokens is not None:
             raise bad_request(f"thinking.{thinking.type}.budget_tokens: Extra inputs are not permitted")
@@ -212,8 +214,8 @@ def _check_thinking(prompt: Prompt, model: Model) -> None:
         for j, block in enumerate(message.content):
             if isinstance(block, Thinking) and not is_intact(block.thinking, block.signature):
                 raise bad_request(
-                    f"messages.{i}.content.{j}: `thinking` or `redacted_thinking` blocks in the latest assistant "
-                    "message cannot be modified. These blocks must remain as they were in the original response."
+                    f"messages.{i}.content.{j}: `thinking` blocks in the latest assistant message cannot be "
+                    "modified. They must remain as they were in the original response."
                 )
 
 
@@ -228,5 +230,6 @@ def _check_cache_control(prompt: Prompt) -> None:
     ttls = [mark.ttl for mark in marks]
     if "1h" in ttls[ttls.index("5m") :] if "5m" in ttls else False:
         raise bad_request(
-            "cache_control: a ttl='1h' block must not come after a ttl='5m' block (order: tools, system, messages)"
+            "cache_control: a ttl='1h' block must not come after a ttl='5m' block "
+            "(order: tools, system, messages)"
         )
