@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
 from typing import Literal
@@ -183,10 +184,10 @@ def find_model(name: str) -> Model:
     return MODELS[key]
 
 
-def unknown_model(name: str) -> str:
-    """One sentence that says `name` is no model of the course and names the nearest ids."""
+def unknown_model(name: str, others: Iterable[str] = ()) -> str:
+    """One sentence that says `name` is no known model and names the nearest ids, `others` among them."""
     ids = [model.id for model in available()]
-    near = difflib.get_close_matches(name, ids, n=3, cutoff=0.5) or ids
+    near = difflib.get_close_matches(name, list(dict.fromkeys([*ids, *others])), n=3, cutoff=0.5) or ids
     return f"Unknown model {name[:100]!r}. Did you mean {', '.join(near)}?"
 
 
