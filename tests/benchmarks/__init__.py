@@ -1,0 +1,41 @@
+"""Speed, measured side by side in one run: `make bench` prints one table of all benchmarks.
+
+A benchmark is a module `bench_<name>.py` here with a function `bench()` that yields rows:
+
+    from tests.benchmarks import at_most
+
+    def bench():
+        yield at_most("import, wall time", 1.02, goal=1.05, unit="× import anthropic")
+
+Each module runs in a fresh process of its own, one after the other.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Row:
+    """One measured figure and the goal it is held to."""
+
+    name: str
+    measured: float
+    goal: float
+    unit: str
+    ok: bool
+    bound: str
+
+    def __str__(self) -> str:
+        mark = "ok" if self.ok else "MISSED"
+        return f"{self.name:44}  {self.measured:>9.3g}  {self.bound} {self.goal:<8.3g}  {mark:6}  {self.unit}"
+
+
+def at_most(name: str, measured: float, goal: float, unit: str = "×") -> Row:
+    """The row of a figure that should not exceed `goal`."""
+    return Row(name, measured, goal, unit, measured <= goal, "≤")
+
+
+def at_least(name: str, measured: float, goal: float, unit: str = "×") -> Row:
+    """The row of a figure that should reach `goal`."""
+    return Row(name, measured, goal, unit, measured >= goal, "≥")

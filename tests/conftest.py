@@ -1,0 +1,26 @@
+"""Shared by all tests: no key, no setting and no progress of this machine takes part in them."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tools.lessons import committed_lessons
+
+# Before anything imports course_helpers, which reads COURSE_MODEL as it is imported.
+for _name in list(os.environ):
+    if _name.startswith("ANTHROPIC_") or _name == "COURSE_MODEL":
+        del os.environ[_name]
+_home = tempfile.TemporaryDirectory(prefix="course-tests-")
+os.environ["COURSE_DATA_DIR"] = _home.name
+
+
+@pytest.fixture(scope="session")
+def lessons() -> Iterator[Path]:
+    """A folder with the lessons as committed: a learner's own answers take no part in any test."""
+    with committed_lessons() as folder:
+        yield folder

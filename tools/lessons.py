@@ -1,0 +1,163 @@
+"""Where the lessons are, what their first cells say, and how they stood at the last commit.
+
+The first cell of a lesson is Markdown and reads like this, which is where the tables of README.md and
+docs/teaching.md come from:
+
+    # 3. Multi-turn: the API forgets
+
+    **Time** about 30 minutes · **Before** lesson 2
+
+    You will be able to:
+
+    - say why ...
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+NOTEBOOKS = ROOT / "notebooks"
+
+
+def lesson_paths(folder: Path = NOTEBOOKS) -> list[Path]:
+    """The lessons in `folder`, in order."""
+    return sorted(folder.glob("[0-9][0-9]_*.ipynb"))
+
+
+def find_lesson(name: str, paths: list[Path]) -> Path:
+    """The one of `paths` called `name`: 3, 03 or 03_multi_turn."""
+    stem = Path(name).stem
+    for path in paths:
+        if path.stem == stem or (stem.isdigit() and path.stem.startswith(f"{int(stem):02}_")):
+            return path
+    there = ", ".join(path.stem for path in paths) or "none"
+    raise LookupError(f"There is no lesson {name!r}. The lessons: {there}.")
+
+
+# What stands in the first cell
+
+
+@dataclass(frozen=True)
+class Cover:
+    """What a lesson's first cell says of it."""
+
+    number: int
+    file: str
+    title: str
+    minutes: int
+    before: str
+    goals: tuple[str, ...]
+
+
+def cover(path: Path) -> Cover:
+    """What the first cell of the lesson at `path` says; a ValueError says what is missing there."""
+    first = json.loads(path.read_text(encoding="utf-8"))["cells"][0]
+    text = "".join(first["source"])
+    title = re.search(r"^# \d+\. (.+)$", text, re.M)
+    time = re.search(r"\*\*Time\*\* about (\d+) minutes", text)
+    before = re.search(r"\*\*Before\*\* (.+?)\.?$", text, re.M)
+    goals = re.findall(r"^- (.+)$", text, re.M)
+    missing = [
+        what
+        for what, found in [
+            ("a title: # 1. The raw call", title),
+            ("**Time** about 30 minutes", time),
+            ("**Before** lesson 1", before),
+            ("a list of what the learner will be able to do: - …", goals),
+        ]
+        if not found
+    ]
+    if first["cell_type"] != "markdown" or missing:
+        raise ValueError(f"{path.name}: the first cell lacks {'; '.join(missing) or 'being Markdown'}")
+    return Cover(
+        int(path.stem[:2]), path.name, title[1].strip(), int(time[1]), before[1].strip(), tuple(goals)
+    )
+
+
+def readme_table(covers: list[Cover]) -> str:
+    """The table of lessons in README.md."""
+    rows = [
+        f"| {c.number} | [{c.title}](notebooks/{c.file}) | {c.minutes} min | {c.before} |" for c in covers
+    ]
+    return "\n".join(["| | Lesson | Time | Before |", "|---|---|---|---|", *rows])
+
+
+def teaching_list(covers: list[Cover]) -> str:
+    """The objectives of each lesson in docs/teaching.md."""
+    parts = []
+    for c in covers:
+        goals = "\n".join(f"- {goal}" for goal in c.goals)
+        parts.append(
+            f"### {c.number}. [{c.title}](../notebooks/{c.file})\n\n"
+            f"About {c.minutes} minutes; before it: {c.before}.\n\n{goals}"
+        )
+    return "\n\n".join(parts)
+
+
+GENERATED = {"README.md": readme_table, "docs/teaching.md": teaching_list}
+"""Each file with a part between `<!-- lessons -->` and `<!-- /lessons -->`, and what makes that part."""
+
+
+def fill(text: str, part: str) -> str:
+    """`text` with `part` between its two lesson marks."""
+    filled, count = re.subn(
+        r"(?s)(<!-- lessons[^>]*-->\n).*?(<!-- /lessons -->)", lambda m: f"{m[1]}\n{part}\n\n{m[2]}", text
+    )
+    if count != 1:
+        raise ValueError("expected one part between <!-- lessons --> and <!-- /lessons -->")
+    return filled
+
+
+# How the lessons stood at the last commit
+
+
+def git(*arguments: str, folder: Path = ROOT) -> bytes | None:
+    """What git says in `folder`; None where there is no git, no history or no such thing in it."""
+    command = ["git", "-c", f"safe.directory={folder}", *arguments]
+    try:
+        return subprocess.run(command, cwd=folder, capture_output=True, check=True).stdout
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def changed_lessons(root: Path = ROOT) -> list[str]:
+    """The lessons whose working copies differ from the last commit, if there is one that has lessons."""
+    if not git("ls-tree", "HEAD", "notebooks/", folder=root):
+        return []
+    said = git("status", "--porcelain", "-z", "--untracked-files=all", "--", "notebooks", folder=root)
+    names = [Path(line[3:]).name for line in (said or b"").decode().split("\0")]
+    return sorted(name for name in names if re.fullmatch(r"\d\d_.*\.ipynb", name))
+
+
+@contextmanager
+def committed_lessons(root: Path = ROOT) -> Iterator[Path]:
+    """A temporary copy of notebooks/ as of the last commit, with the pyproject.toml that applies to it.
+
+    A learner's answers in the working files are thus neither tested nor touched.
+    Without git history, or under COURSE_LESSONS=working, it is a copy of the files as they are.
+    """
+    with tempfile.TemporaryDirectory(prefix="course-lessons-") as folder:
+        target = Path(folder).resolve()
+        archive = None
+        if os.environ.get("COURSE_LESSONS") != "working":
+            # None too for a download that was unpacked inside somebody's own repository.
+            archive = git("archive", "--format=zip", "HEAD", "notebooks", folder=root)
+        if archive:
+            zipfile.ZipFile(io.BytesIO(archive)).extractall(target)
+        else:
+            own = shutil.ignore_patterns(".ipynb_checkpoints", "my_*")
+            shutil.copytree(root / "notebooks", target / "notebooks", ignore=own)
+        shutil.copy(root / "pyproject.toml", target)
+        yield target / "notebooks"
