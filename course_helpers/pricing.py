@@ -18,7 +18,7 @@ from .models import AS_OF, MODEL, MODELS, UnknownModelError, available, find_mod
 if TYPE_CHECKING:
     import pandas
 
-_WHEN = datetime.combine(AS_OF, time(), tzinfo=UTC)
+_NOON = datetime.combine(AS_OF, time(12), tzinfo=UTC)
 _BATCH = {"processing": "batch"}
 _KINDS = {
     "input": ("input_mtok",),
@@ -119,7 +119,7 @@ def rates(model: str = MODEL, *, batch: bool = False) -> Rates:
     id, provider, info = _find(model)
     if batch and not any(variant.when == _BATCH for variant in info.price_variants or ()):
         raise ValueError(f"The price data has no batch prices for {id}.")
-    prices = info.get_prices(_WHEN, _BATCH if batch else None).__dict__
+    prices = info.get_prices(_NOON, _BATCH if batch else None).__dict__
     if None in (prices.get("input_mtok"), prices.get("output_mtok")) or "requests_kcount" in prices:
         raise UnknownModelError(f"{id} is not sold by text tokens alone, so it has no price here.")
     chosen = {
@@ -175,10 +175,12 @@ def price_table(models: Iterable[str] | None = None) -> pandas.DataFrame:
     """
     import pandas as pd
 
-    rows = [_row(name) for name in (models or [model.id for model in available()])]
-    frame = pd.DataFrame(rows).set_index("model")
+    course = [model.id for model in available()]
+    rows = [_row(name) for name in (course if models is None else models)]
+    frame = pd.DataFrame(rows, columns=list(_row(course[0]))).set_index("model")
     types = dict.fromkeys(("tier_above", "context_window", "max_output"), "Int64")
-    types |= dict.fromkeys(("tier_input", "tier_output", "tokenizer_factor"), "float64")
+    types |= dict.fromkeys((*_KINDS, "tier_input", "tier_output", "tokenizer_factor"), "float64")
+    types |= dict.fromkeys(("provider", "source"), "string")
     types |= dict.fromkeys(("deprecated", "retires", "checked_on"), "datetime64[s]")
     return frame.astype(types)
 
