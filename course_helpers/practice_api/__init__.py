@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 PRACTICE_KEY = "practice"
 """The key that the practice API takes. Any other is a 401."""
 
-_CONTROLS = ("fail_next", "break_stream", "limit", "shape", "pace", "chaos")
+CONTROLS = ("fail_next", "break_stream", "limit", "shape", "pace", "chaos")
 
 
 class Practice:
@@ -78,10 +78,10 @@ class Practice:
 
     def __getattr__(self, name: str):
         """The controls of the fault lab: see `faults.Faults`."""
-        if name in _CONTROLS:
+        if name in CONTROLS:
             return getattr(self.api.faults, name)
         raise AttributeError(
-            f"practice has no {name!r}. Its controls: {', '.join(_CONTROLS)}, reset, journal."
+            f"practice has no {name!r}. Its controls: {', '.join(CONTROLS)}, reset, journal."
         )
 
     def __repr__(self) -> str:

@@ -24,7 +24,7 @@ class Dropped(Response):
 
     async def __call__(self, scope, receive, send) -> None:
         scope[TRANSPORT].close()
-        await _disconnected(receive)
+        await disconnected(receive)
 
 
 class EventStream(Response):
@@ -42,7 +42,7 @@ class EventStream(Response):
     async def __call__(self, scope, receive, send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
         self.exchange.status = 200
-        gone = asyncio.ensure_future(_disconnected(receive))
+        gone = asyncio.ensure_future(disconnected(receive))
         try:
             async for event in self._paced(gone):
                 if event["type"] == "message_stop":
@@ -95,7 +95,7 @@ class _Broken(Exception):
     """The stream has come to the point where it is to break."""
 
 
-async def _disconnected(receive) -> None:
+async def disconnected(receive) -> None:
     """Wait until the connection is gone. Returning earlier would look unfinished to uvicorn."""
     while (await receive())["type"] != "http.disconnect":
         pass

@@ -16,12 +16,10 @@ from . import replies, tokens
 from .caching import InputTokens
 from .requests import CreateMessage, CustomTool, Message
 
-_ORDER = {
-    key: place
-    for place, key in enumerate(
-        ("id", "type", "role", "model", "content", "stop_reason", "stop_sequence", "stop_details", "usage")
-    )
-}
+# The order in which the real API sends these fields.
+_MESSAGE = ("id", "type", "role", "model", "content", "stop_reason", "stop_sequence", "stop_details", "usage")
+_BLOCK = ("type", "text", "thinking", "signature", "id", "name", "input")
+_USAGE = ("input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens", "cache_creation")
 _EFFORT = {"low": 0.5, "medium": 1, "high": 2, "xhigh": 4, "max": 8}
 _ALWAYS_THINKS = "The question is clear. I recall what I know and answer it."
 _REFUSAL = types.RefusalStopDetails(type="refusal", category=None, explanation="Refused on purpose.")
@@ -199,9 +197,17 @@ def _usage(used: InputTokens, output: int, thinking: int) -> types.Usage:
 
 
 def wire(value: Any) -> dict[str, Any]:
-    """An SDK object as the JSON that the API sends, what it is before what it holds."""
+    """An SDK object as the JSON that the API sends."""
     data = value.model_dump(mode="json", exclude_unset=True)
-    return {key: data[key] for key in sorted(data, key=_ORDER.get)} if "role" in data else data
+    if isinstance(value, types.Message):
+        data["content"] = [_in_order(block, _BLOCK) for block in data["content"]]
+        data["usage"] = _in_order(data["usage"], _USAGE)
+        return _in_order(data, _MESSAGE)
+    return _in_order(data, _BLOCK)
+
+
+def _in_order(data: dict[str, Any], keys: tuple[str, ...]) -> dict[str, Any]:
+    return {key: data[key] for key in keys if key in data} | data
 
 
 def events(message: types.Message) -> Iterator[dict[str, Any]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 import socket
 import threading
 import time
@@ -11,7 +13,7 @@ import h11
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from .answers import TRANSPORT
+from .answers import TRANSPORT, disconnected
 from .errors import bad_request
 
 LOOPBACK = "127.0.0.1"
@@ -28,7 +30,11 @@ class Protocol(H11Protocol):
 
         async def app(scope, receive, send) -> None:
             scope[TRANSPORT] = self.transport
-            await inner(scope, receive, send)
+            try:
+                await inner(scope, receive, send)
+            except asyncio.CancelledError:  # the server stops: uvicorn would report that as an error
+                self.transport.abort()
+                await disconnected(receive)
 
         self.app = app
 
@@ -58,9 +64,11 @@ class Server:
         # The protocol is named: else asyncio leaves Nagle's algorithm on, which costs 44 ms a call.
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         try:
-            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if os.name != "nt":  # on Windows two servers could then share a port
+                self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             self._socket.bind((LOOPBACK, port))
-        except OSError:
+            self._socket.listen(1024)
+        except (OSError, OverflowError):
             self._socket.close()
             raise
         self.url = f"http://{LOOPBACK}:{self._socket.getsockname()[1]}"

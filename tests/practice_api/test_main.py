@@ -1,0 +1,128 @@
+"""`python -m course_helpers.practice_api`: the practice API for any other program."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+
+import anthropic
+import httpx2
+import pytest
+
+from course_helpers.models import DEFAULT_MODEL
+from course_helpers.practice_api.__main__ import main
+
+COMMAND = [sys.executable, "-m", "course_helpers.practice_api"]
+HELLO = {
+    "model": DEFAULT_MODEL,
+    "max_tokens": 100,
+    "messages": [{"role": "user", "content": "What is the capital of France?"}],
+}
+
+
+@pytest.fixture
+def restore_signals():
+    """`main` sets a handler for SIGTERM: put the old one back."""
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def serving(*options: str):
+    """The process and its URL, on a free port."""
+    process = subprocess.Popen(
+        [*COMMAND, "--port", "0", *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        yield process, process.stdout.readline().split()[3].rstrip(",")
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def once(url: str) -> anthropic.Anthropic:
+    """A client that makes each call exactly once."""
+    return anthropic.Anthropic(base_url=url, api_key="practice", max_retries=0)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Ctrl-C is sent differently there")
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_it_serves_until_ctrl_c_and_says_so(how):
+    """One answer, then a clean end: status 0, nothing on stderr, the port free again."""
+    with serving() as (process, url):
+        assert once(url).messages.create(**HELLO).content[-1].text == "The capital of France is Paris."
+        process.send_signal(how)
+        out, err = process.communicate(timeout=10)
+        assert process.returncode == 0
+        assert err == ""
+        assert out.endswith("The practice API has stopped.\n")
+        with pytest.raises(httpx2.ConnectError):
+            httpx2.get(url)
+
+
+def test_ctrl_c_ends_it_at_once_while_a_client_listens():
+    """An open stream does not hold it back."""
+    with serving("--pace", "1") as (process, url), once(url).messages.stream(**HELLO) as stream:
+        next(iter(stream))
+        began = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=10)
+        assert time.monotonic() - began < 3
+        assert err == ""
+
+
+def test_the_commands_that_it_prints_work():
+    """The curl line is run as printed; the variables for the SDK are the right ones."""
+    with serving() as (process, url):
+        lines = [process.stdout.readline() for _ in range(9)]
+        curl = "".join(lines[lines.index("curl:\n") + 1 :])
+        answer = subprocess.run(curl, shell=True, capture_output=True, text=True, check=True).stdout
+        assert '"text":"Hello! What would you like to know?"' in answer
+        assert f"ANTHROPIC_BASE_URL={url} ANTHROPIC_API_KEY=practice python my_program.py" in "".join(lines)
+
+
+def test_the_fault_lab_is_there_for_other_programs():
+    """Each control is an option that takes the control's own arguments."""
+    options = (
+        "--fail-next 529 times=2 retry_after=0.01 --limit requests_per_minute=3 --shape refusal --pace 5000"
+    )
+    with serving(*options.split()) as (_, url):
+        for _ in range(2):
+            with pytest.raises(anthropic.OverloadedError) as caught:
+                once(url).messages.create(**HELLO)
+            assert caught.value.response.headers["retry-after"] == "0.01"
+        assert once(url).messages.create(**HELLO).stop_reason == "refusal"
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--fail-next", "999"], "--fail-next: status is one of 400, "),
+        (["--fail-next", "500", "tims=3"], "unexpected keyword argument 'tims'"),
+        (["--break-stream", "disconect"], "Did you mean 'disconnect'?"),
+        (["--chaos", "2"], "--chaos: rate is a probability"),
+        (["--explode"], "unrecognized arguments: --explode"),
+    ],
+)
+def test_misspelt_faults_are_refused(options, words, capsys):
+    """Status 2, the usage and one sentence; nothing is started."""
+    with pytest.raises(SystemExit) as caught:
+        main(options)
+    assert caught.value.code == 2
+    assert words in capsys.readouterr().err
+
+
+def test_a_port_in_use_is_one_clear_sentence(capsys, restore_signals):
+    """No traceback: what is wrong and what to do."""
+    with serving() as (_, url):
+        port = url.rpartition(":")[2]
+        said = main(["--port", port])
+    assert said == f"Port {port} cannot be used (Address already in use): choose another with --port."
+    assert capsys.readouterr().out == ""
+    assert main(["--port", "70000"]) == (
+        "Port 70000 cannot be used (there is no such port): choose another with --port."
+    )
