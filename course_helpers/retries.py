@@ -23,8 +23,8 @@ from anthropic.types import Message
 
 T = TypeVar("T")
 
-FIRST_WAIT = 1.0
-"""Seconds before the first retry, doubled for each further one, before jitter and the cap."""
+FIRST_WAIT = 0.5
+"""Seconds before the first retry, as in the SDK, doubled for each further one, before jitter and the cap."""
 
 SPEND_CAP = "enforced_spend_limit_reached"
 RETRIED_STATUSES = {408, 409, 429}  # beside all of 500 and above

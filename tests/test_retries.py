@@ -39,7 +39,7 @@ REQUEST = {
     "messages": [{"role": "user", "content": "What is the capital of France?"}],
 }
 BUSY = failure(529, "overloaded_error")
-HALF = 0.75, 1.5, 3.0, 6.0, 12.0, 24.0
+HALF = 0.375, 0.75, 1.5, 3.0, 6.0, 12.0
 """The waits of our own backoff when every roll of the dice is one half."""
 
 
@@ -326,7 +326,7 @@ def test_any_header_gives_a_wait_or_none(text, milliseconds):
 def test_equal_jitter(tried, dice, cap):
     """Half of the step is fixed and half is random, so waits grow, spread, and stay under the cap."""
     wait = Retries(max_wait=cap, random=lambda: dice)._backoff(tried)
-    step = min(cap, 2.0 ** min(tried - 1, 100))
+    step = min(cap, 0.5 * 2.0 ** min(tried - 1, 100))
     assert step / 2 <= wait <= step
 
 
@@ -334,8 +334,8 @@ def test_crowd_spreads(server):
     """Without a `random` of one's own no two callers wait the same time."""
     waits = {Retries()._backoff(1) for _ in range(200)}
     assert len(waits) == 200
-    assert 0.5 <= min(waits) < 0.55
-    assert 0.95 < max(waits) <= 1.0
+    assert 0.25 <= min(waits) < 0.275
+    assert 0.475 < max(waits) <= 0.5
 
 
 # How often, and when it ends
@@ -348,7 +348,7 @@ def test_five_retries_are_six_requests(server, call):
         call()
     assert (len(server.requests), call.waits) == (6, HALF[:5])
     assert notes(caught) == (
-        "Gave up: max_retries=5 is reached. Requests: 6 (529, 529, 529, 529, 529, 529); waited 23.2 s."
+        "Gave up: max_retries=5 is reached. Requests: 6 (529, 529, 529, 529, 529, 529); waited 11.6 s."
     )
 
 
@@ -394,7 +394,7 @@ def test_max_wait_caps_the_backoff(server, call):
     server.play(BUSY)
     with pytest.raises(anthropic.OverloadedError):
         call(max_wait=2.0)
-    assert call.waits == (0.75, 1.5, 1.5, 1.5, 1.5)
+    assert call.waits == (0.375, 0.75, 1.5, 1.5, 1.5)
 
 
 def test_total_wait_is_bounded(server, call):
@@ -427,8 +427,8 @@ def test_on_wait_gets_a_small_value(server, call):
     call()
     assert [(w.attempt, w.seconds, w.reason, w.asked, w.max_retries) for w in call.announced] == [
         (1, 2.0, "Rate limited", True, 5),
-        (2, 1.5, "API error 529", False, 5),
-        (3, 3.0, "Connection error", False, 5),
+        (2, 0.75, "API error 529", False, 5),
+        (3, 1.5, "Connection error", False, 5),
     ]
     assert isinstance(call.announced[1].error, anthropic.OverloadedError)
 
@@ -438,8 +438,8 @@ def test_default_prints_one_line_a_wait(server, call, capsys):
     server.play(failure(429), failure(500), failure(503, retry_after="4"), reply())
     call(on_wait=retries.print_wait)
     assert capsys.readouterr().out.splitlines() == [
-        "Rate limited. Waiting 0.8s before retry 1/5",
-        "API error 500. Waiting 1.5s before retry 2/5",
+        "Rate limited. Waiting 0.4s before retry 1/5",
+        "API error 500. Waiting 0.8s before retry 2/5",
         "API error 503. Waiting 4.0s, as the server asks, before retry 3/5",
     ]
 
@@ -465,10 +465,10 @@ def test_attempts_are_a_timeline(server):
         run.run(request)
     assert run.attempts == [
         Attempt(attempt=1, started=0.0, seconds=0.5, outcome="429", wait=2.0, asked=True),
-        Attempt(attempt=2, started=2.5, seconds=0.5, outcome="529", wait=1.5),
-        Attempt(attempt=3, started=4.5, seconds=0.5, outcome="reply"),
+        Attempt(attempt=2, started=2.5, seconds=0.5, outcome="529", wait=0.75),
+        Attempt(attempt=3, started=3.75, seconds=0.5, outcome="reply"),
     ]
-    assert run.waited == 3.5
+    assert run.waited == 2.75
 
 
 # What goes through untouched
