@@ -30,9 +30,10 @@ help:
 	@echo 'make lint                ruff; parts of make test: make lint, make unit, make lessons'
 	@echo 'make clean               removes .venv and caches, never your lessons or your progress'
 
+# Some browsers may not read the file by which JupyterLab opens them, so it gives them the address itself.
 lab: install
 	@$(PY) -m jupyterlab $(as_root) --ServerApp.use_redirect_file=False \
-	    $(firstword $(wildcard notebooks/$(or $(LESSON),01)_*.ipynb)) $(LAB_ARGS)
+	    --LabApp.default_url=/lab/tree/$(firstword $(wildcard notebooks/$(or $(LESSON),01)_*.ipynb)) $(LAB_ARGS)
 
 reset: install
 	@$(PY) -m tools.reset_lesson $(LESSON)

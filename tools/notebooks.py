@@ -41,6 +41,7 @@ METADATA = {
     "language_info": {"name": "python"},
 }
 PASSING_CELL_METADATA = {"ExecuteTime", "collapsed", "execution", "scrolled", "trusted"}
+COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 
 
@@ -112,7 +113,7 @@ def run(path: Path) -> str | None:
         try:
             client.execute(env=lesson_environment(Path(home)))
         except (CellExecutionError, TimeoutError) as error:
-            return str(error)
+            return COLOURS.sub("", str(error))
     normalise(notebook, path.stem)
     if found := traces(notebook):
         return "\n".join(found)
@@ -129,7 +130,11 @@ def run_all(paths: list[Path]) -> int:
             if problem:
                 failures += 1
                 print(problem)
-    covers = [cover(path) for path in lesson_paths()]
+    try:
+        covers = [cover(path) for path in lesson_paths()]
+    except ValueError as error:
+        print(f"README.md and docs/teaching.md stay as they were. {error}")
+        return 1
     for name, make in GENERATED.items():
         page = ROOT / name
         page.write_text(fill(page.read_text(encoding="utf-8"), make(covers)), encoding="utf-8")
@@ -143,7 +148,8 @@ def nbval(path: Path, model: str | None) -> tuple[bool, str, str]:
     """Whether the lesson at `path` passes nbval, pytest's last line, and all it printed."""
     with tempfile.TemporaryDirectory(prefix="course-test-") as home:
         command = [
-            *(sys.executable, "-m", "pytest", "-p", "no:cacheprovider"),
+            # After a few failures the rest only repeats them.
+            *(sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--maxfail=3"),
             "--nbval-lax" if model else "--nbval",
             *("--nbval-current-env", f"--nbval-cell-timeout={CELL_SECONDS}", str(path)),
         ]
@@ -161,9 +167,9 @@ def nbval(path: Path, model: str | None) -> tuple[bool, str, str]:
         except subprocess.TimeoutExpired as error:
             printed = (error.stdout or b"").decode(errors="replace")
             return False, f"still running after {LESSON_SECONDS} s", printed
-    lines = done.stdout.strip().splitlines() or [""]
+    printed = COLOURS.sub("", done.stdout).strip()
     # pytest says 0 only when at least one cell ran and none failed; no cells at all is 5.
-    return done.returncode == 0, lines[-1], done.stdout
+    return done.returncode == 0, printed.splitlines()[-1], printed
 
 
 def test_all(folder: Path, lesson: str | None) -> int:
@@ -203,16 +209,23 @@ def main() -> int:
     parser.add_argument("command", choices=["run", "test", "lint"])
     parser.add_argument("lesson", nargs="?", help="3, 03 or 03_multi_turn; else all of them")
     arguments = parser.parse_args()
-    if arguments.command == "run":
+    try:
+        return obey(arguments.command, arguments.lesson)
+    except LookupError as error:
+        print(error.args[0], file=sys.stderr)
+        return 2
+
+
+def obey(command: str, lesson: str | None) -> int:
+    """The exit code of one of the three commands."""
+    if command == "run":
         paths = lesson_paths()
-        return run_all([find_lesson(arguments.lesson, paths)] if arguments.lesson else paths)
+        return run_all([find_lesson(lesson, paths)] if lesson else paths)
     if os.environ.get("COURSE_LESSONS") != "working" and (changed := changed_lessons()):
         print(f"Not looked at: your changes to {', '.join(changed)}, only what was last committed.")
         print("(COURSE_LESSONS=working before or after the command takes the files as they are.)")
     with committed_lessons() as folder:
-        if arguments.command == "lint":
-            return lint(folder)
-        return test_all(folder, arguments.lesson)
+        return lint(folder) if command == "lint" else test_all(folder, lesson)
 
 
 if __name__ == "__main__":
