@@ -12,6 +12,7 @@ Each module runs in a fresh process of its own, one after the other.
 
 from __future__ import annotations
 
+import importlib
 from dataclasses import dataclass
 
 
@@ -39,3 +40,8 @@ def at_most(name: str, measured: float, goal: float, unit: str = "×") -> Row:
 def at_least(name: str, measured: float, goal: float, unit: str = "×") -> Row:
     """The row of a figure that should reach `goal`."""
     return Row(name, measured, goal, unit, measured >= goal, "≥")
+
+
+def measure(name: str) -> list[Row]:
+    """The rows of the benchmark module `name`; it stands here because a fresh process cannot see `__main__`."""
+    return list(importlib.import_module(f"tests.benchmarks.{name}").bench())

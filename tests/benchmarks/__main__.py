@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
 import multiprocessing
 import sys
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
-from tests.benchmarks import Row
-
-
-def measure(name: str) -> list[Row]:
-    """The rows of the benchmark module `name`."""
-    return list(importlib.import_module(f"tests.benchmarks.{name}").bench())
+from tests.benchmarks import measure
 
 
 def main(wanted: list[str]) -> int:
