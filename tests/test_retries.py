@@ -407,6 +407,16 @@ def test_total_wait_is_bounded(server, call):
     assert notes(caught).endswith("waited 100.0 s. Come back in 50 s.")
 
 
+def test_pretended_sleep_counts(server):
+    """A `sleep` that only pretends uses up `max_total_wait` as a real one would."""
+    server.play(failure(429, retry_after="50"))
+    waits = []
+    client = anthropic.Anthropic(base_url=server.url, api_key="practice")
+    with client, pytest.raises(anthropic.RateLimitError):
+        call_with_retry(client, on_wait=None, sleep=waits.append, **REQUEST)
+    assert waits == [50.0, 50.0]
+
+
 def test_sleep_that_overruns_counts(server):
     """The sum holds what was really waited: a laptop that slept for an hour has used up its patience."""
     server.play(BUSY)

@@ -43,5 +43,5 @@ def at_least(name: str, measured: float, goal: float, unit: str = "×") -> Row:
 
 
 def measure(name: str) -> list[Row]:
-    """The rows of the benchmark module `name`; it stands here because a fresh process cannot see `__main__`."""
+    """The rows of the benchmark module `name`. Here, because a fresh process cannot see `__main__`."""
     return list(importlib.import_module(f"tests.benchmarks.{name}").bench())
