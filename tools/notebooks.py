@@ -149,7 +149,7 @@ def nbval(path: Path, model: str | None) -> tuple[bool, str, str]:
     with tempfile.TemporaryDirectory(prefix="course-test-") as home:
         command = [
             # After a few failures the rest only repeats them.
-            *(sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--maxfail=3"),
+            *(sys.executable, "-m", "pytest", "-rN", "-p", "no:cacheprovider", "--maxfail=3"),
             "--nbval-lax" if model else "--nbval",
             *("--nbval-current-env", f"--nbval-cell-timeout={CELL_SECONDS}", str(path)),
         ]
