@@ -83,6 +83,8 @@ def why_not_retried(error: anthropic.APIError) -> str:
     """Why a retry of `error` cannot help, in a sentence; empty where it can."""
     if getattr(error, "error_code", None) == SPEND_CAP:
         return "Not retried: the spend cap is reached, and seconds do not bring back a budget."
+    if getattr(error, "final", False):  # a StreamInterrupted of history.py that another try cannot mend
+        return "Not retried: the server did answer, and would answer the same again."
     if isinstance(error, anthropic.APIConnectionError):
         return ""
     if not isinstance(error, anthropic.APIStatusError):

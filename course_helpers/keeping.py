@@ -1,0 +1,225 @@
+"""What of a history is sent: strategies for `Conversation(keep=…)`.
+
+A strategy is any function `(messages, chat) -> messages`: it gets the transcript as a list of
+`{"role", "content"}`, the new question last, and gives back what to send. The transcript itself stays whole.
+
+    def without_small_talk(messages, chat):
+        return [message for message in messages if "weather" not in message["content"]]
+
+What it gives back is put in order: what stands before the first question goes, the new question comes last.
+An exchange, below, is a question and what was answered to it.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar
+from weakref import WeakKeyDictionary
+
+from .ledger import Turn, sendable
+from .steps import count_tokens, estimate_tokens, summary
+
+if TYPE_CHECKING:
+    from .history import Conversation
+
+Message = dict[str, Any]
+Strategy = Callable[[list[Message], "Conversation"], list[Message]]
+
+SUMMARISE = (
+    "Summarise the conversation so far in at most 150 words. Keep names, numbers, decisions and whatever the "
+    "user said about themselves. Answer with the summary alone."
+)
+ASKED_BEFORE = "Summarise the conversation so far."
+"""The question that a summary answers in what is sent, so that roles take turns."""
+
+
+class Transcript(Sequence):
+    """The messages of `turns` and the new question, each made when it is looked at: a long one is cheap."""
+
+    def __init__(self, turns: list[Turn], question: str | None = None) -> None:
+        self._turns, self._question = turns, question
+        self._old = 2 * len(turns)
+
+    def __len__(self) -> int:
+        return self._old + (self._question is not None)
+
+    def __getitem__(self, index):
+        if isinstance(index, slice):
+            return [self._message(at) for at in range(*index.indices(len(self)))]
+        return self._message(range(len(self))[index])
+
+    def __iter__(self) -> Iterator[Message]:
+        return map(self._message, range(len(self)))
+
+    def _message(self, at: int) -> Message:
+        if at == self._old:
+            return {"role": "user", "content": self._question}
+        turn = self._turns[at // 2]
+        return (
+            {"role": "assistant", "content": turn.assistant}
+            if at % 2
+            else {"role": "user", "content": turn.user}
+        )
+
+
+def kept(
+    keep: Strategy | None, transcript: Transcript, chat: Conversation
+) -> Generator[Any, Any, list[Message]]:
+    """The messages to send, as `keep` chooses them, in an order that the API takes."""
+    if keep is None:
+        return list(transcript)
+    if isinstance(keep, BuiltIn):
+        chosen = yield from keep.steps(transcript, chat)
+    else:
+        chosen = keep(list(transcript), chat)
+    try:
+        chosen = [message for message in chosen if sendable_message(message)]
+    except (TypeError, ValueError, LookupError, AttributeError) as error:
+        name = getattr(keep, "__name__", repr(keep))
+        raise ValueError(f"What the strategy {name} gave back cannot be sent: {error}") from error
+    first = next((at for at, message in enumerate(chosen) if message["role"] == "user"), len(chosen))
+    new = transcript[-1]
+    return chosen[first:] if chosen and chosen[-1] == new else [*chosen[first:], new]
+
+
+def sendable_message(message: Message) -> bool:
+    """True; raises where `message` is none that the API takes."""
+    if message["role"] not in ("user", "assistant"):
+        raise ValueError(f"there is no role {message['role']!r} in messages")
+    return not isinstance(message["content"], str) or bool(sendable(message["content"]))
+
+
+def _starts(messages: Sequence[Message]) -> Iterator[int]:
+    """Where the exchanges before the new question begin, the newest first."""
+    return (at for at in range(len(messages) - 2, -1, -1) if messages[at]["role"] == "user")
+
+
+class BuiltIn:
+    """A strategy of this module. It is spared a copy of the transcript, and it may ask the server:
+    `steps` yields the requests, so that they are made as the turn itself is. Called, it asks and waits.
+    """
+
+    def __call__(self, messages: Sequence[Message], chat: Conversation) -> list[Message]:
+        return chat._carry_out(self.steps(messages, chat))
+
+    def steps(self, messages: Sequence[Message], chat: Conversation) -> Generator[Any, Any, list[Message]]:
+        """The chosen messages, after the requests that it yields; by default none."""
+        yield from ()
+        return self.choose(messages)
+
+    def choose(self, messages: Sequence[Message]) -> list[Message]:
+        """The chosen messages, where nothing need be asked."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class last_turns(BuiltIn):
+    """The last `turns` exchanges and the new question: a sliding window."""
+
+    turns: int
+
+    def __post_init__(self) -> None:
+        _at_least(0, turns=self.turns)
+
+    def choose(self, messages):
+        starts = list(itertools.islice(_starts(messages), self.turns))
+        return messages[starts[-1] if starts else -1 :]
+
+
+@dataclass(frozen=True)
+class within_tokens(BuiltIn):
+    """As many of the last exchanges as make a prompt of at most `tokens`, the system prompt included.
+
+    The server counts them (free of charge); where it cannot, three bytes are taken for a token.
+    The new question is sent even if it is longer than that.
+    """
+
+    tokens: int
+    TRIES: ClassVar[int] = 5
+
+    def __post_init__(self) -> None:
+        _at_least(1, tokens=self.tokens)
+
+    def steps(self, messages, chat):
+        starts, sizes = [len(messages) - 1], [estimate_tokens(chat._request(messages[-1:]))]
+        for start in _starts(messages):
+            if sizes[-1] > 2 * self.tokens:
+                break
+            starts.append(start)
+            exchange = {"model": chat.model, "messages": messages[start : starts[-2]]}
+            sizes.append(sizes[-1] + estimate_tokens(exchange))
+        # Between what is known to fit and what is known not to, guess by the ratio of the last count.
+        fits, too_many, ratio = 0, len(starts), 1.0
+        for _ in range(self.TRIES):
+            guess = max((n for n, size in enumerate(sizes) if size * ratio <= self.tokens), default=0)
+            guess = min(max(guess, fits + 1), too_many - 1)
+            if guess <= fits:
+                break
+            counted = yield from count_tokens(chat, chat._request(messages[starts[guess] :]))
+            if counted is None:
+                return messages[starts[guess] if sizes[guess] <= self.tokens else starts[0] :]
+            ratio = counted / sizes[guess]
+            if counted <= self.tokens:
+                fits = guess
+            else:
+                too_many = guess
+        return messages[starts[fits] :]
+
+
+@dataclass(frozen=True)
+class drop_where(BuiltIn):
+    """Everything but the exchanges of which `predicate(message)` holds for the question or the answer."""
+
+    predicate: Callable[[Message], object]
+
+    def choose(self, messages):
+        groups, end = [messages[-1:]], len(messages) - 1
+        for start in _starts(messages):
+            group, end = messages[start:end], start
+            if not any(self.predicate(message) for message in group):
+                groups.append(group)
+        return [message for group in reversed(groups) for message in group]
+
+
+@dataclass(frozen=True)
+class summarise_older(BuiltIn):
+    """The last exchanges as they are, at least `turns` of them, and before them a summary of all older ones.
+
+    The model is asked for the summary, again each time that `turns` more exchanges have grown old; these
+    calls stand in the ledger as `summary`. A summary that comes back empty leaves the history whole.
+    """
+
+    turns: int
+    _known: WeakKeyDictionary = field(
+        default_factory=WeakKeyDictionary, init=False, repr=False, compare=False
+    )
+    """For each conversation: the messages that its summary covers, and the summary."""
+
+    def __post_init__(self) -> None:
+        _at_least(1, turns=self.turns)
+
+    def steps(self, messages, chat):
+        covered, summed_up = self._known.get(chat, ([], ""))
+        if messages[: len(covered)] != covered:  # undone, reset, or another history
+            covered, summed_up = [], ""
+        starts = [at for at in _starts(messages) if at >= len(covered)]
+        if len(starts) >= 2 * self.turns:
+            older = messages[: starts[self.turns - 1]]
+            told = [*_as_messages(summed_up), *older[len(covered) :]]
+            new = yield from summary(chat, [*told, {"role": "user", "content": SUMMARISE}])
+            if new:
+                covered, summed_up = self._known[chat] = older, new
+        return [*_as_messages(summed_up), *messages[len(covered) :]]
+
+
+def _as_messages(summed_up: str) -> list[Message]:
+    pair = [{"role": "user", "content": ASKED_BEFORE}, {"role": "assistant", "content": summed_up}]
+    return pair if summed_up else []
+
+
+def _at_least(least: int, **given: int) -> None:
+    for name, value in given.items():
+        if not isinstance(value, int) or isinstance(value, bool) or value < least:
+            raise ValueError(f"{name} is a whole number from {least}, not {value!r}.")

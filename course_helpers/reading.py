@@ -1,0 +1,206 @@
+"""Reading one reply, whole or piece by piece, so that nothing that breaks on the way goes unnoticed.
+
+The SDK passes on a broken stream as it finds it: `httpx2` errors, JSON errors, an `APIStatusError` with
+status 200, or no error at all where a stream just ends. Here each of these is a `StreamInterrupted`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+
+import anthropic
+import httpx2
+from anthropic.types import Message
+
+from .client import reply_text
+from .ledger import counts
+from .retries import aone_request, one_request
+
+FINAL_ERRORS = {
+    "invalid_request_error",
+    "authentication_error",
+    "billing_error",
+    "permission_error",
+    "not_found_error",
+    "request_too_large",
+}
+"""Types of an `error` event that a retry cannot mend."""
+
+THINKING = {"thinking", "redacted_thinking"}
+
+
+class StreamInterrupted(anthropic.APIConnectionError):
+    """The reply broke off before it was complete. `partial` is the text that had come."""
+
+    def __init__(
+        self, message: str, *, request: httpx2.Request, partial: str = "", final: bool = False
+    ) -> None:
+        super().__init__(message=message, request=request)
+        self.partial = partial
+        self.final = final
+        """Would another try surely fail too?"""
+
+    def __reduce__(self):
+        return _interrupted, (self.message, self.request, self.partial, self.final)
+
+
+def _interrupted(message: str, request: httpx2.Request, partial: str, final: bool) -> StreamInterrupted:
+    return StreamInterrupted(message, request=request, partial=partial, final=final)
+
+
+class Reading:
+    """What has come of one reply so far. Blocks are told apart by type, never by position."""
+
+    def __init__(self) -> None:
+        self.pieces: list[str] = []
+        self.counts: dict[str, int] | None = None
+        """Tokens as last reported; None as long as the server has said nothing of them."""
+        self.stop_reason: str | None = None
+        self.explanation: str | None = None
+        """The API's own words on a refusal."""
+        self.thought = False
+        self.complete = False
+        self._response: httpx2.Response | None = None
+
+    @property
+    def text(self) -> str:
+        """The text so far; half characters that a server escaped as such are made whole or replaced."""
+        text = "".join(self.pieces)
+        return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+    def take(self, message: Message, request: httpx2.Request) -> Reading:
+        """Read a whole `message`; JSON that is none is a `StreamInterrupted`."""
+        try:
+            self.pieces = [reply_text(message)]
+            self.thought = any(block.type in THINKING for block in message.content)
+            self._stopped(message)
+            self.counts = counts(message.usage)
+        except (AttributeError, TypeError, ValueError) as error:
+            why = f"The server answered 200 with JSON that is no reply ({type(error).__name__})."
+            raise StreamInterrupted(why, request=request, final=True) from None
+        self.complete = True
+        return self
+
+    def opened(self, response: httpx2.Response) -> None:
+        """The server has answered 200: from here on, whatever goes wrong interrupts a stream."""
+        self._response = response
+
+    @property
+    def is_open(self) -> bool:
+        """Has the server answered?"""
+        return self._response is not None
+
+    def feed(self, event: object) -> str:
+        """Take one event of a stream; the text that it brings, if any."""
+        piece = ""
+        match event.type:
+            case "message_start":
+                self.counts = counts(event.message.usage)
+            case "content_block_start":
+                self.thought |= event.content_block.type in THINKING
+                piece = event.content_block.text if event.content_block.type == "text" else ""
+            case "content_block_delta":
+                piece = event.delta.text if event.delta.type == "text_delta" else ""
+            case "message_delta":
+                self._stopped(event.delta)
+                if self.counts is not None:  # its counts are totals so far
+                    self.counts = counts(event.usage, self.counts)
+            case "message_stop":
+                self.complete = self.counts is not None and self.stop_reason is not None
+        if not isinstance(piece, str):
+            raise ValueError("a piece of text is not text")
+        if piece:
+            self.pieces.append(piece)
+        return piece
+
+    def _stopped(self, source: object) -> None:
+        self.stop_reason = source.stop_reason if isinstance(source.stop_reason, str) else self.stop_reason
+        explanation = getattr(getattr(source, "stop_details", None), "explanation", None)
+        self.explanation = explanation if isinstance(explanation, str) else None
+
+    def interrupted(self, error: Exception | None = None) -> StreamInterrupted:
+        """What to raise where the stream broke with `error`, or just ended."""
+        why, final = self._why(error)
+        return StreamInterrupted(why, request=self._response.request, partial=self.text, final=final)
+
+    def _why(self, error: Exception | None) -> tuple[str, bool]:
+        """What happened, in a sentence, and whether it is final."""
+        kind = self._response.headers.get("content-type", "no content type")
+        if isinstance(error, anthropic.APIStatusError):
+            return (
+                f"The server reported {error.type or 'an error'}: {_said(error)}",
+                error.type in FINAL_ERRORS,
+            )
+        if isinstance(error, httpx2.TimeoutException):
+            return "Nothing came for longer than the read timeout.", False
+        if isinstance(error, httpx2.HTTPError):
+            return "The connection closed before the reply was complete.", False
+        if "text/event-stream" not in kind and self.counts is None:
+            return f"The server answered 200 with {kind}, which is no stream: a proxy's page?", True
+        if error is not None:
+            return f"The server sent something that is no part of a reply ({type(error).__name__}).", False
+        if self.counts is None:
+            return "The stream ended without a reply in it (no message_start).", False
+        missing = "stop reason" if self.stop_reason is None else "message_stop"
+        return f"The stream ended before the reply was complete (no {missing}).", False
+
+
+def _said(error: anthropic.APIStatusError) -> str:
+    words = str(getattr(error, "api_message", None) or error.message)
+    return words if len(words) <= 300 else f"{words[:300]}…"
+
+
+def read(client: anthropic.Anthropic, request: dict, reading: Reading) -> Iterator[str]:
+    """The pieces of text of one streamed reply, into `reading`; raises unless it came whole."""
+    try:
+        with client.messages.create(**request, stream=True) as events:
+            reading.opened(events.response)
+            for event in events:
+                if piece := reading.feed(event):
+                    yield piece
+    except Exception as error:
+        if not reading.is_open:
+            raise
+        if not reading.complete:
+            raise reading.interrupted(error) from error
+    if not reading.complete:  # of which the SDK says nothing
+        raise reading.interrupted()
+
+
+async def aread(client: anthropic.AsyncAnthropic, request: dict, reading: Reading) -> AsyncIterator[str]:
+    """`read` on an async client."""
+    try:
+        async with await client.messages.create(**request, stream=True) as events:
+            reading.opened(events.response)
+            async for event in events:
+                if piece := reading.feed(event):
+                    yield piece
+    except Exception as error:
+        if not reading.is_open:
+            raise
+        if not reading.complete:
+            raise reading.interrupted(error) from error
+    if not reading.complete:  # of which the SDK says nothing
+        raise reading.interrupted()
+
+
+def ask(client: anthropic.Anthropic, request: dict, reading: Reading) -> Reading:
+    """`reading` of the whole reply to one request; a 200 that holds none is a `StreamInterrupted`."""
+    try:
+        message = one_request(client, **request)
+    except anthropic.APIResponseValidationError as error:
+        raise _no_reply(error) from None
+    return reading.take(message, httpx2.Request("POST", client.base_url))
+
+
+async def aask(client: anthropic.AsyncAnthropic, request: dict, reading: Reading) -> Reading:
+    """`ask` on an async client."""
+    try:
+        message = await aone_request(client, **request)
+    except anthropic.APIResponseValidationError as error:
+        raise _no_reply(error) from None
+    return reading.take(message, httpx2.Request("POST", client.base_url))
+
+
+def _no_reply(error: anthropic.APIResponseValidationError) -> StreamInterrupted:
+    return StreamInterrupted(error.message, request=error.request, final=True)

@@ -1,0 +1,108 @@
+"""Conversations in files: JSON that says what it is, checked when it is read, never half written.
+
+A file holds the texts, the figures and the settings of a conversation; no key, no address, no path, no name.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import from_json
+
+from .ledger import Call, Number, Turn
+
+FORMAT = "llm-api-course conversation"
+VERSION = 1
+
+
+class NotAConversation(ValueError):
+    """The file holds no conversation that can be loaded; the message says why."""
+
+
+class Saved(BaseModel):
+    """What a file holds."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    format: Literal["llm-api-course conversation"] = FORMAT
+    version: Literal[1] = VERSION
+    model: Annotated[str, Field(min_length=1)]
+    system: str | None
+    max_tokens: Number
+    cache: bool
+    budget_usd: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None
+    turns: list[Turn]
+    calls: list[Call]
+
+
+def write(path: str | os.PathLike, saved: Saved) -> None:
+    """Write `saved` to `path`, readable by its owner alone: the file is then the new one or still the old."""
+    target = Path(os.path.realpath(path))
+    data = saved.model_dump_json(indent=1).encode() + b"\n"
+    handle, name = tempfile.mkstemp(prefix=f".{target.name[:100]}.", suffix=".tmp", dir=target.parent)
+    try:
+        with open(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(name, target)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(name)
+        raise
+    with contextlib.suppress(
+        OSError
+    ):  # the new name is to outlive a power cut too, where folders can be synced
+        folder = os.open(target.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+def read(path: str | os.PathLike) -> Saved:
+    """The conversation in the file `path`; raises `NotAConversation` where it holds none."""
+    name = os.path.basename(os.fspath(path))
+    try:
+        content = from_json(Path(path).read_bytes())
+    except ValueError as error:
+        raise NotAConversation(
+            f"{name} is damaged, or no saved conversation: it is not JSON ({error})."
+        ) from None
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise NotAConversation(f"{name} is JSON, but not a conversation saved by this course.")
+    version = content.get("version")
+    if isinstance(version, int) and version > VERSION:
+        raise NotAConversation(
+            f"{name} was saved by a newer version of the course (format {version}, this one reads up to "
+            f"{VERSION}). Update the course to load it."
+        )
+    try:
+        saved = Saved.model_validate(content)
+        _check_ledger(saved)
+    except (ValidationError, ValueError) as error:
+        raise NotAConversation(f"{name} is damaged: {_first_problem(error)}.") from None
+    return saved
+
+
+def _check_ledger(saved: Saved) -> None:
+    """Every turn has its entry in the ledger, in the same order; no number stands there twice."""
+    billed = [call.turn for call in saved.calls if call.turn is not None]
+    if billed != sorted(set(billed)):
+        raise ValueError("the turns in its ledger are out of order")
+    numbers, known = [turn.turn for turn in saved.turns], set(billed)
+    if any(number not in known for number in numbers) or numbers != sorted(set(numbers)):
+        raise ValueError("its turns do not fit its ledger")
+
+
+def _first_problem(error: Exception) -> str:
+    """Where and what, without the text that stands there."""
+    if not isinstance(error, ValidationError):
+        return str(error)
+    first: dict[str, Any] = error.errors(include_input=False, include_url=False)[0]
+    return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
