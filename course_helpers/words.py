@@ -1,0 +1,46 @@
+"""Numbers and names as people write them."""
+
+from __future__ import annotations
+
+import math
+
+
+def dollars(usd: float) -> str:
+    """`usd` as people write it: "$12,000", "$1.50", "$0.0123", "$0.0000012"; never in powers of ten."""
+    if not math.isfinite(usd):
+        return "unknown"
+    sign, usd = "-" if usd < 0 else "", abs(usd)
+    if usd == 0:
+        return "$0"
+    if usd >= 1000:
+        return f"{sign}${usd:,.0f}"
+    decimals = max(2, 2 - int(f"{usd:.2e}".partition("e")[2]))  # three digits that count
+    whole, _, cents = f"{usd:,.{decimals}f}".partition(".")
+    return f"{sign}${whole}.{cents.rstrip('0').ljust(2, '0')}"
+
+
+def share(part: float, whole: float) -> str:
+    """`part` of `whole` in per cent."""
+    percent = 100 * part / whole if whole else 0.0
+    if 0 < percent < 1 or 99 < percent < 100:
+        return "under 1 %" if percent < 1 else "over 99 %"
+    return f"{percent:.0f} %"
+
+
+def times(ratio: float) -> str:
+    """`ratio` as "3.2 ×"; "–" where there is none."""
+    if not math.isfinite(ratio):
+        return "–"
+    return f"{ratio:,.0f} ×" if ratio >= 100 else f"{ratio:.2g} ×"
+
+
+def count(number: float, noun: str) -> str:
+    """`number` with thousands separated, and `noun` in the plural that it needs."""
+    return f"{number:,.0f} {noun}" + ("" if number == 1 else "s")
+
+
+def short(name: object, longest: int = 34) -> str:
+    """`name` on one line; a long one loses its middle, as its end tells versions apart."""
+    name = " ".join(str(name).split())
+    half = (longest - 1) // 2
+    return name if len(name) <= longest else f"{name[:half]}…{name[-half:]}"
