@@ -48,6 +48,9 @@ class EventStream(Response):
                 if event["type"] == "message_stop":
                     self.exchange.reply = respond.wire(self.message)
                 await send(_chunk(_sse(event["type"], json.dumps(event, ensure_ascii=False))))
+                await asyncio.sleep(0)  # let the loop see that the client has gone, and serve others
+                if scope[TRANSPORT].is_closing():
+                    return
         except _Broken:
             await self._break(scope, gone, send)
         else:
