@@ -50,6 +50,7 @@ class EventStream(Response):
                 await send(_chunk(_sse(event["type"], json.dumps(event, ensure_ascii=False))))
                 await asyncio.sleep(0)  # let the loop see that the client has gone, and serve others
                 if scope[TRANSPORT].is_closing():
+                    await gone
                     return
         except _Broken:
             await self._break(scope, gone, send)
