@@ -1,0 +1,186 @@
+"""Sessions as pandas frames: what was sent, what it cost, and what it would have cost elsewhere.
+
+A session's frame has one row a ledger entry, in the order in which they were billed:
+
+    call                    1, 2, 3 …
+    kind                    reply, summary or lost
+    turn                    the turn that came of it, counted from 1; <NA> where none did
+    model                   the id that answered
+    input_tokens            tokens sent, uncached
+    cache_write_tokens      tokens sent and written to the cache for 5 minutes
+    cache_write_1h_tokens   tokens sent and written to the cache for 1 hour
+    cache_read_tokens       tokens sent and found in the cache
+    output_tokens           tokens received, thinking included
+    thinking_tokens         those of them that were thinking
+    cost_usd                US dollars, at that call's model; NaN where its price is not known
+    cumulative_cost_usd     US dollars so far; NaN once one of them is not known
+    seconds                 from request to the end of the reply
+    first_token_seconds     from request to the first piece; NaN where nothing was streamed
+    attempts                requests that it took, retries included
+    stop_reason             as the API gave it; <NA> where no reply came
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from operator import attrgetter
+
+import numpy as np
+import pandas as pd
+
+from .ledger import TOKENS
+from .models import MODEL, MODELS, UnknownModelError, available, find_model
+from .pricing import price_table, rates
+
+PROMPT_TOKENS = TOKENS[:4]
+"""Together the whole prompt of a call."""
+
+_TYPES = {
+    "kind": "string",
+    "turn": "Int64",
+    "model": "string",
+    **dict.fromkeys(TOKENS, "int64"),
+    "cost_usd": "float64",
+    "seconds": "float64",
+    "first_token_seconds": "float64",
+    "attempts": "int64",
+    "stop_reason": "string",
+}
+_PARTS = {
+    "cache_read_usd": ("cache_read",),
+    "cache_write_usd": ("cache_write", "cache_write_1h"),
+    "input_usd": ("input",),
+    "output_usd": ("output",),
+}
+
+
+def to_frame(calls: Iterable) -> pd.DataFrame:
+    """The ledger `calls` as a frame; the columns and their units stand at the top of this module."""
+    calls = list(calls)
+    columns = {name: pd.array([*map(attrgetter(name), calls)], dtype=dtype) for name, dtype in _TYPES.items()}
+    frame = pd.DataFrame({"call": np.arange(1, len(calls) + 1, dtype="int64"), **columns})
+    after_cost = frame.columns.get_loc("cost_usd") + 1
+    frame.insert(after_cost, "cumulative_cost_usd", frame["cost_usd"].cumsum(skipna=False))
+    return frame
+
+
+def shown(frame: pd.DataFrame) -> pd.DataFrame:
+    """`frame` for the eye: exact dollars as text; without seconds and without tokens that no call had."""
+    idle = [name for name in frame.columns if name.endswith("_tokens") and not frame[name].any()]
+    table = frame.drop(columns=["seconds", "first_token_seconds", *idle], errors="ignore")
+    money = {name: table[name].map(_exact) for name in table.columns if name.endswith("_usd")}
+    return table.assign(**money)
+
+
+def _exact(usd: float) -> str:
+    """`usd` to a billionth of a dollar: no token costs a smaller fraction."""
+    return "unknown" if np.isnan(usd) else f"${usd:,.9f}".rstrip("0").rstrip(".")
+
+
+def reprice(
+    frame: pd.DataFrame, model: str, *, scale_tokens: bool = True, batch: bool = False
+) -> pd.DataFrame:
+    """The same session on `model`: a new frame with its model, tokens and costs in place of those held.
+
+    Models count the same text differently, so the counts are scaled by the models' `tokenizer_factor` and
+    rounded to whole tokens; `scale_tokens=False` keeps them. What cannot be known is left as it was: the
+    other model's words, how much it thinks (4.5 models do not by default, Opus 5.5 always may), what its
+    cache would have held, and whether the prompt fits its window (`compare_models` says that).
+    Raises `UnknownModelError` for a model without a price, or where a tokenizer is not known.
+    """
+    prices = rates(model, batch=batch)
+    counts = frame[list(TOKENS)].to_numpy(float)
+    if scale_tokens:
+        counts = np.rint(counts * _factors(frame["model"], prices.model)[:, None])
+    tokens = pd.DataFrame(counts.astype("int64"), columns=list(TOKENS), index=frame.index)
+    columns = ("input_tokens", "output_tokens", *PROMPT_TOKENS[1:])
+    cost = pd.Series(prices.cost(*(tokens[name] for name in columns)), frame.index, dtype="float64")
+    ids = pd.Series(prices.model, index=frame.index, dtype="string")
+    return frame.assign(model=ids, **tokens, cost_usd=cost, cumulative_cost_usd=cost.cumsum())
+
+
+def _factors(models: pd.Series, model: str) -> np.ndarray:
+    """For each of `models`, how many tokens `model` makes of text that was one token to it."""
+    others = [name for name in models.unique() if name != model]
+    new = _tokenizer_factor(model) if others else 1.0
+    factors = {model: 1.0} | {name: new / _tokenizer_factor(name) for name in others}
+    return models.map(factors).to_numpy(float)
+
+
+def _tokenizer_factor(name: str) -> float:
+    try:
+        return find_model(name).tokenizer_factor
+    except UnknownModelError:
+        message = f"How {name} counts tokens is not known here; scale_tokens=False keeps the counts."
+        raise UnknownModelError(message) from None
+
+
+def cost_parts(frame: pd.DataFrame) -> pd.DataFrame:
+    """What `cost_usd` is made of: `cache_read_usd`, `cache_write_usd`, `input_usd` and `output_usd`.
+
+    The parts of each row sum to its `cost_usd`, as they were billed on that row's model, and are NaN with it.
+    """
+    values, paid = np.zeros((len(frame), len(_PARTS))), frame["cost_usd"].to_numpy(float)
+    for name in frame.loc[paid > 0, "model"].unique():
+        here = (frame["model"] == name).to_numpy(bool) & (paid > 0)
+        calls, tiers = frame[here], rates(name).tiers
+        prompt = calls[list(PROMPT_TOKENS)].sum(axis=1)
+        tier = np.searchsorted([tier.above for tier in tiers[1:]], prompt)
+        for column, kinds in enumerate(_PARTS.values()):
+            for kind in kinds:
+                rate = np.array([getattr(tier, kind) for tier in tiers])[tier]
+                values[here, column] += calls[f"{kind}_tokens"] * rate / 1_000_000
+    sums = values.sum(axis=1)
+    # Batch prices, and sessions saved under older prices, are split in proportion.
+    values *= np.divide(paid, sums, out=0 * paid, where=sums > 0)[:, None]
+    return pd.DataFrame(values, index=frame.index, columns=list(_PARTS))
+
+
+def compare_models(
+    frame: pd.DataFrame, models: Iterable[str] | None = None, *, scale_tokens: bool = True
+) -> pd.DataFrame:
+    """The session as held and on each of `models` (by default those that still answer), one row each.
+
+    Columns: `model`, `prompt_tokens` and `output_tokens` of the whole session, the parts of `cost_parts`,
+    `cost_usd`, and `fits`: whether every prompt fits the model's context window and every reply its ceiling.
+    """
+    names = list(models) if models is not None else [model.id for model in available()]
+    sessions = {"as held": frame}
+    sessions |= {rates(name).model: reprice(frame, name, scale_tokens=scale_tokens) for name in names}
+    return pd.DataFrame([_session_row(name, session) for name, session in sessions.items()])
+
+
+def _session_row(name: str, session: pd.DataFrame) -> dict:
+    prompts = session[list(PROMPT_TOKENS)].sum(axis=1)
+    fits = True
+    if name != "as held":
+        window, ceiling = price_table([name])[["context_window", "max_output"]].iloc[0]
+        used = ((prompts, window), (session["output_tokens"], ceiling))
+        fits = all(pd.isna(limit) or not (tokens > limit).any() for tokens, limit in used)
+    return {
+        "model": name,
+        "prompt_tokens": prompts.sum(),
+        "output_tokens": session["output_tokens"].sum(),
+        **cost_parts(session).sum(skipna=False),
+        "cost_usd": session["cost_usd"].sum(skipna=False),
+        "fits": fits,
+    }
+
+
+def cost_curve(
+    longest: int = 200_000, *, output_tokens: int = 1000, models: Iterable[str] = (MODEL,)
+) -> pd.DataFrame:
+    """What one request with `output_tokens` of output costs on each of `models`, by the length of its prompt.
+
+    Columns: `model`, `prompt_tokens` (from 0 to `longest`, no further than the model's window, both sides of
+    each tier among them) and `cost_usd`.
+    """
+    curves = []
+    for name in models:
+        prices, known = rates(name), MODELS.get(rates(name).model)
+        end = min(longest, known.context_window) if known else longest
+        cliffs = [length for tier in prices.tiers[1:] for length in (tier.above, tier.above + 1)]
+        lengths = np.unique([*np.linspace(0, end, 101).astype("int64"), *(at for at in cliffs if at <= end)])
+        costs = prices.cost(lengths, output_tokens)
+        curves.append(pd.DataFrame({"model": prices.model, "prompt_tokens": lengths, "cost_usd": costs}))
+    return pd.concat(curves, ignore_index=True)

@@ -1,0 +1,303 @@
+"""Sessions as frames: columns and types, repricing against `estimate_cost`, parts that sum to the whole."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from course_helpers import Conversation, connect, estimate_cost
+from course_helpers.frames import (
+    PROMPT_TOKENS,
+    TOKENS,
+    compare_models,
+    cost_curve,
+    cost_parts,
+    reprice,
+    shown,
+    to_frame,
+)
+from course_helpers.models import ALIASES, UnknownModelError, available, find_model
+from course_helpers.pricing import rates
+
+HAIKU, OLD_HAIKU, OPUS = "claude-haiku-5-5", "claude-haiku-4-5", "claude-opus-5-5"
+
+TYPES = {
+    "call": "int64",
+    "kind": "string",
+    "turn": "Int64",
+    "model": "string",
+    **dict.fromkeys(TOKENS, "int64"),
+    "cost_usd": "float64",
+    "cumulative_cost_usd": "float64",
+    "seconds": "float64",
+    "first_token_seconds": "float64",
+    "attempts": "int64",
+    "stop_reason": "string",
+}
+
+
+def call(
+    model=HAIKU, input=100, output=50, write=0, write_1h=0, read=0, thinking=0, **fields
+) -> SimpleNamespace:
+    """A ledger entry with the attributes of `history.Call`."""
+    usd = fields.pop("usd", None)
+    if usd is None:
+        usd = price(model, input, output, write, write_1h, read)
+    defaults = {
+        "kind": "reply",
+        "turn": 1,
+        "model": model,
+        "input_tokens": input,
+        "cache_write_tokens": write,
+        "cache_write_1h_tokens": write_1h,
+        "cache_read_tokens": read,
+        "output_tokens": output,
+        "thinking_tokens": thinking,
+        "cost_usd": usd,
+        "seconds": 1.5,
+        "first_token_seconds": None,
+        "attempts": 1,
+        "stop_reason": "end_turn",
+    }
+    return SimpleNamespace(**defaults | fields)
+
+
+def price(model, input, output, write=0, write_1h=0, read=0, batch=False) -> float:
+    """`estimate_cost`, the reference for every price here."""
+    cached = {
+        "cache_write_tokens": int(write),
+        "cache_write_1h_tokens": int(write_1h),
+        "cache_read_tokens": int(read),
+    }
+    return estimate_cost(int(input), int(output), model, batch=batch, **cached)
+
+
+MIXED = [
+    call(),
+    call(OPUS, 2000, 300, read=5000, write=700, write_1h=40, thinking=100, turn=2, first_token_seconds=0.3),
+    call(kind="summary", turn=None),
+    call(kind="lost", turn=None, output=0, stop_reason=None, attempts=3),
+]
+
+
+# ------------------------------------------------------------------------------------------ to_frame
+
+
+@pytest.mark.parametrize("calls", [[], MIXED[:1], MIXED])
+def test_columns_and_types_are_the_same_for_any_ledger(calls):
+    """An empty ledger makes a frame of the same columns, in the same order, of the same types."""
+    frame = to_frame(calls)
+    assert {name: str(dtype) for name, dtype in frame.dtypes.items()} == TYPES
+    assert list(frame) == list(TYPES)
+    assert len(frame) == len(calls)
+
+
+def test_each_ledger_entry_is_a_row():
+    """Values arrive unchanged, missing ones are missing, and the money adds up."""
+    frame = to_frame(iter(MIXED))
+    assert frame["call"].tolist() == [1, 2, 3, 4]
+    assert frame["kind"].tolist() == ["reply", "reply", "summary", "lost"]
+    assert frame["turn"].isna().tolist() == [False, False, True, True]
+    assert frame["first_token_seconds"].isna().tolist() == [True, False, True, True]
+    assert pd.isna(frame["stop_reason"].iloc[3])
+    for name in (*TOKENS, "cost_usd", "seconds", "attempts"):
+        assert frame[name].tolist() == [getattr(entry, name) for entry in MIXED]
+    assert frame["cost_usd"].sum() == pytest.approx(sum(entry.cost_usd for entry in MIXED), abs=1e-12)
+    assert frame["cumulative_cost_usd"].iloc[-1] == pytest.approx(frame["cost_usd"].sum(), abs=1e-12)
+
+
+def test_an_empty_frame_goes_through_everything():
+    """No calls: no errors, no rows, no money."""
+    empty = to_frame([])
+    assert reprice(empty, OPUS).dtypes.equals(empty.dtypes)
+    assert cost_parts(empty).sum().sum() == 0
+    assert compare_models(empty)["cost_usd"].sum() == 0
+    assert len(shown(empty)) == 0
+
+
+def test_a_conversation_as_a_frame():
+    """Its rows are the ledger, its sums are the conversation's total, what was undone included."""
+    chat = Conversation(connect("practice"))
+    for text in ("Hello!", "My name is Ada.", "What is my name?"):
+        chat.send(text)
+    chat.undo()
+    frame = chat.to_frame()
+    assert len(frame) == chat.total.calls == 3
+    assert frame["cost_usd"].sum() == pytest.approx(chat.total.cost_usd, abs=1e-12)
+    assert frame["cost_usd"].sum() > 0
+    for name in TOKENS:
+        assert frame[name].sum() == getattr(chat.total, name)
+
+
+def test_an_unknown_price_stays_unknown():
+    """What is not known is neither nothing nor left out of a total."""
+    frame = to_frame([call(), call("someone-elses-model", usd=float("nan")), call()])
+    assert frame["cumulative_cost_usd"].isna().tolist() == [False, True, True]
+    assert cost_parts(frame).isna().all(axis=1).tolist() == [False, True, False]
+    assert shown(frame)["cost_usd"].iloc[1] == "unknown"
+    held = compare_models(frame, ["haiku"], scale_tokens=False).set_index("model")["cost_usd"]
+    assert pd.isna(held["as held"])
+    assert held[HAIKU] == pytest.approx(3 * price(HAIKU, 100, 50), abs=1e-12)
+
+
+# ------------------------------------------------------------------------------------------ reprice
+
+counts = st.one_of(st.integers(0, 5000), st.integers(0, 400_000))
+near_the_cliff = st.integers(99_950, 100_050)
+usage = st.tuples(st.one_of(counts, near_the_cliff), counts, *[st.one_of(st.just(0), counts)] * 3)
+models = st.sampled_from([model.id for model in available()])
+
+
+@given(st.lists(st.tuples(models, usage), max_size=8), models, st.booleans(), st.booleans())
+def test_reprice_agrees_with_estimate_cost(calls, target, scale, batch):
+    """Every row costs what `estimate_cost` says for its scaled counts, cliffs and caches included."""
+    frame = to_frame([call(model, *tokens) for model, tokens in calls])
+    there = reprice(frame, target, scale_tokens=scale, batch=batch)
+    for before, after in zip(frame.itertuples(), there.itertuples(), strict=True):
+        factor = find_model(target).tokenizer_factor / find_model(before.model).tokenizer_factor
+        factor = factor if scale else 1
+        scaled = {name: round(getattr(before, name) * factor) for name in TOKENS}
+        assert {name: getattr(after, name) for name in TOKENS} == scaled
+        expected = price(
+            target,
+            scaled["input_tokens"],
+            scaled["output_tokens"],
+            *(scaled[name] for name in PROMPT_TOKENS[1:]),
+            batch=batch,
+        )
+        assert after.cost_usd == pytest.approx(expected, abs=1e-9)
+    assert there["cumulative_cost_usd"].tolist() == pytest.approx(
+        there["cost_usd"].cumsum().tolist(), abs=1e-9
+    )
+
+
+def test_reprice_leaves_the_session_alone():
+    """A new frame, of the same columns and types; only model, tokens and money differ."""
+    frame = to_frame(MIXED)
+    before = frame.copy(deep=True)
+    there = reprice(frame, "opus")
+    pd.testing.assert_frame_equal(frame, before)
+    assert there.dtypes.equals(frame.dtypes)
+    assert set(there["model"]) == {ALIASES["opus"]}
+    same = [name for name in frame if name not in (*TOKENS, "model", "cost_usd", "cumulative_cost_usd")]
+    pd.testing.assert_frame_equal(there[same], frame[same])
+
+
+def test_reprice_on_its_own_model_changes_nothing():
+    """Held and repriced on one model, a session costs the same."""
+    frame = to_frame([call(input=n * 997, read=n * 31) for n in range(200)])
+    pd.testing.assert_frame_equal(reprice(frame, HAIKU), frame)
+
+
+def test_the_tokenizer_makes_about_thirty_per_cent_more():
+    """1,000 tokens of a 4.5 model are 1,300 of a 5.5 model, and the other way round."""
+    frame = to_frame([call(OLD_HAIKU, 1000, 1000, thinking=100)])
+    newer = reprice(frame, HAIKU)
+    assert newer[["input_tokens", "output_tokens", "thinking_tokens"]].iloc[0].tolist() == [1300, 1300, 130]
+    assert reprice(newer, OLD_HAIKU)["input_tokens"].tolist() == [1000]
+    assert reprice(frame, HAIKU, scale_tokens=False)["input_tokens"].tolist() == [1000]
+
+
+def test_scaling_may_lead_over_the_cliff():
+    """80,000 old tokens are 104,000 new ones, which fall into the dearer tier."""
+    frame = to_frame([call(OLD_HAIKU, 80_000, 1000)])
+    assert reprice(frame, HAIKU)["cost_usd"].iloc[0] == pytest.approx(price(HAIKU, 104_000, 1300), abs=1e-12)
+
+
+def test_a_model_that_nobody_knows_is_refused():
+    """No price, no guess."""
+    with pytest.raises(UnknownModelError):
+        reprice(to_frame(MIXED), "claude-opus-9")
+
+
+def test_a_tokenizer_that_nobody_knows_is_refused():
+    """Another maker's model, or a local one, needs `scale_tokens=False`, and the error says so."""
+    local = to_frame([call("smollm2", 1000, 100, usd=0.0)])
+    with pytest.raises(UnknownModelError, match=r"smollm2.*scale_tokens=False"):
+        reprice(local, HAIKU)
+    assert reprice(local, HAIKU, scale_tokens=False)["cost_usd"].iloc[0] == price(HAIKU, 1000, 100)
+    with pytest.raises(UnknownModelError, match=r"gpt-6-luna.*scale_tokens=False"):
+        reprice(to_frame(MIXED), "gpt-6-luna")
+
+
+# ------------------------------------------------------------------------------------------ parts
+
+
+@given(st.lists(st.tuples(models, usage), min_size=1, max_size=8))
+def test_parts_sum_to_the_cost(calls):
+    """Input, output and cache are the whole bill of every row, each at its own rate and tier."""
+    frame = to_frame([call(model, *tokens) for model, tokens in calls])
+    parts = cost_parts(frame)
+    assert parts.sum(axis=1).tolist() == pytest.approx(frame["cost_usd"].tolist(), abs=1e-9)
+    for row, part in zip(frame.itertuples(), parts.itertuples(), strict=True):
+        tier = rates(row.model).at(sum(getattr(row, name) for name in PROMPT_TOKENS))
+        assert part.output_usd == pytest.approx(row.output_tokens * tier.output / 1e6, abs=1e-9)
+        assert part.cache_read_usd == pytest.approx(row.cache_read_tokens * tier.cache_read / 1e6, abs=1e-9)
+
+
+@pytest.mark.parametrize("prompt", [200_000, 200_001])
+def test_parts_change_with_the_tier(prompt):
+    """The dearer tier begins one token above its threshold, and does not raise all prices alike."""
+    frame = to_frame([call("claude-sonnet-4-5", prompt, 100_000)])
+    expected = price("claude-sonnet-4-5", prompt, 100_000) - price("claude-sonnet-4-5", prompt, 0)
+    assert cost_parts(frame)["output_usd"].iloc[0] == pytest.approx(expected, abs=1e-9)
+
+
+def test_parts_of_what_was_free_or_half_price():
+    """A free call has no parts, whatever its model; a batch is split in proportion."""
+    free = to_frame([call("smollm2", usd=0.0), call(HAIKU, usd=0.0)])
+    assert cost_parts(free).to_numpy().sum() == 0
+    whole, batch = cost_parts(to_frame(MIXED)), cost_parts(reprice(to_frame(MIXED), HAIKU, batch=True))
+    assert batch.sum(axis=1).tolist() == pytest.approx(
+        reprice(to_frame(MIXED), HAIKU, batch=True)["cost_usd"].tolist(), abs=1e-12
+    )
+    assert (whole.to_numpy() >= 0).all()
+
+
+# ------------------------------------------------------------------------------------------ tables
+
+
+def test_the_table_shown_can_be_redone_by_hand():
+    """Exact dollars, whose sum is the total; no seconds; no columns of zeros."""
+    frame = to_frame(MIXED)
+    table = shown(frame)
+    assert not {"seconds", "first_token_seconds"} & set(table)
+    assert "thinking_tokens" in table
+    assert "thinking_tokens" not in shown(to_frame([call()]))
+    by_hand = sum(float(text.removeprefix("$")) for text in table["cost_usd"])
+    assert by_hand == pytest.approx(frame["cost_usd"].sum(), abs=1e-12)
+    assert table["cost_usd"].iloc[0] == "$0.000035"
+
+
+def test_models_compared():
+    """The session as held, then each model; a row costs what `reprice` says, and its parts sum to it."""
+    frame = to_frame(MIXED)
+    table = compare_models(frame)
+    assert table["model"].tolist() == ["as held", *(model.id for model in available())]
+    for row in table.iloc[1:].itertuples():
+        assert row.cost_usd == pytest.approx(reprice(frame, row.model)["cost_usd"].sum(), abs=1e-12)
+    parts = table.filter(like="_usd").drop(columns="cost_usd")
+    assert parts.sum(axis=1).tolist() == pytest.approx(table["cost_usd"].tolist(), abs=1e-12)
+    assert table["fits"].all()
+
+
+def test_a_session_too_long_for_a_model():
+    """300,000 tokens fit a window of a million and not one of 200,000; 100,000 of output fit 128,000."""
+    long = compare_models(to_frame([call(HAIKU, 300_000, 10)]), [HAIKU, OLD_HAIKU]).set_index("model")["fits"]
+    assert long.to_dict() == {"as held": True, HAIKU: True, OLD_HAIKU: False}
+    wordy = compare_models(to_frame([call(HAIKU, 10, 100_000)]), ["opus", OLD_HAIKU]).set_index("model")[
+        "fits"
+    ]
+    assert wordy.to_dict() == {"as held": True, OPUS: True, OLD_HAIKU: False}
+
+
+def test_the_cost_curve_has_both_sides_of_the_cliff():
+    """One token more, five times the price; no prompt is longer than the window."""
+    curve = cost_curve(models=[HAIKU]).set_index("prompt_tokens")["cost_usd"]
+    assert curve[100_001] / curve[100_000] == pytest.approx(5, abs=0.01)
+    assert curve[100_000] == price(HAIKU, 100_000, 1000)
+    assert cost_curve(500_000, models=[OLD_HAIKU])["prompt_tokens"].max() == 200_000
