@@ -1,0 +1,177 @@
+"""Figures whose axis is time: one call's attempts, waiting for the first words, a crowd coming back."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+
+from . import chart_style as look
+from .words import count, short
+
+
+def plot_attempts(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
+    """One call as a timeline: each request, how it ended, and the wait before the next.
+
+    `frame`: `pandas.DataFrame` of a list of `retries.Attempt`: `attempt`, `started`, `seconds`, `outcome`,
+    `wait` and `asked` (the server named the wait).
+    """
+    look.need(frame, "plot_attempts", "attempt", "started", "seconds", "outcome", "wait", "asked")
+    table = frame.tail(look.ROWS)
+    start, took, wait = (table[name].to_numpy(float) for name in ("started", "seconds", "wait"))
+    asked, good = table["asked"].to_numpy(bool), (table["outcome"] == "reply").to_numpy(bool)
+    rows, ends = np.arange(len(table)), start + took
+    with look.style():
+        own, ax = ax is None, look.new_axes(ax, 1.7 + 0.3 * len(table))[0]
+        look.dress(
+            ax, f"The attempts of one call{_last(frame)}", "seconds since the call began", "request", grid="x"
+        )
+        if not len(table):
+            look.nothing_yet(ax, "no requests yet")
+            return look.write_caption(ax, own, "No requests yet.")
+        low, high = start.min(), (ends + wait).max()
+        # A request on loopback is over in a millisecond: it stays visible beside waits of seconds.
+        least = np.maximum(took, (high - low) * 0.006)
+        bars = (
+            ("wait that the server asked for", (wait > 0) & asked, ends, wait, look.ASKED),
+            ("wait of our own backoff", (wait > 0) & ~asked, ends, wait, look.IDLE),
+            ("request that failed", ~good, start, least, look.BAD),
+            ("request that got its reply", good, start, least, look.GOOD),
+        )
+        drawn = [
+            look.spans(ax, rows[at], begin[at], length[at], paint, name)
+            for name, at, begin, length, paint in bars
+            if at.any()
+        ]
+        look.legend(ax, drawn[::-1], most=2)
+        left = [
+            f"{n}: {short(outcome, 24)}"
+            for n, outcome in zip(table["attempt"], table["outcome"], strict=True)
+        ]
+        look.row_words(ax, left, [f"waits {seconds:,.2g} s" if seconds else "" for seconds in wait])
+        ax.set_xlim(low, high + (high - low) * 0.02 or 1)
+        plain, timed = _attempts_words(frame)
+        return look.write_caption(ax, own, timed, plain)
+
+
+def _last(frame: pd.DataFrame) -> str:
+    return f": the last {look.ROWS} of {len(frame):,}" if len(frame) > look.ROWS else ""
+
+
+def _attempts_words(frame: pd.DataFrame) -> tuple[str, str]:
+    """What the attempts in `frame` came to, without and with the time it took."""
+    failed = frame["outcome"][frame["outcome"] != "reply"].value_counts(sort=False)
+    listed = ", ".join(outcome if n == 1 else f"{outcome} ({n:,} times)" for outcome, n in failed.items())
+    waits = frame[frame["wait"] > 0]
+    words = f"{count(len(frame), 'request')}; "
+    words += "the last got the reply." if frame["outcome"].iloc[-1] == "reply" else "none got a reply."
+    words += f" Failed: {listed}." if listed else ""
+    if not len(waits):
+        return words, words
+    words += f" {count(len(waits), 'wait')}, {int(waits['asked'].sum())} of them as long as the server asked."
+    whole = (frame["started"] + frame["seconds"] + frame["wait"]).max()
+    return words, f"{words} Of {whole:,.1f} s the call waited {waits['wait'].sum():,.1f} s."
+
+
+def plot_first_token(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
+    """Calls as timelines: how long nothing is to be seen, and how long text flows.
+
+    `frame`: `seconds` and `first_token_seconds` (NaN for a call that was not streamed), as `chat.to_frame()`
+    has them; `label` names the rows.
+    """
+    look.need(frame, "plot_first_token", "seconds", "first_token_seconds")
+    table = frame.tail(look.ROWS)
+    whole, first = table["seconds"].to_numpy(float), table["first_token_seconds"].to_numpy(float)
+    streamed, rows = np.isfinite(first), np.arange(len(table))
+    first = np.where(streamed, first, whole)
+    with look.style():
+        own, ax = ax is None, look.new_axes(ax, 1.7 + 0.3 * len(table))[0]
+        look.dress(ax, f"Waiting for the first words{_last(frame)}", "seconds since the request", grid="x")
+        if not len(table):
+            look.nothing_yet(ax, "no calls yet")
+            return look.write_caption(ax, own, "No calls yet.")
+        drawn = [look.spans(ax, rows, 0, first, look.IDLE, "nothing to read yet")]
+        if streamed.any():
+            spread = (rows[streamed], first[streamed], (whole - first)[streamed])
+            drawn.append(look.spans(ax, *spread, look.INPUT, "text flows"))
+        marker = {"marker": "D", "color": look.ink(ax), "edgecolor": look.paper(ax), "clip_on": False}
+        drawn.append(ax.scatter(first, rows, 36, zorder=5, label="first words", **marker))
+        look.legend(ax, drawn)
+        right = [
+            (f"first words {a:.2f} s, " if flag else "") + f"all {b:.2f} s"
+            for a, b, flag in zip(first, whole, streamed, strict=True)
+        ]
+        numbers = range(len(frame) - len(table) + 1, len(frame) + 1)
+        labels = [
+            f"call {n}, {'streamed' if flag else 'blocking'}"
+            for n, flag in zip(numbers, streamed, strict=True)
+        ]
+        look.row_words(ax, [short(label) for label in table.get("label", labels)], right)
+        ax.set_xlim(0, whole.max() * 1.02 or 1)
+        plain, timed = _first_words(frame)
+        return look.write_caption(ax, own, timed, plain)
+
+
+def _first_words(frame: pd.DataFrame) -> tuple[str, str]:
+    """When the first words came, without and with seconds."""
+    streamed = frame["first_token_seconds"].notna()
+    early, late = frame["first_token_seconds"].median(), frame["seconds"][~streamed].median()
+    words = f"{count(len(frame), 'call')}, {streamed.sum():,} of them streamed."
+    if streamed.all():
+        return words, f"{words} The first words came after {early:.2f} s (median)."
+    if not streamed.any():
+        return words, f"{words} The first words came with the last, after {late:.2f} s (median)."
+    words += f" Streamed, the first words came {'sooner' if early < late else 'no sooner'} than unstreamed."
+    return words, f"{words} After {early:.2f} s instead of {late:.2f} s (medians)."
+
+
+def plot_crowd(frame: pd.DataFrame, ax: Axes | None = None, *, limit: float | None = None) -> Axes:
+    """How many requests reach the server in each second, for each kind of jitter.
+
+    `frame`: one row a request: `jitter` (its name, such as "no jitter") and `second` (when it came, on the
+    simulated clock).
+    `limit`: requests a second that the server takes, drawn as a line.
+    """
+    look.need(frame, "plot_crowd", "jitter", "second")
+    last = int(frame["second"].max()) + 1 if len(frame) else 1
+    width = max(1, -(-last // (2 * look.GROUPS)))
+    edges = np.arange(0, last + width, width)
+    groups = {str(name): part["second"].to_numpy(float) for name, part in frame.groupby("jitter", sort=False)}
+    words = []
+    with look.style():
+        panels = look.new_axes(
+            ax, 1.5 + 1.3 * max(1, len(groups)), nrows=max(1, len(groups)), sharex=True, sharey=True
+        )
+        for panel in panels:
+            look.dress(panel, "A crowd comes back" if panel is panels[0] else "", y="requests\na second")
+        panels[-1].set_xlabel("seconds on the simulated clock", color=look.ink(panels[0]))
+        if not groups:
+            look.nothing_yet(panels[0], "no requests")
+            return look.write_caption(panels[0], ax is None, "No requests.")
+        for number, (name, seconds) in enumerate(groups.items()):
+            arriving, paint = np.histogram(seconds, edges)[0], look.LINES[number % len(look.LINES)]
+            outline = {} if ax is None else {"linestyle": paint.line, "linewidth": 1.6}
+            panel = panels[number % len(panels)]
+            panel.stairs(
+                arriving / width, edges, color=paint.color, fill=ax is None, label=short(name), **outline
+            )
+            if ax is None:
+                panel.set_title(short(name), loc="right", fontsize=10, color=look.ink(panel))
+            words.append(_crowd_words(name, arriving, width, limit))
+        for panel in panels if limit is not None else ():
+            line = {"color": look.ink(panel), "linewidth": 1.2, "linestyle": "--"}
+            panel.axhline(limit, label=f"the server takes {limit:g} a second", **line)
+        look.count_axis(panels[0].xaxis)
+        look.count_axis(panels[0].yaxis)
+        panels[0].set(xlim=(0, edges[-1]), ylim=(0, panels[0].get_ylim()[1]))
+        handles = panels[0].get_legend_handles_labels()[0]
+        look.legend(panels[0], handles if ax is not None else handles[1:])
+        return look.write_caption(panels[0], ax is None, " ".join(words))
+
+
+def _crowd_words(name: str, arriving: np.ndarray, width: int, limit: float | None) -> str:
+    peak, end = int(arriving.argmax()), int(np.flatnonzero(arriving)[-1] + 1) * width
+    words = f"{name}: {count(arriving.sum(), 'request')} within {count(end, 'second')}, at most "
+    words += f"{arriving[peak] / width:,.0f} a second (second {peak * width + 1})"
+    turned_away = 0 if limit is None else np.maximum(arriving - limit * width, 0).sum()
+    return words + (f", {turned_away:,.0f} of them beyond what the server takes." if turned_away else ".")
