@@ -45,6 +45,8 @@ class Model:
     """What happens when a request says nothing about thinking."""
     refused_thinking: tuple[str, ...] = ("enabled",)
     """Values of `thinking.type` that the model answers with a 400."""
+    effort: Literal["low", "medium", "high", "xhigh", "max"] | None = "medium"
+    """The effort of a request that names none; None where the model takes no effort."""
     prefill: bool = False
     """May the last message be the assistant's?"""
     sampling: bool = False
@@ -68,6 +70,7 @@ def _generation_4_5(**facts) -> Model:
         "min_cacheable_tokens": 4096,
         "thinking": "off",
         "refused_thinking": ("adaptive", "between_tools"),
+        "effort": None,
         "prefill": True,
         "sampling": True,
         "system_in_messages": False,
@@ -110,6 +113,7 @@ _TABLE = (
         line="sonnet",
         released=date(2026, 9, 28),
         refused_thinking=("enabled", "disabled"),
+        effort="high",
     ),
     _generation_5_5(
         id="claude-opus-5-5",
@@ -125,6 +129,7 @@ _TABLE = (
         line="opus",
         released=date(2025, 11, 24),
         snapshot="claude-opus-4-5-20251101",
+        effort="high",
     ),
     _generation_4_5(
         id="claude-haiku-4-5",

@@ -8,6 +8,7 @@ from __future__ import annotations
 import atexit
 import os
 import threading
+import weakref
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
 
 PRACTICE_KEY = "practice"
 """The key that the practice API takes. Any other is a 401."""
-
 CONTROLS = ("fail_next", "break_stream", "limit", "shape", "pace", "chaos")
 
 
@@ -25,10 +25,10 @@ class Practice:
     """A practice API with its controls and its journal."""
 
     def __init__(self) -> None:
+        self._lock = threading.RLock()
         self._api: Api | None = None
         self._server: Server | None = None
-        self._lock = threading.RLock()
-        os.register_at_fork(after_in_child=self._forget_server) if hasattr(os, "register_at_fork") else None
+        _all.add(self)
 
     def start(self, port: int = 0) -> str:
         """Start the server if it is not running; its URL. `port` 0 takes a free one."""
@@ -80,16 +80,22 @@ class Practice:
         """The controls of the fault lab: see `faults.Faults`."""
         if name in CONTROLS:
             return getattr(self.api.faults, name)
-        raise AttributeError(
-            f"practice has no {name!r}. Its controls: {', '.join(CONTROLS)}, reset, journal."
-        )
+        known = ", ".join(CONTROLS)
+        raise AttributeError(f"practice has no {name!r}. Its controls: {known}, reset, journal.")
 
     def __repr__(self) -> str:
         return f"Practice API · faults: {self.api.faults} · {len(self.journal)} exchanges in the journal"
 
-    def _forget_server(self) -> None:
-        """In a forked child the server's thread is not there: start afresh on next use."""
-        self._server, self._lock = None, threading.RLock()
+
+def _start_afresh() -> None:
+    """A forked child has no serving thread, and locks may be held for ever: each starts afresh there."""
+    for practice in _all:
+        if practice._server is not None:
+            practice._server.forget()
+        practice.__init__()
 
 
+_all: weakref.WeakSet[Practice] = weakref.WeakSet()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_start_afresh)
 practice = Practice()

@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-import json
-from collections.abc import AsyncIterator
 from typing import Any
 
-from anthropic.types import Message
+import pydantic_core
 from starlette.responses import Response
 
 from . import respond
-from .errors import ERROR_TYPES
+from .errors import ApiError
 from .faults import Break, Pace
 from .journal import Exchange
 
 TRANSPORT = "practice.transport"
 """Where the server leaves the connection's transport in the ASGI scope."""
+
+
+class JSONAnswer(Response):
+    """A body in JSON."""
+
+    media_type = "application/json"
+
+    def render(self, content: Any) -> bytes:
+        return pydantic_core.to_json(content)
 
 
 class Dropped(Response):
@@ -33,70 +40,63 @@ class EventStream(Response):
     media_type = "text/event-stream"
 
     def __init__(
-        self, message: Message, exchange: Exchange, headers: dict[str, str], pace: Pace, fault: Break | None
+        self,
+        message: dict[str, Any],
+        exchange: Exchange,
+        headers: dict[str, str],
+        pace: Pace,
+        fault: Break | None,
     ) -> None:
         super().__init__(headers={"cache-control": "no-cache", **headers})
         del self.headers["content-length"]
         self.message, self.exchange, self.pace, self.fault = message, exchange, pace, fault
 
     async def __call__(self, scope, receive, send) -> None:
-        await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
         self.exchange.status = 200
+        await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
         gone = asyncio.ensure_future(disconnected(receive))
         try:
-            async for event in self._paced(gone):
-                if event["type"] == "message_stop":
-                    self.exchange.reply = respond.wire(self.message)
-                await send(_chunk(_sse(event["type"], json.dumps(event, ensure_ascii=False))))
-                await asyncio.sleep(0)  # let the loop see that the client has gone, and serve others
-                if scope[TRANSPORT].is_closing():
-                    await gone
-                    return
-        except _Broken:
-            await self._break(scope, gone, send)
-        else:
-            await send({"type": "http.response.body", "body": b"", "more_body": False})
+            await self._tell(scope, gone, send)
         finally:
             gone.cancel()
 
-    async def _paced(self, gone: asyncio.Future) -> AsyncIterator[dict[str, Any]]:
-        """The events, each when its time has come; ends early once the client is gone."""
+    async def _tell(self, scope, gone: asyncio.Future, send) -> None:
+        """The events, each when its time has come, until the end, the fault or the client's leaving."""
         events = list(respond.events(self.message))
-        deltas = [event for event in events if event["type"] == "content_block_delta"]
-        rate = self.pace.tokens_per_second
-        pause = self.message.usage.output_tokens / len(deltas) / rate if rate and deltas else 0.0
+        deltas = sum(event["type"] == "content_block_delta" for event in events)
+        pause = self.pace.duration(self.message["usage"]["output_tokens"]) / max(1, deltas)
         wait, shown = self.pace.first_token_seconds, 0
         for event in events:
-            is_text = event.get("delta", {}).get("type") == "text_delta"
-            if self.fault and (event["type"] == "message_delta" or (is_text and shown == self.fault.after)):
-                raise _Broken
+            kind, is_text = event["type"], event.get("delta", {}).get("type") == "text_delta"
+            if self.fault and (kind == "message_delta" or (is_text and shown == self.fault.after)):
+                await self._break(scope, gone, send)
+                return
             shown += is_text
-            if event["type"] == "content_block_delta":
+            if kind == "content_block_delta":
                 if wait:
                     await asyncio.wait({gone}, timeout=wait)
                 wait = pause
             if gone.done():
                 return
-            yield event
+            if kind == "message_stop":
+                self.exchange.reply = self.message
+            await send(_event(kind, pydantic_core.to_json(event)))
+        await send(_END)
 
     async def _break(self, scope, gone: asyncio.Future, send) -> None:
         match self.fault.kind:
             case "error":
-                error = {"type": ERROR_TYPES[529], "message": "Overloaded"}
-                await send(_chunk(_sse("error", json.dumps({"type": "error", "error": error}))))
+                body = ApiError(529).body(self.exchange.request_id)
+                await send(_event("error", pydantic_core.to_json(body)))
             case "garble":
-                await send(_chunk(_sse("content_block_delta", '{"type": "content_block_delta", "ind')))
+                await send(_event("content_block_delta", b'{"type": "content_block_delta", "ind'))
             case "stall":
                 await asyncio.wait({gone}, timeout=self.fault.seconds)
         if self.fault.kind in ("disconnect", "stall"):
             scope[TRANSPORT].close()
             await gone
         else:
-            await send({"type": "http.response.body", "body": b"", "more_body": False})
-
-
-class _Broken(Exception):
-    """The stream has come to the point where it is to break."""
+            await send(_END)
 
 
 async def disconnected(receive) -> None:
@@ -105,9 +105,9 @@ async def disconnected(receive) -> None:
         pass
 
 
-def _sse(name: str, data: str) -> bytes:
-    return f"event: {name}\ndata: {data}\n\n".encode()
+_END = {"type": "http.response.body", "body": b"", "more_body": False}
 
 
-def _chunk(data: bytes) -> dict[str, Any]:
-    return {"type": "http.response.body", "body": data, "more_body": True}
+def _event(name: str, data: bytes) -> dict[str, Any]:
+    body = b"event: %s\ndata: %s\n\n" % (name.encode(), data)
+    return {"type": "http.response.body", "body": body, "more_body": True}

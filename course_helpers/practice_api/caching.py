@@ -7,16 +7,16 @@ system, messages), if it is long enough for the model. Any earlier change makes 
 from __future__ import annotations
 
 import hashlib
-import json
-import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
+
+import pydantic_core
 
 from ..models import Model
-from .errors import bad_request
+from .errors import require
 from .requests import Prompt
 from .tokens import MESSAGE_OVERHEAD, REQUEST_OVERHEAD, block_tokens, whole
 
@@ -38,48 +38,35 @@ class InputTokens:
     def total(self) -> int:
         return self.uncached + self.written_5m + self.written_1h + self.read
 
-    @property
-    def counted_toward_limits(self) -> int:
-        """What the input limit counts: all but cache reads."""
-        return self.total - self.read
 
-
-@dataclass(frozen=True)
-class _Block:
-    data: Any
-    tokens: float
+class _Block(NamedTuple):
+    data: dict[str, Any]
     ttl: str | None
+    end: float
+    """The tokens of the prompt up to the end of this block."""
 
 
 def _blocks(prompt: Prompt, model: Model) -> list[_Block]:
-    """The blocks of the prompt in cache order, each with its tokens and, where marked, its TTL."""
-    placed = [("tool", tool) for tool in prompt.tools] + [("system", block) for block in prompt.system]
-    starts = {len(placed)}
-    for message in prompt.messages:
-        placed += [(message.role, block) for block in message.content]
-        starts.add(len(placed))
-    plain = [block.model_dump(exclude_none=True) for _, block in placed]
-    ttls = [data.get("cache_control", {}).get("ttl") for data in plain]
-    if prompt.cache_control:
-        cacheable = [
-            i for i, data in enumerate(plain) if data.get("type") not in ("thinking", "redacted_thinking")
-        ]
-        if cacheable:
-            ttls[cacheable[-1]] = prompt.cache_control.ttl
-    return [
-        _Block(
-            data=(placed[i][0], {k: v for k, v in data.items() if k != "cache_control"}),
-            tokens=block_tokens(data, model)
-            + (MESSAGE_OVERHEAD if i in starts and placed[i][0] not in ("tool", "system") else 0),
-            ttl=ttls[i],
-        )
-        for i, data in enumerate(plain)
-    ]
+    """The blocks of `prompt` in cache order."""
+    placed = [("tool", [tool]) for tool in prompt.tools] + [("system", prompt.system)]
+    placed += [(message.role, message.content) for message in prompt.messages]
+    blocks, end = [], float(REQUEST_OVERHEAD)
+    for number, (place, contents) in enumerate(placed):
+        end += MESSAGE_OVERHEAD if number > len(prompt.tools) else 0
+        for block in contents:
+            data = block.model_dump(exclude_none=True)
+            ttl = data.pop("cache_control", {}).get("ttl")
+            end += block_tokens(data, model)
+            blocks.append(_Block({"place": place, **data}, ttl, end))
+    if prompt.cache_control:  # marks the last block that may be marked
+        last = max(i for i, block in enumerate(blocks) if "thinking" not in block.data.get("type", ""))
+        blocks[last] = blocks[last]._replace(ttl=prompt.cache_control.ttl)
+    return blocks
 
 
 def count(prompt: Prompt, model: Model) -> int:
     """The input tokens of `prompt`, whatever is cached."""
-    return whole(REQUEST_OVERHEAD + sum(block.tokens for block in _blocks(prompt, model)))
+    return whole(_blocks(prompt, model)[-1].end)
 
 
 class PromptCache:
@@ -87,13 +74,7 @@ class PromptCache:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._expiry: OrderedDict[str, tuple[float, float]] = OrderedDict()  # prefix → (expires, lifetime)
-        self._lock = threading.Lock()
-
-    def clear(self) -> None:
-        """Forget everything cached."""
-        with self._lock:
-            self._expiry.clear()
+        self._entries: OrderedDict[str, tuple[float, float]] = OrderedDict()  # prefix → lifetime, expiry
 
     def use(
         self, prompt: Prompt, model: Model, admit: Callable[[InputTokens], None] = lambda tokens: None
@@ -103,63 +84,50 @@ class PromptCache:
         Raises the 400 for a prompt longer than the context window, and whatever `admit` raises.
         """
         blocks = _blocks(prompt, model)
-        sizes, total = [], float(REQUEST_OVERHEAD)
-        for block in blocks:
-            total += block.tokens
-            sizes.append(total)
-        if whole(total) > model.context_window:
-            raise bad_request(f"prompt is too long: {whole(total)} tokens > {model.context_window} maximum")
-        marks = [
-            i for i, block in enumerate(blocks) if block.ttl and whole(sizes[i]) >= model.min_cacheable_tokens
-        ]
-        if not marks:
-            used = InputTokens(uncached=whole(total))
-            admit(used)
-            return used
-        prefixes = _prefixes(blocks, prompt, model)
-        with self._lock:
-            hit = self._longest_hit(prefixes, marks)
-            read = whole(sizes[hit]) if hit is not None else 0
-            written = {"1h": 0, "5m": 0}
-            done = read
-            for mark in marks:
-                ttl = blocks[mark].ttl
-                written[ttl] += max(0, whole(sizes[mark]) - done)
-                done = max(done, whole(sizes[mark]))
-            used = InputTokens(whole(total) - done, written["5m"], written["1h"], read)
-            admit(used)
-            for mark in marks:
-                self._keep(prefixes[mark], TTL_SECONDS[blocks[mark].ttl])
+        total, window = whole(blocks[-1].end), model.context_window
+        require(total <= window, f"prompt is too long: {total} tokens > {window} maximum")
+        sizes = [whole(block.end) for block in blocks]
+        marks = [i for i, block in enumerate(blocks) if block.ttl and sizes[i] >= model.min_cacheable_tokens]
+        prefixes = _prefixes(blocks, prompt, model) if marks else []
+        hit = self._longest_hit(prefixes, marks)
+        done = read = 0 if hit is None else sizes[hit]
+        written = {"5m": 0, "1h": 0}
+        for mark in marks:
+            written[blocks[mark].ttl] += max(0, sizes[mark] - done)
+            done = max(done, sizes[mark])
+        used = InputTokens(total - done, written["5m"], written["1h"], read)
+        admit(used)
+        if hit is not None:
+            self._keep(prefixes[hit], 0)
+        for mark in marks:
+            self._keep(prefixes[mark], TTL_SECONDS[blocks[mark].ttl])
         return used
 
     def _longest_hit(self, prefixes: list[str], marks: list[int]) -> int | None:
+        """The last block that is cached, seen from the last mark back to 20 blocks before each."""
         now = self._clock()
         for mark in reversed(marks):
             for i in range(mark, max(-1, mark - LOOK_BACK), -1):
-                expires, lifetime = self._expiry.get(prefixes[i], (0.0, 0.0))
-                if expires > now:
-                    self._keep(prefixes[i], lifetime)  # a read renews the lifetime
+                if self._entries.get(prefixes[i], (0, 0))[1] > now:
                     return i
         return None
 
     def _keep(self, prefix: str, lifetime: float) -> None:
-        self._expiry[prefix] = (self._clock() + lifetime, lifetime)
-        self._expiry.move_to_end(prefix)
-        while len(self._expiry) > MAX_ENTRIES:
-            self._expiry.popitem(last=False)
+        """Write `prefix`, or renew it: what lives for an hour is not shortened by a read."""
+        now = self._clock()
+        lived, expiry = self._entries.pop(prefix, (0, 0))
+        lifetime = max(lifetime, lived if expiry > now else 0)
+        self._entries[prefix] = (lifetime, now + lifetime)
+        if len(self._entries) > MAX_ENTRIES:
+            self._entries.popitem(last=False)
 
 
 def _prefixes(blocks: list[_Block], prompt: Prompt, model: Model) -> list[str]:
     """For each block, the digest of everything up to it. Model, thinking and effort are part of it."""
-    settings = [
-        model.id,
-        prompt.thinking.model_dump() if prompt.thinking else None,
-        prompt.output_config.effort if prompt.output_config else None,
-        prompt.speed,
-    ]
-    digest = hashlib.sha256(json.dumps(settings).encode())
+    settings = [model.id, prompt.thinking, prompt.output_config and prompt.output_config.effort, prompt.speed]
+    digest = hashlib.sha256(pydantic_core.to_json(settings))
     prefixes = []
     for block in blocks:
-        digest.update(json.dumps(block.data, sort_keys=True).encode())
+        digest.update(pydantic_core.to_json(block.data))
         prefixes.append(digest.hexdigest())
     return prefixes

@@ -4,28 +4,26 @@ from __future__ import annotations
 
 from typing import Any
 
-from starlette.responses import JSONResponse
-
-ERROR_TYPES = {
-    400: "invalid_request_error",
-    401: "authentication_error",
-    402: "billing_error",
-    403: "permission_error",
-    404: "not_found_error",
-    405: "invalid_request_error",
-    408: "invalid_request_error",
-    409: "conflict_error",
-    413: "request_too_large",
-    422: "invalid_request_error",
-    429: "rate_limit_error",
-    500: "api_error",
-    501: "api_error",
-    502: "api_error",
-    503: "api_error",
-    504: "timeout_error",
-    529: "overloaded_error",
+STATUSES = {
+    400: ("invalid_request_error", "The practice API was told to refuse this request."),
+    401: ("authentication_error", "invalid x-api-key"),
+    402: ("billing_error", "Your credit balance is too low."),
+    403: ("permission_error", "Your API key does not have permission to use the specified resource."),
+    404: ("not_found_error", "The requested resource could not be found."),
+    405: ("invalid_request_error", "Method not allowed"),
+    408: ("invalid_request_error", "The request timed out."),
+    409: ("conflict_error", "The resource was changed by another request."),
+    413: ("request_too_large", "Request exceeds the maximum allowed number of bytes."),
+    422: ("invalid_request_error", "The request could not be processed."),
+    429: ("rate_limit_error", "This request would exceed your organization's rate limit."),
+    500: ("api_error", "Internal server error"),
+    501: ("api_error", "Not implemented"),
+    502: ("api_error", "Bad gateway"),
+    503: ("api_error", "Service unavailable"),
+    504: ("timeout_error", "The request took too long: use streaming for long requests."),
+    529: ("overloaded_error", "Overloaded"),
 }
-"""Every status the practice API can answer with, besides 200."""
+"""Every status the practice API can answer with, besides 200: its error type and its usual message."""
 
 
 class ApiError(Exception):
@@ -34,39 +32,34 @@ class ApiError(Exception):
     def __init__(
         self,
         status: int,
-        message: str,
+        message: str | None = None,
         *,
         error_code: str | None = None,
         headers: dict[str, str] | None = None,
-        raw_body: str | None = None,
+        page: str | None = None,
     ) -> None:
-        super().__init__(message)
         self.status = status
-        self.message = message
+        self.message = message or STATUSES[status][1]
         self.error_code = error_code
         self.headers = headers or {}
-        self.raw_body = raw_body
-        """Sent instead of JSON, as a gateway in front of the API would."""
+        self.page = page
+        """HTML sent instead of JSON, as a gateway in front of the API would."""
+        super().__init__(self.message)
 
     def body(self, request_id: str) -> dict[str, Any]:
-        """The error body."""
-        error: dict[str, Any] = {"type": ERROR_TYPES[self.status], "message": self.message}
+        """The error as the API sends it."""
+        error: dict[str, Any] = {"type": STATUSES[self.status][0], "message": self.message}
         if self.error_code:
             error["details"] = {"error_code": self.error_code}
         return {"type": "error", "error": error, "request_id": request_id}
-
-    def response(self, request_id: str, headers: dict[str, str]) -> JSONResponse:
-        """The whole answer, with `headers` besides its own."""
-        headers = {**headers, **self.headers}
-        if self.raw_body is not None:
-            response = JSONResponse(None, status_code=self.status, headers=headers)
-            response.body = self.raw_body.encode()
-            response.headers["content-length"] = str(len(response.body))
-            response.headers["content-type"] = "text/html"
-            return response
-        return JSONResponse(self.body(request_id), status_code=self.status, headers=headers)
 
 
 def bad_request(message: str) -> ApiError:
     """A 400: the request itself must be mended."""
     return ApiError(400, message)
+
+
+def require(truth: object, message: str) -> None:
+    """Raise a 400 with `message` unless `truth`."""
+    if not truth:
+        raise bad_request(message)

@@ -7,12 +7,14 @@ at the end of a `with` block whatever is left of it is cleared, so it never leak
 from __future__ import annotations
 
 import difflib
+import math
 import random
 import threading
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import Any
 
-from .errors import ERROR_TYPES, ApiError
+from .errors import STATUSES, ApiError
 from .limits import Limits
 
 BREAKS = ("disconnect", "truncate", "error", "garble", "stall")
@@ -20,26 +22,7 @@ SHAPES = ("thinking_first", "thinking_only", "refusal", "empty")
 CHAOS = (429, 500, 502, 503, 529, "disconnect")
 """What chaos does to a request, each as likely as the others."""
 
-_MESSAGES = {
-    400: "The practice API was told to refuse this request.",
-    401: "invalid x-api-key",
-    402: "Your credit balance is too low.",
-    403: "Your API key does not have permission to use the specified resource.",
-    404: "The requested resource could not be found.",
-    408: "The request timed out.",
-    409: "The resource was changed by another request.",
-    413: "Request exceeds the maximum size",
-    422: "The request could not be processed.",
-    429: "This request would exceed your organization's rate limit.",
-    500: "Internal server error",
-    501: "Not implemented",
-    502: "Bad gateway",
-    503: "Service unavailable",
-    504: "The request took too long: use streaming for long requests.",
-    529: "Overloaded",
-}
 _SPEND_CAP = "You have reached your specified API usage limits. You will regain access next month."
-_BAD_GATEWAY = "<html><head><title>502 Bad Gateway</title></head><body>502 Bad Gateway</body></html>"
 
 
 @dataclass(eq=False)
@@ -72,7 +55,7 @@ class Break:
     """How the next answer breaks, after how many pieces of text."""
 
     kind: str
-    after: int
+    after: int = 0
     seconds: float = 30.0
 
 
@@ -84,8 +67,8 @@ class Pace:
     first_token_seconds: float = 0.0
 
     def duration(self, tokens: int) -> float:
-        """Seconds that a reply of `tokens` takes."""
-        return self.first_token_seconds + (tokens / self.tokens_per_second if self.tokens_per_second else 0.0)
+        """Seconds that `tokens` take, once the first is there."""
+        return tokens / self.tokens_per_second if self.tokens_per_second else 0.0
 
 
 class Faults:
@@ -95,8 +78,6 @@ class Faults:
         self._lock = threading.RLock()
         self._controls: list[Control] = []
         self._no_limits = Limits()
-
-    # What learners call
 
     def fail_next(
         self,
@@ -113,13 +94,14 @@ class Faults:
         `spend_cap` makes a 429 the one that waiting does not cure; `should_retry` sets x-should-retry;
         `html` sends a page instead of JSON, as a gateway in front of the API would.
         """
-        if status not in ERROR_TYPES:
-            raise ValueError(f"status is one of {', '.join(map(str, ERROR_TYPES))}, not {status!r}.")
-        _at_least("times", times, 1)
+        _one_of("status", status, tuple(STATUSES))
+        _number("times", times, 1, whole=True)
         if retry_after is not None:
-            _at_least("retry_after", retry_after, 0)
+            _number("retry_after", retry_after, 0)
+        if spend_cap and (status != 429 or retry_after is not None):
+            raise ValueError("spend_cap goes with status 429, and without retry_after.")
         error = failure(status, retry_after, spend_cap, should_retry, html)
-        return self._set("fail_next", f"fail_next({status})", left=times, value=error)
+        return self._set("fail_next", f"fail_next({status})", error, times)
 
     def break_stream(self, kind: str, after: int = 3, *, times: int = 1, seconds: float = 30.0) -> Control:
         """The next `times` answers break after `after` pieces of text; a plain answer breaks at once.
@@ -128,16 +110,13 @@ class Faults:
         error: an error event. garble: an event that is not JSON. stall: silence for `seconds`, then a drop.
         """
         _one_of("kind", kind, BREAKS)
-        _at_least("after", after, 0)
-        _at_least("times", times, 1)
-        _at_least("seconds", seconds, 0)
-        return self._set(
-            "break_stream", f"break_stream({kind!r})", left=times, value=Break(kind, after, seconds)
-        )
+        _number("after", after, 0, whole=True)
+        _number("times", times, 1, whole=True)
+        _number("seconds", seconds, 0)
+        return self._set("break_stream", f"break_stream({kind!r})", Break(kind, after, seconds), times)
 
     def limit(
         self,
-        *,
         requests_per_minute: int | None = None,
         input_tokens_per_minute: int | None = None,
         output_tokens_per_minute: int | None = None,
@@ -152,28 +131,27 @@ class Faults:
         if not given:
             raise ValueError("limit needs at least one of requests_per_minute, input_tokens_per_minute, …")
         for name, value in given.items():
-            _at_least(name, value, 1)
+            _number(name, value, 1, whole=True)
         words = ", ".join(f"{value} {name} a minute" for name, value in given.items())
-        return self._set("limit", f"limit({words})", value=Limits(given))
+        return self._set("limit", f"limit({words})", Limits(given))
 
     def shape(self, kind: str) -> Control:
         """Every answer has an awkward shape: thinking_first, thinking_only, refusal or empty."""
         _one_of("kind", kind, SHAPES)
-        return self._set("shape", f"shape({kind!r})", value=kind)
+        return self._set("shape", f"shape({kind!r})", kind)
 
     def pace(self, tokens_per_second: float | None = None, first_token_seconds: float = 0.0) -> Control:
         """Answer at the speed of a real model: seconds before the first token, then tokens a second."""
-        if tokens_per_second is not None and not tokens_per_second > 0:
-            raise ValueError(f"tokens_per_second is above 0, not {tokens_per_second!r}.")
-        _at_least("first_token_seconds", first_token_seconds, 0)
+        if tokens_per_second is not None:
+            _number("tokens_per_second", tokens_per_second, 0.001)
+        _number("first_token_seconds", first_token_seconds, 0)
         text = f"pace({tokens_per_second} tokens a second, first after {first_token_seconds} s)"
-        return self._set("pace", text, value=Pace(tokens_per_second, first_token_seconds))
+        return self._set("pace", text, Pace(tokens_per_second, first_token_seconds))
 
     def chaos(self, rate: float, seed: int = 0) -> Control:
         """Each request fails with probability `rate`: 429, 500, 502, 503, 529 or a dropped connection."""
-        if not 0 <= rate <= 1:
-            raise ValueError(f"rate is a probability between 0 and 1, not {rate!r}.")
-        return self._set("chaos", f"chaos({rate}, seed={seed})", value=(rate, random.Random(seed)))
+        _number("rate", rate, 0, 1)
+        return self._set("chaos", f"chaos({rate}, seed={seed})", (rate, random.Random(seed)))
 
     def reset(self) -> None:
         """Clear all faults."""
@@ -191,55 +169,7 @@ class Faults:
 
     # What the routes ask
 
-    def take_failure(self) -> ApiError | Break | None:
-        """What this request must fail with, if anything: counted down, then chaos."""
-        failed = self._take("fail_next")
-        if failed is not None:
-            return failed
-        with self._lock:
-            chaos = self._latest("chaos")
-            if chaos is None:
-                return None
-            rate, dice = chaos.value
-            if dice.random() >= rate:
-                return None
-            choice = dice.choice(CHAOS)
-        return Break("disconnect", 0) if choice == "disconnect" else failure(choice)
-
-    def take_break(self) -> Break | None:
-        """How this answer must break, if it must."""
-        return self._take("break_stream")
-
-    @property
-    def current_shape(self) -> str | None:
-        """The awkward shape in force."""
-        return self._value("shape")
-
-    @property
-    def current_pace(self) -> Pace:
-        """The pace in force; none by default."""
-        return self._value("pace") or Pace()
-
-    @property
-    def limits(self) -> Limits:
-        """The limits in force."""
-        return self._value("limit") or self._no_limits
-
-    def _set(self, kind: str, text: str, *, left: int | None = None, value: Any = None) -> Control:
-        control = Control(kind, text, self, left, value)
-        with self._lock:
-            self._controls.append(control)
-        return control
-
-    def _latest(self, kind: str) -> Control | None:
-        return next((c for c in reversed(self._controls) if c.kind == kind), None)
-
-    def _value(self, kind: str) -> Any:
-        with self._lock:
-            control = self._latest(kind)
-            return control.value if control else None
-
-    def _take(self, kind: str) -> Any:
+    def take(self, kind: str) -> Any:
         """The value of the first control of `kind`, counted down; faults queue up in the order set."""
         with self._lock:
             control = next((c for c in self._controls if c.kind == kind), None)
@@ -250,6 +180,32 @@ class Faults:
                 self._controls.remove(control)
             return control.value
 
+    def value(self, kind: str) -> Any:
+        """The value of the latest control of `kind`."""
+        with self._lock:
+            return next((c.value for c in reversed(self._controls) if c.kind == kind), None)
+
+    def take_failure(self) -> ApiError | Break | None:
+        """What this request must fail with, if anything: counted down, then chaos."""
+        with self._lock:
+            failed = self.take("fail_next")
+            rate, dice = self.value("chaos") or (0, random)
+            if failed is not None or dice.random() >= rate:
+                return failed
+            choice = dice.choice(CHAOS)
+        return Break("disconnect") if choice == "disconnect" else failure(choice)
+
+    @property
+    def limits(self) -> Limits:
+        """The limits in force."""
+        return self.value("limit") or self._no_limits
+
+    def _set(self, kind: str, text: str, value: Any, left: int | None = None) -> Control:
+        control = Control(kind, text, self, left, value)
+        with self._lock:
+            self._controls.append(control)
+        return control
+
 
 def failure(
     status: int,
@@ -259,29 +215,31 @@ def failure(
     html: bool = False,
 ) -> ApiError:
     """The answer with `status` as the real API would give it. A plain 429 says to come back in a second."""
-    headers = {}
     if status == 429 and not spend_cap and retry_after is None:
         retry_after = 1
-    if retry_after is not None:
-        headers["retry-after"] = f"{retry_after:g}"
+    headers = {} if retry_after is None else {"retry-after": f"{retry_after:g}"}
     if should_retry is not None:
-        headers["x-should-retry"] = str(should_retry).lower()
+        headers["x-should-retry"] = str(bool(should_retry)).lower()
+    title = f"{status} {HTTPStatus(status).phrase if status in set(HTTPStatus) else 'Error'}"
     return ApiError(
         status,
-        _SPEND_CAP if spend_cap else _MESSAGES[status],
+        _SPEND_CAP if spend_cap else None,
         error_code="enforced_spend_limit_reached" if spend_cap else None,
         headers=headers,
-        raw_body=_BAD_GATEWAY if html else None,
+        page=f"<html><head><title>{title}</title></head><body>{title}</body></html>" if html else None,
     )
 
 
-def _one_of(name: str, value: str, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        near = difflib.get_close_matches(str(value), choices, n=1)
+def _one_of(name: str, value: Any, choices: tuple) -> None:
+    if type(value) is not type(choices[0]) or value not in choices:
+        near = difflib.get_close_matches(str(value), map(str, choices), n=1)
         hint = f" Did you mean {near[0]!r}?" if near else ""
-        raise ValueError(f"{name} is one of {', '.join(choices)}, not {value!r}.{hint}")
+        raise ValueError(f"{name} is one of {', '.join(map(str, choices))}, not {value!r}.{hint}")
 
 
-def _at_least(name: str, value: float, least: float) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not value >= least:
-        raise ValueError(f"{name} is a number of at least {least}, not {value!r}.")
+def _number(name: str, value: Any, least: float, most: float = math.inf, *, whole: bool = False) -> None:
+    fits = isinstance(value, int if whole else int | float) and not isinstance(value, bool)
+    if not (fits and least <= value <= most and math.isfinite(value)):
+        kind = "whole number" if whole else "number"
+        bounds = f"at least {least}" if most == math.inf else f"{least} to {most}"
+        raise ValueError(f"{name} is a {kind} of {bounds}, not {value!r}.")

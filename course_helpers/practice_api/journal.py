@@ -8,7 +8,9 @@ import threading
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, overload
+from typing import Any
+
+import pydantic_core
 
 MAX_EXCHANGES = 2_000
 MAX_BYTES = 32_000_000
@@ -28,29 +30,42 @@ class Exchange:
     headers: dict[str, str]
     """Request headers, names in lower case, keys redacted."""
     request_id: str
-    body: Any = None
-    """The request's JSON; None where there was none that could be read."""
+    raw: bytes = field(default=b"", repr=False)
+    """The request's body as it came."""
     status: int | None = None
     """The HTTP status; None while the answer is being made, or where the connection was dropped first."""
     reply: dict[str, Any] | None = None
     """The message or error that was answered; None where a stream was cut or a body was not JSON."""
-    size: int = field(default=0, repr=False)
+
+    @property
+    def body(self) -> Any:
+        """The request's JSON; None where there was none that could be read."""
+        try:
+            return pydantic_core.from_json(self.raw)
+        except ValueError:
+            return None
+
+    @property
+    def size(self) -> int:
+        """The bytes that it takes to keep, about."""
+        return len(self.raw) + len(self.path) + sum(map(len, self.headers.values()))
 
     def __str__(self) -> str:
         lines = [f"{self.method} {self.path}"]
         lines += [f"{name}: {self.headers[name]}" for name in SHOWN_HEADERS if name in self.headers]
-        if self.body is not None:
-            lines += ["", _pretty(self.body)]
+        lines += ["", _pretty(self.body)] if self.body is not None else []
         lines += ["", f"→ {self.status or 'no answer'}"]
-        if self.reply is not None:
-            lines += [_pretty(self.reply)]
+        lines += [_pretty(self.reply)] if self.reply is not None else []
         return "\n".join(lines)
 
     def curl(self) -> str:
         """The curl command that sends the same request; the key stays in its variable."""
-        parts = [f'curl "$ANTHROPIC_BASE_URL{self.path}"']
-        if self.method == "POST" or "anthropic-version" in self.headers:
-            parts += ['-H "x-api-key: $ANTHROPIC_API_KEY"']
+        safe = shlex.quote(self.path)
+        parts = [
+            f'curl "$ANTHROPIC_BASE_URL{safe}"' if safe == self.path else f'curl "$ANTHROPIC_BASE_URL"{safe}'
+        ]
+        if self.headers.keys() & set(KEY_HEADERS):
+            parts.append('-H "x-api-key: $ANTHROPIC_API_KEY"')
         for name in ("anthropic-version", "anthropic-beta", "content-type"):
             if name in self.headers:
                 parts.append(f"-H {shlex.quote(f'{name}: {self.headers[name]}')}")
@@ -66,9 +81,8 @@ def _pretty(value: Any) -> str:
 def safe_headers(headers: Any) -> dict[str, str]:
     """Request headers fit to keep: lower case, keys redacted, the Bearer word left in place."""
     kept = {name.lower(): value for name, value in headers.items()}
-    for name in KEY_HEADERS:
-        if name in kept:
-            kept[name] = f"Bearer {REDACTED}" if kept[name].lower().startswith("bearer ") else REDACTED
+    for name in kept.keys() & set(KEY_HEADERS):
+        kept[name] = f"Bearer {REDACTED}" if kept[name].lower().startswith("bearer ") else REDACTED
     return kept
 
 
@@ -83,12 +97,11 @@ class Journal:
     def add(self, exchange: Exchange) -> None:
         """Keep `exchange`; the oldest make room."""
         with self._lock:
-            self._exchanges.append(exchange)
+            kept = self._exchanges
+            kept.append(exchange)
             self._bytes += exchange.size
-            while len(self._exchanges) > MAX_EXCHANGES or (
-                self._bytes > MAX_BYTES and len(self._exchanges) > 1
-            ):
-                self._bytes -= self._exchanges.popleft().size
+            while len(kept) > MAX_EXCHANGES or (self._bytes > MAX_BYTES and len(kept) > 1):
+                self._bytes -= kept.popleft().size
 
     def clear(self) -> None:
         """Forget all exchanges."""
@@ -96,30 +109,24 @@ class Journal:
             self._exchanges.clear()
             self._bytes = 0
 
-    def _snapshot(self) -> list[Exchange]:
-        with self._lock:
-            return list(self._exchanges)
-
     def __len__(self) -> int:
         return len(self._exchanges)
 
-    @overload
-    def __getitem__(self, index: int) -> Exchange: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[Exchange]: ...
     def __getitem__(self, index):
-        try:
-            return self._snapshot()[index]
-        except IndexError:
+        """The exchange at `index`, or the list of those in a slice."""
+        with self._lock:
+            kept = list(self._exchanges)
+        if isinstance(index, int) and not -len(kept) <= index < len(kept):
             raise IndexError(
-                f"The journal holds {len(self)} exchanges: make a call first, then look at journal[-1]."
-            ) from None
+                f"The journal holds {len(kept)} exchanges: make a call first, then look at journal[-1]."
+            )
+        return kept[index]
 
     def __iter__(self) -> Iterator[Exchange]:
-        return iter(self._snapshot())
+        return iter(self[:])
 
     def __repr__(self) -> str:
-        rows = [f"{e.number:>4}  {e.method} {e.path} → {e.status or 'no answer'}" for e in self._snapshot()]
+        rows = [f"{e.number:>4}  {e.method} {e.path} → {e.status or 'no answer'}" for e in self]
         if len(rows) > 20:
             rows = [f"… {len(rows) - 20} earlier", *rows[-20:]]
         return "\n".join(rows) or "The journal is empty: no request has been made yet."

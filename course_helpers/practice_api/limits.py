@@ -12,7 +12,6 @@ from .errors import ApiError
 
 # The start tier's figures. They are announced, and enforced only once `practice.limit(...)` says so.
 ANNOUNCED = {"requests": 1_000, "input-tokens": 2_000_000, "output-tokens": 400_000}
-_WORDS = {"requests": "requests", "input-tokens": "input tokens", "output-tokens": "output tokens"}
 
 
 class Bucket:
@@ -20,9 +19,7 @@ class Bucket:
 
     def __init__(self, per_minute: int, clock: Callable[[], float]) -> None:
         self.per_minute = per_minute
-        self._clock = clock
-        self._level = float(per_minute)
-        self._at = clock()
+        self._clock, self._level, self._at = clock, float(per_minute), clock()
 
     def level(self) -> float:
         """What is left now; below zero when more was produced than was left."""
@@ -35,14 +32,9 @@ class Bucket:
         """Take `amount` out, whether or not it is there."""
         self._level = self.level() - amount
 
-    def wait_for(self, amount: float) -> float:
-        """Seconds until `amount` is there; an amount above the capacity waits for a full bucket."""
-        missing = min(amount, self.per_minute) - self.level()
-        return max(0.0, missing * 60 / self.per_minute)
-
-    def full_in(self) -> float:
-        """Seconds until the bucket is full."""
-        return (self.per_minute - self.level()) * 60 / self.per_minute
+    def seconds_until(self, amount: float) -> float:
+        """Seconds until `amount` is there; more than it holds waits for a full bucket."""
+        return max(0.0, (min(amount, self.per_minute) - self.level()) * 60 / self.per_minute)
 
 
 class Limits:
@@ -50,25 +42,22 @@ class Limits:
 
     def __init__(self, enforced: dict[str, int] | None = None, clock: Callable[[], float] = time.monotonic):
         self.enforced = enforced or {}
-        self._clock = clock
         self._buckets = {name: Bucket(value, clock) for name, value in (ANNOUNCED | self.enforced).items()}
 
     def admit(self, tokens: InputTokens) -> None:
         """Take one request and its input out of the buckets. Raises the 429 of the first that is empty."""
-        needs = {"requests": 1, "input-tokens": tokens.counted_toward_limits, "output-tokens": 1}
+        needs = {"requests": 1, "input-tokens": tokens.total - tokens.read, "output-tokens": 1}
         for name in self.enforced:
             bucket = self._buckets[name]
             if bucket.level() < needs[name]:
-                wait = max(1, math.ceil(bucket.wait_for(needs[name])))
                 raise ApiError(
                     429,
                     f"This request would exceed your organization's rate limit of {bucket.per_minute:,} "
-                    f"{_WORDS[name]} per minute.",
-                    headers={"retry-after": str(wait)},
+                    f"{name.replace('-', ' ')} per minute.",
+                    headers={"retry-after": str(max(1, math.ceil(bucket.seconds_until(needs[name]))))},
                 )
-        for name in ("requests", "input-tokens"):
-            if name in self.enforced:
-                self._buckets[name].take(needs[name])
+        for name in self.enforced.keys() - {"output-tokens"}:
+            self._buckets[name].take(needs[name])
 
     def charge_output(self, tokens: int) -> None:
         """Take the produced tokens out of the output bucket."""
@@ -77,19 +66,21 @@ class Limits:
 
     def headers(self) -> dict[str, str]:
         """The rate-limit headers of a response sent now."""
-        rows = {name: self._row(bucket) for name, bucket in self._buckets.items()}
-        rows["tokens"] = min(rows["input-tokens"], rows["output-tokens"], key=lambda row: row[1] / row[0])
-        now = datetime.now(UTC)
-        headers = {}
-        for name, (limit, remaining, full_in) in rows.items():
-            prefix = f"anthropic-ratelimit-{name}"
-            headers[f"{prefix}-limit"] = str(limit)
-            headers[f"{prefix}-remaining"] = str(remaining)
-            headers[f"{prefix}-reset"] = (now + timedelta(seconds=full_in)).strftime("%Y-%m-%dT%H:%M:%SZ")
+        tightest = min(("input-tokens", "output-tokens"), key=lambda name: self._share(self._buckets[name]))
+        now, headers = datetime.now(UTC), {}
+        for name, bucket in (self._buckets | {"tokens": self._buckets[tightest]}).items():
+            left = max(0, math.floor(bucket.level()))
+            # The API rounds token counts to thousands; the small limits of a lesson would show nothing then.
+            left = round(left, -3) if "tokens" in name and bucket.per_minute >= 10_000 else left
+            full = now + timedelta(seconds=bucket.seconds_until(bucket.per_minute))
+            values = {
+                "limit": str(bucket.per_minute),
+                "remaining": str(left),
+                "reset": f"{full:%Y-%m-%dT%H:%M:%SZ}",
+            }
+            headers |= {f"anthropic-ratelimit-{name}-{key}": value for key, value in values.items()}
         return headers
 
-    def _row(self, bucket: Bucket) -> tuple[int, int, float]:
-        left = max(0, math.floor(bucket.level()))
-        if bucket.per_minute >= 10_000:  # the API rounds token counts to the nearest thousand
-            left = round(left, -3)
-        return bucket.per_minute, left, bucket.full_in()
+    @staticmethod
+    def _share(bucket: Bucket) -> float:
+        return bucket.level() / bucket.per_minute

@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 
 from ..models import Model
-from .requests import CreateMessage, Message, Text, ToolResult
+from .requests import CreateMessage, Message
 
 FILE = Path(__file__).with_name("replies.toml")
 # Longer texts are searched in their first part only, so that a huge paste costs no time.
@@ -41,7 +41,7 @@ class Entry:
     say: str
     system: re.Pattern[str] | None = None
     earlier: re.Pattern[str] | None = None
-    thinks: str | None = None
+    thinks: str = ""
 
 
 @dataclass(frozen=True)
@@ -63,39 +63,49 @@ def entries() -> tuple[Entry, ...]:
         patterns = {
             key: re.compile(row[key], re.I | re.S) for key in ("ask", "system", "earlier") if key in row
         }
-        found.append(Entry(say=row["say"].strip(), thinks=row.get("thinks"), **patterns))
+        found.append(Entry(say=row["say"].strip(), thinks=row.get("thinks", ""), **patterns))
     return tuple(found)
 
 
 def answer(request: CreateMessage, messages: list[Message], model: Model) -> Answer:
-    """The answer to `messages` (turns already merged)."""
-    last = text_of(messages[-1])[:SEARCHED]
-    if any(isinstance(block, ToolResult) for block in messages[-1].content):
-        return Answer(_about_tool_results(messages[-1]))
-    system = "\n".join(
-        [block.text for block in request.system] + [text_of(m) for m in messages if m.role == "system"]
-    )
-    earlier = "\n".join(text_of(message) for message in messages[:-1])[-SEARCHED:]
+    """The answer to the last user turn of `messages` (turns already merged)."""
+    at = max(i for i, message in enumerate(messages) if message.role == "user")
+    results = [block for block in messages[at].content if block.type == "tool_result"]
+    if results:
+        parts = [part for result in results for part in result.content or ()]
+        said = " ".join(part.text if part.type == "text" else part.type for part in parts)
+        return Answer(f"The tool answered: {said[:500]}")
+    last = text_of(messages[at])[:SEARCHED]
+    systems = [block.text for block in request.system] + [text_of(m) for m in messages if m.role == "system"]
+    system = "\n".join(systems)
+    earlier = "\n".join(text_of(message) for message in messages[:at])[-SEARCHED:]
     for entry in entries():
         if (
             entry.ask.search(last)
             and (entry.system is None or entry.system.search(system[:SEARCHED]))
             and (entry.earlier is None or entry.earlier.search(earlier))
         ):
-            words = {"{facts}": _facts_in_words(messages, system), "{turns}": str(len(messages))}
-            return Answer(_fill(entry.say, words), _fill(entry.thinks or "", words))
-    recalled = _recall(last, messages, system)
-    if recalled:
-        return Answer(recalled)
+            known = " ".join(
+                f"The user's {thing} is {value}." for thing, value in facts(messages, system).items()
+            )
+            words = {"{facts}": known, "{turns}": str(len(messages))}
+            return Answer(_fill(entry.say, words), _fill(entry.thinks, words))
+    asked = _RECALL.search(last)
+    thing = asked["thing"].lower() if asked else "name" if _WHO.search(last) else None
+    if thing:
+        value = facts(messages, system).get(thing)
+        unknown = f"I don't know your {thing}: none of the messages I was sent says so."
+        return Answer(f"Your {thing} is {value}." if value else unknown)
     told = _FACT.search(last)
     if told and "?" not in last:
         return Answer(f"Noted: your {told['thing'].lower()} is {told['value'].strip()}.")
     thinks = "I look for a canned answer, find none, and had better say so." if _HARD.search(last) else ""
-    return Answer(_describe(request, messages, model, system, last), thinks)
+    return Answer(_describe(request, model, system, last), thinks)
 
 
 def text_of(message: Message) -> str:
-    return "\n".join(block.text for block in message.content if isinstance(block, Text))
+    """The text blocks of `message`, a line each."""
+    return "\n".join(block.text for block in message.content if block.type == "text")
 
 
 def _fill(text: str, words: dict[str, str]) -> str:
@@ -104,7 +114,7 @@ def _fill(text: str, words: dict[str, str]) -> str:
     return text
 
 
-def facts(messages: list[Message], system: str = "") -> dict[str, str]:
+def facts(messages: list[Message], system: str) -> dict[str, str]:
     """What the messages say about the user: thing → value, the last mention wins."""
     texts = [system[:SEARCHED], *(text_of(message)[:SEARCHED] for message in messages)]
     return {
@@ -112,33 +122,9 @@ def facts(messages: list[Message], system: str = "") -> dict[str, str]:
     }
 
 
-def _facts_in_words(messages: list[Message], system: str) -> str:
-    known = facts(messages, system)
-    return " ".join(f"The user's {thing} is {value}." for thing, value in known.items())
-
-
-def _recall(last: str, messages: list[Message], system: str) -> str | None:
-    asked = _RECALL.search(last)
-    thing = asked["thing"].lower() if asked else "name" if _WHO.search(last) else None
-    if thing is None:
-        return None
-    known = facts(messages, system)
-    if thing in known:
-        return f"Your {thing} is {known[thing]}."
-    return f"I don't know your {thing}: none of the messages I was sent says so."
-
-
-def _about_tool_results(message: Message) -> str:
-    results = [block for block in message.content if isinstance(block, ToolResult)]
-    told = " ".join(
-        str(part.get("text", part.get("type"))) for result in results for part in result.content or []
-    )
-    return f"The tool answered: {told[:500]}"
-
-
-def _describe(request: CreateMessage, messages: list[Message], model: Model, system: str, last: str) -> str:
+def _describe(request: CreateMessage, model: Model, system: str, last: str) -> str:
     """An honest answer where nothing canned fits."""
-    others = sorted({block.type for message in messages for block in message.content} - {"text"})
+    others = sorted({block.type for message in request.messages for block in message.content} - {"text"})
     shown = " ".join(last.split())
     shown = shown if len(shown) <= 120 else f"{shown[:120]}…"
     parts = [

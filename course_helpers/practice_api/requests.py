@@ -2,20 +2,64 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from itertools import islice
+from typing import Annotated, Any, Literal, Union
 
 import pydantic_core
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationError,
+    create_model,
+    model_validator,
+)
 
-from .errors import ApiError, bad_request
+from .errors import bad_request, require
 
 MAX_MESSAGES = 100_000
+MAX_FIELDS = 100
+"""More than any object of the API has: a million unknown fields would make a million errors."""
 
 
 class Strict(BaseModel):
     """Types are not coerced, and a field that the API does not know is refused."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _bounded(cls, data: Any) -> Any:
+        large = isinstance(data, dict) and len(data) > MAX_FIELDS
+        return dict(islice(data.items(), MAX_FIELDS)) if large else data
+
+
+def variant(tag: str, base: type[Strict] = Strict, **fields: Any) -> type[Strict]:
+    """A model of what has the `type` `tag`. Of `fields`, those that may be None may be left out."""
+    optional = {name for name, kind in fields.items() if type(None) in getattr(kind, "__args__", ())}
+    rules = {name: (kind, None if name in optional else ...) for name, kind in fields.items()}
+    return create_model(tag, __base__=base, type=(Literal[tag], ...), **rules)
+
+
+def one_of(*kinds: type[Strict]) -> Any:
+    """Any of `kinds`, told apart by `type`."""
+    return Annotated[Union[kinds], Discriminator("type")]  # noqa: UP007
+
+
+def many(kind: Any) -> Any:
+    """A list of `kind`, checked up to its first fault."""
+    return Annotated[list[kind], Field(fail_fast=True)]
+
+
+def _as_blocks(content: Any) -> Any:
+    return [{"type": "text", "text": content}] if isinstance(content, str) else content
+
+
+def _as_content(content: Any) -> Any:
+    return [] if content == "" else _as_blocks(content)
 
 
 class CacheControl(Strict):
@@ -27,104 +71,75 @@ class Cacheable(Strict):
     cache_control: CacheControl | None = None
 
 
-class Text(Cacheable):
-    type: Literal["text"]
-    text: str
-    citations: list[dict[str, Any]] | None = None
-
-
-class Source(Strict):
-    type: Literal["base64", "url", "file", "text", "content"]
-    media_type: str | None = None
-    data: str | None = None
-    url: str | None = None
-    file_id: str | None = None
-    content: Any = None
-
-
-class Image(Cacheable):
-    type: Literal["image"]
-    source: Source
-
-
-class Document(Cacheable):
-    type: Literal["document"]
-    source: Source
-    title: str | None = None
-    context: str | None = None
-    citations: dict[str, Any] | None = None
-
-
-class SearchResult(Cacheable):
-    type: Literal["search_result"]
-    source: str
-    title: str
-    content: list[Text]
-    citations: dict[str, Any] | None = None
-
-
-class Thinking(Strict):
-    type: Literal["thinking"]
-    thinking: str
-    signature: str
-
-
-class RedactedThinking(Strict):
-    type: Literal["redacted_thinking"]
-    data: str
-
-
-class ToolUse(Cacheable):
-    type: Literal["tool_use"]
-    id: str = Field(pattern=r"^[a-zA-Z0-9_-]+$")
-    name: str
-    input: dict[str, Any]
-    caller: dict[str, Any] | None = None
-
-
-def _as_blocks(content: Any) -> Any:
-    return [{"type": "text", "text": content}] if isinstance(content, str) else content
-
-
-class ToolResult(Cacheable):
-    type: Literal["tool_result"]
-    tool_use_id: str
-    content: Annotated[list[dict[str, Any]], BeforeValidator(_as_blocks)] | None = None
-    is_error: bool | None = None
-
-
-Block = Annotated[
-    Text | Image | Document | SearchResult | Thinking | RedactedThinking | ToolUse | ToolResult,
-    Discriminator("type"),
+Object = dict[str, Any]
+_FILES = (
+    variant("base64", media_type=str, data=str),
+    variant("url", url=str),
+    variant("file", file_id=str),
+)
+_TEXTS = (
+    variant("text", media_type=Literal["text/plain"], data=str),
+    variant("content", content=str | many(Object)),
+)
+Text = variant("text", Cacheable, text=str, citations=many(Object) | None)
+Image = variant("image", Cacheable, source=one_of(*_FILES))
+Document = variant(
+    "document",
+    Cacheable,
+    source=one_of(*_FILES, *_TEXTS),
+    title=str | None,
+    context=str | None,
+    citations=Object | None,
+)
+SearchResult = variant(
+    "search_result", Cacheable, source=str, title=str, content=many(Text), citations=Object | None
+)
+Results = Annotated[
+    many(one_of(Text, Image, Document, SearchResult, variant("tool_reference", tool_name=str))),
+    BeforeValidator(_as_content),
 ]
-
-
-class Message(Strict):
-    role: Literal["user", "assistant", "system"]
-    content: Annotated[list[Block], BeforeValidator(_as_blocks)]
-
-
-class ThinkingConfig(Strict):
-    type: Literal["enabled", "adaptive", "disabled", "between_tools"]
-    budget_tokens: int | None = None
-    display: Literal["summarized", "omitted"] | None = None
-
-
-class OutputConfig(Strict):
-    effort: Literal["low", "medium", "high", "xhigh", "max"] | None = None
-    format: dict[str, Any] | None = None
+Block = one_of(
+    Text,
+    Image,
+    Document,
+    SearchResult,
+    variant("thinking", thinking=str, signature=str),
+    variant("redacted_thinking", data=str),
+    variant(
+        "tool_use",
+        Cacheable,
+        id=Annotated[str, Field(pattern=r"^[a-zA-Z0-9_-]+$")],
+        name=str,
+        input=Object,
+        caller=Object | None,
+    ),
+    variant("tool_result", Cacheable, tool_use_id=str, content=Results | None, is_error=bool | None),
+)
+Display = Literal["summarized", "omitted"] | None
+Thinking = one_of(
+    variant("enabled", budget_tokens=Annotated[int, Field(ge=1024)], display=Display),
+    variant("adaptive", display=Display),
+    variant("disabled"),
+    variant("between_tools"),
+)
+ToolChoice = one_of(
+    variant("auto", disable_parallel_tool_use=bool | None),
+    variant("any", disable_parallel_tool_use=bool | None),
+    variant("tool", name=str, disable_parallel_tool_use=bool | None),
+    variant("none"),
+)
 
 
 class CustomTool(Cacheable):
     name: str = Field(pattern=r"^[a-zA-Z0-9_-]{1,128}$")
-    input_schema: dict[str, Any]
+    input_schema: Object
     description: str | None = None
     type: Literal["custom"] | None = None
     strict: bool | None = None
     eager_input_streaming: bool | None = None
     defer_loading: bool | None = None
-    allowed_callers: list[str] | None = None
-    input_examples: list[dict[str, Any]] | None = None
+    allowed_callers: many(str) | None = None
+    input_examples: many(Object) | None = None
 
 
 class ServerTool(BaseModel):
@@ -132,7 +147,7 @@ class ServerTool(BaseModel):
 
     model_config = ConfigDict(extra="allow", strict=True)
 
-    type: str
+    type: str = Field(pattern=r"^[a-z_]+_\d{8}$")
     name: str
     cache_control: CacheControl | None = None
 
@@ -147,25 +162,29 @@ Tool = Annotated[
 ]
 
 
-class ToolChoice(Strict):
-    type: Literal["auto", "any", "tool", "none"]
-    name: str | None = None
-    disable_parallel_tool_use: bool | None = None
+class OutputConfig(Strict):
+    effort: Literal["low", "medium", "high", "xhigh", "max"] | None = None
+    format: Object | None = None
 
 
 class Metadata(Strict):
     user_id: str | None = None
 
 
+class Message(Strict):
+    role: Literal["user", "assistant", "system"]
+    content: Annotated[many(Block), BeforeValidator(_as_content)]
+
+
 class Prompt(Strict):
     """What counting tokens and creating a message have in common."""
 
     model: str = Field(min_length=1, max_length=256)
-    messages: list[Message]
-    system: Annotated[list[Text], BeforeValidator(_as_blocks)] = []
-    tools: list[Tool] = []
+    messages: many(Message)
+    system: Annotated[many(Text), BeforeValidator(_as_blocks)] = []
+    tools: many(Tool) = []
     tool_choice: ToolChoice | None = None
-    thinking: ThinkingConfig | None = None
+    thinking: Thinking | None = None
     output_config: OutputConfig | None = None
     cache_control: CacheControl | None = None
     speed: Literal["standard", "fast"] | None = None
@@ -174,42 +193,35 @@ class Prompt(Strict):
 class CreateMessage(Prompt):
     max_tokens: int = Field(ge=0)
     stream: bool = False
-    stop_sequences: list[str] = []
+    stop_sequences: many(str) = []
     metadata: Metadata | None = None
-    temperature: Annotated[float, Field(ge=0, le=1, strict=False)] | None = None
-    top_p: Annotated[float, Field(ge=0, le=1, strict=False)] | None = None
-    top_k: Annotated[int, Field(ge=0)] | None = None
+    temperature: float | None = Field(None, ge=0, le=1)
+    top_p: float | None = Field(None, ge=0, le=1)
+    top_k: int | None = Field(None, ge=0)
     service_tier: Literal["auto", "standard_only"] | None = None
     container: Any = None
-    diagnostics: dict[str, Any] | None = None
+    diagnostics: Object | None = None
     inference_geo: str | None = None
 
 
-class CountTokens(Prompt):
-    pass
-
-
-def read_json(body: bytes) -> dict[str, Any]:
+def read_json(body: bytes) -> Object:
     """The JSON object in `body`. Raises a 400 for anything else: bad UTF-8, NaN, nesting too deep."""
     try:
         value = pydantic_core.from_json(body, allow_inf_nan=False)
     except ValueError as error:
         raise bad_request(f"The request body is not valid JSON: {str(error)[:200]}") from None
-    if not isinstance(value, dict):
-        raise bad_request("The request body must be a JSON object.")
+    require(isinstance(value, dict), "The request body must be a JSON object.")
     return value
 
 
-def parse(kind: type[Prompt], data: dict[str, Any]) -> Prompt:
-    """`data` as a `kind`. Raises the 400 that names the first field at fault, 413 for too many messages."""
+def parse(kind: type[Prompt], data: Object) -> Prompt:
+    """`data` as a `kind`. Raises the 400 that names the first field at fault."""
     messages = data.get("messages")
-    if isinstance(messages, list) and len(messages) > MAX_MESSAGES:
-        raise bad_request(f"messages: List should have at most {MAX_MESSAGES} items, not {len(messages)}")
+    count = len(messages) if isinstance(messages, list) else 0
+    require(count <= MAX_MESSAGES, f"messages: List should have at most {MAX_MESSAGES} items, not {count}")
     try:
         return kind.model_validate(data)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
         path = ".".join(str(part) for part in first["loc"])
         raise bad_request(f"{path}: {first['msg']}"[:500]) from None
-    except RecursionError:
-        raise ApiError(400, "The request body is nested too deeply.") from None

@@ -5,24 +5,24 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import itertools
-from datetime import UTC, date, datetime, time
+from datetime import date
 from typing import Any
 
 from anthropic import types
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 
 from ..models import MODELS, Model
 from . import respond, rules
-from .answers import Dropped, EventStream
+from .answers import Dropped, EventStream, JSONAnswer
 from .caching import PromptCache, count
-from .errors import ApiError, bad_request
+from .errors import ApiError, require
 from .faults import Break, Faults, Pace
 from .journal import Exchange, Journal, safe_headers
-from .requests import CountTokens, CreateMessage, parse, read_json
+from .requests import CreateMessage, Prompt, parse, read_json
 
 PRACTICE_KEY = "practice"
 """The one key that the practice API takes."""
@@ -36,8 +36,8 @@ class Api:
     """The practice API's state and its endpoints; `app` is the ASGI application."""
 
     def __init__(self) -> None:
-        self.faults, self.journal, self.cache = Faults(), Journal(), PromptCache()
-        self._numbers = itertools.count(1)
+        self.faults, self.journal = Faults(), Journal()
+        self.reset()
         endpoints = [
             ("/v1/messages", self._create, "POST"),
             ("/v1/messages/count_tokens", self._count, "POST"),
@@ -48,118 +48,127 @@ class Api:
             routes=[Route(path, self._answering(end), methods=[method]) for path, end, method in endpoints],
             exception_handlers={HTTPException: self._answering(None)},
         )
+        self.app.router.redirect_slashes = False
 
     def reset(self) -> None:
         """As new: no faults, nothing cached, an empty journal."""
         self.faults.reset()
-        self.cache.clear()
         self.journal.clear()
-        self._numbers = itertools.count(1)
+        self.cache, self._numbers = PromptCache(), itertools.count(1)
 
     def _answering(self, endpoint):
         """`endpoint` with what all requests share: id, journal, key, version, faults, errors."""
 
-        async def answer(request: Request, error: HTTPException | None = None) -> Response:
+        async def answer(request: Request, unknown: HTTPException | None = None) -> Response:
             exchange = self._open(request)
             try:
-                if error is not None:
-                    raise ApiError(
-                        error.status_code, f"{request.method} {exchange.path[:200]}: {error.detail}"
-                    )
+                try:
+                    exchange.raw = await _read_body(request)
+                finally:
+                    self.journal.add(exchange)
+                if unknown is not None:
+                    said = f"{request.method} {exchange.path[:200]}: {unknown.detail}"
+                    raise ApiError(unknown.status_code, said)
                 return await self._checked(endpoint, request, exchange)
-            except ApiError as problem:
-                exchange.status = problem.status
-                exchange.reply = None if problem.raw_body else problem.body(exchange.request_id)
-                return problem.response(exchange.request_id, self._headers(exchange))
+            except ApiError as error:
+                return self._refuse(exchange, error)
             except ClientDisconnect:
-                return Response(status_code=400)  # nobody is there to read it
+                return Response()  # nobody is there to read it
 
         return answer
 
     async def _checked(self, endpoint, request: Request, exchange: Exchange) -> Response:
-        body = await _read_body(request)
-        exchange.size = len(body)
         _check_key(request)
-        version = rules.check_version(request.headers.get("anthropic-version"))
-        if request.method == "POST":
-            exchange.body = read_json(body)
+        versions = request.headers.getlist("anthropic-version")
+        require(versions, "anthropic-version: header is required")
+        version = rules.check_version(", ".join(versions))
+        data = read_json(exchange.raw) if request.method == "POST" else None
         fault = self.faults.take_failure()
         if isinstance(fault, ApiError):
             raise fault
         if isinstance(fault, Break):
             return Dropped()
-        return await endpoint(request, exchange, version)
+        return await endpoint(request, exchange, version, data)
 
     def _open(self, request: Request) -> Exchange:
-        """A new line in the journal. The path is read raw: a hostile Host header must not get in the way."""
+        """A new line for the journal. The path is read raw: a hostile Host header must not get in the way."""
         number = next(self._numbers)
         query = request.scope["query_string"].decode("latin-1")
-        exchange = Exchange(
+        return Exchange(
             number=number,
             method=request.method,
             path=(request.scope["path"] + (f"?{query}" if query else ""))[:2_000],
             headers=safe_headers(request.headers),
             request_id=f"req_practice_{hashlib.sha256(f'request {number}'.encode()).hexdigest()[:16]}",
         )
-        self.journal.add(exchange)
-        return exchange
 
     def _headers(self, exchange: Exchange) -> dict[str, str]:
         return {
             "request-id": exchange.request_id,
             "anthropic-organization-id": "practice-organization",
+            "anthropic-workspace-id": "practice-workspace",
             **self.faults.limits.headers(),
         }
 
+    def _refuse(self, exchange: Exchange, error: ApiError) -> Response:
+        exchange.status = error.status
+        if error.page is not None:  # a gateway's: the API itself never saw the request
+            return Response(error.page, error.status, error.headers, "text/html")
+        exchange.reply = error.body(exchange.request_id)
+        return JSONAnswer(exchange.reply, error.status, self._headers(exchange) | error.headers)
+
     def _send(self, exchange: Exchange, reply: dict[str, Any]) -> Response:
         exchange.status, exchange.reply = 200, reply
-        return JSONResponse(reply, headers=self._headers(exchange))
+        return JSONAnswer(reply, 200, self._headers(exchange))
 
-    async def _create(self, request: Request, exchange: Exchange, version: str) -> Response:
-        wanted = parse(CreateMessage, exchange.body)
+    async def _create(self, request: Request, exchange: Exchange, version: str, data: dict) -> Response:
+        wanted = parse(CreateMessage, data)
         model = rules.served_model(wanted.model)
         rules.check_prompt(wanted, model, version)
         rules.check_create(wanted, model, version)
         limits = self.faults.limits
         used = self.cache.use(wanted, model, limits.admit)
         turns = rules.merge_turns(wanted.messages)
-        message = respond.reply(wanted, turns, model, used, self.faults.current_shape)
-        limits.charge_output(message.usage.output_tokens)
-        fault, pace = self.faults.take_break(), self.faults.current_pace
+        message = respond.reply(wanted, turns, model, used, self.faults.value("shape"))
+        produced = message["usage"]["output_tokens"]
+        limits.charge_output(produced)
+        fault, pace = self.faults.take("break_stream"), self.faults.value("pace") or Pace()
         if wanted.stream:
             return EventStream(message, exchange, self._headers(exchange), pace, fault)
         if fault is not None:
             await asyncio.sleep(fault.seconds if fault.kind == "stall" else 0)
             return Dropped()
-        if pace != Pace():
-            await asyncio.sleep(pace.duration(message.usage.output_tokens))
-        return self._send(exchange, respond.wire(message))
+        await asyncio.sleep(pace.first_token_seconds + pace.duration(produced))
+        return self._send(exchange, message)
 
-    async def _count(self, request: Request, exchange: Exchange, version: str) -> Response:
-        wanted = parse(CountTokens, exchange.body)
+    async def _count(self, request: Request, exchange: Exchange, version: str, data: dict) -> Response:
+        wanted = parse(Prompt, data)
         model = rules.served_model(wanted.model)
         rules.check_prompt(wanted, model, version)
-        counted = types.MessageTokensCount(input_tokens=count(wanted, model))
-        return self._send(exchange, respond.wire(counted))
+        return self._send(exchange, {"input_tokens": count(wanted, model)})
 
-    async def _models(self, request: Request, exchange: Exchange, version: str) -> Response:
+    async def _models(self, request: Request, exchange: Exchange, version: str, data: None) -> Response:
         query = request.query_params
         states = query.getlist("lifecycle") + query.getlist("lifecycle[]") or ["active", "deprecated"]
-        ids = [model.id for model in MODELS.values() if model.lifecycle in states]
-        if query.get("after_id") in ids:
-            ids = ids[ids.index(query["after_id"]) + 1 :]
-        if query.get("before_id") in ids:
-            ids = ids[: ids.index(query["before_id"])]
+        require({*states} <= {"active", "deprecated", "retired"}, "lifecycle: active, deprecated or retired")
         limit = query.get("limit", "20")
-        if not (limit.isascii() and limit.isdigit() and len(limit) < 5 and 1 <= int(limit) <= 1000):
-            raise bad_request("limit: Input should be a whole number from 1 to 1000")
-        page = [_model_info(MODELS[name]) for name in ids[: int(limit)]]
+        number = int(limit) if limit.isascii() and limit.isdigit() and len(limit) < 5 else 0
+        require(1 <= number <= 1000, "limit: Input should be a whole number from 1 to 1000")
+        found = [_model_info(model) for model in MODELS.values() if model.lifecycle in states]
+        ids = [info["id"] for info in found]
+        for cursor in ("after_id", "before_id"):
+            require(query.get(cursor) in [None, *ids], f"{cursor}: no model of this list has this id")
+        start = ids.index(query["after_id"]) + 1 if "after_id" in query else 0
+        end = ids.index(query["before_id"]) if "before_id" in query else len(ids)
+        page = found[start:end][-number:] if "before_id" in query else found[start:end][:number]
         ends = (
-            {"first_id": ids[0], "last_id": page[-1]["id"]} if page else {"first_id": None, "last_id": None}
+            {"first_id": page[0]["id"], "last_id": page[-1]["id"]}
+            if page
+            else {"first_id": None, "last_id": None}
         )
-        return self._send(exchange, {"data": page, "has_more": len(ids) > len(page), **ends})
+        return self._send(exchange, {"data": page, "has_more": end - start > len(page), **ends})
 
-    async def _model(self, request: Request, exchange: Exchange, version: str) -> Response:
+    async def _model(self, request: Request, exchange: Exchange, version: str, data: None) -> Response:
         name = request.path_params["model_id"]
         return self._send(exchange, _model_info(MODELS.get(name) or rules.served_model(name)))
 
@@ -180,36 +189,39 @@ async def _read_body(request: Request) -> bytes:
             408, "The request body did not arrive in time.", headers={"connection": "close"}
         ) from None
     if size > MAX_BODY:
-        raise ApiError(413, "Request exceeds the maximum allowed number of bytes.")
+        raise ApiError(413)
     return b"".join(chunks)
 
 
 def _check_key(request: Request) -> None:
     """Raise a 401 unless a header holds the practice key. A wrong key is not looked at again."""
-    bearer = request.headers.get("authorization", "")
-    given = request.headers.get("x-api-key") or bearer.removeprefix("Bearer ").strip()
-    if given == PRACTICE_KEY:
-        return
-    if not given:
+    key = request.headers.get("x-api-key")
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    if not key and not scheme:
         raise ApiError(401, "x-api-key header is required")
-    raise ApiError(401, "invalid bearer token" if bearer else "invalid x-api-key")
+    if key and key != PRACTICE_KEY:
+        raise ApiError(401, "invalid x-api-key")
+    if not key and (scheme.lower() != "bearer" or token.strip() != PRACTICE_KEY):
+        raise ApiError(401, "invalid bearer token")
 
 
 def _model_info(model: Model) -> dict[str, Any]:
-    info = types.ModelInfo(
-        id=model.snapshot or model.id,
-        type="model",
-        display_name=model.name,
-        created_at=_midnight(model.released),
-        line=model.line,
-        lifecycle=model.lifecycle,
-        deprecated_at=_midnight(model.deprecated),
-        retires_at=_midnight(model.retires),
-        max_input_tokens=model.context_window,
-        max_tokens=model.max_output,
-    )
-    return respond.wire(info)
+    info = {
+        "type": "model",
+        "id": model.snapshot or model.id,
+        "display_name": model.name,
+        "created_at": _midnight(model.released),
+        "line": model.line,
+        "lifecycle": model.lifecycle,
+        "deprecated_at": _midnight(model.deprecated),
+        "retires_at": _midnight(model.retires),
+        "max_input_tokens": model.context_window,
+        "max_tokens": model.max_output,
+        "capabilities": None,
+    }
+    types.ModelInfo.model_validate(info)
+    return info
 
 
-def _midnight(day: date | None) -> datetime | None:
-    return day and datetime.combine(day, time(), UTC)
+def _midnight(day: date | None) -> str | None:
+    return day and f"{day}T00:00:00Z"

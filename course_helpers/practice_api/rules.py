@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 from ..models import Model, UnknownModelError, find_model
-from .errors import ApiError, bad_request
-from .requests import Block, CreateMessage, Message, Prompt, Text, Thinking, ToolResult, ToolUse
+from .errors import ApiError, bad_request, require
+from .requests import CreateMessage, Message, Prompt
 from .respond import is_intact
 
 OLD_VERSION, NEW_VERSION = "2023-06-01", "2026-10-21"
 MAX_BREAKPOINTS = 4
-MIN_THINKING_BUDGET = 1024
-_EMPTY = "text content blocks must be non-empty"
-_BLANK = "text content blocks must contain non-whitespace text"
+_SAMPLING = {"temperature": 1.0, "top_p": 1.0, "top_k": None}
 
 
-def check_version(version: str | None) -> str:
+def check_version(version: str) -> str:
     """The API version of a request, from its header. Raises a 400."""
-    if version is None:
-        raise bad_request("anthropic-version: header is required")
-    if version not in (OLD_VERSION, NEW_VERSION):
-        raise bad_request(f'anthropic-version: "{version[:100]}" is not a valid version')
+    known = version in (OLD_VERSION, NEW_VERSION)
+    require(known, f'anthropic-version: "{version[:100]}" is not a valid version')
     return version
 
 
@@ -48,11 +44,12 @@ def merge_turns(messages: list[Message]) -> list[Message]:
 def check_prompt(prompt: Prompt, model: Model, version: str) -> None:
     """Raise a 400 for the first rule that the prompt breaks."""
     _check_first_and_last(prompt.messages, model)
-    _check_system_turns(prompt.messages, model)
     for i, message in enumerate(prompt.messages):
+        if message.role == "system":
+            _check_system_turn(i, prompt.messages, model)
         _check_content(i, message, last=i == len(prompt.messages) - 1)
         if version == NEW_VERSION:
-            _check_new_version_content(i, message)
+            _check_new_version(i, message)
     for block in prompt.system:
         _check_text("system", block)
     _check_tools(prompt, model)
@@ -63,128 +60,120 @@ def check_prompt(prompt: Prompt, model: Model, version: str) -> None:
 def check_create(request: CreateMessage, model: Model, version: str) -> None:
     """Raise a 400 for the first rule that a request to create a message breaks, besides its prompt's."""
     _check_sampling(request, model, version)
-    limit = model.max_output
-    if request.max_tokens > limit:
-        raise bad_request(
-            f"max_tokens: {request.max_tokens} > {limit}, which is the maximum allowed number of output "
-            f"tokens for {request.model}"
-        )
-    if request.max_tokens == 0:
-        _check_prewarm(request)
+    wanted, limit = request.max_tokens, model.max_output
+    require(
+        wanted <= limit,
+        f"max_tokens: {wanted} > {limit}, which is the maximum allowed number of output tokens for "
+        f"{request.model}",
+    )
     for i, sequence in enumerate(request.stop_sequences):
-        if not sequence.strip():
-            raise bad_request(f"stop_sequences.{i}: each stop sequence must contain non-whitespace")
-    budget = request.thinking.budget_tokens if request.thinking else None
-    if budget is not None and budget >= request.max_tokens:
-        raise bad_request("`max_tokens` must be greater than `thinking.budget_tokens`")
+        require(sequence.strip(), f"stop_sequences.{i}: each stop sequence must contain non-whitespace")
+    thinking = request.thinking
+    manual = thinking is not None and thinking.type == "enabled"
+    if wanted == 0:
+        clashes = {
+            "stream": request.stream,
+            "thinking.type=enabled": manual,
+            "output_config.format": request.output_config and request.output_config.format,
+            "a forced tool_choice": request.tool_choice and request.tool_choice.type in ("any", "tool"),
+        }
+        for name, given in clashes.items():
+            require(not given, f"max_tokens: 0 is not supported together with {name}")
+    if manual:
+        enough = wanted > thinking.budget_tokens
+        require(enough, "`max_tokens` must be greater than `thinking.budget_tokens`")
 
 
 def _check_first_and_last(messages: list[Message], model: Model) -> None:
-    if not messages:
-        raise bad_request("messages: at least one message is required")
-    if messages[0].role == "assistant":
-        raise bad_request('messages: first message must use the "user" role')
+    require(messages, "messages: at least one message is required")
+    require(messages[0].role != "assistant", 'messages: first message must use the "user" role')
     last = messages[-1]
     if last.role != "assistant":
         return
-    if not model.prefill:
-        raise bad_request(
-            f"{model.id} does not support assistant message prefill. "
-            "The conversation must end with a user message."
-        )
-    text = last.content[-1].text if last.content and isinstance(last.content[-1], Text) else ""
-    if text != text.rstrip():
-        raise bad_request("messages: final assistant content cannot end with trailing whitespace")
+    require(
+        model.prefill,
+        f"{model.id} does not support assistant message prefill. "
+        "The conversation must end with a user message.",
+    )
+    text = last.content[-1].text if last.content and last.content[-1].type == "text" else ""
+    require(
+        text == text.rstrip() or not text.strip(),
+        "messages: final assistant content cannot end with trailing whitespace",
+    )
 
 
-def _check_system_turns(messages: list[Message], model: Model) -> None:
-    for i, message in enumerate(messages):
-        if message.role != "system":
-            continue
-        if not model.system_in_messages:
-            raise bad_request(
-                f'messages: Unexpected role "system" for {model.id}. '
-                "The Messages API accepts a top-level `system` parameter."
-            )
-        after_user = i > 0 and messages[i - 1].role == "user"
-        if not after_user or (i + 1 < len(messages) and messages[i + 1].role != "assistant"):
-            raise bad_request(
-                f"messages.{i}: a system message must come right after a user turn and be last or "
-                "followed by an assistant turn"
-            )
+def _check_system_turn(i: int, messages: list[Message], model: Model) -> None:
+    require(
+        model.system_in_messages,
+        f'messages: Unexpected role "system" for {model.id}. '
+        "The Messages API accepts a top-level `system` parameter.",
+    )
+    before, after = messages[max(0, i - 1)].role, [message.role for message in messages[i + 1 : i + 2]]
+    require(
+        before == "user" and after in ([], ["assistant"]),
+        f"messages.{i}: a system message must come right after a user turn and be last or followed by an "
+        "assistant turn",
+    )
 
 
 def _check_content(i: int, message: Message, *, last: bool) -> None:
-    if not message.content and not (last and message.role == "assistant"):
-        raise bad_request(
-            "messages: all messages must have non-empty content except for the optional final "
-            "assistant message"
-        )
+    require(
+        message.content or (last and message.role == "assistant"),
+        f"messages.{i}: all messages must have non-empty content except for the optional final "
+        "assistant message",
+    )
     for block in message.content:
         _check_text(f"messages.{i}", block)
 
 
-def _check_text(path: str, block: Block) -> None:
-    if isinstance(block, Text):
-        if not block.text:
-            raise bad_request(f"{path}: {_EMPTY}")
-        if not block.text.strip():
-            raise bad_request(f"{path}: {_BLANK}")
+def _check_text(path: str, block) -> None:
+    if block.type == "text" and not block.text.strip():
+        gist = "contain non-whitespace text" if block.text else "be non-empty"
+        raise bad_request(f"{path}: text content blocks must {gist}")
 
 
-def _check_new_version_content(i: int, message: Message) -> None:
+def _check_new_version(i: int, message: Message) -> None:
     for j, block in enumerate(message.content):
         path = f"messages.{i}.content.{j}"
-        if block.type == "document" and message.role == "assistant":
-            raise bad_request(f"{path}: document blocks are not permitted in assistant messages")
-        cited = [block] if block.type == "text" else block.content if block.type == "search_result" else []
-        if message.role == "user" and any(text.citations for text in cited):
-            raise bad_request(f"{path}: text.citations: must be empty in user messages")
+        misplaced = block.type == "document" and message.role == "assistant"
+        require(not misplaced, f"{path}: document blocks are not permitted in assistant messages")
+        cited = message.role == "user" and _has_citations(block)
+        require(not cited, f"{path}: text.citations: must be empty in user messages")
+
+
+def _has_citations(block) -> bool:
+    """Does a text, or one inside a search result or tool result, carry citations?"""
+    if block.type == "text":
+        return bool(block.citations)
+    inner = block.content if block.type in ("search_result", "tool_result") else None
+    return any(_has_citations(part) for part in inner or ())
 
 
 def _check_sampling(request: CreateMessage, model: Model, version: str) -> None:
-    given = {name: getattr(request, name) for name in ("temperature", "top_p", "top_k")}
-    given = {name: value for name, value in given.items() if value is not None}
+    given = [name for name in _SAMPLING if name in request.model_fields_set]
     if given and version == NEW_VERSION:
-        raise bad_request(f"{next(iter(given))}: Extra inputs are not permitted")
-    defaults = {"temperature": 1.0, "top_p": 1.0, "top_k": None}
-    changed = [name for name, value in given.items() if value != defaults[name]]
-    if changed and not model.sampling:
-        raise bad_request(f"`{changed[0]}` is deprecated for this model.")
-    if "temperature" in given and "top_p" in given:
-        raise bad_request(
-            "`temperature` and `top_p` cannot both be specified for this model. Please use only one."
-        )
-
-
-def _check_prewarm(request: CreateMessage) -> None:
-    forced = request.tool_choice and request.tool_choice.type in ("any", "tool")
-    manual = request.thinking and request.thinking.type == "enabled"
-    formatted = request.output_config and request.output_config.format
-    for clash, name in (
-        (request.stream, "stream"),
-        (manual, "thinking.type=enabled"),
-        (formatted, "output_config.format"),
-        (forced, "a forced tool_choice"),
-    ):
-        if clash:
-            raise bad_request(f"max_tokens: 0 is not supported together with {name}")
+        raise bad_request(f"{given[0]}: Extra inputs are not permitted")
+    for name in given:
+        changed = getattr(request, name) not in (None, _SAMPLING[name])
+        require(model.sampling or not changed, f"`{name}` is deprecated for this model.")
+    require(
+        {"temperature", "top_p"} - {*given},
+        "`temperature` and `top_p` cannot both be specified for this model. Please use only one.",
+    )
 
 
 def _check_tools(prompt: Prompt, model: Model) -> None:
-    names = [tool.name for tool in prompt.tools]
-    if len(names) != len(set(names)):
-        raise bad_request("tools: Tool names must be unique.")
+    names = {tool.name for tool in prompt.tools}
+    require(len(names) == len(prompt.tools), "tools: Tool names must be unique.")
     choice = prompt.tool_choice
     if choice and choice.type in ("any", "tool"):
-        if not model.forced_tools:
-            raise bad_request(f"tool_choice: type {choice.type} is not supported for {model.id}")
-        if not names or (choice.type == "tool" and choice.name not in names):
-            raise bad_request(f"tool_choice: Tool {(choice.name or '')[:128]!r} not found in provided tools")
-    merged = merge_turns(prompt.messages)
-    for i, message in enumerate(merged):
-        asked = {b.id for b in merged[i - 1].content if isinstance(b, ToolUse)} if i else set()
-        given = {b.tool_use_id for b in message.content if isinstance(b, ToolResult)}
+        require(model.forced_tools, f"tool_choice: type {choice.type} is not supported for {model.id}")
+        name = getattr(choice, "name", None)
+        found = name in names if name else names
+        require(found, f"tool_choice: Tool {(name or '')[:128]!r} not found in provided tools")
+    asked: set[str] = set()
+    for i, message in enumerate(merge_turns(prompt.messages)):
+        given = {block.tool_use_id for block in message.content if block.type == "tool_result"}
         if given - asked:
             raise bad_request(
                 f"messages.{i}: unexpected `tool_use_id` found in `tool_result` blocks: "
@@ -195,41 +184,37 @@ def _check_tools(prompt: Prompt, model: Model) -> None:
                 f"messages.{i}: `tool_use` ids were found without `tool_result` blocks immediately after: "
                 f"{min(asked - given)[:100]}"
             )
+        asked = {block.id for block in message.content if block.type == "tool_use"}
 
 
 def _check_thinking(prompt: Prompt, model: Model) -> None:
-    thinking = prompt.thinking
-    if thinking is not None:
-        if thinking.type in model.refused_thinking:
-            raise bad_request(f"thinking.type: {thinking.type} is not supported for {model.id}")
-        if thinking.type == "enabled" and (thinking.budget_tokens or 0) < MIN_THINKING_BUDGET:
-            raise bad_request(
-                f"thinking.enabled.budget_tokens: Input should be greater than or equal to "
-                f"{MIN_THINKING_BUDGET}"
-            )
-        if thinking.type != "enabled" and thinking.budget_tokens is not None:
-            raise bad_request(f"thinking.{thinking.type}.budget_tokens: Extra inputs are not permitted")
-    answers = [(i, m) for i, m in enumerate(prompt.messages) if m.role == "assistant"]
-    for i, message in answers[-1:]:
-        for j, block in enumerate(message.content):
-            if isinstance(block, Thinking) and not is_intact(block.thinking, block.signature):
-                raise bad_request(
-                    f"messages.{i}.content.{j}: `thinking` blocks in the latest assistant message cannot be "
-                    "modified. They must remain as they were in the original response."
-                )
+    effort = prompt.output_config and prompt.output_config.effort
+    require(model.effort or not effort, "This model does not support the effort parameter.")
+    if prompt.thinking:
+        kind = prompt.thinking.type
+        require(kind not in model.refused_thinking, f"thinking.type: {kind} is not supported for {model.id}")
+        require(
+            kind != "disabled" or effort not in ("xhigh", "max"),
+            f"thinking.type: disabled is not supported at effort {effort}",
+        )
+    latest = max((i for i, message in enumerate(prompt.messages) if message.role == "assistant"), default=0)
+    for j, block in enumerate(prompt.messages[latest].content):
+        require(
+            block.type != "thinking" or is_intact(block.thinking, block.signature),
+            f"messages.{latest}.content.{j}: `thinking` blocks in the latest assistant message cannot be "
+            "modified. They must remain as they were in the original response.",
+        )
 
 
 def _check_cache_control(prompt: Prompt) -> None:
-    blocks = [*prompt.tools, *prompt.system, *(b for m in prompt.messages for b in m.content)]
-    marks = [mark for block in blocks if (mark := getattr(block, "cache_control", None))]
-    marks += [prompt.cache_control] if prompt.cache_control else []
-    if len(marks) > MAX_BREAKPOINTS:
-        raise bad_request(
-            f"A maximum of {MAX_BREAKPOINTS} blocks with cache_control may be provided. Found {len(marks)}."
-        )
-    ttls = [mark.ttl for mark in marks]
-    if "1h" in ttls[ttls.index("5m") :] if "5m" in ttls else False:
-        raise bad_request(
-            "cache_control: a ttl='1h' block must not come after a ttl='5m' block "
-            "(order: tools, system, messages)"
-        )
+    blocks = [*prompt.tools, *prompt.system, *(b for m in prompt.messages for b in m.content), prompt]
+    ttls = [mark.ttl for block in blocks if (mark := getattr(block, "cache_control", None))]
+    require(
+        len(ttls) <= MAX_BREAKPOINTS,
+        f"A maximum of {MAX_BREAKPOINTS} blocks with cache_control may be provided. Found {len(ttls)}.",
+    )
+    require(
+        ttls == sorted(ttls),  # "1h" sorts before "5m"
+        "cache_control: a ttl='1h' block must not come after a ttl='5m' block "
+        "(order: tools, system, messages)",
+    )

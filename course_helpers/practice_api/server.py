@@ -10,11 +10,12 @@ import time
 from typing import Any
 
 import h11
+import pydantic_core
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from .answers import TRANSPORT, disconnected
-from .errors import bad_request
+from .errors import ApiError
 
 LOOPBACK = "127.0.0.1"
 START_TIMEOUT = 20.0
@@ -39,21 +40,16 @@ class Protocol(H11Protocol):
         self.app = app
 
     def send_400_response(self, msg: str) -> None:
-        """Answer a request that could not be parsed, and hang up."""
-        body = bytes(
-            bad_request(f"{msg} Check the request line and headers.").response("req_unreadable", {}).body
-        )
-        headers = [
-            (b"content-type", b"application/json"),
-            (b"content-length", str(len(body)).encode()),
-            (b"connection", b"close"),
-        ]
-        for event in (
-            h11.Response(status_code=400, headers=headers),
-            h11.Data(data=body),
-            h11.EndOfMessage(),
-        ):
-            self.transport.write(self.conn.send(event))
+        """Answer what could not be read as a request, unless an answer has begun; then hang up."""
+        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+            name = "req_practice_unreadable"
+            error = ApiError(400, f"{msg} Check the request line and headers.").body(name)
+            headers = {"content-type": "application/json", "request-id": name, "connection": "close"}
+            body = pydantic_core.to_json(error)
+            headers["content-length"] = str(len(body))
+            response = h11.Response(status_code=400, headers=[*headers.items()])
+            for event in (response, h11.Data(data=body), h11.EndOfMessage()):
+                self.transport.write(self.conn.send(event) or b"")
         self.transport.close()
 
 
@@ -79,9 +75,9 @@ class Server:
             loop="asyncio",
             lifespan="off",
             log_config=None,
+            log_level="error",
             access_log=False,
             timeout_keep_alive=60,
-            timeout_graceful_shutdown=1,
         )
         self._uvicorn = uvicorn.Server(config)
         self._thread = threading.Thread(
@@ -104,4 +100,8 @@ class Server:
         """Stop serving, drop open connections, free the port."""
         self._uvicorn.should_exit = self._uvicorn.force_exit = True
         self._thread.join(STOP_TIMEOUT)
+        self._socket.close()
+
+    def forget(self) -> None:
+        """In a forked child, where no thread serves: close its copy of the socket, and only that."""
         self._socket.close()

@@ -8,9 +8,10 @@ The models from Claude 4.7 on count about 30 % more (`Model.tokenizer_factor`).
 
 from __future__ import annotations
 
-import json
 import re
 from typing import Any
+
+import pydantic_core
 
 from ..models import Model
 
@@ -63,18 +64,10 @@ def pieces(text: str) -> list[str]:
     return re.findall(r"\s*[^\s]{1,12}|\s+", text)
 
 
-def block_tokens(block: Any, model: Model) -> float:
+def block_tokens(block: dict[str, Any], model: Model) -> float:
     """The tokens of one content block, tool or system block, given as plain data."""
-    factor = model.tokenizer_factor
-    match block.get("type"):
-        case "text":
-            return text_tokens(block["text"], factor)
-        case "thinking":
-            return text_tokens(block["thinking"], factor)
-        case "image":
-            return IMAGE_TOKENS
-        case "document" if block["source"].get("type") != "text":
-            return IMAGE_TOKENS
-        case _:
-            marked = {key: value for key, value in block.items() if key != "cache_control"}
-            return text_tokens(json.dumps(marked, ensure_ascii=False, default=str), factor)
+    kind = block.get("type")
+    if kind == "image" or (kind == "document" and block["source"]["type"] != "text"):
+        return IMAGE_TOKENS
+    said = block[kind] if kind in ("text", "thinking") else pydantic_core.to_json(block).decode()
+    return text_tokens(said, model.tokenizer_factor)

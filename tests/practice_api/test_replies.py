@@ -1,0 +1,187 @@
+"""What the practice model says: repeatable, from the messages alone, honest; and how it counts."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import anthropic
+import pytest
+
+from course_helpers.models import find_model
+from course_helpers.practice_api import replies, tokens
+from tests.practice_api.wire import HAIKU, HAIKU_4, OPUS, assistant, body, text, user
+
+PROSE = """Large language models read text in small pieces that are called tokens. A token may be a whole \
+word, a part of a word, or a single mark of punctuation. When you call such a model, you pay for every \
+token that goes in and for every token that comes out, so it helps to have a feeling for how long a text \
+is before you send it. As a rule of thumb, one token is about four characters of ordinary English, or \
+three quarters of a word. The rule fails for code, for numbers, and for other languages, which need more."""
+
+
+def says(wire, *messages, **fields) -> str:
+    """The text of the reply to `messages`."""
+    content = wire.ok(messages=list(messages), **fields)["content"]
+    return "".join(block["text"] for block in content if block["type"] == "text")
+
+
+def test_it_remembers_only_what_is_in_the_messages(wire):
+    """Statelessness shows."""
+    told = user("Hi, my name is Ada and my favourite colour is green.")
+    asked = user("What is my name?")
+    assert says(
+        wire, told, assistant("Hello Ada!"), asked
+    ) == "Your name is Ada and my favourite colour is green." or "Ada" in says(
+        wire, told, assistant("Hello Ada!"), asked
+    )
+    assert "don't know" in says(wire, asked)
+
+
+def test_anything_else_gets_an_honest_answer(wire):
+    """It says what it is and what it received; it never pretends to be a real model."""
+    said = says(wire, user("Write me a sonnet about databases."), system="Be brief.")
+    assert "practice model" in said
+    assert "1 message, a system prompt of 9 characters" in said
+    assert "Write me a sonnet about databases." in said
+
+
+def test_the_same_request_gets_the_same_reply_in_every_process():
+    """Text, id and usage; whatever PYTHONHASHSEED."""
+    code = (
+        "import json, sys, anthropic; from course_helpers.practice_api import practice;"
+        "c = anthropic.Anthropic(base_url=practice.url, api_key='practice');"
+        f"print(json.dumps(c.messages.create(**json.loads({json.dumps(json.dumps(body(model=OPUS)))})).to_dict()))"
+    )
+    outs = {
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+        for _ in range(2)
+    }
+    assert len(outs) == 1
+    assert json.loads(outs.pop())["model"] == OPUS
+
+
+def test_another_request_gets_another_id(wire):
+    """And streaming is no other request."""
+    assert wire.ok()["id"] == wire.ok()["id"] != wire.ok(max_tokens=501)["id"]
+    assert wire.ok()["id"].startswith("msg_")
+
+
+def test_max_tokens_cuts(wire):
+    """Exactly that many are billed, and the text is a beginning of the whole."""
+    whole = wire.ok(messages=[user(PROSE)])
+    for most in (1, 5, 20):
+        cut = wire.ok(messages=[user(PROSE)], max_tokens=most)
+        assert (cut["stop_reason"], cut["usage"]["output_tokens"]) == ("max_tokens", most)
+        said = "".join(block["text"] for block in cut["content"])
+        assert whole["content"][0]["text"].startswith(said)
+
+
+@pytest.mark.parametrize("words", [PROSE, PROSE[:120], "The quick brown fox jumps over the lazy dog. " * 30])
+def test_english_prose_is_about_four_characters_a_token(words):
+    """Within 25 per cent, on the 4.5 models."""
+    assert tokens.text_tokens(words) == pytest.approx(len(words) / 4, rel=0.25)
+
+
+def test_the_newer_tokenizer_counts_30_percent_more():
+    """For any text."""
+    new, old = find_model(HAIKU).tokenizer_factor, find_model(HAIKU_4).tokenizer_factor
+    assert new / old == pytest.approx(1.3)
+    assert tokens.text_tokens(PROSE, new) == pytest.approx(1.3 * tokens.text_tokens(PROSE, old))
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        ("digits", "3141592653589793238462643383279502884197"),
+        ("code", 'if (a[i] != b[j]) { return f(x, y)["k"]; } // {}()'),
+        ("Japanese", "これはテストの文章です。トークンの数を数えます。"),
+        ("emoji", "🎉🎊🥳🚀" * 5),
+    ],
+)
+def test_what_is_no_prose_takes_more_tokens_a_character(kind, words):
+    """Digits, code, other scripts, emoji."""
+    assert tokens.text_tokens(words) / len(words) > 1.3 * tokens.text_tokens(PROSE) / len(PROSE), kind
+
+
+def test_a_long_text_costs_as_much_as_its_parts(wire):
+    """Counts add up, but for rounding."""
+    one, ten = (wire.count(messages=[user(PROSE * n)]).json()["input_tokens"] for n in (1, 10))
+    assert ten == pytest.approx(10 * one, rel=0.05)
+
+
+def test_prefill_is_continued(wire):
+    """The answer to the last user turn, from where the prefill ends."""
+    fields = {"model": HAIKU_4}
+    assert says(wire, user(), assistant("The capital of France is"), **fields) == " Paris."
+    assert says(wire, user("Hello!"), assistant("Good morning!"), **fields)
+
+
+def test_canned_answers_can_depend_on_system_prompt_and_earlier_turns(tmp_path, monkeypatch, practice, wire):
+    """The keys of replies.toml, tried on a file of one's own."""
+    rows = """
+    [[reply]]
+    ask = "weather"
+    system = "pirate"
+    say = "Arr, fair winds!"
+    [[reply]]
+    ask = "weather"
+    earlier = "Paris"
+    say = "In Paris it is sunny. {facts} {turns}"
+    [[reply]]
+    ask = "weather"
+    say = "Where?"
+    thinks = "They did not say where."
+    """
+    monkeypatch.setattr(replies, "FILE", tmp_path / "replies.toml")
+    replies.FILE.write_text(rows, "utf-8")
+    replies.entries.cache_clear()
+    try:
+        asked = user("What is the weather?")
+        assert says(wire, asked, system="You are a Pirate.") == "Arr, fair winds!"
+        told = user("My city is Paris.")
+        assert (
+            says(wire, told, assistant("Ok."), asked) == "In Paris it is sunny. The user's city is Paris. 3"
+        )
+        assert [block["type"] for block in wire.ok(messages=[asked])["content"]] == ["thinking", "text"]
+        assert says(wire, asked, model=HAIKU_4) == "Where?"
+        for wrong in (
+            "[[reply]]\nask = 'x'",
+            "[[reply]]\nask = 'x'\nsay = 'y'\nthink = 'z'",
+            "[[reply]]\nsay = 'y'",
+        ):
+            replies.FILE.write_text(wrong, "utf-8")
+            replies.entries.cache_clear()
+            with pytest.raises(ValueError, match="reply 1"):
+                replies.entries()
+    finally:
+        replies.entries.cache_clear()
+
+
+def test_all_canned_answers_are_well_formed():
+    """No entry is empty, no pattern is broken, none matches everything."""
+    for entry in replies.entries():
+        assert entry.say
+        assert not entry.ask.search("")
+        assert not entry.ask.search("zzz qqq")
+
+
+def test_messages_of_the_sdks_own_types_can_be_sent_back(client):
+    """What came in goes out again as it is."""
+    asked = user("Explain step by step why the sky is blue.")
+    reply = client.messages.create(**body(messages=[asked]))
+    again = client.messages.create(**body(messages=[asked, assistant(reply.content), user([text("Go on.")])]))
+    assert isinstance(again, anthropic.types.Message)
+
+
+def test_answers_are_in_the_sdks_own_types(wire):
+    """Nothing missing, nothing misspelt: each answer passes the SDK's models strictly."""
+    for fields in ({}, {"model": OPUS}, {"max_tokens": 1}, {"system": "Be brief."}):
+        reply = wire.ok(**fields)
+        parsed = anthropic.types.Message.model_validate(reply, strict=False)
+        assert not parsed.model_extra
+        assert not parsed.usage.model_extra
+        assert all(not block.model_extra for block in parsed.content)
+        assert [*reply][:4] == ["id", "type", "role", "model"]
+        assert all(next(iter(block)) == "type" for block in reply["content"])
+        assert next(iter(reply["usage"])) == "input_tokens"

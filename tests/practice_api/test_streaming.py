@@ -1,0 +1,278 @@
+"""The events of a stream, and what the SDK makes of a broken one (api-facts.md, section 6)."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+
+import anthropic
+import httpx2
+import pytest
+
+from course_helpers.practice_api import PRACTICE_KEY
+from tests.practice_api.wire import ALL_4, ALL_5, HAIKU, HAIKU_4, KEY, NEW, OPUS, body, text, user
+
+HARD = user("Explain step by step why the sky is blue.")
+LONG = body(messages=[user("Tell me something about yourself.")])
+TOOL = {"name": "get_weather", "input_schema": {"type": "object", "properties": {"city": {"type": "string"}}}}
+
+
+def events(wire, **fields):
+    """The events of a stream as they came: name and JSON."""
+    answer = wire.post(stream=True, **fields)
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["content-type"].startswith("text/event-stream")
+    assert "content-length" not in answer.headers
+    found = []
+    for part in answer.text.removesuffix("\n\n").split("\n\n"):
+        name, data = part.split("\n")
+        found.append((name.removeprefix("event: "), json.loads(data.removeprefix("data: "))))
+    return found
+
+
+@pytest.mark.parametrize("model", [*ALL_4, *ALL_5])
+def test_the_order_of_events(wire, model):
+    """message_start, blocks one after the other, message_delta, message_stop; names equal types."""
+    found = events(wire, model=model, messages=[HARD])
+    assert all(name == data["type"] for name, data in found)
+    names = [name for name, _ in found if name != "ping"]
+    assert names[0] == "message_start"
+    assert names[-2:] == ["message_delta", "message_stop"]
+    indices = [data["index"] for _, data in found if "index" in data]
+    assert indices == sorted(indices)
+    for index in set(indices):
+        block = [name for name, data in found if data.get("index") == index]
+        assert block[0] == "content_block_start"
+        assert block[-1] == "content_block_stop"
+        assert set(block[1:-1]) <= {"content_block_delta"}
+    assert "ping" in [name for name, _ in found]
+
+
+def test_how_a_stream_opens(wire):
+    """A whole message without content; input is counted, output barely begun."""
+    [(_, first), *_] = events(wire)
+    opened = first["message"]
+    assert (opened["content"], opened["stop_reason"], opened["stop_sequence"]) == ([], None, None)
+    assert opened["usage"]["output_tokens"] == 1
+    assert opened["usage"]["input_tokens"] == wire.ok()["usage"]["input_tokens"]
+    assert opened.keys() == wire.ok().keys()
+    assert {"cache_creation_input_tokens", "cache_read_input_tokens"} <= opened["usage"].keys()
+
+
+def test_how_a_stream_ends(wire):
+    """The stop reason and cumulative counts, those of the plain answer."""
+    ended = next(data for name, data in events(wire, max_tokens=4) if name == "message_delta")
+    plain = wire.ok(max_tokens=4)
+    assert ended["delta"]["stop_reason"] == plain["stop_reason"] == "max_tokens"
+    assert ended["usage"] == plain["usage"]
+
+
+def test_omitted_thinking_is_one_signature(wire):
+    """The block opens, one signature_delta, it closes; text is index 1."""
+    found = [data for _, data in events(wire, messages=[HARD]) if data.get("index") == 0]
+    assert found[0]["content_block"] == {"type": "thinking", "thinking": "", "signature": ""}
+    assert [data["delta"]["type"] for data in found[1:-1]] == ["signature_delta"]
+    [opened] = [d for n, d in events(wire, messages=[HARD]) if n == "content_block_start" and d["index"] == 1]
+    assert opened["content_block"] == {"type": "text", "text": ""}
+
+
+def test_shown_thinking_comes_in_pieces(wire):
+    """thinking_delta after thinking_delta, then the signature."""
+    shown = {"type": "adaptive", "display": "summarized"}
+    found = [d for _, d in events(wire, messages=[HARD], thinking=shown) if d.get("index") == 0]
+    kinds = [data["delta"]["type"] for data in found[1:-1]]
+    assert len(kinds) > 3
+    assert set(kinds[:-1]) == {"thinking_delta"}
+    assert kinds[-1] == "signature_delta"
+
+
+STREAMS = [
+    {},
+    {"model": OPUS},
+    {"model": HAIKU_4, "messages": [HARD]},
+    {"messages": [HARD]},
+    {"messages": [HARD], "thinking": {"type": "adaptive", "display": "summarized"}},
+    {"max_tokens": 3},
+    {"stop_sequences": ["France"]},
+    {"tools": [TOOL], "messages": [user("What is the weather?")]},
+    {"system": [text("Be brief. " * 300, cache_control={"type": "ephemeral"})]},
+]
+
+
+@pytest.mark.parametrize("fields", STREAMS)
+def test_a_stream_builds_the_same_message_as_a_plain_answer(practice, client, fields):
+    """Helper and raw iteration; id, content, stop reason, usage; and so does the journal."""
+    plain = client.messages.create(**body(**fields))
+    practice.api.reset()
+    with client.messages.stream(**body(**fields)) as stream:
+        message = stream.get_final_message()
+    assert message.to_dict() == plain.to_dict()
+    assert practice.journal[-1].reply["content"] == plain.to_dict()["content"]
+    assert practice.journal[-1].reply["stop_reason"] == plain.stop_reason
+
+
+def test_text_stream_and_create_with_stream(client):
+    """The pieces joined are the text; a piece is about a word."""
+    with client.messages.stream(**LONG) as stream:
+        pieces = list(stream.text_stream)
+    assert "".join(pieces) == client.messages.create(**LONG).content[0].text
+    assert len(pieces) > 10
+    types = [event.type for event in client.messages.create(**LONG, stream=True)]
+    assert (types[0], types[-1]) == ("message_start", "message_stop")
+
+
+def test_the_async_client(practice):
+    """Plain, streaming, create(stream=True), counting, models."""
+
+    async def talk():
+        async with anthropic.AsyncAnthropic(base_url=practice.url, api_key=PRACTICE_KEY) as client:
+            plain = await client.messages.create(**body())
+            async with client.messages.stream(**body()) as stream:
+                assert (await stream.get_final_message()).to_dict() == plain.to_dict()
+            raw = await client.messages.create(**body(), stream=True)
+            assert [event.type async for event in raw][-1] == "message_stop"
+            counted = await client.messages.count_tokens(model=HAIKU, messages=[user()])
+            assert counted.input_tokens == plain.usage.input_tokens
+            assert (await client.models.retrieve(HAIKU)).id == HAIKU
+            many = await asyncio.gather(*(client.messages.create(**body()) for _ in range(30)))
+            assert len({message.id for message in many}) == 1
+
+    asyncio.run(talk())
+
+
+def test_with_raw_response(practice, client):
+    """Headers and the parsed message from one call; streaming likewise."""
+    answer = client.messages.with_raw_response.create(**body())
+    assert answer.headers["request-id"] == practice.journal[-1].request_id
+    assert answer.parse().content[0].text == "The capital of France is Paris."
+    with client.messages.with_streaming_response.create(**body(), stream=True) as answer:
+        assert answer.headers["content-type"].startswith("text/event-stream")
+        assert [event.type for event in answer.parse()][-1] == "message_stop"
+
+
+# Broken streams
+
+
+def test_an_error_event(practice, client):
+    """The base class with status 200 and the event's type; no second request."""
+    practice.break_stream("error", after=2)
+    pieces = []
+    with pytest.raises(anthropic.APIStatusError) as caught, client.messages.stream(**LONG) as stream:
+        pieces.extend(stream.text_stream)
+    assert type(caught.value) is anthropic.APIStatusError
+    assert (caught.value.status_code, caught.value.type) == (200, "overloaded_error")
+    assert (len(pieces), len(practice.journal)) == (2, 1)
+
+
+@pytest.mark.parametrize("after", [0, 3])
+@pytest.mark.parametrize("raw", [False, True])
+def test_a_dropped_connection(practice, client, after, raw):
+    """Not an anthropic exception: the body is cut in the middle of a chunked stream."""
+    pieces = []
+
+    def read():
+        if raw:
+            for event in client.messages.create(**LONG, stream=True):
+                if event.type == "content_block_delta":
+                    pieces.append(event.delta.text)
+        else:
+            with client.messages.stream(**LONG) as stream:
+                pieces.extend(stream.text_stream)
+
+    practice.break_stream("disconnect", after=after)
+    with pytest.raises(httpx2.RemoteProtocolError):
+        read()
+    assert len(pieces) == after
+    assert practice.journal[-1].reply is None
+    assert client.messages.create(**body()).content
+
+
+def test_a_truncated_stream_raises_nothing(practice, client):
+    """It ends cleanly without its last events: only the missing stop reason tells."""
+    practice.break_stream("truncate", after=3)
+    with client.messages.stream(**LONG) as stream:
+        pieces = list(stream.text_stream)
+        message = stream.get_final_message()
+    assert "".join(pieces) == message.content[0].text
+    assert (len(pieces), message.stop_reason, message.usage.output_tokens) == (3, None, 1)
+
+
+def test_a_garbled_event(practice, client):
+    """Malformed JSON in a data line."""
+    practice.break_stream("garble")
+    with pytest.raises(json.JSONDecodeError), client.messages.stream(**LONG) as stream:
+        stream.until_done()
+
+
+def test_a_stall(practice, client):
+    """Silence longer than the read timeout; without one, the connection drops at last."""
+    practice.break_stream("stall", seconds=5)
+    began = time.monotonic()
+    with (
+        pytest.raises(httpx2.ReadTimeout),
+        client.with_options(timeout=0.3).messages.stream(**LONG) as stream,
+    ):
+        stream.until_done()
+    assert time.monotonic() - began < 3
+    practice.break_stream("stall", seconds=0.2)
+    with pytest.raises(httpx2.RemoteProtocolError), client.messages.stream(**LONG) as stream:
+        stream.until_done()
+
+
+def test_a_short_answer_breaks_at_its_end(practice, client):
+    """Fewer pieces than `after`: broken before the last events all the same."""
+    practice.break_stream("truncate", after=500)
+    with client.messages.stream(**body()) as stream:
+        assert stream.get_final_message().stop_reason is None
+
+
+def test_a_plain_answer_breaks_at_once(practice, client):
+    """No response: a connection error that the SDK retries."""
+    practice.break_stream("disconnect", times=4)
+    with pytest.raises(anthropic.APIConnectionError):
+        client.messages.create(**body())
+    assert client.with_options(max_retries=3).messages.create(**body()).content
+    assert len(practice.journal) == 5
+
+
+@pytest.mark.parametrize("status", [429, 529, 500])
+def test_an_error_before_the_stream_opens(practice, client, status):
+    """The normal class, and retried as usual."""
+    practice.fail_next(status, retry_after=0.001, times=2)
+    with pytest.raises(anthropic.APIStatusError) as caught, client.messages.stream(**LONG):
+        pass
+    assert caught.value.status_code == status
+    with client.with_options(max_retries=1).messages.stream(**LONG) as stream:
+        assert stream.get_final_message().stop_reason == "end_turn"
+
+
+def test_shapes_in_a_stream(practice, client):
+    """Thinking only, refusal and empty replies stream as they answer."""
+    for shape, content, reason in (
+        ("thinking_only", ["thinking"], "max_tokens"),
+        ("refusal", [], "refusal"),
+        ("empty", [], "end_turn"),
+        ("thinking_first", ["thinking", "text"], "end_turn"),
+    ):
+        with practice.shape(shape):
+            plain = client.messages.create(**body())
+            with client.messages.stream(**body()) as stream:
+                message = stream.get_final_message()
+        assert [block.type for block in message.content] == content
+        assert message.stop_reason == reason
+        assert message.to_dict() == plain.to_dict()
+
+
+def test_events_come_as_they_are_made(practice, wire):
+    """At a slow pace the first piece is there long before the last."""
+    practice.pace(100, first_token_seconds=0.1)
+    began = time.monotonic()
+    headers = KEY | {"anthropic-version": NEW}
+    arrived = []
+    with wire.http.stream("POST", "/v1/messages", json=LONG | {"stream": True}, headers=headers) as answer:
+        for line in answer.iter_lines():
+            if line.startswith("data:") and "text_delta" in line:
+                arrived.append(time.monotonic() - began)
+    assert 0.1 <= arrived[0] < 0.4
+    assert arrived[-1] - arrived[0] > 0.4

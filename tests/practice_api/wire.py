@@ -1,0 +1,81 @@
+"""Raw HTTP to the practice API, and the requests that the tests send."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx2
+
+from course_helpers.practice_api import PRACTICE_KEY
+
+HAIKU, SONNET, OPUS = "claude-haiku-5-5", "claude-sonnet-5-5", "claude-opus-5-5"
+HAIKU_4, SONNET_4, OPUS_4 = "claude-haiku-4-5", "claude-sonnet-4-5", "claude-opus-4-5"
+ALL_4, ALL_5 = (HAIKU_4, SONNET_4, OPUS_4), (HAIKU, SONNET, OPUS)
+OLD, NEW = "2023-06-01", "2026-10-21"
+KEY = {"x-api-key": PRACTICE_KEY}
+
+
+def user(content: Any = "What is the capital of France?") -> dict[str, Any]:
+    """A user turn."""
+    return {"role": "user", "content": content}
+
+
+def assistant(content: Any) -> dict[str, Any]:
+    """An assistant turn."""
+    return {"role": "assistant", "content": content}
+
+
+def text(words: str, **fields: Any) -> dict[str, Any]:
+    """A text block."""
+    return {"type": "text", "text": words, **fields}
+
+
+def body(**fields: Any) -> dict[str, Any]:
+    """A request for a message; fields given as None are left out."""
+    given = {"model": HAIKU, "max_tokens": 500, "messages": [user()]} | fields
+    return {name: value for name, value in given.items() if value is not None}
+
+
+class Wire:
+    """Raw HTTP to a practice API."""
+
+    def __init__(self, url: str) -> None:
+        self.http = httpx2.Client(base_url=url, trust_env=False, timeout=30)
+
+    def post(self, *, path: str = "/v1/messages", version: str | None = NEW, headers=KEY, **fields: Any):
+        """The answer to a request for a message."""
+        return self.send(path, body(**fields), version=version, headers=headers)
+
+    def count(self, **fields: Any):
+        """The answer to a request to count tokens."""
+        return self.post(path="/v1/messages/count_tokens", **{"max_tokens": None} | fields)
+
+    def send(self, path: str, data: Any, *, version: str | None = NEW, headers=KEY):
+        """The answer to `data` as JSON."""
+        versioned = dict(headers) | ({"anthropic-version": version} if version is not None else {})
+        return self.http.post(path, json=data, headers=versioned)
+
+    def get(self, path: str, **query: Any):
+        """The answer to a GET."""
+        return self.http.get(path, params=query, headers=KEY | {"anthropic-version": NEW})
+
+    def ok(self, **fields: Any) -> dict[str, Any]:
+        """The message that answers; fails where there is none."""
+        answer = self.post(**fields)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    def refused(self, status: int = 400, **fields: Any) -> str:
+        """What the error says; fails unless it has `status` and the API's shape."""
+        return error_message(self.post(**fields), status)
+
+
+def error_message(answer: httpx2.Response, status: int = 400) -> str:
+    """The message of an error in the API's shape, with one request id in body and header."""
+    assert answer.status_code == status, answer.text
+    told = answer.json()
+    assert told.keys() == {"type", "error", "request_id"}
+    assert told["type"] == "error"
+    assert told["error"].keys() - {"details"} == {"type", "message"}
+    assert told["request_id"] == answer.headers["request-id"]
+    return told["error"]["message"]
