@@ -72,10 +72,9 @@ class OneTurn:
         chat, reading = self.chat, self._reading
         if self.done or chat._running() is not self:
             raise RuntimeError("This reply was ended: another turn of the conversation has begun since.")
-        text = "" if reading.stop_reason == "refusal" else reading.text
-        note = why_not_kept(reading, self._max_tokens)
+        text, note = "", why_not_kept(reading, self._max_tokens)
         if note is None:
-            number, note = chat._next_number(), why_cut(reading, self._max_tokens)
+            text, note, number = reading.text, why_cut(reading, self._max_tokens), chat._next_number()
             turn = Turn(turn=number, user=self.text, assistant=text, **self._figures("reply", reading))
             self._call = turn.call
         else:

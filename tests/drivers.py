@@ -1,0 +1,72 @@
+"""The four ways to take a turn, in one shape, and conversations for tests."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import anthropic
+import pytest
+
+from course_helpers import client as clients
+from course_helpers.history import Conversation, Reply
+
+
+def send(chat: Conversation, text: str) -> Reply:
+    return chat.send(text)
+
+
+def stream(chat: Conversation, text: str) -> Reply:
+    with chat.stream(text) as pieces:
+        assert "".join(pieces) == pieces.text
+    return pieces.reply
+
+
+def asend(chat: Conversation, text: str) -> Reply:
+    return asyncio.run(chat.asend(text))
+
+
+def astream(chat: Conversation, text: str) -> Reply:
+    async def turn() -> Reply:
+        async with chat.astream(text) as pieces:
+            assert "".join([piece async for piece in pieces]) == pieces.text
+        return pieces.reply
+
+    return asyncio.run(turn())
+
+
+Driver = Callable[[Conversation, str], Reply]
+BLOCKING, STREAMING = (send, asend), (stream, astream)
+all_drivers = pytest.mark.parametrize("take", [send, stream, asend, astream])
+blocking_drivers = pytest.mark.parametrize("take", BLOCKING)
+streaming_drivers = pytest.mark.parametrize("take", STREAMING)
+
+
+class Waits(list):
+    """An `on_wait` that keeps what it is told."""
+
+    __call__ = list.append
+
+
+def chat_with(url: str, *, read_timeout: float = 5.0, **settings: object) -> Conversation:
+    """A conversation with the server at `url`; it does not wait before it tries again."""
+    client = anthropic.Anthropic(base_url=url, api_key="key-of-a-test", timeout=read_timeout)
+    chat = Conversation(client, **settings)
+    chat.waits = {"sleep": lambda seconds: None}
+    return chat
+
+
+@contextmanager
+def standing_in_for_live(url: str) -> Iterator[None]:
+    """For the time of the block, calls to `url` cost what they would cost at the real API."""
+    before, clients._live_url = clients._live_url, url
+    try:
+        yield
+    finally:
+        clients._live_url = before
+
+
+def state(chat: Conversation) -> tuple:
+    """What a turn that fails must leave as it was."""
+    return chat.messages, chat.turns
