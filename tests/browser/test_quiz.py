@@ -1,0 +1,112 @@
+"""Quizzes and exercises as a learner sees them in JupyterLab, by mouse and by keyboard."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+from playwright.sync_api import expect
+
+from course_helpers.lessons import find_lesson
+
+SETUP = "from course_helpers.learning import check, exercise, progress, quiz"
+
+
+expect.set_options(timeout=30_000)
+
+
+def right(number: int) -> str:
+    return next(choice.text for choice in questions()[number - 1].choices if choice.right)
+
+
+def questions():
+    return find_lesson("retries").questions
+
+
+def test_quiz_by_mouse(lab):
+    """Nothing is cut off or overlaps; wrong choices get their feedback, right ones complete the quiz."""
+    lab.open([SETUP, "quiz('retries')", "progress()"])
+    assert lab.run_all()
+    box = lab.cell(1).locator(".course-quiz")
+    labels = box.locator(".widget-radio-box label")
+    expect(labels).to_have_count(sum(len(question.choices) for question in questions()))
+    for width in (1280, 700):
+        lab.page.set_viewport_size({"width": width, "height": 1200})
+        lab.page.wait_for_timeout(300)
+        boxes = [labels.nth(i).bounding_box() for i in range(labels.count())]
+        assert all(b["y"] >= a["y"] + a["height"] - 1 for a, b in pairwise(boxes))
+        cut = labels.evaluate_all(
+            "all => all.filter(l => l.scrollWidth > l.clientWidth + 1).map(l => l.textContent)"
+        )
+        assert cut == []
+        inside = (
+            lab.cell(1)
+            .locator(".jp-OutputArea-output")
+            .first.evaluate("o => o.scrollWidth <= o.clientWidth + 1")
+        )
+        assert inside, f"the quiz is wider than its cell at {width}"
+        lab.screenshot(f"quiz-{width}")
+    lab.page.set_viewport_size({"width": 1280, "height": 900})
+
+    wrong = next(choice for choice in questions()[0].choices if not choice.right)
+    box.get_by_text(wrong.text, exact=True).click()
+    box.get_by_text(right(2), exact=True).click()
+    box.get_by_role("button", name="Check my answers").click()
+    expect(box).to_contain_text("✗ Not quite.")
+    expect(box).to_contain_text(wrong.feedback[:30].replace("`", ""))
+    expect(box).to_contain_text("1 of 4 answered rightly. 2 still open.")
+    lab.screenshot("quiz-feedback", full=True)
+    for number in range(1, 5):
+        box.get_by_text(right(number), exact=True).click()
+    box.get_by_role("button", name="Check my answers").click()
+    expect(box).to_contain_text("4 of 4 answered rightly.")
+    lab.theme(dark=True)
+    lab.screenshot("quiz-dark", full=True)
+    lab.run_cell(2)
+    assert "6  Rate limits and retries       0 of 2      4 of 4   exercise 6.1" in lab.text(2)
+    assert lab.faults == []
+    assert lab.strangers == []
+
+
+def test_quiz_by_keyboard(lab):
+    """Tab walks through choices and on to the button, Space picks; no shortcut of the Lab fires."""
+    lab.open([SETUP, "quiz('roles')"])
+    assert lab.run_all()
+    box = lab.cell(1).locator(".course-quiz")
+    radios = box.get_by_role("radio")
+    radios.first.focus()
+    question = find_lesson("roles").questions[0]
+    answer = next(choice.text for choice in question.choices if choice.right)
+    for choice in question.choices:
+        if choice.right:
+            break
+        lab.page.keyboard.press("Tab")
+    lab.page.keyboard.press("Space")
+    expect(box.get_by_role("radio", name=answer, exact=True)).to_be_checked()
+    for _ in range(25):
+        if lab.page.evaluate("() => document.activeElement.tagName") == "BUTTON":
+            break
+        lab.page.keyboard.press("Tab")
+    lab.page.keyboard.press("Space")
+    expect(box).to_contain_text("1 of 4 answered rightly. 3 still open.")
+    assert len(lab.notebook()["cells"]) == 2
+
+
+def test_an_exercise_in_the_notebook(lab):
+    """Not started, then a mistake with its hint, then passed; a failed check is one line."""
+    lab.open(
+        [
+            f"from course_helpers import MODEL, connect\n{SETUP}\nclient = connect()",
+            "def window(history, turns):\n    ...",
+            "exercise('window')",
+            "def window(history, turns):\n    return history[-2 * turns:]",
+            "exercise('window')",
+            "progress()",
+        ]
+    )
+    assert lab.run_all()
+    assert "not started" in lab.text(2)
+    assert "begins with the assistant" in " ".join(lab.text(4).split())
+    assert "Hint 1 of 3" in lab.text(4)
+    lab.run("check('a claim that fails', [])")
+    assert len(lab.page.locator(".jp-OutputArea-output").last.inner_text().splitlines()) == 2
+    lab.screenshot("exercise", full=True)

@@ -1,0 +1,431 @@
+"""check, exercise and quiz, in plain Python and in a Jupyter kernel."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+from course_helpers import learning
+from course_helpers.graders import guard
+from course_helpers.learning import CheckFailed, check, exercise, quiz
+from course_helpers.lessons import find_lesson, lessons
+
+
+@pytest.fixture(autouse=True)
+def _own_progress(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COURSE_DATA_DIR", str(tmp_path / "progress"))
+    monkeypatch.setattr(learning, "_failures", {})
+
+
+def graded(code: str, name: str = "ask"):
+    """The outcome of an exercise whose learner wrote `code`."""
+    namespace = {"MODEL": "claude-haiku-5-5"}
+    exec(compile(code, "<learner>", "exec"), namespace)
+    namespace["exercise"] = exercise
+    return eval(f"exercise({name!r})", namespace)
+
+
+# check
+
+
+def test_check_prints_one_line(capsys):
+    """A claim that holds is one line with a mark."""
+    assert check("two and two are four", 2 + 2 == 4) is None
+    assert capsys.readouterr().out == "✓ two and two are four\n"
+
+
+@pytest.mark.parametrize("falsy", [False, 0, "", [], None])
+def test_check_raises_and_says_what_was_seen(falsy):
+    """A claim that does not hold raises, with what was seen."""
+    with pytest.raises(AssertionError, match=r"the claim\n  seen: ") as caught:
+        check("the claim", falsy)
+    assert repr(falsy) in str(caught.value)
+
+
+def test_check_of_something_without_one_truth():
+    """An array has no one truth: the claim fails and says so, for two equal arrays too."""
+    import numpy
+
+    with pytest.raises(CheckFailed, match="ndarray, which is not one truth"):
+        check("equal", numpy.array([1, 2]) == numpy.array([1, 2]))
+    check("equal", (numpy.array([1, 2]) == numpy.array([1, 2])).all())
+
+
+def test_check_survives_a_hostile_value():
+    """A value whose repr raises is named by its type."""
+
+    class Hostile:
+        def __bool__(self):
+            return False
+
+        def __repr__(self):
+            raise RuntimeError
+
+    with pytest.raises(CheckFailed, match="an object of type Hostile"):
+        check("claim", Hostile())
+
+
+# exercise: what a learner can do to it
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "",
+        "ask = ...",
+        "ask = None",
+        "def ask(question): ...",
+        "def ask(question): pass",
+        "def ask(question):\n    '''Return it.'''\n    # your code",
+        "def ask(question):\n    '''Return it.'''\n    ...",
+        "def ask(question):\n    raise NotImplementedError",
+    ],
+)
+def test_not_started(code):
+    """A stub, a missing function and NotImplementedError are no mistakes: no hint is used up."""
+    for _ in range(2):
+        outcome = graded(code)
+        assert repr(outcome) == (
+            "Exercise 1.1 · Ask · not started\n"
+            "  Write the body of ask in the cell above, run that cell, then this one."
+        )
+    assert learning._failures == {}
+
+
+@pytest.mark.parametrize(
+    ("code", "seen"),
+    [
+        ("ask = 'Paris'", "ask is no function but of type str"),
+        ("def ask(): return 1", "it raised TypeError: ask() takes 0 positional arguments but 1 was given"),
+        ("def ask(question):\n    return 1 / 0", "it raised ZeroDivisionError: division by zero (line 2"),
+        ("def ask(question):\n    return paris", "it raised NameError: name 'paris' is not defined (line 2"),
+        ("def ask(question):\n    import sys; sys.exit(3)", "it called sys.exit() or exit(): return instead"),
+        ("def ask(question):\n    return ask(question)", "it raised RecursionError"),
+        ("def ask(question):\n    return input('Which? ')", "input() has nobody to ask here"),
+        ("def ask(question):\n    raise BaseException('odd')", "it raised BaseException: odd"),
+        ("async def ask(question):\n    return 'Paris'", "no request reached the API"),
+        ("def ask(question):\n    yield 'Paris'", "no request reached the API"),
+        ("class ask:\n    def __init__(self, question): pass", "no request reached the API"),
+    ],
+)
+def test_mistakes_in_words(code, seen):
+    """Whatever the learner's function raises or is, it comes out as a sentence."""
+    outcome = graded(code)
+    assert outcome.state == "not yet"
+    assert seen in " ".join(repr(outcome).split())
+
+
+def test_an_error_whose_own_text_raises():
+    """An exception that cannot be shown is named."""
+    code = """
+class Nasty(Exception):
+    def __str__(self): raise RuntimeError
+def ask(question): raise Nasty
+"""
+    assert "it raised Nasty" in repr(graded(code))
+
+
+def test_long_and_varying_texts_are_tamed():
+    """Error texts are cut, and hold no address that differs from run to run."""
+    code = "def ask(question):\n    raise ValueError(f'{object()} ' * 1000)"
+    text = repr(graded(code))
+    assert len(text) < 800
+    assert "0x" not in text
+
+
+HOSTILE = """
+class Hostile(str):
+    def __eq__(self, other): raise RuntimeError("no comparing")
+    def __repr__(self): raise RuntimeError("no showing")
+    __str__ = __len__ = __bool__ = __iter__ = __repr__
+    __hash__ = None
+
+class Alien:
+    __repr__ = __str__ = __eq__ = Hostile.__repr__
+    @property
+    def __class__(self): raise RuntimeError("no class")
+
+class Endless(list):
+    def __iter__(self):
+        while True: yield 1
+
+def ask(question):
+    import anthropic
+    anthropic.Anthropic().messages.create(
+        model=MODEL, max_tokens=9, messages=[{"role": "user", "content": question}])
+    return RESULT
+"""
+
+
+@pytest.mark.parametrize(
+    ("result", "seen"),
+    [
+        ("Hostile('Lyon')", "and it returned 'Lyon'"),
+        ("Alien()", "it raised RuntimeError: no class"),
+        ("Endless()", "it returned [], not text"),
+        ("'x' * 10**7", "it returned 'xxx"),
+        ("(deep := [], [deep := [deep] for _ in range(9999)])[1][-1]", "not text"),
+        ("type('Odd' * 999, (), {})()", "it returned an object of type OddOdd"),
+        ("object()", "it returned an object of type object, not text"),
+    ],
+)
+def test_hostile_results(result, seen):
+    """A result is looked at without calling any of its own methods, and shown short."""
+    text = repr(graded(HOSTILE.replace("RESULT", result)))
+    assert seen in " ".join(text.split())
+    assert len(text) < 1_000
+
+
+def test_prints_are_kept_short_and_out_of_the_way(capsys):
+    """What the function prints shows in the outcome, bounded, and nowhere else."""
+    outcome = graded("def ask(question):\n    for _ in range(10**6): print('spam')")
+    assert "It printed: spam spam" in repr(outcome)
+    assert len(repr(outcome)) < 1_500
+    assert capsys.readouterr().out == ""
+
+
+def test_the_users_own_interrupt_comes_through():
+    """Ctrl-C is the learner's: it ends the grading, and everything is put back."""
+    real_input = input
+    with pytest.raises(KeyboardInterrupt):
+        graded("def ask(question):\n    raise KeyboardInterrupt")
+    assert input is real_input
+
+
+# exercise: the time limit
+
+LOOPS = {
+    "plain": "while True: pass",
+    "sleep": "import time; time.sleep(60)",
+    "except Exception": """
+while True:
+    try: 1 / 0
+    except Exception: continue""",
+    "bare except": """
+while True:
+    try:
+        while True: x = 1
+    except:
+        pass""",
+    "finally": """
+while True:
+    try: x = 1
+    finally: continue""",
+}
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_endless_loops_end(loop):
+    """Each kind of endless loop ends at the limit, also one that swallows everything."""
+    namespace: dict = {}
+    exec("def f():\n" + "\n".join(f"    {line}" for line in LOOPS[loop].splitlines()), namespace)
+    ran = guard.run(namespace["f"], seconds=0.3)
+    assert isinstance(ran.error, guard.TimeUp)
+    assert "loop that never ends" in guard.in_words(ran.error)
+
+
+def test_the_limit_leaves_no_trace():
+    """Alarm, handler and tracing are as before, and an alarm of somebody else's still rings."""
+    handler, tracer, rung = signal.getsignal(signal.SIGALRM), sys.gettrace(), []
+    left, interval = signal.getitimer(signal.ITIMER_REAL)
+    guard.run(lambda: time.sleep(9), seconds=0.1)
+    assert signal.getsignal(signal.SIGALRM) is handler
+    assert sys.gettrace() is tracer
+    signal.signal(signal.SIGALRM, lambda *_: rung.append(1))
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.3)
+        guard.run(lambda: 1, seconds=5)
+        time.sleep(0.4)
+        assert rung
+    finally:
+        signal.signal(signal.SIGALRM, handler)
+        signal.setitimer(signal.ITIMER_REAL, left, interval)
+
+
+def test_another_thread_has_a_limit_too():
+    """Away from the main thread, and so on Windows, the run has a thread of its own that is asked to end."""
+    results = []
+
+    def work() -> None:
+        results.append(guard.run(lambda: [None for _ in iter(int, 1)], seconds=0.2))
+        results.append(guard.run(lambda: 7, seconds=5))
+
+    worker = threading.Thread(target=work)
+    worker.start()
+    worker.join(10)
+    assert isinstance(results[0].error, guard.TimeUp)
+    assert results[1].value == 7
+    while any(
+        thread.name == "exercise" for thread in threading.enumerate()
+    ):  # else the test's own limit ends it
+        time.sleep(0.02)
+
+
+# exercise: names
+
+
+def test_by_number_and_by_name():
+    """An exercise goes by its function's name or its number; any other name raises and lists them."""
+    assert exercise("1.1").exercise is exercise("ask").exercise
+    with pytest.raises(LookupError, match="ask, raw_call"):
+        exercise("aks")
+
+
+# quiz
+
+
+def test_quiz_in_plain_text():
+    """The questions as text, answered by number and letter; each wrong choice says why."""
+    questions = quiz("raw_call")
+    assert repr(questions).startswith("Quiz 1 · The raw call · 5 questions\n\n1. Which three things")
+    assert max(map(len, repr(questions).splitlines())) <= 88
+    for number, question in enumerate(questions.questions, 1):
+        for letter, choice in zip("abcde", question.choices, strict=False):
+            said = questions.answer(number, letter)
+            assert said.startswith("✓ Right. " if choice.right else "✗ Not quite. ")
+            assert "".join(choice.feedback.split()) in "".join(said.split())
+
+
+def test_quiz_refuses_what_is_no_answer():
+    """A question or a letter that is not there is named."""
+    with pytest.raises(ValueError, match="questions 1 to 5, not 6"):
+        quiz(1).answer(6, "a")
+    with pytest.raises(ValueError, match="has the choices a, b, c, d, not 'x'"):
+        quiz(1).answer(1, "x")
+    with pytest.raises(LookupError, match="'raw_call', 'roles'"):
+        quiz("rawcall")
+
+
+def test_quiz_widget_answers_reach_python():
+    """Stock radio buttons: wrong choices get their feedback, right ones are remembered, nothing else."""
+    box = quiz("multi_turn").widget()
+    questions = find_lesson("multi_turn").questions
+    radios = [w for w in box.children if type(w).__name__ == "RadioButtons"]
+    feedback = [box.children[box.children.index(w) + 1] for w in radios]
+    button, summary = box.children[-1].children
+    assert [r.value for r in radios] == [None] * len(questions)
+    radios[0].value = next(c for c in questions[0].choices if not c.right)
+    radios[1].value = next(c for c in questions[1].choices if c.right)
+    button.click()
+    assert radios[0].value.feedback[:20] in feedback[0].value
+    assert "Not quite" in feedback[0].value
+    assert "Right" in feedback[1].value
+    assert feedback[2].value == ""
+    assert f"1 of {len(questions)} answered rightly. {len(questions) - 2} still open." in summary.value
+    box.close()
+
+
+def test_quiz_shows_constant_text_beside_its_widget():
+    """What nbval and a reopened notebook see is one line that never changes."""
+    bundle = quiz("roles")._repr_mimebundle_()
+    assert bundle["text/plain"] == (
+        "Quiz 2 · Roles and the system prompt · 4 questions: run this cell to answer them."
+    )
+    assert "application/vnd.jupyter.widget-view+json" in bundle
+
+
+def test_quiz_without_widgets(monkeypatch):
+    """Where there is no ipywidgets, the cell shows the questions as text."""
+    monkeypatch.setitem(sys.modules, "ipywidgets", None)
+    assert "1. What is the purpose" in quiz("roles")._repr_mimebundle_()["text/plain"]
+
+
+def test_every_quiz_is_well_made():
+    """Three to five questions a lesson, as many choices, one of them right, each with its own feedback."""
+    assert [lesson.number for lesson in lessons()] == list(range(1, 9))
+    for lesson in lessons():
+        assert 3 <= len(lesson.questions) <= 5, lesson.name
+        for question in lesson.questions:
+            assert 3 <= len(question.choices) <= 5, question.text
+            assert sum(choice.right for choice in question.choices) == 1
+            assert len({choice.feedback for choice in question.choices}) == len(question.choices)
+            assert all(len(choice.feedback) > 20 for choice in question.choices)
+            assert all("`" not in choice.text for choice in question.choices)
+
+
+def test_the_questions_of_the_course_text():
+    """Its three questions are there, word for word."""
+    asked = {question.text: lesson.number for lesson in lessons() for question in lesson.questions}
+    assert asked["What is the purpose of the 'system' message in an LLM API call?"] == 2
+    assert asked["Why must you send the full conversation history with every API call?"] == 3
+    assert asked["You receive a 429 status code from the API. What should you do?"] == 6
+
+
+def test_the_right_choice_has_no_place_of_its_own():
+    """The order is mixed: no position holds most of the right answers, and none is always the longest."""
+    questions = [question for lesson in lessons() for question in lesson.questions]
+    places = [next(i for i, c in enumerate(q.choices) if c.right) for q in questions]
+    assert max(places.count(place) for place in places) < 0.5 * len(questions)
+    longest = sum(max(q.choices, key=lambda c: len(c.text)).right for q in questions)
+    assert longest <= 0.6 * len(questions)
+
+
+# In a kernel, and in fresh processes
+
+CELLS = [
+    "from course_helpers import MODEL, connect, practice\n"
+    "from course_helpers.graders import guard\n"
+    "from course_helpers.learning import check, exercise, progress, quiz\n"
+    "guard.TIME_LIMIT = 1\nclient = connect()",
+    "def ask(question):\n    ...",
+    "exercise('ask')",
+    "def ask(question):\n    message = client.messages.create(model=MODEL, max_tokens=300,"
+    " messages=[{'role': 'user', 'content': question}])\n    return message.content[0].text",
+    "exercise('ask')",
+    "def ask(question):\n    while True: pass",
+    "exercise('ask')",
+    "def ask(question):\n    message = client.messages.create(model=MODEL, max_tokens=300,"
+    " messages=[{'role': 'user', 'content': question}])\n"
+    "    return ''.join(b.text for b in message.content if b.type == 'text')",
+    "exercise('ask')",
+    "quiz('raw_call')",
+    "progress()",
+    "check('the lesson journal is untouched', len(practice.journal) == 0)",
+    "check('this one fails', False)",
+]
+
+
+def test_in_a_kernel(tmp_path, monkeypatch):
+    """A learner's way through an exercise in a notebook: each outcome as text, no traceback but a line."""
+    monkeypatch.setenv("COURSE_DATA_DIR", str(tmp_path / "kernel"))
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in CELLS])
+    notebook.cells[-1].metadata.tags = ["raises-exception"]
+    NotebookClient(notebook, timeout=60, kernel_name="python3").execute()
+    texts = [
+        "".join(o.get("data", {}).get("text/plain", "") or o.get("text", "") for o in cell.outputs)
+        for cell in notebook.cells
+    ]
+    assert texts[2].startswith("Exercise 1.1 · Ask · not started")
+    assert "content[0] is not the text: it raised AttributeError" in " ".join(texts[4].split())
+    assert "(line 3: return message.content[0].text)" in " ".join(texts[4].split())
+    assert "Hint 1 of 3" in texts[4]
+    assert "still running when its time was up" in " ".join(texts[6].split())
+    assert "Hint 2 of 3" in texts[6]
+    assert texts[8] == "✓ Exercise 1.1 · Ask · passed"
+    assert texts[9] == "Quiz 1 · The raw call · 5 questions: run this cell to answer them."
+    assert "1  The raw call                  1 of 2" in texts[10]
+    assert texts[11] == "✓ the lesson journal is untouched\n"
+    failed = notebook.cells[-1].outputs[0]
+    assert failed.ename == "CheckFailed"
+    assert "\n".join(failed.traceback) == "✗ this one fails\n  seen: False"
+
+
+def test_importing_it_is_light():
+    """The names of a setup cell bring neither widgets nor a server along."""
+    code = (
+        "import sys, course_helpers.learning; "
+        "print([m for m in ('ipywidgets', 'pandas', 'starlette', 'uvicorn', 'IPython') if m in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env={**os.environ}, check=True
+    )
+    assert done.stdout.strip() == "[]"
