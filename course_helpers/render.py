@@ -144,12 +144,11 @@ _RULES = {
 CSS = """
 .course-text { contain: paint; overflow-wrap: anywhere; line-height: 1.5; max-width: 100%; }
 .course-text, .course-text * { box-sizing: border-box; }
-.course-text > :first-child { margin-top: 0; }
-.course-text > :last-child { margin-bottom: 0; }
 .course-text p, .course-text li, .course-text td, .course-text th, .course-text .course-h {
   unicode-bidi: plaintext; color: inherit; }
 .course-text p { margin: 0 0 .6em; }
 .course-text ul, .course-text ol { margin: 0 0 .6em; padding-left: 1.8em; }
+.course-text li > ul, .course-text li > ol { margin-bottom: 0; }
 .course-text li > p { margin-bottom: .2em; }
 .course-text .course-flat { white-space: pre-wrap; }
 .course-text .course-h { font-weight: 600; margin: .9em 0 .35em; line-height: 1.3; }
@@ -172,6 +171,8 @@ CSS = """
 .course-text th, .course-text td { border: 1px solid var(--jp-border-color1, #bbb); padding: .25em .6em;
   text-align: left; vertical-align: top; overflow-wrap: normal; max-width: 40em; }
 .course-text th { font-weight: 600; background: var(--jp-layout-color2, rgba(128, 128, 128, .15)); }
+.course-text > :first-child { margin-top: 0; }
+.course-text > :last-child { margin-bottom: 0; }
 """
 
 STYLE = f"<style>{CSS}</style>"

@@ -298,7 +298,8 @@ class Lab:
         size = self.page.viewport_size
         if full:
             height = self.page.evaluate(
-                "() => document.querySelector('.jp-WindowedPanel-outer, .jp-Notebook').scrollHeight"
+                "() => Math.max(...[...document.querySelectorAll('.jp-WindowedPanel-outer, .jp-Notebook')]"
+                ".map(node => node.scrollHeight))"
             )
             self.page.set_viewport_size({"width": size["width"], "height": min(int(height) + 150, 16_000)})
             self.page.wait_for_timeout(300)

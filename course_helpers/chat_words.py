@@ -1,0 +1,87 @@
+"""What the chat says in words: why there is no reply and what to do, and what a reply cost."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import anthropic
+
+from .ledger import Call, meter
+from .reading import StreamInterrupted
+from .retries import SPEND_CAP
+from .words import count
+
+if TYPE_CHECKING:
+    from .retries import Wait
+
+STOPPED = "Stopped. What had come stays here; it is paid for, but not part of the conversation."
+
+LONGEST_DETAIL = 300
+"""Characters of a server's own words that are shown."""
+
+_BY_STATUS = {
+    400: "The API refused the request.",
+    401: 'The API refused the key. Check it and connect again; connect("practice") needs none.',
+    402: "The account has no credit left. Add some in the console, then Retry.",
+    403: "This key may not do that. Use another key or another model.",
+    404: "There is no such model here. Choose another one above, then Retry.",
+    408: "The server gave up waiting for the request. Retry.",
+    413: "The conversation is too large to send. Clear it, or keep fewer turns.",
+    429: "Too many requests or tokens in the last minute. Wait a moment, then Retry.",
+    504: "The reply took too long to begin. Retry, or ask for something shorter.",
+    529: "The API is overloaded: too many people ask at once. Wait a moment, then Retry.",
+}
+
+
+def explain(error: BaseException) -> str:
+    """What `error` means for the reader of a chat, and what to do about it."""
+    words, detail = _explain(error)
+    notes = [str(note) for note in getattr(error, "__notes__", ())]
+    if detail and detail not in words:
+        detail = detail if len(detail) <= LONGEST_DETAIL else f"{detail[:LONGEST_DETAIL]}…"
+        words = f"{words} The server said: {detail}"
+    return " ".join([words, *notes])
+
+
+def _explain(error: BaseException) -> tuple[str, str]:
+    """The course's words on `error`, and the server's."""
+    if isinstance(error, StreamInterrupted):
+        return f"The reply broke off. {error} Nothing was kept: Retry asks again.", ""
+    if isinstance(error, anthropic.APITimeoutError):
+        return "The server did not answer in time. Check the network, then Retry.", ""
+    if isinstance(error, anthropic.APIConnectionError):
+        return (
+            "No connection to the server. Check the network (or that the local server runs), then Retry.",
+            "",
+        )
+    if isinstance(error, anthropic.APIStatusError):
+        said = str(getattr(error, "api_message", None) or error.message)
+        status = error.status_code
+        if getattr(error, "error_code", None) == SPEND_CAP:
+            return (
+                "The spend limit of this account is reached. Waiting does not help: raise it in the console.",
+                said,
+            )
+        if status >= 500:
+            words = f"The API failed (status {status}). This is not your mistake. Wait a moment, then Retry."
+            return _BY_STATUS.get(status, words), ""
+        return _BY_STATUS.get(status, f"The API answered with status {status}."), said
+    if isinstance(error, (LookupError, ValueError, RuntimeError, anthropic.APIError)):
+        return str(error.args[0] if error.args else error), ""
+    return f"Something unexpected went wrong: {type(error).__name__}: {error}", ""
+
+
+def waiting(wait: Wait) -> str:
+    """What is being waited for before a retry, and how long."""
+    asked = ", as the server asks" if wait.asked else ""
+    again = f"Trying again in {wait.seconds:.1f} s{asked}: retry {wait.attempt} of {wait.max_retries}."
+    return f"{wait.reason}. {again}"
+
+
+def bill(call: Call) -> str:
+    """One line on one call: tokens and cost, times, attempts."""
+    times = [f"{call.seconds:.2f} s in all", count(call.attempts, "attempt")]
+    if call.first_token_seconds is not None:
+        times.insert(0, f"first piece {call.first_token_seconds:.2f} s")
+    named = {"summary": "Summary of older turns: ", "lost": "Paid for without a turn: "}
+    return named.get(call.kind, "") + " · ".join([meter(call), *times])

@@ -1,0 +1,111 @@
+"""One chat cell on a JupyterLab page, as a reader sees and touches it."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+
+from playwright.sync_api import expect
+
+from browser.lab import Lab
+
+
+class ChatPage:
+    """The chat that the cell `index` shows."""
+
+    def __init__(self, lab: Lab, index: int):
+        self.lab, self.index = lab, index
+        self.root = lab.cell(index).locator(".course-chat")
+        self.box = self.root.locator(".course-chat-row textarea")
+        self.button_ = self.root.locator(".course-chat-row button")
+        self.status = self.root.locator(".course-chat-status")
+        self.session = self.root.locator(".course-chat-session")
+        self.talk = self.root.locator(".course-chat-scroll")
+        expect(self.box).to_be_visible()
+
+    @classmethod
+    def make(cls, lab: Lab, source: str = "cell = ChatCell()\ncell") -> ChatPage:
+        """Run `source` in a new cell and take the chat that it shows."""
+        index = lab.add_cell(source)
+        lab.run_cell(index)
+        page = cls(lab, index)
+        page.root.scroll_into_view_if_needed()
+        return page
+
+    def type(self, text: str) -> None:
+        """Type `text` into the box, as fast as the browser takes it."""
+        self.box.click()
+        self.lab.page.keyboard.type(text)
+
+    def ask(self, text: str, *, wait: bool = True) -> None:
+        """Put `text` into the box and press Enter; wait for the end of the reply."""
+        self.box.fill(text)
+        self.box.press("Enter")
+        if wait:
+            self.wait()
+
+    def wait(self, timeout: float = 20) -> None:
+        """Wait until no reply is on its way."""
+        expect(self.button_).to_have_text("Send", timeout=timeout * 1000)
+
+    def until(self, truth: Callable[[], bool], timeout: float = 10) -> None:
+        """Wait until `truth()`."""
+        deadline = time.monotonic() + timeout
+        while not truth():
+            assert time.monotonic() < deadline, "did not happen in time"
+            self.lab.page.wait_for_timeout(30)
+
+    def stop(self) -> float:
+        """Click Stop; seconds until the page offers Send again."""
+        milliseconds = self.button_.evaluate(
+            """button => new Promise(done => {
+                const began = performance.now();
+                const look = () => button.textContent === "Send"
+                    ? done(performance.now() - began) : requestAnimationFrame(look);
+                button.click();
+                look();
+            })"""
+        )
+        return milliseconds / 1000
+
+    def click(self, name: str) -> None:
+        """Click the button called `name`."""
+        self.root.get_by_role("button", name=name, exact=True).click()
+
+    def replies(self) -> list[str]:
+        """The text of each reply, without its bill."""
+        return self.root.evaluate(
+            """root => [...root.querySelectorAll(".course-chat-head")].map(head => {
+                const parts = [...head.parentElement.querySelectorAll(".course-chat-reply")];
+                return parts.map(part => part.innerText).join("\\n").trim();
+            })"""
+        )
+
+    def questions(self) -> list[str]:
+        """The text of each question."""
+        return self.root.locator(".course-chat-words").all_inner_texts()
+
+    def feet(self) -> list[str]:
+        """What stands beneath each reply: notes and bills."""
+        return self.root.locator(".course-chat-foot").all_inner_texts()
+
+    def lengths_while_busy(self) -> set[int]:
+        """The distinct lengths that the transcript has until the reply ends."""
+        return set(
+            self.root.evaluate(
+                """root => new Promise(done => {
+                    const button = root.querySelector(".course-chat-row button"), seen = [];
+                    const look = () => {
+                        const parts = root.querySelectorAll(".course-chat-reply");
+                        seen.push([...parts].map(part => part.innerText).join("").length);
+                        button.textContent === "Send" ? done(seen) : setTimeout(look, 15);
+                    };
+                    look();
+                })"""
+            )
+        )
+
+    def dollars(self) -> float:
+        """The dollars of the session line."""
+        return float(re.search(r"\$([\d.,]+)", self.session.inner_text())[1].replace(",", ""))
