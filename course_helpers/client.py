@@ -8,6 +8,8 @@ from __future__ import annotations
 import ipaddress
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from getpass import getpass
 from typing import Literal
 from urllib.parse import urlsplit
@@ -21,8 +23,7 @@ from .practice_api import PRACTICE_KEY, practice
 Place = Literal["practice", "live", "local", "remote"]
 
 LIVE_URL = "https://api.anthropic.com"
-LOOK_TIMEOUT = 10.0
-"""Seconds that the first look at a server may take."""
+LOOK_TIMEOUT = 10.0  # seconds that the first look at a server may take
 
 # What the SDK reads, and so what connect must set for its place. Custom headers can carry a key too.
 _MANAGED = (
@@ -112,41 +113,40 @@ def _live(api_key: str | None, timeout: float | None) -> tuple[anthropic.Anthrop
     url = environment.get("ANTHROPIC_BASE_URL", LIVE_URL).rstrip("/")
     token = environment.get("ANTHROPIC_AUTH_TOKEN")
     key = api_key or environment.get("ANTHROPIC_API_KEY") or (None if token else _ask_for_key())
+    credentials = {"api_key": key} if key else {"auth_token": token}
     headers = _headers(environment.get("ANTHROPIC_CUSTOM_HEADERS", ""))
-    with _environment_of({}):
+    with _bare_environment():
         client = anthropic.Anthropic(
-            base_url=url,
-            api_key=key,
-            auth_token=None if key else token,
-            default_headers=headers,
-            **_timeout(timeout),
+            base_url=url, default_headers=headers, **credentials, **_timeout(timeout)
         )
     notes = _look_at_live_model(client)
     if key:
         environment["ANTHROPIC_API_KEY"] = key
     _live_url = url
     _settle(client, **{name: environment[name] for name in _MANAGED if name in environment})
-    return client, "\n".join(
-        [f"Live API at {urlsplit(url).hostname} · {models.MODEL} · every call costs money", *notes]
-    )
+    line = f"Live API at {urlsplit(url).hostname} · {models.MODEL} · every call costs money"
+    return client, "\n".join([line, *notes])
 
 
 def _base_url(to: str, api_key: str | None, timeout: float | None) -> tuple[anthropic.Anthropic, str]:
-    parts = urlsplit(to)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    try:
+        parts = httpx2.URL(str(to))
+    except httpx2.InvalidURL:
+        parts = httpx2.URL("")
+    if parts.userinfo:
+        raise ValueError("Pass the key as api_key=…: in the URL it would be shown.")
+    if parts.scheme not in ("http", "https") or not parts.host:
         raise ValueError(
             f'connect takes "practice", "live" or a base URL such as "http://127.0.0.1:11434", not {to!r}.'
         )
     url = to.rstrip("/").removesuffix("/v1").rstrip("/")
     # Local servers ignore the key, but the SDK insists on one. The learner's own never goes along unasked.
     client = _client(url, api_key or "not-needed", timeout)
-    names = _model_names(client, url)
+    names = _model_names(url, api_key)
     _settle(client, ANTHROPIC_API_KEY=client.api_key)
-    kind, money = (
-        ("Local server", "runs on this machine, costs nothing")
-        if _is_loopback(parts.hostname)
-        else ("Server", "whoever runs it may charge for calls")
-    )
+    kind, money = "Server", "whoever runs it may charge for calls"
+    if _is_loopback(parts.host):
+        kind, money = "Local server", "runs on this machine, costs nothing"
     line = f"{kind} at {url} · {models.MODEL} · {money}"
     if names and models.MODEL not in names:
         line += (
@@ -158,7 +158,7 @@ def _base_url(to: str, api_key: str | None, timeout: float | None) -> tuple[anth
 
 def _client(url: str, key: str, timeout: float | None) -> anthropic.Anthropic:
     _keep_loopback_off_the_proxy()
-    with _environment_of({}):
+    with _bare_environment():
         return anthropic.Anthropic(base_url=url, api_key=key, **_timeout(timeout))
 
 
@@ -189,20 +189,14 @@ def _remember() -> dict[str, str]:
     return _remembered
 
 
-class _environment_of:
-    """For the time of the `with` block, the managed variables are just `variables`."""
-
-    def __init__(self, variables: dict[str, str]) -> None:
-        self.variables = variables
-
-    def __enter__(self) -> None:
-        self.before = {name: os.environ.pop(name) for name in _MANAGED if name in os.environ}
-        os.environ.update(self.variables)
-
-    def __exit__(self, *_: object) -> None:
-        for name in _MANAGED:
-            os.environ.pop(name, None)
-        os.environ.update(self.before)
+@contextmanager
+def _bare_environment() -> Iterator[None]:
+    """For the time of the `with` block the SDK finds none of the managed variables."""
+    before = {name: os.environ.pop(name) for name in _MANAGED if name in os.environ}
+    try:
+        yield
+    finally:
+        os.environ.update(before)
 
 
 def _headers(lines: str) -> dict[str, str]:
@@ -260,20 +254,18 @@ def _advice(look: anthropic.Anthropic) -> str:
         active = [m for m in look.models.list(limit=1000) if getattr(m, "lifecycle", "active") == "active"]
     except anthropic.APIError:
         active = []
-    same_line = [m.id for m in active if any(f"-{line}-" in models.MODEL for line in (m.line, _line(m.id)))]
-    choice = (same_line or [m.id for m in active] or [models.DEFAULT_MODEL])[0]
+    line = next((line for line in models.ALIASES if f"-{line}-" in models.MODEL), "no line")
+    same_line = [model.id for model in active if f"-{line}-" in model.id]
+    choice = (same_line or [model.id for model in active] or [models.DEFAULT_MODEL])[0]
     return f"Set COURSE_MODEL={choice} and restart the kernel."
 
 
-def _line(model_id: str) -> str:
-    return next((line for line in models.ALIASES if f"-{line}-" in model_id), "?")
-
-
-def _model_names(client: anthropic.Anthropic, url: str) -> list[str]:
+def _model_names(url: str, api_key: str | None) -> list[str]:
     """The model names that the server lists, [] where it lists none. Raises where nothing answers."""
+    key = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+    headers = {"anthropic-version": "2023-06-01", **key}
     try:
-        with httpx2.Client(timeout=LOOK_TIMEOUT) as http:
-            answer = http.get(f"{url}/v1/models", headers={"Authorization": f"Bearer {client.api_key}"})
+        answer = httpx2.get(f"{url}/v1/models", headers=headers, timeout=LOOK_TIMEOUT)
         return [str(item["id"]) for item in answer.json()["data"]]
     except httpx2.HTTPError as error:
         raise _nothing_answers(url, error) from None
@@ -282,13 +274,11 @@ def _model_names(client: anthropic.Anthropic, url: str) -> list[str]:
 
 
 def _nothing_answers(url: str, error: Exception) -> anthropic.APIConnectionError:
-    advice = (
-        "Is the server running?"
-        if _is_loopback(urlsplit(url).hostname or "")
-        else "Check the network and, behind a proxy, HTTPS_PROXY."
-    )
+    advice = "check the address, the network and, behind a proxy, HTTPS_PROXY."
+    if _is_loopback(urlsplit(url).hostname or ""):
+        advice = "is the server running?"
     return anthropic.APIConnectionError(
-        message=f"Nothing answers at {url.rstrip('/')} ({type(error.__cause__ or error).__name__}). {advice}",
+        message=f"Nothing answers at {url.rstrip('/')} ({type(error.__cause__ or error).__name__}): {advice}",
         request=httpx2.Request("GET", url),
     )
 

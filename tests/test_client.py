@@ -1,0 +1,527 @@
+"""`connect`: one line chooses where calls go, and no key goes where it does not belong."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import pty
+import re
+import socket
+import subprocess
+import sys
+import threading
+import time
+import traceback
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import anthropic
+import pytest
+
+from course_helpers import client as module
+from course_helpers import connect, models, practice, reply_text
+from course_helpers.client import async_client, current_client, place
+
+SECRET = "sk-ant-api03-the-learners-own-key"
+MANAGED = ("ANTHROPIC_BASE_URL", "ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "COURSE_MODEL")
+HELLO = {"model": models.MODEL, "max_tokens": 50, "messages": [{"role": "user", "content": "Hello!"}]}
+
+
+def model_info(name: str, **fields) -> dict:
+    """A model as the Models API lists it."""
+    known = {"type": "model", "display_name": name, "created_at": "2026-10-07T00:00:00Z"}
+    return {"id": name, "lifecycle": "active", "retires_at": None, "line": "haiku", **known, **fields}
+
+
+class StandIn:
+    """A local server in place of the real API: it lists `models`, takes one key, and keeps what it saw."""
+
+    def __init__(self, key: str | None) -> None:
+        self.models = {name: model_info(name) for name in ("claude-haiku-5-5", "claude-sonnet-5-5")}
+        self.key, self.seen, self.status = key, [], None
+        stand_in = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def log_message(self, *_):
+                pass
+
+            def do_GET(self):
+                stand_in.seen.append((self.path, dict(self.headers)))
+                status, body = stand_in.answer(self.path.partition("?")[0], self.headers)
+                content = body.encode() if isinstance(body, str) else json.dumps(body).encode()
+                self.send_response(status)
+                kind = "text/html" if isinstance(body, str) else "application/json"
+                self.send_header("content-type", kind)
+                self.send_header("content-length", str(len(content)))
+                self.end_headers()
+                self.wfile.write(content)
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}"
+        threading.Thread(
+            target=self.server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True
+        ).start()
+
+    def answer(self, path: str, headers):
+        """Status and body."""
+        if self.status:
+            return self.status, {"type": "error", "error": {"type": "api_error", "message": "Sorry."}}
+        given = headers.get("x-api-key") or headers.get("authorization", "").removeprefix("Bearer ")
+        if self.key and given != self.key:
+            error = {"type": "authentication_error", "message": "invalid x-api-key"}
+            return 401, {"type": "error", "error": error}
+        if path == "/v1/models":
+            return 200, {
+                "data": [*self.models.values()],
+                "has_more": False,
+                "first_id": None,
+                "last_id": None,
+            }
+        name = path.removeprefix("/v1/models/")
+        if name in self.models:
+            return 200, self.models[name]
+        return 404, {"type": "error", "error": {"type": "not_found_error", "message": f"model: {name}"}}
+
+    def close(self) -> None:
+        """Free the port."""
+        self.server.shutdown()
+        self.server.server_close()
+
+
+@pytest.fixture
+def stand_in():
+    """In place of the real API; its key is the learner's."""
+    made = StandIn(SECRET)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def local():
+    """A local model server that asks for no key."""
+    made = StandIn(None)
+    yield made
+    made.close()
+
+
+@pytest.fixture(autouse=True)
+def fresh(monkeypatch):
+    """`connect` as in a new process, and this process's environment as it was afterwards."""
+    before = dict(os.environ)
+    for name in ("_remembered", "_current", "_live_url"):
+        monkeypatch.setattr(module, name, None)
+    yield
+    for name in os.environ.keys() - before.keys():
+        del os.environ[name]
+    os.environ.update(before)
+
+
+def environment() -> dict[str, str]:
+    """What the SDK and curl would find now."""
+    return {name: os.environ[name] for name in MANAGED if name in os.environ}
+
+
+# Practice
+
+
+@pytest.mark.parametrize("to", [[], [None], ["practice"]])
+def test_practice_is_the_default_and_costs_nothing(to, capsys):
+    """One line says where, which model, and that no money is spent; it names no address."""
+    client = connect(*to)
+    assert type(client) is anthropic.Anthropic
+    assert reply_text(client.messages.create(**HELLO)) == "Hello! What would you like to know?"
+    line = f"Practice API · {models.MODEL} · free: no key, no network, no money is spent\n"
+    assert capsys.readouterr().out == line
+    assert place(client) == "practice"
+
+
+def test_practice_sets_what_the_sdk_and_curl_read(monkeypatch):
+    """So code from the course text runs unchanged, and reaches no other place."""
+    monkeypatch.setenv("ANTHROPIC_API_KEY", SECRET)
+    monkeypatch.setenv("ANTHROPIC_AUTH_TOKEN", "a-stray-token")
+    monkeypatch.setenv("ANTHROPIC_CUSTOM_HEADERS", f"x-other: {SECRET}")
+    connect()
+    assert environment() == {
+        "ANTHROPIC_BASE_URL": practice.url,
+        "ANTHROPIC_API_KEY": "practice",
+        "COURSE_MODEL": models.MODEL,
+    }
+    assert anthropic.Anthropic().messages.create(**HELLO).content
+    assert practice.journal[-1].headers["authorization"] == "Bearer [redacted]"
+    curl = (
+        'curl -s "$ANTHROPIC_BASE_URL/v1/messages" -H "x-api-key: $ANTHROPIC_API_KEY" '
+        '-H \'anthropic-version: 2023-06-01\' -d \'{"model": "\'$COURSE_MODEL\'", "max_tokens": 50, '
+        '"messages": [{"role": "user", "content": "Hello!"}]}\''
+    )
+    done = subprocess.run(curl, shell=True, capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout)["content"]
+    assert SECRET not in repr(list(practice.journal))
+
+
+def test_a_key_in_the_environment_alone_never_goes_live(monkeypatch, capsys):
+    """Spending money is a choice."""
+    monkeypatch.setenv("ANTHROPIC_API_KEY", SECRET)
+    assert place(connect()) == "practice"
+    assert place(current_client()) == "practice"
+    assert "free" in capsys.readouterr().out
+
+
+def test_an_unknown_course_model_is_said_at_once(monkeypatch, capsys):
+    """With the nearest ids and the variable to set."""
+    monkeypatch.setattr(models, "MODEL", "claude-haiku-5-6")
+    connect()
+    said = capsys.readouterr().out
+    assert "claude-haiku-5-5" in said
+    assert "COURSE_MODEL" in said
+
+
+def test_the_proxy_is_not_asked_about_this_machine(monkeypatch):
+    """Loopback goes into NO_PROXY beside what was there."""
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    monkeypatch.setenv("NO_PROXY", "example.com")
+    assert connect().messages.create(**HELLO).content
+    assert os.environ["NO_PROXY"] == "example.com,127.0.0.1,localhost"
+    connect()
+    assert os.environ["NO_PROXY"] == "example.com,127.0.0.1,localhost"
+
+
+def test_without_connect_the_current_client_is_practice(capsys):
+    """Silently."""
+    assert place(current_client()) == "practice"
+    assert capsys.readouterr().out == ""
+
+
+def test_timeouts(capsys):
+    """None keeps the SDK's; a number is in seconds."""
+    assert connect().timeout == anthropic.Anthropic(api_key="x").timeout
+    assert connect(timeout=3).timeout == 3
+
+
+# Live
+
+
+def test_live_after_practice_finds_the_learners_own_key(monkeypatch, stand_in, capsys):
+    """Back and forth: each connect sets everything for its place."""
+    monkeypatch.setenv("ANTHROPIC_API_KEY", SECRET)
+    monkeypatch.setenv("ANTHROPIC_BASE_URL", stand_in.url)
+    for _ in range(2):
+        connect()
+        assert environment()["ANTHROPIC_API_KEY"] == "practice"
+        live = connect("live")
+        assert place(live) == "live"
+        assert environment() == {
+            "ANTHROPIC_BASE_URL": stand_in.url,
+            "ANTHROPIC_API_KEY": SECRET,
+            "COURSE_MODEL": models.MODEL,
+        }
+        assert live.api_key == anthropic.Anthropic().api_key == SECRET
+    said = capsys.readouterr().out
+    assert "every call costs money" in said
+    assert SECRET not in said + repr(live)
+
+
+def test_live_takes_a_token_too(monkeypatch, stand_in):
+    """ANTHROPIC_AUTH_TOKEN in place of a key, and it comes back after practice."""
+    monkeypatch.setenv("ANTHROPIC_AUTH_TOKEN", SECRET)
+    monkeypatch.setenv("ANTHROPIC_BASE_URL", stand_in.url)
+    connect()
+    assert "ANTHROPIC_AUTH_TOKEN" not in os.environ
+    live = connect("live")
+    assert (live.api_key, live.auth_token) == (None, SECRET)
+    assert os.environ["ANTHROPIC_AUTH_TOKEN"] == SECRET
+    assert stand_in.seen[-1][1]["Authorization"] == f"Bearer {SECRET}"
+
+
+def test_live_sends_the_custom_headers(monkeypatch, stand_in):
+    """What a company's gateway asks for; practice gets none of it."""
+    monkeypatch.setenv("ANTHROPIC_API_KEY", SECRET)
+    monkeypatch.setenv("ANTHROPIC_BASE_URL", stand_in.url)
+    monkeypatch.setenv("ANTHROPIC_CUSTOM_HEADERS", "x-team: a: b\nx-empty")
+    connect("live")
+    assert {name.lower(): value for name, value in stand_in.seen[-1][1].items()}["x-team"] == "a: b"
+    assert connect().messages.create(**HELLO)
+    assert "x-team" not in practice.journal[-1].headers
+
+
+def test_a_key_that_is_passed_is_used_and_kept_in_memory(monkeypatch, stand_in):
+    """For the next connect("live") of this process."""
+    monkeypatch.setenv("ANTHROPIC_BASE_URL", stand_in.url)
+    assert connect("live", api_key=SECRET).api_key == SECRET
+    connect()
+    assert connect("live").api_key == SECRET
+
+
+def test_a_child_of_a_practice_process_does_not_take_practice_for_the_real_api(monkeypatch):
+    """Its environment holds our key and address: not the learner's."""
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "practice")
+    monkeypatch.setenv("ANTHROPIC_BASE_URL", "http://127.0.0.1:9")
+    with pytest.raises(RuntimeError, match="No API key"):
+        connect("live")
+
+
+def test_the_real_address_is_the_default(monkeypatch):
+    """Nothing else in the environment: api.anthropic.com, where the look fails without a network."""
+    monkeypatch.setenv("ANTHROPIC_API_KEY", SECRET)
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
+    with pytest.raises(anthropic.APIConnectionError) as caught:
+        connect("live")
+    assert str(caught.value).startswith("Nothing answers at https://api.anthropic.com (")
+    assert "HTTPS_PROXY" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        (
+            {"lifecycle": "deprecated", "retires_at": "2027-01-05T00:00:00Z"},
+            "claude-haiku-5-5 is deprecated and stops answering on 2027-01-05. "
+            "Set COURSE_MODEL=claude-haiku-6 and restart the kernel.",
+        ),
+        ({"lifecycle": "deprecated"}, "claude-haiku-5-5 is deprecated. Set COURSE_MODEL=claude-haiku-6 "),
+        (None, "This API does not have claude-haiku-5-5. Set COURSE_MODEL=claude-haiku-6 and restart"),
+    ],
+)
+def test_a_deprecated_or_missing_model_is_said_with_what_to_set(monkeypatch, stand_in, capsys, fields, words):
+    """One look at the Models API; the newest active model of the same line is named."""
+    monkeypatch.setenv("ANTHROPIC_BASE_URL", stand_in.url)
+    old = stand_in.models.pop("claude-haiku-5-5") | (fields or {})
+    stand_in.models["claude-haiku-6"] = model_info("claude-haiku-6")
+    if fields:
+        stand_in.models["claude-haiku-5-5"] = old
+    connect("live", api_key=SECRET)
+    assert words in capsys.readouterr().out
+
+
+def test_an_active_model_needs_no_words(monkeypatch, stand_in, capsys):
+    """One line, one request."""
+    monkeypatch.setenv("ANTHROPIC_BASE_URL", stand_in.url)
+    connect("live", api_key=SECRET)
+    assert capsys.readouterr().out.count("\n") == 1
+    assert [path for path, _ in stand_in.seen] == [f"/v1/models/{models.MODEL}"]
+
+
+def test_a_models_api_out_of_order_does_not_stop_anyone(monkeypatch, stand_in, capsys):
+    """It is said, and that is all."""
+    monkeypatch.setenv("ANTHROPIC_BASE_URL", stand_in.url)
+    stand_in.status = 503
+    assert place(connect("live", api_key=SECRET)) == "live"
+    assert "answered 503" in capsys.readouterr().out
+
+
+def test_a_refused_key_is_an_error_that_does_not_show_it(monkeypatch, stand_in, capsys):
+    """Not in the message, not in the traceback; the place stays the one before."""
+    monkeypatch.setenv("ANTHROPIC_BASE_URL", stand_in.url)
+    connect()
+    with pytest.raises(anthropic.AuthenticationError) as caught:
+        connect("live", api_key=f"{SECRET}-wrong")
+    shown = "".join(traceback.format_exception(caught.value)) + repr(caught.value) + str(caught.value.body)
+    assert "The API refused the key (401)" in shown
+    assert SECRET not in shown + capsys.readouterr().out
+    assert place(current_client()) == "practice"
+    assert environment()["ANTHROPIC_API_KEY"] == "practice"
+
+
+def test_without_a_key_and_without_a_prompt_the_error_says_what_to_do(monkeypatch):
+    """No terminal, no notebook."""
+    monkeypatch.setattr(sys, "stdin", None)
+    with pytest.raises(RuntimeError, match="set ANTHROPIC_API_KEY") as caught:
+        connect("live")
+    assert 'connect("practice")' in str(caught.value)
+
+
+def test_in_a_notebook_that_cannot_ask_the_error_is_the_same(tmp_path):
+    """As under nbclient, nbval or papermill."""
+    nbformat, nbclient = pytest.importorskip("nbformat"), pytest.importorskip("nbclient")
+    source = (
+        "from course_helpers import connect\ntry: connect('live')\nexcept RuntimeError as e: print(repr(e))"
+    )
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source)])
+    nbclient.NotebookClient(notebook, timeout=60, kernel_name="python3").execute(
+        cwd=os.getcwd(), env={**os.environ, "PYTHONPATH": os.getcwd()}
+    )
+    said = "".join(output.get("text", "") for output in notebook.cells[0].outputs)
+    assert said.startswith("RuntimeError('No API key: set ANTHROPIC_API_KEY")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
+@pytest.mark.parametrize("typed", [SECRET, ""])
+def test_the_key_is_asked_for_without_showing_it(stand_in, typed):
+    """At a real terminal; what is typed does not appear, and goes to the API alone."""
+    code = (
+        "from course_helpers import connect; import os\n"
+        "c = connect('live'); print('connected', c.api_key == os.environ['ANTHROPIC_API_KEY'])"
+    )
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.environ["ANTHROPIC_BASE_URL"] = stand_in.url
+        os.execv(sys.executable, [sys.executable, "-c", code])
+    shown = b""
+    with contextlib.suppress(OSError):  # the end of a terminal
+        while b"hidden as you type" not in shown:
+            shown += os.read(terminal, 4096)
+        time.sleep(0.2)  # getpass turns the echo off after it has asked
+        os.write(terminal, typed.encode() + b"\n")
+        while more := os.read(terminal, 4096):
+            shown += more
+    os.waitpid(pid, 0)
+    os.close(terminal)
+    assert SECRET.encode() not in shown
+    if typed:
+        assert b"connected True" in shown
+        assert stand_in.seen[-1][1]["Authorization"] == f"Bearer {SECRET}"
+    else:
+        assert b"RuntimeError: No API key: set ANTHROPIC_API_KEY" in shown
+
+
+# A base URL
+
+
+@pytest.mark.parametrize("end", ["", "/", "/v1", "/v1/"])
+def test_a_server_of_your_own(monkeypatch, local, capsys, end):
+    """A trailing /v1 is forgiven; it is said that it costs nothing; no key goes there unasked."""
+    monkeypatch.setenv("ANTHROPIC_API_KEY", SECRET)
+    monkeypatch.setenv("ANTHROPIC_AUTH_TOKEN", SECRET)
+    monkeypatch.setenv("ANTHROPIC_CUSTOM_HEADERS", f"x-secret: {SECRET}")
+    client = connect(local.url + end)
+    assert str(client.base_url).rstrip("/") == local.url
+    assert place(client) == "local"
+    line = f"Local server at {local.url} · {models.MODEL} · runs on this machine, costs nothing\n"
+    assert capsys.readouterr().out == line
+    client.models.retrieve(models.MODEL)
+    assert [path for path, _ in local.seen] == ["/v1/models", f"/v1/models/{models.MODEL}"]
+    assert SECRET not in str(local.seen)
+    assert environment() == {
+        "ANTHROPIC_BASE_URL": local.url,
+        "ANTHROPIC_API_KEY": "not-needed",
+        "COURSE_MODEL": models.MODEL,
+    }
+
+
+def test_a_key_goes_there_when_it_is_given(stand_in):
+    """And only then."""
+    client = connect(stand_in.url, api_key=SECRET)
+    client.models.retrieve(models.MODEL)
+    assert all(headers["Authorization"] == f"Bearer {SECRET}" for _, headers in stand_in.seen)
+
+
+def test_a_server_that_has_other_models_says_which(local, capsys):
+    """With the two ways to choose one."""
+    local.models = {name: model_info(name) for name in ("qwen3:8b", "smollm2")}
+    connect(local.url)
+    said = capsys.readouterr().out
+    assert "Its models: qwen3:8b, smollm2. Set COURSE_MODEL to one of them" in said
+    assert "model=…" in said
+
+
+def test_a_server_without_a_list_of_models(local, capsys):
+    """Nothing is said about it."""
+    local.status = 404
+    connect(local.url)
+    assert capsys.readouterr().out.count("\n") == 1
+
+
+def test_the_practice_api_of_another_process(practice_elsewhere, capsys):
+    """By its address and its key."""
+    client = connect(practice_elsewhere, api_key="practice")
+    assert place(client) == "local"
+    assert client.messages.create(**HELLO).content
+    assert capsys.readouterr().out.count("\n") == 1
+
+
+@pytest.fixture
+def practice_elsewhere():
+    """The URL of a practice API that is not this process's own."""
+    from course_helpers.practice_api import Practice
+
+    other = Practice()
+    yield other.url
+    other.stop()
+
+
+def test_a_dead_address_is_explained_in_one_sentence():
+    """At once, without a chain of causes; the place stays the one before."""
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{unused.getsockname()[1]}"
+    connect()
+    with pytest.raises(anthropic.APIConnectionError) as caught:
+        connect(url)
+    assert str(caught.value) == f"Nothing answers at {url} (ConnectError): is the server running?"
+    shown = "".join(traceback.format_exception(caught.value))
+    assert "During handling" not in shown
+    assert "direct cause" not in shown
+    assert place(current_client()) == "practice"
+
+
+@pytest.mark.parametrize(
+    "to", ["", "Live", "127.0.0.1:11434", "ftp://x", "http://", "localhost", 5, b"live", "http:///v1"]
+)
+def test_what_is_no_place_is_refused(to):
+    """With an example of each kind."""
+    with pytest.raises(ValueError, match=re.escape('"practice", "live" or a base URL such as')):
+        connect(to)
+
+
+def test_a_key_inside_the_url_is_refused_and_not_shown():
+    """It would be printed otherwise."""
+    with pytest.raises(ValueError, match="api_key=") as caught:
+        connect(f"http://me:{SECRET}@127.0.0.1:1")
+    assert SECRET not in str(caught.value)
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:99999", "http://exa mple", "http://[::1", "http://\x00"])
+def test_a_malformed_url_is_an_error_of_the_usual_kinds(url):
+    """Refused like what is no URL at all, or explained like a dead address."""
+    with pytest.raises((ValueError, anthropic.APIConnectionError), match="connect takes|Nothing answers"):
+        connect(url)
+
+
+@pytest.mark.parametrize(
+    ("url", "kind"),
+    [
+        ("https://api.anthropic.com", "live"),
+        ("http://localhost:8080", "local"),
+        ("http://127.8.9.1", "local"),
+        ("http://[::1]:8080", "local"),
+        ("http://my.localhost", "local"),
+        ("http://192.168.0.5", "remote"),
+        ("https://127.0.0.1.example.com", "remote"),
+    ],
+)
+def test_places(url, kind):
+    """What costs money and what does not."""
+    assert place(anthropic.Anthropic(base_url=url, api_key="x")) == kind
+    assert place(anthropic.AsyncAnthropic(base_url=url, api_key="x")) == kind
+
+
+def test_the_async_twin_goes_to_the_same_place(stand_in, monkeypatch):
+    """Same address, key, timeout, retries and headers."""
+    monkeypatch.setenv("ANTHROPIC_BASE_URL", stand_in.url)
+    monkeypatch.setenv("ANTHROPIC_CUSTOM_HEADERS", "x-team: blue")
+    twin = async_client(connect("live", api_key=SECRET, timeout=7).with_options(max_retries=5))
+    assert (twin.api_key, twin.timeout, twin.max_retries) == (SECRET, 7, 5)
+    assert str(twin.base_url).rstrip("/") == stand_in.url
+    assert twin.default_headers["x-team"] == "blue"
+
+
+# reply_text
+
+
+def test_reply_text_joins_text_and_nothing_else():
+    """Thinking first, tools between, nothing at all."""
+    with practice.shape("thinking_first"):
+        assert reply_text(connect().messages.create(**HELLO)) == "Hello! What would you like to know?"
+    for shape in ("thinking_only", "refusal", "empty"):
+        with practice.shape(shape):
+            assert reply_text(connect().messages.create(**HELLO)) == ""
+
+
+def test_importing_touches_nothing():
+    """No server, no thread, no variable, before the first connect."""
+    code = (
+        "import os, threading; before = dict(os.environ); import course_helpers.client;"
+        "assert dict(os.environ) == before; assert threading.active_count() == 1;"
+        "import sys; assert 'starlette' not in sys.modules and 'uvicorn' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
