@@ -473,7 +473,7 @@ def test_a_key_inside_the_url_is_refused_and_not_shown():
 @pytest.mark.parametrize("url", ["http://127.0.0.1:99999", "http://exa mple", "http://[::1", "http://\x00"])
 def test_a_malformed_url_is_an_error_of_the_usual_kinds(url):
     """Refused like what is no URL at all, or explained like a dead address."""
-    with pytest.raises((ValueError, anthropic.APIConnectionError), match="connect takes|Nothing answers"):
+    with pytest.raises((ValueError, anthropic.APIConnectionError), match=r"connect takes|Nothing answers"):
         connect(url)
 
 
