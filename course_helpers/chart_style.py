@@ -135,8 +135,6 @@ def dress(ax: Axes, title: str, x: str = "", y: str = "", grid: str = "y") -> No
     ax.set_title(title, loc="left", **_title(ax))
     ax.set_xlabel(x, color=ink(ax))
     ax.set_ylabel(y, color=ink(ax))
-    for text in (ax.title, ax.xaxis.label, ax.yaxis.label):
-        text.set_parse_math(False)
     ax.tick_params(colors=ink(ax), labelcolor=ink(ax), labelsize=9)
     for side, spine in ax.spines.items():
         spine.set_visible(side in ("left", "bottom"))

@@ -292,6 +292,18 @@ def test_dollars_as_people_write_them(usd, text):
     assert dollars(usd) == text
 
 
+@pytest.mark.parametrize("given", [False, True])
+@pytest.mark.parametrize("name", FIGURES)
+def test_dollars_are_text_and_no_formula(name, given):
+    """Between two dollar signs matplotlib would typeset mathematics, without a word of warning."""
+    ax = plt.subplots(layout="constrained")[1] if given else None
+    if given:
+        ax.figure.draw_without_rendering()  # its ticks exist already, made under other settings
+    figure = draw(name, 12, ax).figure
+    figure.draw_without_rendering()
+    assert not [text for text in texts(figure) if text.get_text().count("$") > 1 and text.get_parse_math()]
+
+
 @pytest.mark.parametrize("top", [1.2e-6, 3.3e-5, 0.004, 0.07, 0.9, 3, 47, 800, 12_000, 5e6])
 def test_ticks_of_money_can_be_told_apart(top):
     """Each has its own words, with as many decimals as its neighbours."""
