@@ -1,4 +1,4 @@
-"""Prompt caching and its counters (api-facts.md, section 7)."""
+"""Prompt caching and its counters."""
 
 from __future__ import annotations
 

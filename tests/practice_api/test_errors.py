@@ -1,4 +1,4 @@
-"""Errors in the API's shape, with the classes that the SDK makes of them (api-facts.md, section 4)."""
+"""Errors in the API's shape, with the classes that the SDK makes of them."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Rate limits: token buckets, and headers that tell the truth about them (api-facts.md, section 5)."""
+"""Rate limits: token buckets, and headers that tell the truth about them."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import anthropic
 import pytest
@@ -21,14 +21,19 @@ def figures(answer, kind: str) -> tuple[int, int]:
     return int(answer.headers[f"{prefix}-limit"]), int(answer.headers[f"{prefix}-remaining"])
 
 
+def reset(answer, kind: str) -> datetime:
+    """When it is full again."""
+    return datetime.fromisoformat(answer.headers[f"anthropic-ratelimit-{kind}-reset"])
+
+
 def test_the_headers_are_on_normal_answers_too(wire):
     """Whole numbers, and times of full refill in RFC 3339."""
+    before = datetime.now(UTC).replace(microsecond=0)
     answer = wire.post()
     for kind in KINDS:
         limit, remaining = figures(answer, kind)
         assert 0 < remaining <= limit
-        reset = datetime.fromisoformat(answer.headers[f"anthropic-ratelimit-{kind}-reset"])
-        assert abs((reset - datetime.now(UTC)).total_seconds()) < 5
+        assert before <= reset(answer, kind) <= datetime.now(UTC)  # full, so now
     assert figures(answer, "requests") == (1000, 1000)
     assert not any("priority" in name or "fast" in name for name in answer.headers)
 
@@ -48,9 +53,8 @@ def test_requests_run_out(practice, wire):
         answer = wire.post()
         assert "3 requests per minute" in error_message(answer, 429)
         assert answer.json()["error"]["type"] == "rate_limit_error"
-        assert 19 <= int(answer.headers["retry-after"]) <= 20  # a third of a minute
-        reset = datetime.fromisoformat(answer.headers["anthropic-ratelimit-requests-reset"])
-        assert 55 <= (reset - datetime.now(UTC)).total_seconds() <= 61
+        assert 1 <= int(answer.headers["retry-after"]) <= 20  # a third of a minute at most
+        assert datetime.now(UTC) < reset(answer, "requests") < datetime.now(UTC) + timedelta(minutes=1)
     assert wire.post().status_code == 200
 
 

@@ -1,4 +1,4 @@
-"""The models: their list, and the rules in which they differ (api-facts.md, section 1)."""
+"""The models: their list, and the rules in which they differ."""
 
 from __future__ import annotations
 

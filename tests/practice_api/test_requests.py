@@ -1,4 +1,4 @@
-"""What a request may hold, and what the API says where it may not (api-facts.md, section 3)."""
+"""What a request may hold, and what the API says where it may not."""
 
 from __future__ import annotations
 

@@ -1,17 +1,16 @@
-"""The events of a stream, and what the SDK makes of a broken one (api-facts.md, section 6)."""
+"""The events of a stream, and what the SDK makes of a broken one."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-import time
 
 import anthropic
 import httpx2
 import pytest
 
 from course_helpers.practice_api import PRACTICE_KEY
-from tests.practice_api.wire import ALL_4, ALL_5, HAIKU, HAIKU_4, KEY, NEW, OPUS, body, text, user
+from tests.practice_api.wire import ALL_4, ALL_5, HAIKU, HAIKU_4, OPUS, body, text, user
 
 HARD = user("Explain step by step why the sky is blue.")
 LONG = body(messages=[user("Tell me something about yourself.")])
@@ -207,14 +206,12 @@ def test_a_garbled_event(practice, client):
 
 def test_a_stall(practice, client):
     """Silence longer than the read timeout; without one, the connection drops at last."""
-    practice.break_stream("stall", seconds=5)
-    began = time.monotonic()
+    practice.break_stream("stall", seconds=60)
     with (
         pytest.raises(httpx2.ReadTimeout),
         client.with_options(timeout=0.3).messages.stream(**LONG) as stream,
     ):
         stream.until_done()
-    assert time.monotonic() - began < 3
     practice.break_stream("stall", seconds=0.2)
     with pytest.raises(httpx2.RemoteProtocolError), client.messages.stream(**LONG) as stream:
         stream.until_done()
@@ -264,15 +261,12 @@ def test_shapes_in_a_stream(practice, client):
         assert message.to_dict() == plain.to_dict()
 
 
-def test_events_come_as_they_are_made(practice, wire):
-    """At a slow pace the first piece is there long before the last."""
-    practice.pace(100, first_token_seconds=0.1)
-    began = time.monotonic()
-    headers = KEY | {"anthropic-version": NEW}
-    arrived = []
-    with wire.http.stream("POST", "/v1/messages", json=LONG | {"stream": True}, headers=headers) as answer:
-        for line in answer.iter_lines():
-            if line.startswith("data:") and "text_delta" in line:
-                arrived.append(time.monotonic() - began)
-    assert 0.1 <= arrived[0] < 0.4
-    assert arrived[-1] - arrived[0] > 0.4
+def test_events_come_as_they_are_made(practice, client):
+    """The first piece is there while the answer is still being made: the journal has no reply yet."""
+    practice.pace(40, first_token_seconds=0.1)
+    with client.messages.stream(**LONG) as stream:
+        pieces = iter(stream.text_stream)
+        next(pieces)
+        assert practice.journal[-1].reply is None
+        assert list(pieces)
+    assert practice.journal[-1].reply["stop_reason"] == "end_turn"

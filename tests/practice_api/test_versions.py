@@ -1,4 +1,4 @@
-"""The two API versions and the two ways to send a key (api-facts.md, section 2)."""
+"""The two API versions and the two ways to send a key."""
 
 from __future__ import annotations
 
