@@ -1,0 +1,122 @@
+"""The lessons as a reader meets them: length and rhythm, order and links, one setup cell for all."""
+
+from __future__ import annotations
+
+import itertools
+import re
+import statistics
+from pathlib import Path
+
+import nbformat
+import pytest
+
+SETUP = """\
+from course_helpers import MODEL, connect, practice, reply_text
+
+client = connect()  # free; connect("live") would cost money"""
+PRICE = re.compile(r"\$\d")
+
+
+def read(folder: Path) -> dict[str, nbformat.NotebookNode]:
+    return {path.name: nbformat.read(path, 4) for path in sorted(folder.glob("*.ipynb"))}
+
+
+@pytest.fixture(scope="module")
+def notebooks(lessons: Path) -> dict[str, nbformat.NotebookNode]:
+    return read(lessons)
+
+
+def sources(notebook: nbformat.NotebookNode, kind: str) -> list[str]:
+    return [cell.source for cell in notebook.cells if cell.cell_type == kind]
+
+
+def code_lines(source: str) -> int:
+    return sum(1 for line in source.splitlines() if line.strip())
+
+
+def test_there_are_eight_lessons(notebooks):
+    """Eight lessons, numbered in the order of the course."""
+    assert [name[:2] for name in notebooks] == [f"{number:02}" for number in range(1, 9)]
+
+
+def test_a_lesson_fits_into_one_sitting(notebooks):
+    """At most 60 cells and 45 minutes a lesson."""
+    for name, notebook in notebooks.items():
+        minutes = int(re.search(r"\*\*Time\*\* about (\d+) minutes", notebook.cells[0].source)[1])
+        assert len(notebook.cells) <= 60, name
+        assert minutes <= 45, name
+
+
+def test_cells_are_short_and_prose_carries_them(notebooks):
+    """Code comes in small portions (median, 90 %, longest), with 12 to 20 words of prose a line."""
+    for name, notebook in notebooks.items():
+        sizes = sorted(map(code_lines, sources(notebook, "code")))
+        words = sum(len(source.split()) for source in sources(notebook, "markdown"))
+        assert statistics.median(sizes) <= 6, name
+        assert sum(size <= 12 for size in sizes) >= 0.9 * len(sizes), (name, sizes)
+        assert sizes[-1] <= 25, name
+        assert 12 <= words / sum(sizes) <= 20, (name, words / sum(sizes))
+
+
+def test_every_lesson_begins_with_the_same_setup(notebooks):
+    """The second cell is the setup cell, the same everywhere, and says that nothing is spent."""
+    for name, notebook in notebooks.items():
+        cell = notebook.cells[1]
+        assert cell.source == SETUP, name
+        assert "no money is spent" in cell.outputs[0].text, name
+
+
+def test_links_lead_somewhere(notebooks, lessons):
+    """Each link to a file of the course names one that exists; each lesson leads to its neighbours."""
+    root = Path(__file__).parents[1]
+    names = list(notebooks)
+    for number, (name, notebook) in enumerate(notebooks.items()):
+        text = "\n".join(sources(notebook, "markdown"))
+        targets = {
+            target.partition("#")[0]
+            for target in re.findall(r"\]\(([^)\s]+)\)", text)
+            if not target.startswith("http")
+        }
+        missing = [t for t in targets if not (lessons / t).exists() and not (root / "notebooks" / t).exists()]
+        assert not missing, (name, missing)
+        neighbours = {*names[max(0, number - 1) : number], *names[number + 1 : number + 2]}
+        assert neighbours <= targets, name
+
+
+def test_headings_go_down_one_step_at_a_time(notebooks):
+    """One title a lesson, and no heading that skips a level."""
+    for name, notebook in notebooks.items():
+        prose = re.sub(r"(?s)```.*?```", "", "\n".join(sources(notebook, "markdown")))
+        levels = [len(marks) for marks in re.findall(r"(?m)^(#+) ", prose)]
+        assert levels.count(1) == 1, name
+        assert levels[0] == 1, name
+        assert all(new - old <= 1 for old, new in itertools.pairwise(levels)), name
+
+
+def test_no_price_stands_in_prose(notebooks):
+    """Prices are printed by cells from the data: what is typed into prose goes stale."""
+    for name, notebook in notebooks.items():
+        priced = [source for source in sources(notebook, "markdown") if PRICE.search(source)]
+        assert not priced, (name, priced)
+
+
+def test_every_claim_and_exercise_has_its_end(notebooks):
+    """Each lesson has checks, exercises with a folded solution, a quiz, old advice, and what comes next."""
+    for name, notebook in notebooks.items():
+        code, prose = "\n".join(sources(notebook, "code")), "\n".join(sources(notebook, "markdown"))
+        assert "check(" in code, name
+        exercises = re.findall(r'^exercise\("\w+"\)$', code, re.M)
+        assert len(exercises) == prose.count("<summary>Solution ") > 0, name
+        assert code.count("quiz(") == 1, name
+        assert "Old advice you will meet" in prose, name
+        assert "## What next" in prose, name
+
+
+def test_outputs_hold_no_error_and_no_warning(notebooks):
+    """No traceback and nothing on stderr in what is committed; a figure has its caption as text beside it."""
+    for name, notebook in notebooks.items():
+        for cell in notebook.cells:
+            outputs = cell.get("outputs", [])
+            assert not [o for o in outputs if o.output_type == "error" or o.get("name") == "stderr"], name
+            if any("image/png" in output.get("data", {}) for output in outputs):
+                assert "caption(" in cell.source, (name, cell.source)
