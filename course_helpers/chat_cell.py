@@ -75,6 +75,8 @@ class ChatCell(ChatView):
 
     def close(self) -> None:
         """Stop, and take the chat off the screen; the conversation itself stays in `chat`."""
+        if self.comm is None:  # closed before, or never opened: its arguments were refused
+            return
         self._closed = True
         self._end_reply()
         for known in _open.values():
