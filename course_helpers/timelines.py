@@ -115,12 +115,14 @@ def plot_first_token(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
 def _first_words(frame: pd.DataFrame) -> tuple[str, str]:
     """When the first words came, without and with seconds."""
     streamed = frame["first_token_seconds"].notna()
-    early, late = frame["first_token_seconds"].median(), frame["seconds"][~streamed].median()
     words = f"{count(len(frame), 'call')}, {streamed.sum():,} of them streamed."
+    if not streamed.any():
+        late = frame["seconds"].median()
+        return words, f"{words} The first words came with the last, after {late:.2f} s (median)."
+    early = frame["first_token_seconds"].median()
     if streamed.all():
         return words, f"{words} The first words came after {early:.2f} s (median)."
-    if not streamed.any():
-        return words, f"{words} The first words came with the last, after {late:.2f} s (median)."
+    late = frame["seconds"][~streamed].median()
     words += f" Streamed, the first words came {'sooner' if early < late else 'no sooner'} than unstreamed."
     return words, f"{words} After {early:.2f} s instead of {late:.2f} s (medians)."
 
