@@ -57,6 +57,9 @@ class Pieces(_Reader, Iterator[str]):
         if not self._closed:
             try:
                 piece = next(self._source, None)
+                if self._closed:  # by another thread, meanwhile
+                    self.close()
+                    raise StopIteration
                 if piece is not None:
                     self._pieces.append(piece)
                     return piece
@@ -70,7 +73,8 @@ class Pieces(_Reader, Iterator[str]):
     def close(self) -> None:
         """Stop the reply. What has not come to its end is not kept."""
         self._settle()
-        self._source.close()
+        with contextlib.suppress(ValueError):  # another thread is reading: it stops at its next piece
+            self._source.close()
 
     def __enter__(self) -> Pieces:
         return self
@@ -94,6 +98,9 @@ class AsyncPieces(_Reader, AsyncIterator[str]):
         if not self._closed:
             try:
                 piece = await anext(self._source, None)
+                if self._closed:  # by another task, meanwhile
+                    await self.aclose()
+                    raise StopAsyncIteration
                 if piece is not None:
                     self._pieces.append(piece)
                     return piece
@@ -107,7 +114,8 @@ class AsyncPieces(_Reader, AsyncIterator[str]):
     async def aclose(self) -> None:
         """Stop the reply. What has not come to its end is not kept."""
         self._settle()
-        await self._source.aclose()
+        with contextlib.suppress(RuntimeError):  # another task is reading: it stops at its next piece
+            await self._source.aclose()
 
     async def __aenter__(self) -> AsyncPieces:
         return self
