@@ -99,7 +99,7 @@ class ChatView(widgets.VBox):
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
         view = {"version_major": 2, "version_minor": 0, "model_id": self.model_id}
-        return {"text/plain": "ChatCell()", "application/vnd.jupyter.widget-view+json": view}
+        return {"text/plain": "", "application/vnd.jupyter.widget-view+json": view}
 
     @property
     def _exchanges(self) -> list[Exchange]:

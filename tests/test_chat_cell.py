@@ -499,7 +499,7 @@ def test_without_a_page_it_is_constant_text(tmp_path):
         for cell in notebook["cells"][1:]
     ]
     assert shown == [
-        [TEXT, "ChatCell()"],
+        [TEXT, ""],
         ["The capital of France is Paris.\n"],
         ["Hello! What would you like to know?\n"],
     ]
