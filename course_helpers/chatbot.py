@@ -87,6 +87,8 @@ def _conversation(options: argparse.Namespace) -> Conversation:
 
     _check_target(options.save, options.load)
     keep = None if options.last_turns is None else last_turns(options.last_turns)
+    if options.model:  # the model that `connect` names and looks for
+        models.MODEL = models.model_id(options.model)
     with contextlib.redirect_stdout(sys.stderr):
         client = connect("live" if options.live else options.base_url)
     if options.load:
