@@ -89,8 +89,7 @@ def why_not_retried(error: anthropic.APIError) -> str:
         return ""
     if not isinstance(error, anthropic.APIStatusError):
         return "Not retried: an answer came, but not one that a retry is known to mend."
-    says = error.response.headers.get("x-should-retry")
-    status = error.status_code
+    says, status = error.response.headers.get("x-should-retry"), error.status_code
     if says == "true" or (says != "false" and (status in RETRIED_STATUSES or status >= 500)):
         return ""
     if says == "false":
