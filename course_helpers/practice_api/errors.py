@@ -26,6 +26,10 @@ STATUSES = {
 """Every status the practice API can answer with, besides 200: its error type and its usual message."""
 
 
+MAX_MESSAGE = 1_000
+"""Characters of a message: what was sent is quoted, but not at any length."""
+
+
 class ApiError(Exception):
     """An answer other than 200: raised anywhere in the practice API, sent by the routes."""
 
@@ -39,7 +43,7 @@ class ApiError(Exception):
         page: str | None = None,
     ) -> None:
         self.status = status
-        self.message = message or STATUSES[status][1]
+        self.message = (message or STATUSES[status][1])[:MAX_MESSAGE]
         self.error_code = error_code
         self.headers = headers or {}
         self.page = page

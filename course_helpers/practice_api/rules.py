@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import groupby
+
 from ..models import Model, UnknownModelError, find_model
 from .errors import ApiError, bad_request, require
 from .requests import CreateMessage, Message, Prompt
@@ -33,11 +35,12 @@ def served_model(name: str) -> Model:
 def merge_turns(messages: list[Message]) -> list[Message]:
     """`messages` with consecutive turns of one role combined into one, as the API does."""
     merged: list[Message] = []
-    for message in messages:
-        if merged and merged[-1].role == message.role != "system":
-            merged[-1] = merged[-1].model_copy(update={"content": merged[-1].content + message.content})
-        else:
-            merged.append(message)
+    for role, group in groupby(messages, key=lambda message: message.role):
+        turns = list(group)
+        if role != "system" and len(turns) > 1:
+            content = [block for turn in turns for block in turn.content]
+            turns = [turns[0].model_copy(update={"content": content})]
+        merged += turns
     return merged
 
 
