@@ -1,0 +1,256 @@
+"""The fault lab: what is set happens, where it was set, as often as it was set, and nowhere else."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+
+import anthropic
+import pytest
+
+from tests.practice_api.wire import body, user
+
+LONG = body(messages=[user("Tell me something about yourself.")])
+
+
+def outcomes(client, count: int) -> list[str]:
+    """What `count` calls come to: "ok", or the kind of error and its status."""
+    found = []
+    for _ in range(count):
+        try:
+            client.messages.create(**body())
+            found.append("ok")
+        except anthropic.APIStatusError as error:
+            found.append(str(error.status_code))
+        except anthropic.APIConnectionError:
+            found.append("dropped")
+    return found
+
+
+def test_faults_come_in_the_order_set_and_count_down(practice, client):
+    """Several at once queue up; then all is well again."""
+    practice.fail_next(500, times=2)
+    practice.fail_next(429)
+    assert str(practice.api.faults) == "fail_next(500), 2 left; fail_next(429), 1 left"
+    assert outcomes(client, 5) == ["500", "500", "429", "ok", "ok"]
+    assert str(practice.api.faults) == "none"
+
+
+def test_they_concern_every_endpoint(practice, client):
+    """Counting and models fail too."""
+    practice.fail_next(529, times=2)
+    with pytest.raises(anthropic.OverloadedError):
+        client.models.list()
+    with pytest.raises(anthropic.OverloadedError):
+        client.messages.count_tokens(model=body()["model"], messages=[user()])
+    assert client.models.list().data
+
+
+def test_a_request_that_is_wrong_anyway_takes_no_fault(practice, wire, client):
+    """A bad key, a bad path: the fault waits for the next request that gets in."""
+    practice.fail_next(500)
+    assert wire.post(headers={}).status_code == 401
+    assert wire.get("/v1/nothing").status_code == 404
+    assert outcomes(client, 2) == ["500", "ok"]
+
+
+@pytest.mark.parametrize(
+    ("control", "arguments"),
+    [
+        ("fail_next", {"status": 500, "times": 9}),
+        ("break_stream", {"kind": "disconnect", "times": 9}),
+        ("limit", {"requests_per_minute": 1}),
+        ("shape", {"kind": "refusal"}),
+        ("pace", {"tokens_per_second": 0.5}),
+        ("chaos", {"rate": 1}),
+    ],
+)
+def test_a_with_block_ends_what_it_began(practice, client, control, arguments):
+    """Whatever is left of it is gone, also after an exception; what was set before stays."""
+
+    def use_it():
+        with getattr(practice, control)(**arguments):
+            assert control in repr(practice)
+            raise RuntimeError("a mistake in the cell")
+
+    with practice.shape("thinking_first"):
+        with pytest.raises(RuntimeError):
+            use_it()
+        assert str(practice.api.faults) == "shape('thinking_first')"
+        assert client.messages.create(**body()).content[0].type == "thinking"
+    assert client.messages.create(**body()).content[0].type == "text"
+
+
+def test_without_a_with_block_it_lasts_until_reset_or_clear(practice, client):
+    """Both end it; clearing twice is no harm."""
+    control = practice.fail_next(500, times=99)
+    assert outcomes(client, 2) == ["500", "500"]
+    control.clear()
+    control.clear()
+    assert outcomes(client, 1) == ["ok"]
+    practice.limit(requests_per_minute=1)
+    assert outcomes(client, 2) == ["ok", "429"]
+    practice.reset()
+    assert outcomes(client, 2) == ["ok", "ok"]
+
+
+def test_the_latest_of_a_kind_is_in_force(practice, client):
+    """And the one before again, once it has ended."""
+    with practice.shape("thinking_first"):
+        with practice.shape("empty"):
+            assert client.messages.create(**body()).content == []
+        assert client.messages.create(**body()).content[0].type == "thinking"
+
+
+def test_repr_shows_what_is_set(practice, client):
+    """One line, for the end of a cell."""
+    assert repr(practice) == "Practice API · faults: none · 0 exchanges in the journal"
+    practice.fail_next(429, times=3, retry_after=2)
+    practice.break_stream("stall")
+    practice.limit(requests_per_minute=5, output_tokens_per_minute=100)
+    practice.pace(40)
+    practice.chaos(0.2, seed=7)
+    outcomes(client, 1)
+    assert repr(practice) == (
+        "Practice API · faults: fail_next(429), 2 left; break_stream('stall'), 1 left; "
+        "limit(5 requests a minute, 100 output-tokens a minute); "
+        "pace(40 tokens a second, first after 0.0 s); chaos(0.2, seed=7) · 1 exchanges in the journal"
+    )
+
+
+@pytest.mark.parametrize(
+    ("control", "arguments", "words"),
+    [
+        ("fail_next", (999,), "status is one of 400, 401"),
+        ("fail_next", ("429",), "status is one of"),
+        ("fail_next", (429.0,), "status is one of"),
+        ("fail_next", (True,), "status is one of"),
+        ("fail_next", (500, 0), "times is a whole number of at least 1"),
+        ("fail_next", (500, 1.5), "times is a whole number"),
+        ("fail_next", (500, "2"), "times is a whole number"),
+        ("fail_next", (429, 1, -1), "retry_after is a number of at least 0"),
+        ("fail_next", (429, 1, float("nan")), "retry_after"),
+        ("fail_next", (429, 1, float("inf")), "retry_after"),
+        ("break_stream", ("disconect",), "Did you mean 'disconnect'?"),
+        ("break_stream", (None,), "kind is one of"),
+        ("break_stream", ("stall", -1), "after"),
+        ("shape", ("thinking",), "Did you mean 'thinking_"),
+        ("shape", (["refusal"],), "kind is one of"),
+        ("pace", (0,), "tokens_per_second"),
+        ("pace", ("fast",), "tokens_per_second"),
+        ("pace", (10, -1), "first_token_seconds"),
+        ("chaos", (1.1,), "rate is a number of 0 to 1"),
+        ("chaos", (True,), "rate"),
+        ("limit", (), "at least one of requests_per_minute"),
+        ("limit", (0,), "requests is a whole number of at least 1"),
+        ("limit", (2.5,), "requests is a whole number"),
+    ],
+)
+def test_what_is_misspelt_is_refused_and_sets_nothing(practice, control, arguments, words):
+    """A ValueError that says what there is."""
+    with pytest.raises(ValueError, match=r"\w") as caught:
+        getattr(practice, control)(*arguments)
+    assert words in str(caught.value)
+    assert str(practice.api.faults) == "none"
+
+
+def test_the_spend_cap_goes_with_429_alone(practice):
+    """Anything else would be an answer that no API gives."""
+    for arguments in ({"status": 500}, {"status": 429, "retry_after": 1}):
+        with pytest.raises(ValueError, match="spend_cap"):
+            practice.fail_next(**arguments, spend_cap=True)
+
+
+def test_an_unknown_control_names_those_there_are(practice):
+    """An AttributeError, so that hasattr works."""
+    with pytest.raises(AttributeError, match=r"practice has no 'fail_nxt'.*fail_next, break_stream"):
+        practice.fail_nxt(500)
+    assert not hasattr(practice, "explode")
+    with pytest.raises(TypeError):
+        practice.fail_next(500, tims=2)
+
+
+def test_chaos_is_repeatable(practice, client):
+    """The same seed, the same faults; another seed, others; about as many as the rate says."""
+
+    def run(rate: float, seed: int) -> list[str]:
+        with practice.chaos(rate, seed):
+            return outcomes(client, 60)
+
+    first = run(0.5, 1)
+    assert run(0.5, 1) == first != run(0.5, 2)
+    kinds = Counter(first)
+    assert 15 <= kinds["ok"] <= 45
+    assert kinds.keys() == {"ok", "429", "500", "502", "503", "529", "dropped"}
+    assert run(0, 1) == ["ok"] * 60
+    assert "ok" not in run(1, 1)
+
+
+def test_fail_next_comes_before_chaos(practice, client):
+    """What is asked for by name is not left to chance."""
+    with practice.chaos(0.9, seed=3), practice.fail_next(403, times=5):
+        assert outcomes(client, 5) == ["403"] * 5
+
+
+def test_pace_slows_plain_answers_too(practice, client):
+    """A client with less patience than the answer takes gives up."""
+    with practice.pace(tokens_per_second=0.5), pytest.raises(anthropic.APITimeoutError):
+        client.with_options(timeout=0.3).messages.create(**body())
+    with practice.pace(first_token_seconds=30), pytest.raises(anthropic.APITimeoutError):
+        client.with_options(timeout=0.3).messages.create(**body())
+    assert outcomes(client, 1) == ["ok"]
+
+
+def test_shapes(practice, client):
+    """Thinking first, only thinking, refused, empty: with the usage that goes with each."""
+    with practice.shape("thinking_first"):
+        reply = client.messages.create(**body())
+        assert [block.type for block in reply.content] == ["thinking", "text"]
+    with practice.shape("thinking_only"):
+        reply = client.messages.create(**body(max_tokens=300))
+        assert [block.type for block in reply.content] == ["thinking"]
+        assert (reply.stop_reason, reply.usage.output_tokens) == ("max_tokens", 300)
+        assert reply.usage.output_tokens_details.thinking_tokens == 300
+    with practice.shape("refusal"):
+        reply = client.messages.create(**body())
+        assert (reply.content, reply.stop_reason, reply.usage.output_tokens) == ([], "refusal", 0)
+        assert (reply.stop_details.type, reply.stop_details.category) == ("refusal", None)
+    with practice.shape("empty"):
+        reply = client.messages.create(**body())
+        assert (reply.content, reply.stop_reason) == ([], "end_turn")
+        assert 2 <= reply.usage.output_tokens <= 3
+
+
+def test_controls_from_many_threads(practice, client):
+    """Set, cleared and used at once: each fault happens exactly once, none is left over."""
+    failures: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            for _ in range(30):
+                practice.fail_next(500)
+                with practice.shape("empty"), practice.limit(requests_per_minute=10**6):
+                    repr(practice)
+        except BaseException as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    seen = Counter(outcomes(client, 100))
+    for thread in threads:
+        thread.join()
+    seen += Counter(outcomes(client, 240))
+    assert failures == []
+    assert seen == {"500": 8 * 30, "ok": 340 - 8 * 30}
+    assert str(practice.api.faults) == "none"
+
+
+def test_a_control_can_be_set_while_a_stream_runs(practice, client):
+    """It concerns the next request, not the one under way."""
+    with client.messages.stream(**LONG) as stream:
+        next(iter(stream.text_stream))
+        practice.fail_next(500)
+        practice.break_stream("error")
+        assert stream.get_final_message().stop_reason == "end_turn"
+    assert outcomes(client, 1) == ["500"]
