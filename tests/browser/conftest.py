@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 import pytest
+from echo_server import EchoServer
 from playwright.sync_api import sync_playwright
 
 from browser.lab import CHROMIUM_FLAGS, Lab, Server, find_chromium
@@ -49,3 +50,11 @@ def shared_lab(lab_server, lab_browser):
     page = Lab(lab_server, lab_browser)
     yield page
     page.close()
+
+
+@pytest.fixture
+def echo():
+    """A Messages API that says what it is told, outside of any kernel."""
+    server = EchoServer()
+    yield server
+    server.close()

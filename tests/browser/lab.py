@@ -23,7 +23,7 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-from playwright.sync_api import Browser, BrowserContext, Page, Request, expect
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, Request, expect
 
 REPOSITORY = Path(__file__).parents[2]
 CHROMIUMS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
@@ -289,10 +289,12 @@ class Lab:
             self.command("apputils:change-theme", {"theme": name})
             expect(self.page.locator("body")).to_have_attribute("data-jp-theme-name", name)
 
-    def screenshot(self, name: str, *, folder: Path | None = None, full: bool = False) -> Path | None:
+    def screenshot(
+        self, name: str, *, folder: Path | None = None, full: bool = False, of: Locator | None = None
+    ) -> Path | None:
         """Save `name`.png in `folder` or $COURSE_SCREENSHOTS; without either, take it and forget it.
 
-        `full` makes the window as tall as the notebook.
+        `full` makes the window as tall as the notebook; `of` shows one element only.
         """
         folder = folder or (Path(kept) if (kept := os.environ.get("COURSE_SCREENSHOTS")) else None)
         size = self.page.viewport_size
@@ -304,15 +306,15 @@ class Lab:
             self.page.set_viewport_size({"width": size["width"], "height": min(int(height) + 150, 16_000)})
             self.page.wait_for_timeout(300)
         try:
-            if folder is None:
-                self.page.screenshot()
-                return None
-            folder.mkdir(parents=True, exist_ok=True)
-            self.page.screenshot(path=folder / f"{name}.png")
-            return folder / f"{name}.png"
+            picture = (of or self.page).screenshot()
         finally:
             if full:
                 self.page.set_viewport_size(size)
+        if folder is None:
+            return None
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{name}.png").write_bytes(picture)
+        return folder / f"{name}.png"
 
     def close(self) -> None:
         """Close the page and end its kernels."""

@@ -107,7 +107,7 @@ def test_send_button_and_keys_of_other_controls(chat):
 
 def test_text_grows_while_another_cell_runs(chat):
     """A reply arrives in at least five steps, and a cell run meanwhile ends before it does."""
-    chat.lab.run("practice.pace(60, 0.2)")
+    chat.lab.run("practice.pace(25, 0.2)")
     chat.ask(LONG, wait=False)
     assert chat.button_.inner_text() == "Stop"
     assert chat.lab.run("import time; time.sleep(0.3); 6 * 7") == "42"
@@ -245,7 +245,7 @@ def test_two_chats_at_once(lab):
     """Both stream; stopping one leaves the other alone."""
     first = ChatPage.make(lab, "one = ChatCell()\none")
     second = ChatPage.make(lab, "two = ChatCell()\ntwo")
-    lab.run("practice.pace(60, 0.2)")
+    lab.run("practice.pace(60, 2)")
     first.ask("My cat is called Tom. Tell me about it.", wait=False)
     second.ask("My dog is called Rex. Tell me about it.", wait=False)
     assert first.button_.inner_text() == second.button_.inner_text() == "Stop"
@@ -329,61 +329,6 @@ def test_reader_who_scrolls_up_is_left_in_peace(chat):
     assert chat.talk.evaluate(where) >= 200
 
 
-def test_restart_leaves_a_chat_that_says_so(lab):
-    """After a restart the old chat gives the text back and says what to do; its cell makes a new one."""
-    chat = ChatPage.make(lab)
-    lab.run("practice.pace(20, 0.1)")
-    chat.ask(LONG, wait=False)
-    expect(chat.talk).to_contain_text("I am the")
-    lab.restart()
-    chat.box.fill("still there?")
-    chat.box.press("Enter")
-    expect(chat.status).to_contain_text("Run this chat's cell again", timeout=10_000)
-    assert chat.box.input_value() == "still there?"
-    lab.run(SETUP)
-    lab.run_cell(chat.index)
-    again = ChatPage(lab, chat.index)
-    again.ask("What is the capital of France?")
-    assert again.replies() == ["The capital of France is Paris."]
-
-
-def test_reopened_notebook_shows_constant_text(lab):
-    """No dead widget, no "model not found": one sentence, always the same."""
-    chat = ChatPage.make(lab)
-    chat.ask("hello")
-    lab.command("docmanager:save")
-    text = "A chat with a language model: run this cell in JupyterLab to open it."
-    assert lab.outputs(chat.index)[0]["data"]["text/plain"] == text
-    lab.server.end_kernels()
-    lab.reload()
-    shown = lab.cell(chat.index).locator(".jp-OutputArea")
-    expect(shown).to_have_text(text, use_inner_text=True)
-    lab.page.wait_for_timeout(1000)
-    assert shown.inner_text() == text
-    notebook = lab.notebook()
-    for output in notebook["cells"][chat.index]["outputs"]:  # as a committed notebook, which nobody trusts yet
-        output["data"].pop("application/vnd.jupyter.widget-view+json", None)
-    lab.open(notebook)
-    expect(shown).to_have_text(text, use_inner_text=True)
-
-
-def test_a_page_loaded_anew_finds_the_chat_alive(page):
-    """While the kernel lives, the saved notebook shows the chat again, with a Send and a Stop that work."""
-    page.open([SETUP])
-    assert page.run_all()
-    chat = ChatPage.make(page)
-    chat.ask("My cat is called Tom.")
-    page.run("practice.pace(20, 0)")
-    page.command("docmanager:save")
-    page.reload()
-    chat = ChatPage(page, chat.index)
-    assert chat.questions() == ["My cat is called Tom."]
-    chat.ask(LONG, wait=False)
-    expect(chat.talk).to_contain_text("I am the")
-    chat.stop()
-    assert "Stopped" in chat.feet()[1]
-
-
 FAILURES = {
     "wrong key": ("cell.chat.client = client.with_options(api_key='wrong')", "refused the key"),
     "rate limit": ("practice.fail_next(429, retry_after=600)", "Too many requests or tokens"),
@@ -420,12 +365,11 @@ def test_every_error_is_told_inside_the_chat(chat):
         assert words in foot, name
         assert "Traceback" not in foot
         assert chat.status.inner_text() != "The reply is complete.", name
-        assert chat.lab.run("cell.chat.messages") == "[]", name
+    assert chat.lab.run("cell.chat.messages") == "[]"
     outputs = [chat.lab.text(index) for index in range(cells, len(chat.lab.notebook()["cells"]))]
     assert not any("rror" in text for text in outputs)
     chat.talk.evaluate("talk => { talk.style.height = '2400px'; }")
-    chat.root.scroll_into_view_if_needed()
-    chat.lab.screenshot("chat-errors", full=True)
+    chat.lab.screenshot("chat-errors", of=chat.root)
     chat.lab.run(mend)
     chat.ask("What is the capital of France?")
     assert chat.replies()[-1] == "The capital of France is Paris."
@@ -453,3 +397,53 @@ def test_fifty_turns(chat):
     assert chat.replies()[-1] == "Your number is 49."
     assert len(chat.questions()) == 201
     chat.lab.screenshot("chat-many-turns")
+
+
+def test_restart_leaves_a_chat_that_says_so_and_no_stream(lab, echo):
+    """The server sees the stream go; the chat keeps what is typed and says what to do."""
+    chat = ChatPage.make(lab, f"cell = ChatCell(Conversation(connect({echo.url!r}), model='echo'))\ncell")
+    chat.ask("say 1000 at 20", wait=False)
+    chat.until(lambda: echo.open_streams == 1)
+    lab.restart()
+    chat.until(lambda: echo.open_streams == 0)
+    chat.box.fill("still there?")
+    chat.box.press("Enter")
+    expect(chat.status).to_contain_text("Run this chat's cell again")
+    assert chat.box.input_value() == "still there?"
+    lab.run(SETUP)
+    lab.run_cell(chat.index)
+    again = ChatPage(lab, chat.index)
+    again.ask("say 1000 at 20", wait=False)
+    again.until(lambda: echo.open_streams == 1)
+    lab.server.end_kernels()
+    again.until(lambda: echo.open_streams == 0)
+
+
+def test_saved_and_opened_again(page):
+    """While the kernel lives, the chat is there with a Stop that works; afterwards, one constant sentence."""
+    text = "A chat with a language model: run this cell in JupyterLab to open it."
+    page.open([SETUP])
+    assert page.run_all()
+    chat = ChatPage.make(page)
+    chat.ask("My cat is called Tom.")
+    page.run("practice.pace(20, 0)")
+    assert page.outputs(chat.index)[0]["data"]["text/plain"] == text
+    page.command("docmanager:save")
+    page.reload()
+    chat = ChatPage(page, chat.index)
+    assert chat.questions() == ["My cat is called Tom."]
+    chat.ask(LONG, wait=False)
+    expect(chat.talk).to_contain_text("I am the")
+    chat.stop()
+    assert "Stopped" in chat.feet()[1]
+    page.server.end_kernels()
+    page.reload()
+    shown = page.cell(chat.index).locator(".jp-OutputArea")
+    expect(shown).to_have_text(text, use_inner_text=True)
+    page.page.wait_for_timeout(1000)
+    assert shown.inner_text() == text
+    notebook = page.notebook()
+    for output in notebook["cells"][chat.index]["outputs"]:  # as committed: no widget, and not yet trusted
+        output["data"].pop("application/vnd.jupyter.widget-view+json", None)
+    page.open(notebook)
+    expect(shown).to_have_text(text, use_inner_text=True)

@@ -67,18 +67,18 @@ TAGS = set(
 )
 
 
-@pytest.fixture
-def echo():
-    """A server that says what it is told."""
-    server = EchoServer()
-    yield server
-    server.close()
+@pytest.fixture(scope="module")
+def page(shared_lab):
+    """One notebook for all tests of this module, connected to a server that says what it is told."""
+    echo = EchoServer()
+    shared_lab.open([SETUP.format(url=echo.url)])
+    assert shared_lab.run_all()
+    yield shared_lab
+    echo.close()
 
 
-def check_hostile(lab: Lab, echo: EchoServer, names: list[str]) -> None:
+def check_hostile(lab: Lab, names: list[str]) -> None:
     """Hold a conversation of the payloads called `names`, and look at what came of it."""
-    lab.open([SETUP.format(url=echo.url)])
-    assert lab.run_all()
     chat = ChatPage.make(lab, "cell = ChatCell(keep=last_turns(1))\ncell")
     lab.page.wait_for_timeout(300)
     before = lab.page.evaluate(OUTSIDE)
@@ -115,29 +115,16 @@ def check_hostile(lab: Lab, echo: EchoServer, names: list[str]) -> None:
     assert lab.errors() == []
 
 
-def test_hostile_texts(lab, echo):
-    """Every eighth payload as prompt, reply, model name, system prompt and error message."""
-    check_hostile(lab, echo, list(PAYLOADS)[::8])
+def test_hostile_texts(page):
+    """Every tenth payload as prompt, reply, model name, system prompt and error message."""
+    check_hostile(page, list(PAYLOADS)[::10])
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_all_hostile_texts(lab, echo):
+def test_all_hostile_texts(page):
     """All of them."""
-    check_hostile(lab, echo, list(PAYLOADS))
-
-
-def test_the_check_would_notice(lab, echo):
-    """Raw HTML in the same place does run: the silence of the tests above means something."""
-    lab.open([SETUP.format(url=echo.url)])
-    assert lab.run_all()
-    lab.run(
-        "import ipywidgets\n"
-        "display(ipywidgets.HTML('<img src=x onerror=window.pwned=1>'\n"
-        "    '<img src=http://hostile.test/a.png>'))"
-    )
-    lab.page.wait_for_function("window.pwned === 1")
-    assert lab.strangers == ["http://hostile.test/a.png"]
+    check_hostile(page, list(PAYLOADS))
 
 
 AWKWARD = """
@@ -166,11 +153,9 @@ def divide(a, b):
 """
 
 
-def test_awkward_texts_look_right(lab, echo):
+def test_awkward_texts_look_right(page):
     """A long word, a wide table, code and lists stay within the chat, in both themes."""
-    lab.open([SETUP.format(url=echo.url)])
-    assert lab.run_all()
-    chat = ChatPage.make(lab)
+    lab, chat = page, ChatPage.make(page)
     row = "| claude-haiku | a_rather_long_word_in_a_cell | $0.10 | more | and more | still more | the last |"
     chat.ask(AWKWARD.format(word="W" * 400, rows="\n".join([row] * 3), and_so_on="and so on " * 8))
     width = "node => node.scrollWidth - node.clientWidth"
@@ -180,7 +165,7 @@ def test_awkward_texts_look_right(lab, echo):
         lab.theme(dark)
         chat.talk.evaluate("talk => { talk.style.height = '1100px'; }")
         chat.root.scroll_into_view_if_needed()
-        lab.screenshot(f"chat-awkward-{'dark' if dark else 'light'}", full=True)
+        lab.screenshot(f"chat-awkward-{'dark' if dark else 'light'}", of=chat.root)
         ink, paper = chat.root.locator(".course-text p").first.evaluate(
             "node => [getComputedStyle(node).color, getComputedStyle(document.body).backgroundColor]"
         )
@@ -189,3 +174,16 @@ def test_awkward_texts_look_right(lab, echo):
     chat.button_.scroll_into_view_if_needed()
     expect(chat.button_).to_be_in_viewport()
     lab.screenshot("chat-narrow")
+    lab.page.set_viewport_size({"width": 1280, "height": 900})
+    lab.theme(False)
+
+
+def test_the_check_would_notice(page):
+    """Raw HTML in the same place does run: the silence of the tests above means something."""
+    page.run(
+        "import ipywidgets\n"
+        "display(ipywidgets.HTML('<img src=x onerror=window.pwned=1>'\n"
+        "    '<img src=http://hostile.test/a.png>'))"
+    )
+    page.page.wait_for_function("window.pwned === 1")
+    assert page.strangers == ["http://hostile.test/a.png"]
