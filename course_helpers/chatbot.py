@@ -177,9 +177,9 @@ class Chatbot:
         try:
             with self.chat.stream(text) as pieces:
                 for piece in pieces:
-                    if not shown:
+                    if not shown and not exact:
                         say("\nAssistant: ", end="")
-                        shown = True
+                    shown = True
                     sys.stdout.write(piece if exact else render.plain(piece))
                     sys.stdout.flush()
             note = pieces.reply.note

@@ -1,0 +1,93 @@
+"""A program at a pseudo-terminal: type, wait for what it shows, press Ctrl-C."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pty
+import select
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+class Terminal:
+    """What a person would see and type. `shown` is all that the program wrote, line ends made plain."""
+
+    def __init__(self, command: list[str], env: dict[str, str], stdout: int | None = None) -> None:
+        self._master, slave = pty.openpty()
+        self.process = subprocess.Popen(
+            command,
+            stdin=slave,
+            stdout=slave if stdout is None else stdout,
+            stderr=slave,
+            env=os.environ | env,
+            start_new_session=True,
+            preexec_fn=_own_the_terminal,
+        )
+        os.close(slave)
+        self._bytes, self._seen = b"", 0
+
+    @property
+    def shown(self) -> str:
+        return self._bytes.decode().replace("\r\n", "\n")
+
+    def until(self, text: str, seconds: float = 30) -> str:
+        """Wait until `text` is shown after what was waited for last; what came on the way."""
+        end = time.monotonic() + seconds
+        while True:
+            at = self.shown.find(text, self._seen)
+            if at >= 0:
+                came, self._seen = self.shown[self._seen : at + len(text)], at + len(text)
+                return came
+            if not self._read(end - time.monotonic()):
+                raise AssertionError(f"{text!r} was not shown after:\n{self.shown[self._seen - 200 :]}")
+
+    def type(self, text: str) -> None:
+        """Type `text` and Enter."""
+        os.write(self._master, text.encode() + b"\n")
+
+    def press(self, key: str) -> None:
+        """Press Ctrl and `key`."""
+        os.write(self._master, bytes([ord(key.upper()) - 64]))
+
+    def end(self, seconds: float = 30) -> int:
+        """Wait for the program's end; its exit status."""
+        end = time.monotonic() + seconds
+        while self._read(end - time.monotonic()):
+            pass
+        return self.process.wait(timeout=5)
+
+    def _read(self, seconds: float) -> bool:
+        """Read some; False at the end, or after `seconds`."""
+        ready, _, _ = select.select([self._master], [], [], max(seconds, 0))
+        with contextlib.suppress(OSError):  # Linux says so where the other end is closed
+            more = os.read(self._master, 65536) if ready else b""
+            self._bytes += more
+            return bool(more)
+        return False
+
+    def close(self) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            self.process.kill()
+        self.process.wait()
+        os.close(self._master)
+
+
+def _own_the_terminal() -> None:
+    """In the child: the terminal is its own, so that Ctrl-C reaches it."""
+    import fcntl
+    import termios
+
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
+
+@contextmanager
+def terminal(command: list[str], env: dict[str, str], stdout: int | None = None) -> Iterator[Terminal]:
+    """A `Terminal` for as long as the block lasts."""
+    opened = Terminal(command, env, stdout)
+    try:
+        yield opened
+    finally:
+        opened.close()
