@@ -200,7 +200,7 @@ class ChatCell(ChatView):
             return Reply(exchange.text, note=STOPPED, call=next(reversed(chat.calls[known:]), None))
         except BaseException as error:
             note, kind = explain(error), "error"
-            said = note
+            said = note.partition("\n")[0]
             raise
         finally:
             chat.on_wait = on_wait

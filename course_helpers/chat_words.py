@@ -34,19 +34,25 @@ _BY_STATUS = {
 
 
 def explain(error: BaseException) -> str:
-    """What `error` means for the reader of a chat, and what to do about it."""
+    """What `error` means for the reader of a chat and what to do; on a second line, what was tried."""
     words, detail = _explain(error)
     notes = [str(note) for note in getattr(error, "__notes__", ())]
     if detail and detail not in words:
         detail = detail if len(detail) <= LONGEST_DETAIL else f"{detail[:LONGEST_DETAIL]}…"
         words = f"{words} The server said: {detail}"
-    return " ".join([words, *notes])
+    return "\n".join(filter(None, [_sentence(words), " ".join(map(_sentence, notes))]))
+
+
+def _sentence(words: str) -> str:
+    """`words` with a full stop, where they have no end of their own."""
+    words = words.strip()
+    return words if words.endswith((".", "!", "?", "…", ":")) else f"{words}."
 
 
 def _explain(error: BaseException) -> tuple[str, str]:
     """The course's words on `error`, and the server's."""
     if isinstance(error, StreamInterrupted):
-        return f"The reply broke off. {error} Nothing was kept: Retry asks again.", ""
+        return f"The reply broke off. {_sentence(str(error))} Nothing was kept: Retry asks again.", ""
     if isinstance(error, anthropic.APITimeoutError):
         return "The server did not answer in time. Check the network, then Retry.", ""
     if isinstance(error, anthropic.APIConnectionError):
@@ -83,5 +89,5 @@ def bill(call: Call) -> str:
     times = [f"{call.seconds:.2f} s in all", count(call.attempts, "attempt")]
     if call.first_token_seconds is not None:
         times.insert(0, f"first piece {call.first_token_seconds:.2f} s")
-    named = {"summary": "Summary of older turns: ", "lost": "Paid for without a turn: "}
+    named = {"summary": "Summary of older turns: ", "lost": "Not kept: "}
     return named.get(call.kind, "") + " · ".join([meter(call), *times])

@@ -171,7 +171,7 @@ def test_stop_in_the_middle_is_paid_for_and_not_kept(cell):
     assert cell.chat.messages == []
     assert [call.kind for call in cell.chat.calls] == ["lost"]
     assert came[0].call == cell.chat.calls[0]
-    assert "Paid for without a turn" in foot(exchange)
+    assert "Not kept: " in foot(exchange)
     assert cell.chat.total.cost_usd > 0
 
 
@@ -384,7 +384,7 @@ def test_each_error_has_words(error, words):
     error.add_note("Requests: 6.")
     told = explain(error)
     assert words in told
-    assert told.endswith("Requests: 6.")
+    assert told.endswith("\nRequests: 6.")
 
 
 def test_a_servers_endless_words_are_cut():

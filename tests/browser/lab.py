@@ -303,13 +303,15 @@ class Lab:
                 "() => Math.max(...[...document.querySelectorAll('.jp-WindowedPanel-outer, .jp-Notebook')]"
                 ".map(node => node.scrollHeight))"
             )
-            self.page.set_viewport_size({"width": size["width"], "height": min(int(height) + 150, 16_000)})
+        elif of is not None:
+            height = of.bounding_box()["height"]
+        if full or of is not None:
+            self.page.set_viewport_size({"width": size["width"], "height": min(int(height) + 200, 16_000)})
             self.page.wait_for_timeout(300)
         try:
             picture = (of or self.page).screenshot()
         finally:
-            if full:
-                self.page.set_viewport_size(size)
+            self.page.set_viewport_size(size)
         if folder is None:
             return None
         folder.mkdir(parents=True, exist_ok=True)
