@@ -52,7 +52,7 @@ class OneTurn:
         self._rates, self._max_tokens = chat._rates(), chat.max_tokens
         messages = yield from kept(chat.keep, Transcript(chat._turns, self.text), chat)
         request = chat._request(messages)
-        self._estimated = yield from affordable(chat, request)
+        self._estimated = yield from affordable(chat, request, self._rates)
         self._model, self._started, self._first = request["model"], time.perf_counter(), None
         return request
 

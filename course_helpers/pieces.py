@@ -132,10 +132,9 @@ def _source(turn: OneTurn) -> Generator[str, None, None]:
     """The pieces of text. What fails before the first is tried again, what fails later is not."""
     client = turn.chat.client
     request = drive(turn.prepare(), client)
-    once = client.with_options(max_retries=0)
 
     def opened() -> tuple[str, Generator[str, None, None]]:
-        source = read(once, request, turn.attempt())
+        source = read(client, request, turn.attempt())
         return next(source, ""), source
 
     first, rest = turn.retries.run(opened)
@@ -150,10 +149,9 @@ async def _asource(turn: OneTurn) -> AsyncGenerator[str, None]:
     """`_source` on the async client of the running loop."""
     client = await async_client_of(turn.chat.client)
     request = await adrive(turn.prepare(), client)
-    once = client.with_options(max_retries=0)
 
     async def opened() -> tuple[str, AsyncGenerator[str, None]]:
-        source = aread(once, request, turn.attempt())
+        source = aread(client, request, turn.attempt())
         return await anext(source, ""), source
 
     first, rest = await turn.retries.arun(opened)

@@ -7,6 +7,7 @@ status 200, or no error at all where a stream just ends. Here each of these is a
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
+from weakref import WeakKeyDictionary
 
 import anthropic
 import httpx2
@@ -68,7 +69,7 @@ class Reading:
         text = "".join(self.pieces)
         return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
-    def take(self, message: Message, request: httpx2.Request) -> Reading:
+    def take(self, message: Message, client: anthropic.Anthropic | anthropic.AsyncAnthropic) -> Reading:
         """Read a whole `message`; JSON that is none is a `StreamInterrupted`."""
         try:
             self.pieces = [reply_text(message)]
@@ -77,7 +78,9 @@ class Reading:
             self.counts = counts(message.usage)
         except (AttributeError, TypeError, ValueError) as error:
             why = f"The server answered 200 with JSON that is no reply ({type(error).__name__})."
-            raise StreamInterrupted(why, request=request, final=True) from None
+            raise StreamInterrupted(
+                why, request=httpx2.Request("POST", client.base_url), final=True
+            ) from None
         self.complete = True
         return self
 
@@ -150,10 +153,25 @@ def _said(error: anthropic.APIStatusError) -> str:
     return words if len(words) <= 300 else f"{words[:300]}…"
 
 
+_once: WeakKeyDictionary = WeakKeyDictionary()
+
+
+def once(client: anthropic.Anthropic) -> anthropic.Anthropic:
+    """`client`, or its async twin, without the SDK's own retries: a copy, made once, as it is not free."""
+    if client.max_retries == 0:
+        return client
+    settings = (client.base_url, client.api_key, client.auth_token, client.timeout)
+    known, copy = _once.get(client, (None, None))
+    if known != settings:
+        copy = client.with_options(max_retries=0)
+        _once[client] = (settings, copy)
+    return copy
+
+
 def read(client: anthropic.Anthropic, request: dict, reading: Reading) -> Iterator[str]:
     """The pieces of text of one streamed reply, into `reading`; raises unless it came whole."""
     try:
-        with client.messages.create(**request, stream=True) as events:
+        with once(client).messages.create(**request, stream=True) as events:
             reading.opened(events.response)
             for event in events:
                 if piece := reading.feed(event):
@@ -170,7 +188,7 @@ def read(client: anthropic.Anthropic, request: dict, reading: Reading) -> Iterat
 async def aread(client: anthropic.AsyncAnthropic, request: dict, reading: Reading) -> AsyncIterator[str]:
     """`read` on an async client."""
     try:
-        async with await client.messages.create(**request, stream=True) as events:
+        async with await once(client).messages.create(**request, stream=True) as events:
             reading.opened(events.response)
             async for event in events:
                 if piece := reading.feed(event):
@@ -187,19 +205,19 @@ async def aread(client: anthropic.AsyncAnthropic, request: dict, reading: Readin
 def ask(client: anthropic.Anthropic, request: dict, reading: Reading) -> Reading:
     """`reading` of the whole reply to one request; a 200 that holds none is a `StreamInterrupted`."""
     try:
-        message = one_request(client, **request)
+        message = one_request(once(client), **request)
     except anthropic.APIResponseValidationError as error:
         raise _no_reply(error) from None
-    return reading.take(message, httpx2.Request("POST", client.base_url))
+    return reading.take(message, client)
 
 
 async def aask(client: anthropic.AsyncAnthropic, request: dict, reading: Reading) -> Reading:
     """`ask` on an async client."""
     try:
-        message = await aone_request(client, **request)
+        message = await aone_request(once(client), **request)
     except anthropic.APIResponseValidationError as error:
         raise _no_reply(error) from None
-    return reading.take(message, httpx2.Request("POST", client.base_url))
+    return reading.take(message, client)
 
 
 def _no_reply(error: anthropic.APIResponseValidationError) -> StreamInterrupted:

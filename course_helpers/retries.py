@@ -219,8 +219,7 @@ def one_request(client: anthropic.Anthropic, **create_arguments) -> Message:
     """The reply to exactly one request: the SDK's own retries are off, so tries never multiply.
 
     A 200 that holds no message (a proxy's page, JSON cut short), for which the SDK returns a str or raises a
-    `json.JSONDecodeError`, raises `anthropic.APIResponseValidationError`. It is not retried: the request may
-    well have been answered, and billed.
+    `json.JSONDecodeError`, raises `anthropic.APIResponseValidationError`: not retried, as it may be billed.
     """
     raw = _send(client, anthropic.AsyncAnthropic, create_arguments)
     try:
@@ -249,7 +248,8 @@ def _send(client, wrong: type, create_arguments: dict):
             "stream=True cannot be retried here: pieces may be on the screen when it breaks. "
             "Use Conversation.stream, which retries until the first piece, or client.messages.stream."
         )
-    return client.with_options(max_retries=0).messages.with_raw_response.create(**create_arguments)
+    once = client.with_options(max_retries=0) if client.max_retries else client
+    return once.messages.with_raw_response.create(**create_arguments)
 
 
 def _message(reply: object, response) -> Message:

@@ -16,7 +16,7 @@ import anthropic
 from .ledger import Call
 from .models import UnknownModelError, find_model
 from .pricing import Rates
-from .reading import Reading, aask, ask
+from .reading import Reading, aask, ask, once
 from .retries import Retries
 from .words import count, dollars
 
@@ -79,7 +79,7 @@ def _carry_out(step: Step, client: anthropic.Anthropic) -> Any:
     if step.kind == "ask":
         return ask(client, step.request, Reading())
     try:
-        return _counted(client.with_options(max_retries=0).messages.count_tokens(**step.request))
+        return _counted(once(client).messages.count_tokens(**step.request))
     except (anthropic.APIStatusError, ValueError) as error:
         return _not_counted(error)
 
@@ -88,7 +88,7 @@ async def _acarry_out(step: Step, client: anthropic.AsyncAnthropic) -> Any:
     if step.kind == "ask":
         return await aask(client, step.request, Reading())
     try:
-        return _counted(await client.with_options(max_retries=0).messages.count_tokens(**step.request))
+        return _counted(await once(client).messages.count_tokens(**step.request))
     except (anthropic.APIStatusError, ValueError) as error:
         return _not_counted(error)
 
@@ -113,7 +113,7 @@ def summary(chat: Conversation, messages: list[dict[str, Any]]) -> Steps:
     """What the model answers to `messages`: outside of the conversation, in its ledger; "" if it will not."""
     request = {"model": chat.model, "max_tokens": max(chat.max_tokens, SUMMARY_TOKENS), "messages": messages}
     rates, retries = chat._rates(), chat._retries()
-    yield from affordable(chat, request)
+    yield from affordable(chat, request, rates)
     started = time.perf_counter()
     reading = yield Step("ask", request, retries)
     times = {"seconds": time.perf_counter() - started, "attempts": len(retries.attempts)}
@@ -121,9 +121,8 @@ def summary(chat: Conversation, messages: list[dict[str, Any]]) -> Steps:
     return "" if reading.stop_reason == "refusal" else reading.text.strip()
 
 
-def affordable(chat: Conversation, request: dict[str, Any]) -> Steps:
+def affordable(chat: Conversation, request: dict[str, Any], rates: Rates | None) -> Steps:
     """Whether tokens were only estimated; raises `BudgetExceeded` where `request` could cost too much."""
-    rates = chat._rates()
     if chat.budget_usd is None or rates is None:
         return False
     tokens = yield from count_tokens(chat, request)
