@@ -77,7 +77,8 @@ def main(argv: list[str] | None = None) -> str | None:
                 getattr(server, name)(*given, **named)
             except (TypeError, ValueError) as error:
                 made.error(f"--{name.replace('_', '-')}: {str(error).removeprefix('Faults.')}")
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for how in (signal.SIGINT, signal.SIGTERM):  # also where a script's `&` has Ctrl-C ignored
+        signal.signal(how, signal.default_int_handler)
     try:
         url = server.start(options["port"])
         words = {"url": url, "key": PRACTICE_KEY, "model": DEFAULT_MODEL, "faults": server.api.faults}

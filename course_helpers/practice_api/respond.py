@@ -17,7 +17,7 @@ from .caching import InputTokens
 from .requests import CreateMessage, CustomTool, Message
 
 _EFFORT = {"low": 0.5, "medium": 1, "high": 2, "xhigh": 4, "max": 8}
-_MAX_TOOL_FIELDS = 100
+_MAX_FIELDS = 100
 _ALWAYS_THINKS = "The question is clear. I recall what I know and answer it."
 
 
@@ -93,6 +93,8 @@ def _draft(request: CreateMessage, messages: list[Message], model: Model, shape:
         return Draft(thinking, tool=tool, stop_reason="tool_use")
     prefill = replies.text_of(messages[-1]) if messages[-1].role == "assistant" else ""
     text = answer.text.removeprefix(prefill)
+    if request.output_config and request.output_config.format:
+        text = json.dumps(_example(request.output_config.format.get("schema")))
     at, sequence = min(((text.find(s), s) for s in request.stop_sequences if s in text), default=(None, None))
     return Draft(thinking, text[:at], None, "stop_sequence" if sequence else "end_turn", sequence)
 
@@ -122,18 +124,20 @@ def _tool_call(request: CreateMessage, messages: list[Message]) -> dict[str, Any
     name = request.tool_choice.name if kind == "tool" else named[0] if named else None
     if name not in tools:
         return None
-    fields = tools[name].input_schema.get("properties")
-    fields = list(fields.items())[:_MAX_TOOL_FIELDS] if isinstance(fields, dict) else []
-    return {"name": name, "input": {key: _example(rule) for key, rule in fields}}
+    fields = {"type": "object", "properties": tools[name].input_schema.get("properties")}
+    return {"name": name, "input": _example(fields)}
 
 
-def _example(rule: Any) -> Any:
-    """Something that fits a property's schema."""
-    rule = rule if isinstance(rule, dict) else {}
-    if isinstance(rule.get("enum"), list) and rule["enum"] and isinstance(rule["enum"][0], str):
-        return rule["enum"][0]
-    kinds = {"integer": 1, "number": 1.0, "boolean": True, "array": [], "object": {}}
-    return kinds.get(str(rule.get("type")), "example")
+def _example(schema: Any) -> Any:
+    """Something that fits `schema`."""
+    schema = schema if isinstance(schema, dict) else {}
+    if isinstance(schema.get("enum"), list) and schema["enum"] and isinstance(schema["enum"][0], str):
+        return schema["enum"][0]
+    if schema.get("type") == "object":
+        fields = schema.get("properties")
+        fields = list(fields.items())[:_MAX_FIELDS] if isinstance(fields, dict) else []
+        return {name: _example(rule) for name, rule in fields}
+    return {"integer": 1, "number": 1.0, "boolean": True, "array": []}.get(str(schema.get("type")), "example")
 
 
 def _content(draft: Draft, request: CreateMessage, model: Model) -> list[dict[str, Any]]:

@@ -243,6 +243,16 @@ def corpus() -> Iterator[tuple[str, bytes]]:
             )
         ).encode(),
     )
+    for odd in (
+        {"type": "array"},
+        {"enum": ["x"]},
+        {"properties": []},
+        {"properties": {"a": {"properties": 1}}},
+    ):
+        forced = body(tools=[TOOL | {"input_schema": odd}], tool_choice={"type": "any"})
+        yield f"a tool of the shape {odd}", json.dumps(forced).encode()
+        wanted = {"format": {"type": "json_schema", "schema": odd}}
+        yield f"an answer of the shape {odd}", json.dumps(body(output_config=wanted)).encode()
     yield (
         "an infinite example",
         json.dumps(

@@ -24,10 +24,11 @@ HELLO = {
 
 @pytest.fixture
 def restore_signals():
-    """`main` sets a handler for SIGTERM: put the old one back."""
-    before = signal.getsignal(signal.SIGTERM)
+    """`main` sets handlers: put the old ones back."""
+    before = {how: signal.getsignal(how) for how in (signal.SIGINT, signal.SIGTERM)}
     yield
-    signal.signal(signal.SIGTERM, before)
+    for how, handler in before.items():
+        signal.signal(how, handler)
 
 
 @contextmanager
