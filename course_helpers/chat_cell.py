@@ -22,7 +22,7 @@ from IPython import get_ipython
 from .chat_driver import Background
 from .chat_exchange import Exchange
 from .chat_view import ChatView
-from .chat_words import STOPPED, explain, waiting
+from .chat_words import STOPPED, STOPPED_EARLY, explain, waiting
 from .history import Conversation, Reply
 
 __all__ = ["Busy", "ChatCell"]
@@ -196,8 +196,8 @@ class ChatCell(ChatView):
             said = note or said
             return reply
         except asyncio.CancelledError:
-            note, kind, said = STOPPED, "stopped", "Stopped."
-            return Reply(exchange.text, note=STOPPED, call=next(reversed(chat.calls[known:]), None))
+            note, kind, said = STOPPED if exchange.text else STOPPED_EARLY, "stopped", "Stopped."
+            return Reply(exchange.text, note=note, call=next(reversed(chat.calls[known:]), None))
         except BaseException as error:
             note, kind = explain(error), "error"
             said = note.partition("\n")[0]

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 UPDATES_PER_SECOND = 12
 """How often a growing reply is redrawn, at most."""
 
+LONGEST_QUESTION = 5_000
+"""Characters of what was asked that are shown; all of them are sent."""
+
 LONGEST_TAIL = 800
 """Characters that are sent again with each update; what is finished before them stays as it is."""
 
@@ -38,6 +41,8 @@ class Exchange(widgets.VBox):
         self._rest, self._model = "", model
         self._timer: asyncio.TimerHandle | None = None
         self._last_update = 0.0
+        if len(question) > LONGEST_QUESTION:  # a huge paste would slow the page down with every turn
+            question = f"{question[:LONGEST_QUESTION]}… ({len(question):,} characters were sent)"
         head = self._piece("course-chat-head")
         head.value = (
             f'<div class="course-chat-you"><div class="course-chat-who">You</div>'

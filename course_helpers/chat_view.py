@@ -10,12 +10,21 @@ from IPython.display import display
 from . import models, render
 from .chat_exchange import Exchange
 from .chat_input import ChatInput
+from .client import place
 from .history import Conversation
 from .ledger import meter
 from .words import count, dollars
 
 TEXT = "A chat with a language model: run this cell in JupyterLab to open it."
 """What stands in place of the chat where no widget can: nbval, `jupyter execute`, a reopened notebook."""
+
+_CHARGED = {
+    "practice": " (practice: nothing is charged)",
+    "live": " (live)",
+    "local": " (on this machine)",
+    "remote": "",
+}
+"""What stands behind the session's dollars, by where its calls go."""
 
 _CHILD = ".jp-OutputArea-child"
 _NOTE = f"""<div class="course-chat-closed">{TEXT}</div><style>
@@ -37,14 +46,14 @@ class ChatView(widgets.VBox):
         }
         wide = widgets.Layout(width="100%")
         self._model = widgets.Dropdown(
-            options=_model_options(self.chat.model),
-            value=self.chat.model,
+            options=_model_options(chat),
+            value=chat.model,
             description="Model",
             layout=widgets.Layout(width="auto", flex="0 1 420px"),
             style={"description_width": "initial"},
         )
         self._system = widgets.Textarea(
-            value=self.chat.system or "",
+            value=chat.system or "",
             description="System prompt",
             placeholder="Who the model is and how it should answer. Empty: no system prompt.",
             continuous_update=False,
@@ -117,26 +126,31 @@ class ChatView(widgets.VBox):
         line = f"{count(len(chat.turns), 'turn')} · {meter(chat.total)}"
         if chat.budget_usd is not None:
             line += f" of a budget of {dollars(chat.budget_usd)}"
+        line += _CHARGED[place(chat.client)]
         self._input.session, self._input.status, self._input.busy = line, said, busy
         idle = not busy and bool(self._exchanges)
         self._retry.disabled = self._undo.disabled = not idle
         self._clear.disabled = not self._exchanges
-        if self._model.value != chat.model:
-            self._model.options = _model_options(chat.model)
-            self._model.value = chat.model
+        wanted, options = chat.model, _model_options(chat)
+        if (self._model.value, self._model.options) != (wanted, options):
+            self._model.options = options  # which chooses the first of them, for chat too
+            self._model.value = wanted
         if self._system.value.strip() != (chat.system or ""):
             self._system.value = chat.system or ""
 
 
-def _model_options(current: str) -> list[tuple[str, str]]:
-    """Label and id of each model to choose from, with its alias and, if it is going, its last day."""
-    names = {model_id: alias for alias, model_id in models.ALIASES.items()}
-    options = []
+def _model_options(chat: Conversation) -> tuple[tuple[str, str], ...]:
+    """Label and id of each model to choose from, with its alias and, if it is going, its last day.
+
+    Of another's server only the names are known that were used on it.
+    """
+    names = list(dict.fromkeys([chat.model, *(call.model for call in chat.calls)]))
+    if place(chat.client) not in ("practice", "live"):
+        return tuple((render.plain(name), name) for name in names)
+    aliases = {model_id: f"{alias}: {model_id}" for alias, model_id in models.ALIASES.items()}
+    options = {}
     for model in models.available():
-        label = f"{names[model.id]}: {model.id}" if model.id in names else model.id
-        if model.lifecycle == "deprecated":
-            label += f" (retires {model.retires:%Y-%m-%d})" if model.retires else " (deprecated)"
-        options.append((label, model.id))
-    if current not in dict(options).values():
-        options.insert(0, (render.plain(current), current))
-    return options
+        going = f" (retires {model.retires:%Y-%m-%d})" if model.retires else ""
+        options[model.id] = aliases.get(model.id, model.id) + going
+    others = {name: name for name in names if name not in options}
+    return tuple((label, name) for name, label in (others | options).items())

@@ -14,7 +14,8 @@ from .words import count
 if TYPE_CHECKING:
     from .retries import Wait
 
-STOPPED = "Stopped. What had come stays here; it is paid for, but not part of the conversation."
+STOPPED = "Stopped. What had come stays here; it is billed, but not part of the conversation."
+STOPPED_EARLY = "Stopped before anything came. Nothing is kept; what was sent may still be billed."
 
 LONGEST_DETAIL = 300
 """Characters of a server's own words that are shown."""

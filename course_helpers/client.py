@@ -232,7 +232,8 @@ def _look_at_live_model(client: anthropic.Anthropic) -> list[str]:
     except anthropic.AuthenticationError as error:
         raise anthropic.AuthenticationError(
             f"The API refused the key ({error.status_code}). Check ANTHROPIC_API_KEY, make a new key in the "
-            'console if need be, and restart the kernel; connect("practice") needs none.',
+            'console if need be, and restart the kernel; connect("practice") needs none. '
+            "Nothing changed: calls go where they went before.",
             response=error.response,
             body=error.body,
         ) from None

@@ -185,15 +185,16 @@ def find_model(name: str) -> Model:
     key = ALIASES.get(name.strip().lower(), name.strip())
     key = _SNAPSHOTS.get(key, key)
     if key not in MODELS:
-        raise UnknownModelError(unknown_model(name))
+        raise UnknownModelError(unknown_model(name.strip()))
     return MODELS[key]
 
 
 def unknown_model(name: str, others: Iterable[str] = ()) -> str:
     """One sentence that says `name` is no known model and names the nearest ids, `others` among them."""
     ids = [model.id for model in available()]
-    near = difflib.get_close_matches(name, list(dict.fromkeys([*ids, *others])), n=3, cutoff=0.5) or ids
-    return f"Unknown model {name[:100]!r}. Did you mean {', '.join(near)}?"
+    near = difflib.get_close_matches(name, list(dict.fromkeys([*ids, *others])), n=3, cutoff=0.5)
+    advice = f"Did you mean {', '.join(near)}?" if near else f"Known models: {', '.join(ids)}."
+    return f"Unknown model {name[:100]!r}. {advice}"
 
 
 def model_id(name: str) -> str:

@@ -310,7 +310,7 @@ def test_nothing_is_overwritten(here, tmp_path):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["--model", "gpt-none"], "Unknown model 'gpt-none'. Did you mean"),
+        (["--model", "gpt-none"], "Unknown model 'gpt-none'. Known models: claude-haiku-5-5, "),
         (["--last-turns", "-1"], "turns is a whole number from 0, not -1."),
         (["--max-tokens", "0"], "max_tokens is a whole number from 1, not 0."),
         (["--budget", "-1"], "budget_usd is an amount of dollars from 0"),
@@ -355,7 +355,8 @@ def test_commands(here):
             "[There is no !modl. Did you mean !model?]",
             "[There is no !frobnicate. help lists the commands.]",
             "[Model: claude-haiku-5-5]",
-            "[Unknown model 'gpt-none'. Did you mean claude-haiku-5-5, claude-sonnet-5-5, claude-opus-5-5?]",
+            "[Unknown model 'gpt-none'. Known models: claude-haiku-5-5, claude-sonnet-5-5, claude-opus-5-5, "
+            "claude-opus-4-5, claude-haiku-4-5, claude-sonnet-4-5.]",
             "[!window takes a number of turns or off, not x.]",
             "[!window takes a number of turns or off, not -1.]",
             "[Window: the last 0 turns and the new question are sent]",
