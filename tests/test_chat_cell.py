@@ -141,6 +141,26 @@ def test_one_reply_at_a_time(cell):
     assert len(cell._exchanges) == 1
 
 
+def test_a_huge_question_is_sent_whole_and_shown_in_part(cell):
+    """A paste of a whole book does not slow the page down with every turn."""
+    text = "word " * 4_000
+    cell.send(text)
+    shown = cell._exchanges[0].children[0].value
+    assert len(shown) < 6_000
+    assert "(20,000 characters were sent)" in shown
+    assert cell.chat.turns[0].user == cell._exchanges[0].question == text
+
+
+def test_the_session_line_says_whether_money_is_spent(cell, echo):
+    """Dollars on the practice API are what the same calls would cost elsewhere."""
+    cell.send("hello")
+    assert cell._input.session.endswith("(practice: nothing is charged)")
+    connect(echo.url)
+    other = ChatCell(model="qwen3:4b")
+    assert other._input.session == "0 turns · 0 tokens in · 0 out · $0 (on this machine)"
+    other.close()
+
+
 # ---------------------------------------------------------------------------------- stopping
 
 
@@ -153,7 +173,7 @@ def test_stop_before_the_first_piece(cell):
     until(lambda: came)
     assert (came[0].text, came[0].turn) == ("", None)
     assert cell.chat.messages == []
-    assert "Stopped" in foot(cell._exchanges[0])
+    assert "Stopped before anything came." in foot(cell._exchanges[0])
     practice.reset()
     assert str(cell.send(PARIS)) == "The capital of France is Paris."
 
@@ -302,12 +322,24 @@ def test_model_and_system_prompt_follow_the_controls(cell):
     assert (cell._model.value, cell._system.value) == ("claude-opus-5-5", "")
 
 
-def test_a_local_model_is_offered_by_its_own_name(echo):
-    """A name that the course does not know stands first."""
-    connect(echo.url)
-    cell = ChatCell(model="qwen3:4b")
-    assert cell._model.options[0] == ("qwen3:4b", "qwen3:4b")
-    cell.close()
+def test_models_to_choose_from(echo, cell):
+    """The course's on the practice API, with aliases and last days; of another's server those used on it."""
+    labels = {name: label for label, name in cell._model.options}
+    assert labels["claude-haiku-5-5"] == "haiku: claude-haiku-5-5"
+    assert labels["claude-sonnet-4-5"] == "claude-sonnet-4-5 (retires 2026-11-30)"
+    assert not any("haiku-3" in name or "3-haiku" in name for name in labels)
+    other = ChatCell(connect(echo.url) and Conversation(model="qwen3:4b"))
+    assert other._model.options == (("qwen3:4b", "qwen3:4b"),)
+    other.send("hello")
+    other.chat.model = "llama3.2"
+    other.send("hello")
+    assert [name for _, name in other._model.options] == ["llama3.2", "qwen3:4b"]
+    assert other.chat.model == other._model.value == "llama3.2"
+    other._model.value = "qwen3:4b"
+    other.send("hello")
+    assert other.chat.model == other._model.value == "qwen3:4b"
+    assert echo.requests[-1]["model"] == "qwen3:4b"
+    other.close()
 
 
 def test_what_goes_wrong_in_a_control_is_said(cell):
