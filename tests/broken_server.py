@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from tests.scripted_server import MESSAGE, Step, answer, reset, scripted_server
 
 USAGE = {"input_tokens": 40, "output_tokens": 1}
-HEAD = b"HTTP/1.1 200 x\r\ncontent-type: text/event-stream\r\nrequest-id: req_1\r\n"
+HEAD = b"HTTP/1.1 200 x\r\ncontent-type: text/event-stream\r\nconnection: close\r\nrequest-id: req_1\r\n"
 CHUNKED = HEAD + b"transfer-encoding: chunked\r\n\r\n"
 LAST_CHUNK = b"0\r\n\r\n"
 PARTIAL = "Paris is"
@@ -96,7 +96,7 @@ def until_closed(parts: list[bytes]) -> Step:
     """Sends `parts` in a body that just ends with the connection: HTTP cannot tell that it was cut."""
 
     def step(connection: socket.socket) -> None:
-        connection.sendall(HEAD + b"connection: close\r\n\r\n" + b"".join(parts))
+        connection.sendall(HEAD + b"\r\n" + b"".join(parts))
 
     return step
 

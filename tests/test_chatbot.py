@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 import tomllib
 from pathlib import Path
 
@@ -193,6 +194,7 @@ def test_interrupts_at_a_terminal(tmp_path):
             screen.until("You: ")
             screen.type("Five?")
             screen.until("You: ")
+            time.sleep(0.3)  # a Ctrl-C between the prompt and the wait for a key would wait for a key
             screen.press("c")
             assert screen.end() == 0
             shown = screen.shown.replace("^C", "")
@@ -241,6 +243,7 @@ def test_closing_the_terminal_saves(tmp_path):
         screen.until("You: ")
         screen.type("Hello!")
         screen.until("You: ")
+        time.sleep(0.3)
         screen.process.send_signal(signal.SIGHUP)
         assert screen.end() == 128 + signal.SIGHUP
     assert len(Conversation.load(path).turns) == 1

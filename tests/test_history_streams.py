@@ -30,7 +30,7 @@ KEPT = [{"role": "user", "content": "First?"}, {"role": "assistant", "content": 
 
 def chat_after_a_turn(server, **settings) -> Conversation:
     """A conversation with one turn, taken from a good stream."""
-    chat = chat_with(server.url, model="claude-haiku-5-5", read_timeout=0.5, **settings)
+    chat = chat_with(server.url, model="claude-haiku-5-5", read_timeout=1.0, **settings)
     server.play(broken.stream(broken.whole()))
     stream(chat, "First?")
     assert chat.messages == KEPT
@@ -84,7 +84,7 @@ def test_what_is_said_of_a_break(take, name, words):
     """The message names what happened."""
     with broken_server(BREAKS[name]) as server:
         with pytest.raises(StreamInterrupted) as caught:
-            take(chat_with(server.url, read_timeout=0.3), "Hello!")
+            take(chat_with(server.url, read_timeout=0.5), "Hello!")
         assert str(caught.value) == words
 
 
@@ -256,7 +256,7 @@ def test_a_stall_before_the_first_piece_is_tried_again_and_waits_are_told():
     """`on_wait` hears of it too."""
     waits = []
     with broken_server(BROKEN_BEFORE["stalled while thinking"]) as server:
-        chat = chat_with(server.url, read_timeout=0.2, on_wait=waits.append)
+        chat = chat_with(server.url, read_timeout=0.5, on_wait=waits.append)
         server.play(BROKEN_BEFORE["stalled while thinking"], broken.stream(broken.whole()))
         stream(chat, "Hello!")
     assert [wait.reason for wait in waits] == ["Connection error"]
