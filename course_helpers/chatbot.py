@@ -184,6 +184,8 @@ class Chatbot:
                     sys.stdout.flush()
             note = pieces.reply.note
         except KeyboardInterrupt:
+            if not shown and sys.stdin.isatty():
+                say("")  # below the ^C
             note = "Stopped. The answer is not kept; what it is known to have cost is counted."
         except (anthropic.APIError, ValueError, LookupError, RuntimeError) as error:
             note = explain(error)
