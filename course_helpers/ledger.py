@@ -100,8 +100,11 @@ class Turn(Call):
     def __repr__(self) -> str:
         return f"Turn({_short(self.user)} → {_short(self.assistant)}, {meter(self)})"
 
-    def _repr_html_(self) -> str:
-        return _card(self.assistant, meter(self))
+    def to_html(self, *, style: bool = True) -> str:
+        """The answer, its figures beneath; `style=False` where the page already holds `render.STYLE`."""
+        return _card(self.assistant, meter(self), style=style)
+
+    _repr_html_ = to_html
 
 
 @dataclass(frozen=True)
@@ -166,15 +169,16 @@ def shown(turns: list[Turn], small: str) -> str:
     """The last of `turns` as HTML, and `small` beneath them."""
     from . import render
 
-    head = '<div style="font-weight: 600">{}</div>'.format
+    head = '<div style="font-weight: 600; margin-top: .7em">{}</div>'.format
+    words = '<div style="white-space: pre-wrap; overflow-wrap: anywhere">{}</div>'.format
     said = [
         head("You")
-        + render.to_html(turn.user, style=False)
+        + words(render.escape(turn.user))
         + head(render.escape(turn.model))
-        + turn._repr_html_()
+        + turn.to_html(style=False)
         for turn in turns[-SHOWN_TURNS:]
     ]
-    return "".join(said) + _card("", small)
+    return render.STYLE + "".join(said) + _card("", small)
 
 
 def meter(figures: Call | Total) -> str:
@@ -227,9 +231,10 @@ def _short(text: str, longest: int = 60) -> str:
     return repr(words if len(words) <= longest and len(text) <= 4 * longest else f"{words[:longest]}…")
 
 
-def _card(text: str, small: str) -> str:
+def _card(text: str, small: str, *, style: bool = True) -> str:
     """The answer first, the figures small beneath it."""
     from . import render
 
-    style = "font-size: 85%; opacity: .75; margin-top: .3em"
-    return f'{render.to_html(text) if text else ""}<div style="{style}">{render.escape(small)}</div>'
+    looks = "font-size: 85%; opacity: .75; margin-top: .3em"
+    answer = render.to_html(text, style=style) if text else ""
+    return f'{answer}<div style="{looks}">{render.escape(small)}</div>'
