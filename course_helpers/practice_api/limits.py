@@ -1,7 +1,5 @@
 """Rate limits: three token buckets, headers that tell the truth about them, and the 429."""
 
-from __future__ import annotations
-
 import math
 import time
 from collections.abc import Callable
