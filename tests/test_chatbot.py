@@ -18,7 +18,7 @@ from course_helpers import chatbot, practice
 from course_helpers.history import Conversation
 from tests import broken_server as broken
 from tests.broken_server import broken_server
-from tests.scripted_server import failure, hang
+from tests.scripted_server import answer, failure, hang
 from tests.terminal import terminal
 
 CHAT = [sys.executable, "-m", "course_helpers.chatbot"]
@@ -272,6 +272,36 @@ def test_a_reader_that_leaves(tmp_path):
     assert b"Traceback" not in run.stderr
     assert b"Exception ignored" not in run.stderr
     assert path.exists()
+
+
+def test_live():
+    """`--live` says that it costs money, and counts it; the key is nowhere seen. (A stand-in answers.)"""
+    model = {
+        "id": "claude-haiku-5-5",
+        "type": "model",
+        "display_name": "x",
+        "created_at": "2026-10-07T00:00:00Z",
+    }
+    good = broken.stream(broken.whole())
+    with broken_server(
+        answer(200, model | {"lifecycle": "active"}), answer(200, {"input_tokens": 40}), good
+    ) as server:
+        env = {"ANTHROPIC_BASE_URL": server.url, "ANTHROPIC_API_KEY": "sk-secret", "NO_PROXY": "127.0.0.1"}
+        ended = piped("Hello!\nstats\n", "--live", "--budget", "0.01", env=env)
+        assert ended.stdout.decode() == "Paris is it.\n"
+        assert ended.stderr.decode().splitlines() == [
+            "Live API at 127.0.0.1 · claude-haiku-5-5 · every call costs money",
+            "[This turn: 40 tokens in · 5 out · $0.0000065]",
+            "[Session: 1 turn · 40 tokens in · 5 out · $0.0000065]",
+            "[Model: claude-haiku-5-5 · at most 1,024 tokens an answer]",
+            "[Session: 1 turn · 40 tokens in · 5 out · $0.0000065]",
+            "[Calls: 1]",
+            "[Budget: $0.01, $0.00999 of it left]",
+            "[Window: the whole history is sent]",
+            "[Session complete: 1 turn · 40 tokens in · 5 out · $0.0000065]",
+        ]
+        assert len(server.requests) == 3
+        assert all(headers["authorization"] == "Bearer sk-secret" for headers, _ in server.requests)
 
 
 # ------------------------------------------------------------------------------ in this process
