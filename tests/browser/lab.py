@@ -51,6 +51,9 @@ def find_chromium() -> str | None:
     return next((path for path in found if path and Path(path).exists()), None)
 
 
+expect.set_options(timeout=20_000)  # milliseconds: a busy machine is slow, not wrong
+
+
 class Server:
     """A JupyterLab server of its own, in a folder of its own, that touches nobody's settings."""
 

@@ -120,13 +120,6 @@ def test_hostile_texts(page):
     check_hostile(page, list(PAYLOADS)[::10])
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(600)
-def test_all_hostile_texts(page):
-    """All of them."""
-    check_hostile(page, list(PAYLOADS))
-
-
 AWKWARD = """
 # A reply with everything
 
@@ -176,6 +169,13 @@ def test_awkward_texts_look_right(page):
     lab.screenshot("chat-narrow")
     lab.page.set_viewport_size({"width": 1280, "height": 900})
     lab.theme(False)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_all_hostile_texts(page):
+    """All of them."""
+    check_hostile(page, list(PAYLOADS))
 
 
 def test_the_check_would_notice(page):
