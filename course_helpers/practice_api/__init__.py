@@ -91,7 +91,7 @@ def _start_afresh() -> None:
     """A forked child has no serving thread, and locks may be held for ever: each starts afresh there."""
     for practice in _all:
         if practice._server is not None:
-            practice._server.close_socket()
+            practice._server.forget()
         practice.__init__()
 
 

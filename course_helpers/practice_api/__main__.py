@@ -1,5 +1,7 @@
 """The practice API for any other program: `python -m course_helpers.practice_api --port 8787`."""
 
+from __future__ import annotations
+
 import argparse
 import ast
 import inspect
@@ -26,10 +28,16 @@ curl:
 Faults: {faults}"""
 
 
+def arguments(words: list[str]) -> tuple[list[Any], dict[str, Any]]:
+    """What `529 times=3` says: positional and named arguments."""
+    named = dict(word.split("=", 1) for word in words if "=" in word)
+    return [_value(word) for word in words if "=" not in word], {k: _value(v) for k, v in named.items()}
+
+
 def _value(word: str) -> Any:
     """A number, True, False or None where `word` reads like one, else the word itself."""
     try:
-        return ast.literal_eval(word.capitalize() if word in ("true", "false", "none") else word)
+        return ast.literal_eval(word.capitalize() if word in ("true", "false") else word)
     except (ValueError, SyntaxError):
         return word
 
@@ -45,27 +53,30 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--port", type=int, default=8787, help="port on loopback (default 8787; 0: a free one)")
     for name in CONTROLS:
         control = getattr(Faults, name)
-        takes = ", ".join(list(inspect.signature(control).parameters)[1:])
-        words = {"nargs": "+", "action": "append", "default": [], "metavar": "VALUE"}
-        made.add_argument(_option(name), help=f"{control.__doc__.splitlines()[0]} ({takes})", **words)
+        takes = [p.name for p in list(inspect.signature(control).parameters.values())[1:]]
+        made.add_argument(
+            f"--{name.replace('_', '-')}",
+            nargs="+",
+            action="append",
+            default=[],
+            metavar="VALUE",
+            help=f"{control.__doc__.splitlines()[0]} ({', '.join(takes)})",
+        )
     return made
-
-
-def _option(name: str) -> str:
-    return f"--{name.replace('_', '-')}"
 
 
 def main(argv: list[str] | None = None) -> str | None:
     """Serve until Ctrl-C or SIGTERM; one sentence where that cannot be."""
-    made, server = parser(), Practice()
+    made = parser()
     options = vars(made.parse_args(argv))
-    for name, words in [(control, words) for control in CONTROLS for words in options[control]]:
-        named = dict(word.split("=", 1) for word in words if "=" in word)
-        given = [_value(word) for word in words if "=" not in word]
-        try:
-            getattr(server, name)(*given, **{key: _value(word) for key, word in named.items()})
-        except (TypeError, ValueError) as error:
-            made.error(f"{_option(name)}: {str(error).removeprefix('Faults.')}")
+    server = Practice()
+    for name in CONTROLS:
+        for words in options[name]:
+            given, named = arguments(words)
+            try:
+                getattr(server, name)(*given, **named)
+            except (TypeError, ValueError) as error:
+                made.error(f"--{name.replace('_', '-')}: {str(error).removeprefix('Faults.')}")
     for how in (signal.SIGINT, signal.SIGTERM):  # also where a script's `&` has Ctrl-C ignored
         signal.signal(how, signal.default_int_handler)
     try:

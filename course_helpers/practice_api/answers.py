@@ -1,7 +1,8 @@
 """Answers that a plain response class cannot give: a paced stream, a broken one, a dropped connection."""
 
+from __future__ import annotations
+
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pydantic_core
@@ -14,7 +15,6 @@ from .journal import Exchange
 
 TRANSPORT = "practice.transport"
 """Where the server leaves the connection's transport in the ASGI scope."""
-CLOSING_TIME = 10.0
 
 
 class JSONAnswer(Response):
@@ -34,46 +34,80 @@ class Dropped(Response):
         await disconnected(receive)
 
 
+class EventStream(Response):
+    """The reply as server-sent events, at a pace, broken where a fault says so."""
+
+    media_type = "text/event-stream"
+
+    def __init__(
+        self,
+        message: dict[str, Any],
+        exchange: Exchange,
+        headers: dict[str, str],
+        pace: Pace,
+        fault: Break | None,
+    ) -> None:
+        super().__init__(headers={"cache-control": "no-cache", **headers})
+        del self.headers["content-length"]
+        self.message, self.exchange, self.pace, self.fault = message, exchange, pace, fault
+
+    async def __call__(self, scope, receive, send) -> None:
+        self.exchange.status = 200
+        await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+        gone = asyncio.ensure_future(disconnected(receive))
+        try:
+            await self._tell(scope, gone, send)
+        finally:
+            gone.cancel()
+
+    async def _tell(self, scope, gone: asyncio.Future, send) -> None:
+        """The events, each when its time has come, until the end, the fault or the client's leaving."""
+        events = list(respond.events(self.message))
+        deltas = sum(event["type"] == "content_block_delta" for event in events)
+        pause = self.pace.duration(self.message["usage"]["output_tokens"]) / max(1, deltas)
+        wait, shown = self.pace.first_token_seconds, 0
+        for event in events:
+            kind, is_text = event["type"], event.get("delta", {}).get("type") == "text_delta"
+            if self.fault and (kind == "message_delta" or (is_text and shown == self.fault.after)):
+                await self._break(scope, gone, send)
+                return
+            shown += is_text
+            if kind == "content_block_delta":
+                if wait:
+                    await asyncio.wait({gone}, timeout=wait)
+                wait = pause
+            if gone.done():
+                return
+            if kind == "message_stop":
+                self.exchange.reply = self.message
+            await send(_event(kind, pydantic_core.to_json(event)))
+        await send(_END)
+
+    async def _break(self, scope, gone: asyncio.Future, send) -> None:
+        match self.fault.kind:
+            case "error":
+                body = ApiError(529).body(self.exchange.request_id)
+                await send(_event("error", pydantic_core.to_json(body)))
+            case "garble":
+                await send(_event("content_block_delta", b'{"type": "content_block_delta", "ind'))
+            case "stall":
+                await asyncio.wait({gone}, timeout=self.fault.seconds)
+        if self.fault.kind in ("disconnect", "stall"):
+            scope[TRANSPORT].close()
+            await gone
+        else:
+            await send(_END)
+
+
 async def disconnected(receive) -> None:
     """Wait until the connection is gone. Returning earlier would look unfinished to uvicorn."""
     while (await receive())["type"] != "http.disconnect":
         pass
 
 
-async def stream(
-    message: dict[str, Any], exchange: Exchange, transport: Any, pace: Pace, fault: Break | None
-) -> AsyncIterator[bytes]:
-    """`message` as server-sent events, each when its time has come, broken where `fault` says so."""
-    events = list(respond.events(message))
-    deltas = sum(event["type"] == "content_block_delta" for event in events)
-    pause = pace.duration(message["usage"]["output_tokens"]) / max(1, deltas)
-    wait, shown = pace.first_token_seconds, 0
-    for event in events:
-        kind, is_text = event["type"], event.get("delta", {}).get("type") == "text_delta"
-        if fault and (kind == "message_delta" or (is_text and shown == fault.after)):
-            async for data in _broken(fault, exchange, transport):
-                yield data
-            return
-        shown += is_text
-        if kind == "content_block_delta":
-            await asyncio.sleep(wait)
-            wait = pause
-        elif kind == "message_stop":
-            exchange.reply = message
-        yield _event(kind, pydantic_core.to_json(event))
+_END = {"type": "http.response.body", "body": b"", "more_body": False}
 
 
-async def _broken(fault: Break, exchange: Exchange, transport: Any) -> AsyncIterator[bytes]:
-    """What still comes once a stream breaks; "truncate" is nothing more than its end."""
-    if fault.kind == "error":
-        yield _event("error", pydantic_core.to_json(ApiError(529).body(exchange.request_id)))
-    elif fault.kind == "garble":
-        yield _event("content_block_delta", b'{"type": "content_block_delta", "ind')
-    elif fault.kind in ("disconnect", "stall"):
-        await asyncio.sleep(fault.seconds if fault.kind == "stall" else 0)
-        transport.close()
-        await asyncio.sleep(CLOSING_TIME)  # ended by the connection's end
-
-
-def _event(name: str, data: bytes) -> bytes:
-    return b"event: %s\ndata: %s\n\n" % (name.encode(), data)
+def _event(name: str, data: bytes) -> dict[str, Any]:
+    body = b"event: %s\ndata: %s\n\n" % (name.encode(), data)
+    return {"type": "http.response.body", "body": body, "more_body": True}

@@ -4,6 +4,8 @@ A prefix is cached up to a block marked with `cache_control` (at most four marks
 system, messages), if it is long enough for the model. Any earlier change makes a different prefix.
 """
 
+from __future__ import annotations
+
 import hashlib
 import time
 from collections import OrderedDict
@@ -53,12 +55,12 @@ def _blocks(prompt: Prompt, model: Model) -> list[_Block]:
         end += MESSAGE_OVERHEAD if number > len(prompt.tools) else 0
         for block in contents:
             data = block.model_dump(exclude_none=True)
-            mark = data.pop("cache_control", None)
+            ttl = data.pop("cache_control", {}).get("ttl")
             end += block_tokens(data, model)
-            blocks.append(_Block({"place": place, **data}, mark and mark.get("ttl", "5m"), end))
+            blocks.append(_Block({"place": place, **data}, ttl, end))
     if prompt.cache_control:  # marks the last block that may be marked
         last = max(i for i, block in enumerate(blocks) if "thinking" not in block.data.get("type", ""))
-        blocks[last] = blocks[last]._replace(ttl=prompt.cache_control.ttl or "5m")
+        blocks[last] = blocks[last]._replace(ttl=prompt.cache_control.ttl)
     return blocks
 
 

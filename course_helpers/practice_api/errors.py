@@ -1,5 +1,7 @@
 """Errors in the API's own shape: status, type, message, and a request id in body and header."""
 
+from __future__ import annotations
+
 from typing import Any
 
 STATUSES = {
@@ -16,7 +18,7 @@ STATUSES = {
     429: ("rate_limit_error", "This request would exceed your organization's rate limit."),
     500: ("api_error", "Internal server error"),
     501: ("api_error", "Not implemented"),
-    502: ("api_error", "Bad Gateway"),
+    502: ("api_error", "Bad gateway"),
     503: ("api_error", "Service unavailable"),
     504: ("timeout_error", "The request took too long: use streaming for long requests."),
     529: ("overloaded_error", "Overloaded"),

@@ -4,17 +4,18 @@ Each control takes effect at once and returns its `Control`, which is also a con
 at the end of a `with` block whatever is left of it is cleared, so it never leaks into the next cell.
 """
 
+from __future__ import annotations
+
 import difflib
 import math
 import random
 import threading
-from collections.abc import Callable
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import Any
 
 from .errors import STATUSES, ApiError
-from .limits import ANNOUNCED, Limits
+from .limits import Limits
 
 BREAKS = ("disconnect", "truncate", "error", "garble", "stall")
 SHAPES = ("thinking_first", "thinking_only", "refusal", "empty")
@@ -25,16 +26,22 @@ _SPEND_CAP = "You have reached your specified API usage limits. You will regain 
 
 
 @dataclass(eq=False)
-class Control(AbstractContextManager):
+class Control:
     """One fault that is set. Use it in a `with` block, or call `clear()`."""
 
     kind: str
     text: str
-    value: Any = field(repr=False)
-    left: int | None
+    _faults: Faults = field(repr=False)
+    left: int | None = None
     """How many more requests it concerns; None for all until it is cleared."""
-    clear: Callable[[], None] = field(init=False, repr=False)
-    """Ends this fault."""
+    value: Any = field(default=None, repr=False)
+
+    def clear(self) -> None:
+        """End this fault."""
+        self._faults.remove(self)
+
+    def __enter__(self) -> Control:
+        return self
 
     def __exit__(self, *_: object) -> None:
         self.clear()
@@ -48,8 +55,8 @@ class Break:
     """How the next answer breaks, after how many pieces of text."""
 
     kind: str
-    after: int
-    seconds: float
+    after: int = 0
+    seconds: float = 30.0
 
 
 @dataclass(frozen=True)
@@ -93,8 +100,8 @@ class Faults:
             _number("retry_after", retry_after, 0)
         if spend_cap and (status != 429 or retry_after is not None):
             raise ValueError("spend_cap goes with status 429, and without retry_after.")
-        answer = (status, retry_after, spend_cap, should_retry, html)
-        return self._set("fail_next", f"fail_next({status})", answer, times)
+        error = failure(status, retry_after, spend_cap, should_retry, html)
+        return self._set("fail_next", f"fail_next({status})", error, times)
 
     def break_stream(self, kind: str, after: int = 3, *, times: int = 1, seconds: float = 30.0) -> Control:
         """The next `times` answers break after `after` pieces of text; a plain answer breaks at once.
@@ -115,8 +122,12 @@ class Faults:
         output_tokens_per_minute: int | None = None,
     ) -> Control:
         """Enforce rate limits: a 429 with retry-after once one is used up. Cache reads do not count."""
-        limits = (requests_per_minute, input_tokens_per_minute, output_tokens_per_minute)
-        given = {name: value for name, value in zip(ANNOUNCED, limits, strict=True) if value is not None}
+        given = {
+            "requests": requests_per_minute,
+            "input-tokens": input_tokens_per_minute,
+            "output-tokens": output_tokens_per_minute,
+        }
+        given = {name: value for name, value in given.items() if value is not None}
         if not given:
             raise ValueError("limit needs at least one of requests_per_minute, input_tokens_per_minute, …")
         for name, value in given.items():
@@ -147,6 +158,11 @@ class Faults:
         with self._lock:
             self._controls.clear()
 
+    def remove(self, control: Control) -> None:
+        """Clear `control`, if it is still set."""
+        with self._lock:
+            self._controls = [other for other in self._controls if other is not control]
+
     def __str__(self) -> str:
         with self._lock:
             return "; ".join(map(str, self._controls)) or "none"
@@ -169,17 +185,15 @@ class Faults:
         with self._lock:
             return next((c.value for c in reversed(self._controls) if c.kind == kind), None)
 
-    def strike(self) -> None:
-        """Raise what this request must fail with, if anything: what was asked for by name, then chaos."""
+    def take_failure(self) -> ApiError | Break | None:
+        """What this request must fail with, if anything: counted down, then chaos."""
         with self._lock:
-            answer = self.take("fail_next")
+            failed = self.take("fail_next")
             rate, dice = self.value("chaos") or (0, random)
-            if answer is None and dice.random() < rate:
-                answer = (dice.choice(CHAOS),)
-        if answer == ("disconnect",):
-            raise ConnectionAbortedError
-        if answer is not None:
-            raise failure(*answer)
+            if failed is not None or dice.random() >= rate:
+                return failed
+            choice = dice.choice(CHAOS)
+        return Break("disconnect") if choice == "disconnect" else failure(choice)
 
     @property
     def limits(self) -> Limits:
@@ -187,15 +201,10 @@ class Faults:
         return self.value("limit") or self._no_limits
 
     def _set(self, kind: str, text: str, value: Any, left: int | None = None) -> Control:
-        control = Control(kind, text, value, left)
-        control.clear = lambda: self._remove(control)
+        control = Control(kind, text, self, left, value)
         with self._lock:
             self._controls.append(control)
         return control
-
-    def _remove(self, control: Control) -> None:
-        with self._lock:
-            self._controls = [other for other in self._controls if other is not control]
 
 
 def failure(
@@ -211,11 +220,14 @@ def failure(
     headers = {} if retry_after is None else {"retry-after": f"{retry_after:g}"}
     if should_retry is not None:
         headers["x-should-retry"] = str(bool(should_retry)).lower()
-    title = f"{status} {STATUSES[status][1]}"
-    page = f"<html><head><title>{title}</title></head><body>{title}</body></html>" if html else None
-    if spend_cap:
-        return ApiError(status, _SPEND_CAP, headers=headers, error_code="enforced_spend_limit_reached")
-    return ApiError(status, headers=headers, page=page)
+    title = f"{status} {HTTPStatus(status).phrase if status in set(HTTPStatus) else 'Error'}"
+    return ApiError(
+        status,
+        _SPEND_CAP if spend_cap else None,
+        error_code="enforced_spend_limit_reached" if spend_cap else None,
+        headers=headers,
+        page=f"<html><head><title>{title}</title></head><body>{title}</body></html>" if html else None,
+    )
 
 
 def _one_of(name: str, value: Any, choices: tuple) -> None:

@@ -1,5 +1,7 @@
 """The journal: what was really sent and answered, with keys blacked out, bounded in size."""
 
+from __future__ import annotations
+
 import json
 import shlex
 import threading

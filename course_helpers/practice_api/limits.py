@@ -1,5 +1,7 @@
 """Rate limits: three token buckets, headers that tell the truth about them, and the 429."""
 
+from __future__ import annotations
+
 import math
 import time
 from collections.abc import Callable

@@ -3,6 +3,8 @@
 It knows only the request: nothing is kept between calls, as with a real model.
 """
 
+from __future__ import annotations
+
 import re
 import tomllib
 from dataclasses import dataclass

@@ -1,11 +1,22 @@
 """The shape of a request: pydantic models that forbid extra fields, so messages read like the real ones."""
 
+from __future__ import annotations
+
 from itertools import islice
 from typing import Annotated, Any, Literal, Union
 
-import pydantic
 import pydantic_core
-from pydantic import BaseModel, BeforeValidator, Discriminator, Field, Tag, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationError,
+    create_model,
+    model_validator,
+)
 
 from .errors import bad_request, require
 
@@ -14,26 +25,23 @@ MAX_FIELDS = 100
 """More than any object of the API has: a million unknown fields would make a million errors."""
 
 
-class Strict(BaseModel, extra="forbid", strict=True):
+class Strict(BaseModel):
     """Types are not coerced, and a field that the API does not know is refused."""
 
-    @pydantic.model_validator(mode="before")
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    @model_validator(mode="before")
     @classmethod
     def _bounded(cls, data: Any) -> Any:
         large = isinstance(data, dict) and len(data) > MAX_FIELDS
         return dict(islice(data.items(), MAX_FIELDS)) if large else data
 
 
-def record(title: str, base: type[Strict] = Strict, /, **fields: Any) -> type[Strict]:
-    """A model with `fields`; those that may be None may be left out."""
+def variant(tag: str, base: type[Strict] = Strict, **fields: Any) -> type[Strict]:
+    """A model of what has the `type` `tag`. Of `fields`, those that may be None may be left out."""
     optional = {name for name, kind in fields.items() if type(None) in getattr(kind, "__args__", ())}
     rules = {name: (kind, None if name in optional else ...) for name, kind in fields.items()}
-    return pydantic.create_model(title, __base__=base, **rules)
-
-
-def variant(tag: str, base: type[Strict] = Strict, /, **fields: Any) -> type[Strict]:
-    """A model of what has the `type` `tag`."""
-    return record(tag, base, type=Literal[tag], **fields)
+    return create_model(tag, __base__=base, type=(Literal[tag], ...), **rules)
 
 
 def one_of(*kinds: type[Strict]) -> Any:
@@ -54,9 +62,16 @@ def _as_content(content: Any) -> Any:
     return [] if content == "" else _as_blocks(content)
 
 
+class CacheControl(Strict):
+    type: Literal["ephemeral"]
+    ttl: Literal["5m", "1h"] = "5m"
+
+
+class Cacheable(Strict):
+    cache_control: CacheControl | None = None
+
+
 Object = dict[str, Any]
-CacheControl = variant("ephemeral", ttl=Literal["5m", "1h"] | None)
-Cacheable = record("Cacheable", cache_control=CacheControl | None)
 _FILES = (
     variant("base64", media_type=str, data=str),
     variant("url", url=str),
@@ -66,18 +81,23 @@ _TEXTS = (
     variant("text", media_type=Literal["text/plain"], data=str),
     variant("content", content=str | many(Object)),
 )
-_NOTES = {"title": str | None, "context": str | None, "citations": Object | None}
 Text = variant("text", Cacheable, text=str, citations=many(Object) | None)
 Image = variant("image", Cacheable, source=one_of(*_FILES))
-Document = variant("document", Cacheable, source=one_of(*_FILES, *_TEXTS), **_NOTES)
+Document = variant(
+    "document",
+    Cacheable,
+    source=one_of(*_FILES, *_TEXTS),
+    title=str | None,
+    context=str | None,
+    citations=Object | None,
+)
 SearchResult = variant(
     "search_result", Cacheable, source=str, title=str, content=many(Text), citations=Object | None
 )
-ToolReference = variant("tool_reference", tool_name=str)
 Results = Annotated[
-    many(one_of(Text, Image, Document, SearchResult, ToolReference)), BeforeValidator(_as_content)
+    many(one_of(Text, Image, Document, SearchResult, variant("tool_reference", tool_name=str))),
+    BeforeValidator(_as_content),
 ]
-ToolId = Annotated[str, Field(pattern=r"^[a-zA-Z0-9_-]+$")]
 Block = one_of(
     Text,
     Image,
@@ -85,7 +105,14 @@ Block = one_of(
     SearchResult,
     variant("thinking", thinking=str, signature=str),
     variant("redacted_thinking", data=str),
-    variant("tool_use", Cacheable, id=ToolId, name=str, input=Object, caller=Object | None),
+    variant(
+        "tool_use",
+        Cacheable,
+        id=Annotated[str, Field(pattern=r"^[a-zA-Z0-9_-]+$")],
+        name=str,
+        input=Object,
+        caller=Object | None,
+    ),
     variant("tool_result", Cacheable, tool_use_id=str, content=Results | None, is_error=bool | None),
 )
 Display = Literal["summarized", "omitted"] | None
@@ -101,28 +128,24 @@ ToolChoice = one_of(
     variant("tool", name=str, disable_parallel_tool_use=bool | None),
     variant("none"),
 )
-CustomTool = record(
-    "CustomTool",
-    Cacheable,
-    type=Literal["custom"] | None,
-    name=Annotated[str, Field(pattern=r"^[a-zA-Z0-9_-]{1,128}$")],
-    description=str | None,
-    input_schema=Object,
-    input_examples=many(Object) | None,
-    strict=bool | None,
-    eager_input_streaming=bool | None,
-    defer_loading=bool | None,
-    allowed_callers=many(str) | None,
-)
-Effort = Literal["low", "medium", "high", "xhigh", "max"] | None
-OutputConfig = record("OutputConfig", effort=Effort, format=Object | None)
-Metadata = record("Metadata", user_id=str | None)
-Role = Literal["user", "assistant", "system"]
-Message = record("Message", role=Role, content=Annotated[many(Block), BeforeValidator(_as_content)])
 
 
-class ServerTool(BaseModel, extra="allow", strict=True):
+class CustomTool(Cacheable):
+    name: str = Field(pattern=r"^[a-zA-Z0-9_-]{1,128}$")
+    input_schema: Object
+    description: str | None = None
+    type: Literal["custom"] | None = None
+    strict: bool | None = None
+    eager_input_streaming: bool | None = None
+    defer_loading: bool | None = None
+    allowed_callers: many(str) | None = None
+    input_examples: many(Object) | None = None
+
+
+class ServerTool(BaseModel):
     """A tool that the real API runs itself. The practice API takes it along and never calls it."""
+
+    model_config = ConfigDict(extra="allow", strict=True)
 
     type: str = Field(pattern=r"^[a-z_]+_\d{8}$")
     name: str
@@ -134,8 +157,23 @@ def _tool_kind(tool: Any) -> str:
     return "custom" if kind in (None, "custom") else "server"
 
 
-_Either = Annotated[CustomTool, Tag("custom")] | Annotated[ServerTool, Tag("server")]
-Tool = Annotated[_Either, Discriminator(_tool_kind)]
+Tool = Annotated[
+    Annotated[CustomTool, Tag("custom")] | Annotated[ServerTool, Tag("server")], Discriminator(_tool_kind)
+]
+
+
+class OutputConfig(Strict):
+    effort: Literal["low", "medium", "high", "xhigh", "max"] | None = None
+    format: Object | None = None
+
+
+class Metadata(Strict):
+    user_id: str | None = None
+
+
+class Message(Strict):
+    role: Literal["user", "assistant", "system"]
+    content: Annotated[many(Block), BeforeValidator(_as_content)]
 
 
 class Prompt(Strict):

@@ -1,5 +1,7 @@
 """From a request to the reply and its stream events, checked by the SDK's own types."""
 
+from __future__ import annotations
+
 import base64
 import hashlib
 import json

@@ -1,26 +1,28 @@
 """The endpoints: read, check, answer. A Starlette application."""
 
+from __future__ import annotations
+
 import asyncio
 import hashlib
 import itertools
-import re
 from datetime import date
+from typing import Any
 
 from anthropic import types
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 from starlette.routing import Route
 
 from ..models import MODELS, Model
 from . import respond, rules
-from .answers import TRANSPORT, Dropped, JSONAnswer, stream
+from .answers import Dropped, EventStream, JSONAnswer
 from .caching import PromptCache, count
 from .errors import ApiError, require
-from .faults import Faults, Pace
+from .faults import Break, Faults, Pace
 from .journal import Exchange, Journal, safe_headers
-from .requests import CreateMessage, Object, Prompt, parse, read_json
+from .requests import CreateMessage, Prompt, parse, read_json
 
 PRACTICE_KEY = "practice"
 """The one key that the practice API takes."""
@@ -65,22 +67,28 @@ class Api:
                 finally:
                     self.journal.add(exchange)
                 if unknown is not None:
-                    raise ApiError(unknown.status_code, f"{request.method} {exchange.path}: {unknown.detail}")
-                _check_key(request)
-                version = rules.check_version(request.headers.getlist("anthropic-version"))
-                data = read_json(exchange.raw) if request.method == "POST" else None
-                self.faults.strike()
-                reply = await endpoint(request, exchange, version, data)
+                    said = f"{request.method} {exchange.path[:200]}: {unknown.detail}"
+                    raise ApiError(unknown.status_code, said)
+                return await self._checked(endpoint, request, exchange)
             except ApiError as error:
                 return self._refuse(exchange, error)
-            except (ConnectionAbortedError, ClientDisconnect):
-                return Dropped()
-            if isinstance(reply, Response):
-                return reply
-            exchange.status, exchange.reply = 200, reply
-            return JSONAnswer(reply, 200, self._headers(exchange))
+            except ClientDisconnect:
+                return Response()  # nobody is there to read it
 
         return answer
+
+    async def _checked(self, endpoint, request: Request, exchange: Exchange) -> Response:
+        _check_key(request)
+        versions = request.headers.getlist("anthropic-version")
+        require(versions, "anthropic-version: header is required")
+        version = rules.check_version(", ".join(versions))
+        data = read_json(exchange.raw) if request.method == "POST" else None
+        fault = self.faults.take_failure()
+        if isinstance(fault, ApiError):
+            raise fault
+        if isinstance(fault, Break):
+            return Dropped()
+        return await endpoint(request, exchange, version, data)
 
     def _open(self, request: Request) -> Exchange:
         """A new line for the journal. The path is read raw: a hostile Host header must not get in the way."""
@@ -109,9 +117,11 @@ class Api:
         exchange.reply = error.body(exchange.request_id)
         return JSONAnswer(exchange.reply, error.status, self._headers(exchange) | error.headers)
 
-    async def _create(
-        self, request: Request, exchange: Exchange, version: str, data: Object
-    ) -> Object | Response:
+    def _send(self, exchange: Exchange, reply: dict[str, Any]) -> Response:
+        exchange.status, exchange.reply = 200, reply
+        return JSONAnswer(reply, 200, self._headers(exchange))
+
+    async def _create(self, request: Request, exchange: Exchange, version: str, data: dict) -> Response:
         wanted = parse(CreateMessage, data)
         model = rules.served_model(wanted.model)
         rules.check_prompt(wanted, model, version)
@@ -124,40 +134,43 @@ class Api:
         limits.charge_output(produced)
         fault, pace = self.faults.take("break_stream"), self.faults.value("pace") or Pace()
         if wanted.stream:
-            exchange.status = 200
-            events = stream(message, exchange, request.scope[TRANSPORT], pace, fault)
-            return StreamingResponse(events, 200, self._headers(exchange), "text/event-stream")
+            return EventStream(message, exchange, self._headers(exchange), pace, fault)
         if fault is not None:
             await asyncio.sleep(fault.seconds if fault.kind == "stall" else 0)
             return Dropped()
         await asyncio.sleep(pace.first_token_seconds + pace.duration(produced))
-        return message
+        return self._send(exchange, message)
 
-    async def _count(self, request: Request, exchange: Exchange, version: str, data: Object) -> Object:
+    async def _count(self, request: Request, exchange: Exchange, version: str, data: dict) -> Response:
         wanted = parse(Prompt, data)
         model = rules.served_model(wanted.model)
         rules.check_prompt(wanted, model, version)
-        return {"input_tokens": count(wanted, model)}
+        return self._send(exchange, {"input_tokens": count(wanted, model)})
 
-    async def _models(self, request: Request, exchange: Exchange, version: str, data: None) -> Object:
+    async def _models(self, request: Request, exchange: Exchange, version: str, data: None) -> Response:
         query = request.query_params
         states = query.getlist("lifecycle") + query.getlist("lifecycle[]") or ["active", "deprecated"]
         require({*states} <= {"active", "deprecated", "retired"}, "lifecycle: active, deprecated or retired")
         limit = query.get("limit", "20")
-        require(re.fullmatch("0*([1-9][0-9]{0,2}|1000)", limit), "limit: Input should be from 1 to 1000")
+        number = int(limit) if limit.isascii() and limit.isdigit() and len(limit) < 5 else 0
+        require(1 <= number <= 1000, "limit: Input should be a whole number from 1 to 1000")
         found = [_model_info(model) for model in MODELS.values() if model.lifecycle in states]
         ids = [info["id"] for info in found]
         for cursor in ("after_id", "before_id"):
             require(query.get(cursor) in [None, *ids], f"{cursor}: no model of this list has this id")
         start = ids.index(query["after_id"]) + 1 if "after_id" in query else 0
         end = ids.index(query["before_id"]) if "before_id" in query else len(ids)
-        page = found[start:end][-int(limit) :] if "before_id" in query else found[start:end][: int(limit)]
-        first, last = (page[0]["id"], page[-1]["id"]) if page else (None, None)
-        return {"data": page, "has_more": end - start > len(page), "first_id": first, "last_id": last}
+        page = found[start:end][-number:] if "before_id" in query else found[start:end][:number]
+        ends = (
+            {"first_id": page[0]["id"], "last_id": page[-1]["id"]}
+            if page
+            else {"first_id": None, "last_id": None}
+        )
+        return self._send(exchange, {"data": page, "has_more": end - start > len(page), **ends})
 
-    async def _model(self, request: Request, exchange: Exchange, version: str, data: None) -> Object:
+    async def _model(self, request: Request, exchange: Exchange, version: str, data: None) -> Response:
         name = request.path_params["model_id"]
-        return _model_info(MODELS.get(name) or rules.served_model(name))
+        return self._send(exchange, _model_info(MODELS.get(name) or rules.served_model(name)))
 
 
 async def _read_body(request: Request) -> bytes:
@@ -192,7 +205,7 @@ def _check_key(request: Request) -> None:
         raise ApiError(401, "invalid bearer token")
 
 
-def _model_info(model: Model) -> Object:
+def _model_info(model: Model) -> dict[str, Any]:
     info = {
         "type": "model",
         "id": model.snapshot or model.id,

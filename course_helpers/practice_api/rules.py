@@ -1,10 +1,11 @@
 """What the API refuses beyond a wrong shape: rules of the message list, of models and of API versions."""
 
+from __future__ import annotations
+
 from itertools import groupby
-from typing import Any
 
 from ..models import Model, UnknownModelError, find_model
-from .errors import ApiError, require
+from .errors import ApiError, bad_request, require
 from .requests import CreateMessage, Message, Prompt
 from .respond import is_intact
 
@@ -13,10 +14,8 @@ MAX_BREAKPOINTS = 4
 _SAMPLING = {"temperature": 1.0, "top_p": 1.0, "top_k": None}
 
 
-def check_version(versions: list[str]) -> str:
-    """The API version of a request, from its headers of that name. Raises a 400."""
-    require(versions, "anthropic-version: header is required")
-    version = ", ".join(versions)
+def check_version(version: str) -> str:
+    """The API version of a request, from its header. Raises a 400."""
     known = version in (OLD_VERSION, NEW_VERSION)
     require(known, f'anthropic-version: "{version[:100]}" is not a valid version')
     return version
@@ -47,25 +46,15 @@ def merge_turns(messages: list[Message]) -> list[Message]:
 
 def check_prompt(prompt: Prompt, model: Model, version: str) -> None:
     """Raise a 400 for the first rule that the prompt breaks."""
-    messages = prompt.messages
-    _check_ends(messages, model)
-    for i, message in enumerate(messages):
-        at = f"messages.{i}"
+    _check_first_and_last(prompt.messages, model)
+    for i, message in enumerate(prompt.messages):
         if message.role == "system":
-            after_user = i > 0 and messages[i - 1].role == "user"
-            before_assistant = all(later.role == "assistant" for later in messages[i + 1 : i + 2])
-            require(model.system_in_messages, f'{at}: Unexpected role "system". Use the `system` parameter.')
-            require(after_user, f"{at}: role 'system' must come right after a user turn")
-            require(before_assistant, f"{at}: role 'system' must be last or followed by an assistant turn")
-        final = message is messages[-1] and message.role == "assistant"
-        required = "all messages must have non-empty content except for the optional final assistant message"
-        require(message.content or final, f"{at}: {required}")
-        for j, block in enumerate(message.content):
-            _check_text(block, at)
-            if version == NEW_VERSION:
-                _check_new_version(block, message.role, f"{at}.content.{j}")
+            _check_system_turn(i, prompt.messages, model)
+        _check_content(i, message, last=i == len(prompt.messages) - 1)
+        if version == NEW_VERSION:
+            _check_new_version(i, message)
     for block in prompt.system:
-        _check_text(block, "system")
+        _check_text("system", block)
     _check_tools(prompt, model)
     _check_thinking(prompt, model)
     _check_cache_control(prompt)
@@ -73,61 +62,107 @@ def check_prompt(prompt: Prompt, model: Model, version: str) -> None:
 
 def check_create(request: CreateMessage, model: Model, version: str) -> None:
     """Raise a 400 for the first rule that a request to create a message breaks, besides its prompt's."""
-    given = [name for name in _SAMPLING if name in request.model_fields_set]
-    require(not given or version == OLD_VERSION, f"{given and given[0]}: Extra inputs are not permitted")
-    for name in given:
-        changed = getattr(request, name) not in (None, _SAMPLING[name])
-        require(model.sampling or not changed, f"`{name}` is deprecated for this model.")
-    both = {"temperature", "top_p"} <= {*given}
-    require(not both, "`temperature` and `top_p` cannot both be specified. Please use only one.")
+    _check_sampling(request, model, version)
     wanted, limit = request.max_tokens, model.max_output
-    allowed = f"which is the maximum allowed number of output tokens for {request.model}"
-    require(wanted <= limit, f"max_tokens: {wanted} > {limit}, {allowed}")
+    require(
+        wanted <= limit,
+        f"max_tokens: {wanted} > {limit}, which is the maximum allowed number of output tokens for "
+        f"{request.model}",
+    )
     for i, sequence in enumerate(request.stop_sequences):
         require(sequence.strip(), f"stop_sequences.{i}: each stop sequence must contain non-whitespace")
-    budget = getattr(request.thinking, "budget_tokens", None)
-    clashes = {
-        "stream": request.stream,
-        "thinking.type=enabled": budget,
-        "output_config.format": request.output_config and request.output_config.format,
-        "a forced tool_choice": request.tool_choice and request.tool_choice.type in ("any", "tool"),
-    }
-    for name, clash in clashes.items():
-        require(wanted or not clash, f"max_tokens: 0 is not supported together with {name}")
-    require(wanted > (budget or -1), "`max_tokens` must be greater than `thinking.budget_tokens`")
+    thinking = request.thinking
+    manual = thinking is not None and thinking.type == "enabled"
+    if wanted == 0:
+        clashes = {
+            "stream": request.stream,
+            "thinking.type=enabled": manual,
+            "output_config.format": request.output_config and request.output_config.format,
+            "a forced tool_choice": request.tool_choice and request.tool_choice.type in ("any", "tool"),
+        }
+        for name, given in clashes.items():
+            require(not given, f"max_tokens: 0 is not supported together with {name}")
+    if manual:
+        enough = wanted > thinking.budget_tokens
+        require(enough, "`max_tokens` must be greater than `thinking.budget_tokens`")
 
 
-def _check_ends(messages: list[Message], model: Model) -> None:
+def _check_first_and_last(messages: list[Message], model: Model) -> None:
     require(messages, "messages: at least one message is required")
     require(messages[0].role != "assistant", 'messages: first message must use the "user" role')
     last = messages[-1]
-    if last.role == "assistant":
-        end = "The conversation must end with a user message."
-        require(model.prefill, f"This model does not support assistant message prefill. {end}")
-        text = last.content[-1].text if last.content and last.content[-1].type == "text" else ""
-        trimmed = text == text.rstrip() or not text.strip()
-        require(trimmed, "messages: final assistant content cannot end with trailing whitespace")
+    if last.role != "assistant":
+        return
+    require(
+        model.prefill,
+        f"{model.id} does not support assistant message prefill. "
+        "The conversation must end with a user message.",
+    )
+    text = last.content[-1].text if last.content and last.content[-1].type == "text" else ""
+    require(
+        text == text.rstrip() or not text.strip(),
+        "messages: final assistant content cannot end with trailing whitespace",
+    )
 
 
-def _check_text(block: Any, at: str) -> None:
-    if block.type == "text":
-        require(block.text, f"{at}: text content blocks must be non-empty")
-        require(block.text.strip(), f"{at}: text content blocks must contain non-whitespace text")
+def _check_system_turn(i: int, messages: list[Message], model: Model) -> None:
+    require(
+        model.system_in_messages,
+        f'messages: Unexpected role "system" for {model.id}. '
+        "The Messages API accepts a top-level `system` parameter.",
+    )
+    before, after = messages[max(0, i - 1)].role, [message.role for message in messages[i + 1 : i + 2]]
+    require(
+        before == "user" and after in ([], ["assistant"]),
+        f"messages.{i}: a system message must come right after a user turn and be last or followed by an "
+        "assistant turn",
+    )
 
 
-def _check_new_version(block: Any, role: str, at: str) -> None:
-    misplaced = block.type == "document" and role == "assistant"
-    require(not misplaced, f"{at}: document blocks are not permitted in assistant messages")
-    cited = role == "user" and _has_citations(block)
-    require(not cited, f"{at}: text.citations: must be empty in user messages")
+def _check_content(i: int, message: Message, *, last: bool) -> None:
+    require(
+        message.content or (last and message.role == "assistant"),
+        f"messages.{i}: all messages must have non-empty content except for the optional final "
+        "assistant message",
+    )
+    for block in message.content:
+        _check_text(f"messages.{i}", block)
 
 
-def _has_citations(block: Any) -> bool:
+def _check_text(path: str, block) -> None:
+    if block.type == "text" and not block.text.strip():
+        gist = "contain non-whitespace text" if block.text else "be non-empty"
+        raise bad_request(f"{path}: text content blocks must {gist}")
+
+
+def _check_new_version(i: int, message: Message) -> None:
+    for j, block in enumerate(message.content):
+        path = f"messages.{i}.content.{j}"
+        misplaced = block.type == "document" and message.role == "assistant"
+        require(not misplaced, f"{path}: document blocks are not permitted in assistant messages")
+        cited = message.role == "user" and _has_citations(block)
+        require(not cited, f"{path}: text.citations: must be empty in user messages")
+
+
+def _has_citations(block) -> bool:
     """Does a text, or one inside a search result or tool result, carry citations?"""
     if block.type == "text":
         return bool(block.citations)
     inner = block.content if block.type in ("search_result", "tool_result") else None
     return any(_has_citations(part) for part in inner or ())
+
+
+def _check_sampling(request: CreateMessage, model: Model, version: str) -> None:
+    given = [name for name in _SAMPLING if name in request.model_fields_set]
+    if given and version == NEW_VERSION:
+        raise bad_request(f"{given[0]}: Extra inputs are not permitted")
+    for name in given:
+        changed = getattr(request, name) not in (None, _SAMPLING[name])
+        require(model.sampling or not changed, f"`{name}` is deprecated for this model.")
+    require(
+        {"temperature", "top_p"} - {*given},
+        "`temperature` and `top_p` cannot both be specified for this model. Please use only one.",
+    )
 
 
 def _check_tools(prompt: Prompt, model: Model) -> None:
@@ -137,14 +172,21 @@ def _check_tools(prompt: Prompt, model: Model) -> None:
     if choice and choice.type in ("any", "tool"):
         require(model.forced_tools, f"tool_choice: type {choice.type} is not supported for {model.id}")
         name = getattr(choice, "name", None)
-        require(name in names if name else names, f"tool_choice: Tool {name!r} not found in provided tools")
+        found = name in names if name else names
+        require(found, f"tool_choice: Tool {(name or '')[:128]!r} not found in provided tools")
     asked: set[str] = set()
     for i, message in enumerate(merge_turns(prompt.messages)):
         given = {block.tool_use_id for block in message.content if block.type == "tool_result"}
-        unasked = f"messages.{i}: unexpected `tool_use_id` found in `tool_result` blocks: "
-        require(given <= asked, unasked + min(given - asked, default=""))
-        missing = f"messages.{i}: `tool_use` ids were found without `tool_result` blocks immediately after: "
-        require(asked <= given, missing + min(asked - given, default=""))
+        if given - asked:
+            raise bad_request(
+                f"messages.{i}: unexpected `tool_use_id` found in `tool_result` blocks: "
+                f"{min(given - asked)[:100]}. Each must match a `tool_use` block of the previous message."
+            )
+        if asked - given:
+            raise bad_request(
+                f"messages.{i}: `tool_use` ids were found without `tool_result` blocks immediately after: "
+                f"{min(asked - given)[:100]}"
+            )
         asked = {block.id for block in message.content if block.type == "tool_use"}
 
 
@@ -154,19 +196,28 @@ def _check_thinking(prompt: Prompt, model: Model) -> None:
     if prompt.thinking:
         kind = prompt.thinking.type
         require(kind not in model.refused_thinking, f"thinking.type: {kind} is not supported for {model.id}")
-        off = kind == "disabled" and effort in ("xhigh", "max")
-        require(not off, f"thinking.type: disabled is not supported at effort {effort}")
+        require(
+            kind != "disabled" or effort not in ("xhigh", "max"),
+            f"thinking.type: disabled is not supported at effort {effort}",
+        )
     latest = max((i for i, message in enumerate(prompt.messages) if message.role == "assistant"), default=0)
     for j, block in enumerate(prompt.messages[latest].content):
-        edited = block.type == "thinking" and not is_intact(block.thinking, block.signature)
-        fault = "`thinking` blocks in the latest assistant message cannot be modified."
-        require(not edited, f"messages.{latest}.content.{j}: {fault}")
+        require(
+            block.type != "thinking" or is_intact(block.thinking, block.signature),
+            f"messages.{latest}.content.{j}: `thinking` blocks in the latest assistant message cannot be "
+            "modified. They must remain as they were in the original response.",
+        )
 
 
 def _check_cache_control(prompt: Prompt) -> None:
     blocks = [*prompt.tools, *prompt.system, *(b for m in prompt.messages for b in m.content), prompt]
-    ttls = [mark.ttl or "5m" for block in blocks if (mark := getattr(block, "cache_control", None))]
-    most = f"A maximum of {MAX_BREAKPOINTS} blocks with cache_control may be provided."
-    require(len(ttls) <= MAX_BREAKPOINTS, f"{most} Found {len(ttls)}.")
-    ordered = ttls == sorted(ttls)  # "1h" sorts before "5m"
-    require(ordered, "cache_control: a ttl='1h' block must not come after a ttl='5m' block")
+    ttls = [mark.ttl for block in blocks if (mark := getattr(block, "cache_control", None))]
+    require(
+        len(ttls) <= MAX_BREAKPOINTS,
+        f"A maximum of {MAX_BREAKPOINTS} blocks with cache_control may be provided. Found {len(ttls)}.",
+    )
+    require(
+        ttls == sorted(ttls),  # "1h" sorts before "5m"
+        "cache_control: a ttl='1h' block must not come after a ttl='5m' block "
+        "(order: tools, system, messages)",
+    )

@@ -1,5 +1,7 @@
 """Uvicorn in a daemon thread, on loopback only, on a port that is free."""
 
+from __future__ import annotations
+
 import asyncio
 import os
 import socket
@@ -66,11 +68,21 @@ class Server:
             self._socket.close()
             raise
         self.url = f"http://{LOOPBACK}:{self._socket.getsockname()[1]}"
-        quiet = {"log_config": None, "log_level": "error", "access_log": False}
-        plain = {"http": Protocol, "ws": "none", "loop": "asyncio", "lifespan": "off"}
-        self._uvicorn = uvicorn.Server(uvicorn.Config(app, **quiet, **plain, timeout_keep_alive=60))
-        run, sockets = self._uvicorn.run, [self._socket]
-        self._thread = threading.Thread(target=run, args=(sockets,), name="practice-api", daemon=True)
+        config = uvicorn.Config(
+            app,
+            http=Protocol,
+            ws="none",
+            loop="asyncio",
+            lifespan="off",
+            log_config=None,
+            log_level="error",
+            access_log=False,
+            timeout_keep_alive=60,
+        )
+        self._uvicorn = uvicorn.Server(config)
+        self._thread = threading.Thread(
+            target=self._uvicorn.run, kwargs={"sockets": [self._socket]}, name="practice-api", daemon=True
+        )
         self._thread.start()
         deadline = time.monotonic() + START_TIMEOUT
         while not self._uvicorn.started:
@@ -88,8 +100,8 @@ class Server:
         """Stop serving, drop open connections, free the port."""
         self._uvicorn.should_exit = self._uvicorn.force_exit = True
         self._thread.join(STOP_TIMEOUT)
-        self.close_socket()
+        self._socket.close()
 
-    def close_socket(self) -> None:
-        """Close this process's copy of the socket: in a forked child, where no thread serves, that is all."""
+    def forget(self) -> None:
+        """In a forked child, where no thread serves: close its copy of the socket, and only that."""
         self._socket.close()

@@ -6,6 +6,8 @@ other scripts and emoji to more tokens than characters.
 The models from Claude 4.7 on count about 30 % more (`Model.tokenizer_factor`).
 """
 
+from __future__ import annotations
+
 import re
 from typing import Any
 
