@@ -269,8 +269,8 @@ class Conversation:
             request["cache_control"] = {"type": "ephemeral"}
         return request
 
-    def _rates(self) -> Rates | None:
-        """The prices of the model; None where calls cost nothing.
+    def _rates(self, model: str) -> Rates | None:
+        """The prices of `model`; None where calls cost nothing.
 
         Raises `UnknownModelError`; only another's server may have models of which no price is known.
         """
@@ -278,7 +278,7 @@ class Conversation:
         if where == "local":
             return None
         try:
-            return rates(self._model)
+            return rates(model)
         except UnknownModelError:
             if where == "remote":
                 return UNPRICED

@@ -70,6 +70,8 @@ def kept(
     """The messages to send, as `keep` chooses them, in an order that the API takes."""
     if keep is None:
         return list(transcript)
+    if not callable(keep):
+        raise TypeError(f"keep is a strategy, such as last_turns(5), or None, not {keep!r}.")
     if isinstance(keep, BuiltIn):
         chosen = yield from keep.steps(transcript, chat)
     else:

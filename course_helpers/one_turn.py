@@ -19,7 +19,6 @@ from .steps import Steps, affordable, figures
 if TYPE_CHECKING:
     from .history import Conversation
 
-
 ESTIMATED = "The budget was checked with an estimate: this server does not count tokens."
 
 
@@ -49,11 +48,13 @@ class OneTurn:
         self._thread, self._task = threading.current_thread(), _current_task()
         chat = self.chat
         chat._begin(self)
-        self._rates, self._max_tokens = chat._rates(), chat.max_tokens
+        chat._rates(chat.model)
         messages = yield from kept(chat.keep, Transcript(chat._turns, self.text), chat)
         request = chat._request(messages)
+        self._model, self._max_tokens = request["model"], request["max_tokens"]
+        self._rates = chat._rates(self._model)
         self._estimated = yield from affordable(chat, request, self._rates)
-        self._model, self._started, self._first = request["model"], time.perf_counter(), None
+        self._started, self._first = time.perf_counter(), None
         return request
 
     def attempt(self) -> Reading:

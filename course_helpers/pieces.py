@@ -60,7 +60,7 @@ class Pieces(_Reader, Iterator[str]):
                 if self._closed:  # by another thread, meanwhile
                     self.close()
                     raise StopIteration
-                if piece is not None:
+                if piece is not None and not self._turn.done:
                     self._pieces.append(piece)
                     return piece
                 self.reply = self._turn.commit()
@@ -101,12 +101,12 @@ class AsyncPieces(_Reader, AsyncIterator[str]):
                 if self._closed:  # by another task, meanwhile
                     await self.aclose()
                     raise StopAsyncIteration
-                if piece is not None:
+                if piece is not None and not self._turn.done:
                     self._pieces.append(piece)
                     return piece
                 self.reply = self._turn.commit()
             except BaseException:
-                self._settle()
+                await self.aclose()
                 raise
             self._closed = True
         raise StopAsyncIteration

@@ -112,12 +112,12 @@ def count_tokens(chat: Conversation, request: dict[str, Any]) -> Steps:
 def summary(chat: Conversation, messages: list[dict[str, Any]]) -> Steps:
     """What the model answers to `messages`: outside of the conversation, in its ledger; "" if it will not."""
     request = {"model": chat.model, "max_tokens": max(chat.max_tokens, SUMMARY_TOKENS), "messages": messages}
-    rates, retries = chat._rates(), chat._retries()
+    model, rates, retries = request["model"], chat._rates(request["model"]), chat._retries()
     yield from affordable(chat, request, rates)
     started = time.perf_counter()
     reading = yield Step("ask", request, retries)
     times = {"seconds": time.perf_counter() - started, "attempts": len(retries.attempts)}
-    chat._calls.append(Call(**figures("summary", chat.model, rates, reading, **times)))
+    chat._calls.append(Call(**figures("summary", model, rates, reading, **times)))
     return "" if reading.stop_reason == "refusal" else reading.text.strip()
 
 

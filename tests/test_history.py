@@ -407,8 +407,8 @@ def test_local_models_cost_nothing():
 def test_other_servers_may_sell_what_has_no_known_price():
     """The cost of such a call is not a guess but unknown, and no budget can be kept there."""
     chat = chat_with("http://gateway.example:1", model="their-own-model", budget_usd=1.0)
-    assert math.isnan(chat._rates().cost(10, 10))
-    steps = affordable(chat, chat._request([{"role": "user", "content": "x"}]), chat._rates())
+    assert math.isnan(chat._rates(chat.model).cost(10, 10))
+    steps = affordable(chat, chat._request([{"role": "user", "content": "x"}]), chat._rates(chat.model))
     next(steps)
     with pytest.raises(BudgetExceeded, match="where a price is not known"):
         steps.send(10)

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from course_helpers import Conversation, connect, practice
+from course_helpers import Conversation, connect, estimate_cost, practice
 from course_helpers.history import last_turns, summarise_older
 from course_helpers.pieces import _async_clients, async_client_of
 from tests import broken_server as broken
@@ -312,6 +312,34 @@ def test_a_stream_left_standing_gives_way(chat):
     assert chat.turns == []
     with pytest.raises(RuntimeError):
         list(pieces)
+
+
+def test_an_async_stream_left_standing_gives_way(chat):
+    """The same, within one task."""
+
+    async def turns():
+        pieces = chat.astream(QUESTION)
+        await anext(pieces)
+        assert str(await chat.asend("What is my name?")) == "Your name is Sam."
+        with pytest.raises(RuntimeError, match="another turn of the conversation has begun since"):
+            await anext(pieces)
+        assert [piece async for piece in pieces] == []
+
+    asyncio.run(turns())
+    assert [call.kind for call in chat.calls] == ["reply", "lost", "reply"]
+
+
+def test_a_model_switched_while_a_turn_is_prepared(chat):
+    """Each call is priced by the model that it was sent to, even if a strategy switches in between."""
+
+    def switch(messages, conversation):
+        conversation.model = "opus"
+        return messages
+
+    chat.keep = switch
+    call = chat.send(QUESTION).call
+    assert call.model == "claude-opus-5-5"
+    assert call.cost_usd == estimate_cost(call.input_tokens, call.output_tokens, "opus")
 
 
 def test_two_at_once(chat):

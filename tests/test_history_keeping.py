@@ -285,6 +285,13 @@ def test_what_cannot_be_sent(chat, wrong):
     assert len(practice.journal) == 0
 
 
+def test_what_is_no_strategy(chat):
+    """A number is not one, and the message says what is."""
+    chat.keep = 5
+    with pytest.raises(TypeError, match=r"such as last_turns\(5\)"):
+        chat.send("And now?")
+
+
 def test_strategies_can_be_called(chat):
     """Each is a function of messages and conversation, also for a function of one's own that builds on it."""
     fill(chat, 5)
