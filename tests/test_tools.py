@@ -119,6 +119,7 @@ def test_lessons_are_tested_strictly_and_under_other_models(tmp_path, capsys):
     assert "2 of 3 lesson runs passed" in told
 
 
+@pytest.mark.slow
 def test_errors_and_lessons_without_code_fail(tmp_path):
     """What must not pass silently: an error under any model, a lesson of which nothing ran, no lessons."""
     assert not notebooks.nbval(write(tmp_path / "02_b.ipynb", "1 / 0"), "claude-haiku-4-5")[0]
