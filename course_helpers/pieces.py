@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator
 from contextlib import aclosing, closing
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet
 
 import anthropic
 
@@ -52,6 +53,7 @@ class Pieces(_Reader, Iterator[str]):
         super().__init__(turn)
         self._source = _source(turn)
         turn.stop = self._source.close
+        _open.add(self)
 
     def __next__(self) -> str:
         if not self._closed:
@@ -85,6 +87,16 @@ class Pieces(_Reader, Iterator[str]):
     def __del__(self) -> None:
         with contextlib.suppress(Exception):
             self.close()
+
+
+_open: WeakSet[Pieces] = WeakSet()
+
+
+@atexit.register
+def _close_all() -> None:
+    """Close what is still open while that is safe: as the interpreter goes down, it can crash CPython 3.13."""
+    for pieces in list(_open):
+        pieces.close()
 
 
 class AsyncPieces(_Reader, AsyncIterator[str]):

@@ -299,6 +299,14 @@ def test_clients_that_hang_up(practice, wire, silent, pace):
         still_there(wire)
 
 
+def test_readers_that_leave_after_the_first_event(practice, client, silent):
+    """The rest of the answer is not written to a connection that is gone."""
+    for _ in range(100):
+        with client.messages.create(**body(messages=[user("Tell me something.")]), stream=True) as stream:
+            next(iter(stream))
+    assert client.messages.create(**body()).content
+
+
 def test_a_client_that_does_not_read(practice, wire, silent):
     """Its connection fills up and waits; others are served."""
     host, port = practice.url.removeprefix("http://").split(":")
