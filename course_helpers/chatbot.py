@@ -18,7 +18,7 @@ import anthropic
 
 from . import models, render
 from .history import Conversation, Total, last_turns
-from .ledger import meter
+from .history.ledger import meter
 from .models import UnknownModelError
 from .terminal import explain, read, say, show_wait
 from .words import count, dollars

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Literal
 
-AS_OF = date(2026, 11, 23)
+AS_OF = date(2026, 11, 24)
 """The day whose prices and lifecycles the lessons show. Only `make facts` looks at today's date."""
 
 DOCS = "https://platform.claude.com/docs/en/about-claude/models/overview"
@@ -130,6 +130,11 @@ _TABLE = (
         released=date(2025, 11, 24),
         snapshot="claude-opus-4-5-20251101",
         effort="high",
+        lifecycle="deprecated",
+        # SDK 2.13.0 brought the notice, which names the last day alone: 60 days before is what is promised.
+        deprecated=date(2026, 11, 23),
+        retires=date(2027, 1, 22),
+        source=DEPRECATIONS,
     ),
     _generation_4_5(
         id="claude-haiku-4-5",

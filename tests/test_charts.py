@@ -17,10 +17,11 @@ import pandas as pd
 import pytest
 from matplotlib.colors import to_rgb
 
-from course_helpers import chart_style, charts
-from course_helpers.charts import caption, dollars
+from course_helpers import charts
+from course_helpers.charts import caption
+from course_helpers.charts import style as chart_style
 from course_helpers.frames import compare_models, cost_curve, to_frame
-from course_helpers.words import share, short
+from course_helpers.words import dollars, share, short
 from tests.test_frames import call
 
 FIGURES = [name for name in charts.__all__ if name.startswith("plot_")]
@@ -139,7 +140,7 @@ def test_every_public_figure_is_tested():
 @pytest.mark.parametrize("length", LENGTHS)
 @pytest.mark.parametrize("name", FIGURES)
 def test_it_draws_any_number_of_rows(name, length):
-    """Drawn without a warning, at the notebook's width, with title, labelled axes and a caption in it."""
+    """Drawn without a warning, at the notebook's width, with title, labelled axes and a caption."""
     ax = draw(name, length)
     figure = ax.figure
     png(figure)
@@ -150,7 +151,6 @@ def test_it_draws_any_number_of_rows(name, length):
     # A figure of rows names them in words in place of a label.
     assert all(panel.get_ylabel() or name in ("plot_models", "plot_first_token") for panel in figure.axes[:2])
     assert any(panel.get_xlabel() for panel in figure.axes)
-    assert " ".join(figure.get_supxlabel().split()) == caption(ax)
     assert caption(ax).endswith(".")
 
 
@@ -171,7 +171,7 @@ def test_nothing_is_cut_off_or_runs_over_the_edge(name, length):
 @pytest.mark.parametrize("length", LENGTHS)
 @pytest.mark.parametrize("name", FIGURES)
 def test_labels_do_not_overlap(name, length):
-    """No tick label, title, legend entry or caption covers another."""
+    """No tick label, title or legend entry covers another."""
     figure = draw(name, length).figure
     figure.draw_without_rendering()
     boxes = [(t.get_text(), t.get_window_extent().shrunk(0.9, 0.8)) for t in texts(figure)]
@@ -182,12 +182,11 @@ def test_labels_do_not_overlap(name, length):
 @pytest.mark.parametrize("length", [0, 1, 40])
 @pytest.mark.parametrize("name", FIGURES)
 def test_a_given_axes_is_drawn_on(name, length):
-    """No other figure is made, the caption is not drawn into a figure that is not ours."""
+    """No other figure is made."""
     figure, ax = plt.subplots(layout="constrained")
     figure.draw_without_rendering()
     assert draw(name, length, ax) is ax
     assert plt.get_fignums() == [figure.number]
-    assert not figure.get_supxlabel()
     assert ax.get_title("left")
     assert ax.get_xlabel()
     assert caption(ax)
@@ -254,7 +253,7 @@ def test_text_on_a_transparent_figure_is_readable_on_both_themes(page):
 
 def test_nothing_depends_on_colour_alone():
     """Parts of a bar differ in their hatch, lines in dashes and marker, far beyond seven of them."""
-    stacked = [paint for _, paint in charts._COSTS.values()] + [chart_style.THINKING]
+    stacked = [paint for _, paint in charts.costs._COSTS.values()] + [chart_style.THINKING]
     assert len({paint.hatch for paint in stacked}) == len(stacked)
     bars = (chart_style.GOOD, chart_style.BAD, chart_style.IDLE, chart_style.ASKED)
     assert len({paint.hatch for paint in bars}) == len(bars)

@@ -21,10 +21,10 @@ from test_render import Reader
 
 from course_helpers import Conversation, connect, practice, render
 from course_helpers.chat_cell import Busy, ChatCell
-from course_helpers.chat_driver import Background
-from course_helpers.chat_exchange import UPDATES_PER_SECOND, Exchange
-from course_helpers.chat_view import TEXT
-from course_helpers.chat_words import bill, explain
+from course_helpers.chat_cell.background import Background
+from course_helpers.chat_cell.exchange import UPDATES_PER_SECOND, Exchange
+from course_helpers.chat_cell.view import TEXT
+from course_helpers.chat_cell.words import bill, explain
 from course_helpers.history import BudgetExceeded, Call, StreamInterrupted
 
 PARIS = "What is the capital of France?"
@@ -539,6 +539,6 @@ def test_without_a_page_it_is_constant_text(tmp_path):
 
 def test_its_files_come_with_the_package():
     """The script and the style are package data, and name no server."""
-    folder = Path(render.__file__).parent
-    for name in ("chat_input.js", "chat_cell.css"):
+    folder = Path(render.__file__).with_name("chat_cell")
+    for name in ("input.js", "style.css"):
         assert "http" not in (folder / name).read_text()

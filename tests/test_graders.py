@@ -9,9 +9,9 @@ from pathlib import Path
 import anthropic
 import pytest
 
-from course_helpers import learning, practice
-from course_helpers.graders import bench, exercises
-from course_helpers.learning import exercise
+from course_helpers import practice
+from course_helpers.learning import exercise, grading
+from course_helpers.learning.graders import bench, exercises
 
 RIGHT = """
 def ask(question):
@@ -25,7 +25,7 @@ WRONG = RIGHT.replace("block.text", "block.txet")
 @pytest.fixture(autouse=True)
 def _own_progress(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COURSE_DATA_DIR", str(tmp_path / "progress"))
-    monkeypatch.setattr(learning, "_failures", {})
+    monkeypatch.setattr(grading, "_failures", {})
 
 
 def namespace(code: str, client: anthropic.Anthropic | None = None) -> dict:
@@ -103,7 +103,7 @@ def test_the_outcome_is_the_same_each_time(live):
     """No clock, port or address in what is shown: two first tries look alike."""
     texts = set()
     for _ in range(2):
-        learning._failures.clear()
+        grading._failures.clear()
         texts.add(repr(eval("exercise('ask')", namespace(WRONG, live))))
     assert len(texts) == 1
     assert not re.search(r"127\.0\.0\.1|0x[0-9a-f]+|\d+\.\d+ ?s\b", texts.pop())

@@ -13,9 +13,9 @@ import pytest
 import course_helpers
 from course_helpers import Conversation, connect, estimate_cost, history, practice
 from course_helpers.history import BudgetExceeded, Call, Reply, Turn, last_turns
+from course_helpers.history.steps import affordable
 from course_helpers.models import MODELS, UnknownModelError, available
 from course_helpers.pricing import rates
-from course_helpers.steps import affordable
 from tests import broken_server as broken
 from tests.broken_server import broken_server
 from tests.drivers import (

@@ -12,8 +12,8 @@ import time
 
 import pytest
 
-from course_helpers import Conversation, connect, practice, saving
-from course_helpers.history import Call, NotAConversation, last_turns
+from course_helpers import Conversation, connect, practice
+from course_helpers.history import Call, NotAConversation, last_turns, saving
 from course_helpers.models import UnknownModelError
 from tests.broken_server import broken_server
 from tests.drivers import chat_with, stream
@@ -159,7 +159,7 @@ def test_killed_while_saving(chat, tmp_path):
     path = tmp_path / "chat.json"
     chat.save(path)
     script = (
-        "import sys; from course_helpers import saving; saved = saving.read(sys.argv[1])\n"
+        "import sys; from course_helpers.history import saving; saved = saving.read(sys.argv[1])\n"
         "print('ready', flush=True)\n"
         "while True: saving.write(sys.argv[1], saved)"
     )

@@ -14,16 +14,15 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
-from course_helpers import learning
-from course_helpers.graders import guard
-from course_helpers.learning import CheckFailed, check, exercise, quiz
-from course_helpers.lessons import find_lesson, lessons
+from course_helpers.learning import CheckFailed, check, exercise, grading, quiz
+from course_helpers.learning.graders import guard
+from course_helpers.learning.lessons import find_lesson, lessons
 
 
 @pytest.fixture(autouse=True)
 def _own_progress(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COURSE_DATA_DIR", str(tmp_path / "progress"))
-    monkeypatch.setattr(learning, "_failures", {})
+    monkeypatch.setattr(grading, "_failures", {})
 
 
 def graded(code: str, name: str = "ask"):
@@ -98,7 +97,7 @@ def test_not_started(code):
             "Exercise 1.1 · Ask · not started\n"
             "  Write the body of ask in the cell above, run that cell, then this one."
         )
-    assert learning._failures == {}
+    assert grading._failures == {}
 
 
 @pytest.mark.parametrize(
@@ -373,7 +372,7 @@ def test_the_right_choice_has_no_place_of_its_own():
 
 CELLS = [
     "from course_helpers import MODEL, connect, practice\n"
-    "from course_helpers.graders import guard\n"
+    "from course_helpers.learning.graders import guard\n"
     "from course_helpers.learning import check, exercise, progress, quiz\n"
     "guard.TIME_LIMIT = 1\nclient = connect()",
     "def ask(question):\n    ...",

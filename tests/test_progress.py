@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from course_helpers.learning import progress, quiz
-from course_helpers.lessons import exercise_id, find_lesson, lessons
-from course_helpers.progress import Store, remember, store
+from course_helpers.learning.lessons import exercise_id, find_lesson, lessons
+from course_helpers.learning.record import Store, remember, store
 
 
 @pytest.fixture(autouse=True)
@@ -75,7 +75,7 @@ def test_a_question_with_new_words_is_to_be_answered_again(monkeypatch):
     pass_lesson(2)
     from dataclasses import replace
 
-    from course_helpers.lessons import Question
+    from course_helpers.learning.lessons import Question
 
     lesson = find_lesson(2)
     changed = replace(
@@ -152,7 +152,7 @@ def test_many_notebooks_at_once(home):
     """Eight processes that write at the same time lose nothing of each other."""
     code = (
         "import sys\n"
-        "from course_helpers.progress import store\n"
+        "from course_helpers.learning.record import store\n"
         "for i in range(25): store.add(f'item {sys.argv[1]} {i}')\n"
         "assert not store.trouble, store.trouble\n"
     )
@@ -166,7 +166,7 @@ def test_a_full_disk_keeps_the_old_file(home):
     """The file is replaced as a whole or not at all."""
     resource = pytest.importorskip("resource")
     pass_lesson(1)
-    code = "from course_helpers.progress import store; store.add('x' * 999); print(store.trouble)"
+    code = "from course_helpers.learning.record import store; store.add('x' * 999); print(store.trouble)"
     done = subprocess.run(
         [sys.executable, "-B", "-c", code],
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100)),

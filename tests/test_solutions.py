@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 
 from course_helpers import connect, learning, practice
-from course_helpers.graders import exercises
-from course_helpers.learning import exercise
+from course_helpers.learning import exercise, grading
+from course_helpers.learning.graders import exercises
 from tools.lessons import find_lesson, lesson_paths
 
 WRONG: dict[str, list[dict[str, str]]] = tomllib.loads(
@@ -39,7 +39,7 @@ _numbers = count(1)
 @pytest.fixture(autouse=True)
 def _own_progress(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("COURSE_DATA_DIR", str(tmp_path / "progress"))
-    monkeypatch.setattr(learning, "_failures", {})
+    monkeypatch.setattr(grading, "_failures", {})
     yield
     practice.reset()
 

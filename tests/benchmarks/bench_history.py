@@ -12,8 +12,8 @@ from statistics import median
 
 import anthropic
 
-from course_helpers import MODEL, Conversation, practice, reading, saving
-from course_helpers.history import Call, Turn, last_turns
+from course_helpers import MODEL, Conversation, practice
+from course_helpers.history import Call, Turn, last_turns, reading, saving
 from tests.benchmarks import Row, at_most
 
 ROUNDS, LONG = 400, 10_000

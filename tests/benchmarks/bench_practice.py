@@ -1,4 +1,4 @@
-"""The practice API: requests a second beside a bare Starlette route, the first event of a stream, the start."""
+"""The practice API: requests a second beside a bare Starlette route, the first stream event, the start."""
 
 from __future__ import annotations
 
@@ -63,7 +63,8 @@ def requests_a_second(port: int) -> float:
     content = json.dumps(MESSAGE).encode()
     head = (
         "POST /v1/messages HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
-        f"x-api-key: {PRACTICE_KEY}\r\nanthropic-version: 2026-10-21\r\ncontent-length: {len(content)}\r\n\r\n"
+        f"x-api-key: {PRACTICE_KEY}\r\nanthropic-version: 2026-10-21\r\n"
+        f"content-length: {len(content)}\r\n\r\n"
     )
     request = head.encode() + content
 

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 from playwright.sync_api import expect
 
-from course_helpers.lessons import find_lesson
+from course_helpers.learning.lessons import find_lesson
 
 SETUP = "from course_helpers.learning import check, exercise, progress, quiz"
 

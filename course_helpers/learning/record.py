@@ -150,6 +150,11 @@ def _summary(names: set[str]) -> str:
     )
 
 
+def progress() -> Progress:
+    """The table of lessons, exercises and quizzes; `progress().reset()` forgets it."""
+    return Progress()
+
+
 class Progress:
     """The table of lessons, exercises and quizzes. `reset()` forgets it all."""
 

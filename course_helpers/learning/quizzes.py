@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from . import progress
-from .lessons import Choice, Lesson, Question
+from . import record
+from .lessons import Choice, Lesson, Question, find_lesson
 
 if TYPE_CHECKING:
     import ipywidgets
@@ -26,6 +26,11 @@ _STYLE = """<style>
 .course-quiz p { margin: 0; }
 .course-quiz p.course-question { margin-top: 10px; }
 </style>"""
+
+
+def quiz(name: str | int) -> Quiz:
+    """The quiz of the lesson called `name`, such as "raw_call", or with that number."""
+    return Quiz(find_lesson(name))
 
 
 class Said(str):
@@ -58,7 +63,7 @@ class Quiz:
         """The feedback for `choice`, remembered if right, and a line if that completed the lesson."""
         if not choice.right:
             return f"✗ Not quite. {choice.feedback}", ""
-        return f"✓ Right. {choice.feedback}", progress.remember(self.lesson, question.id)
+        return f"✓ Right. {choice.feedback}", record.remember(self.lesson, question.id)
 
     @property
     def title(self) -> str:
@@ -125,7 +130,7 @@ class Quiz:
         return box
 
     def _summary(self, unanswered: Sequence[Question] = (), completed: str = "") -> str:
-        names = progress.store.passed()
+        names = record.store.passed()
         done = sum(question.id in names for question in self.questions)
         left = sum(question.id not in names for question in unanswered)
         words = [f"{done} of {len(self.questions)} answered rightly."]

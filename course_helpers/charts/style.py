@@ -7,8 +7,6 @@ looks right on white, on a dark style, and where it is transparent.
 from __future__ import annotations
 
 import math
-import re
-import textwrap
 from contextlib import contextmanager
 from typing import NamedTuple
 from weakref import WeakKeyDictionary
@@ -20,7 +18,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_rgba
 from matplotlib.ticker import Formatter, MaxNLocator
 
-from .words import dollars
+from ..words import dollars
 
 WIDTH = 8.0
 """Inches: 800 pixels, the width of a notebook's output."""
@@ -120,7 +118,7 @@ def style():
         yield
 
 
-def new_axes(ax: Axes | None, height: float = 3.6, **panels) -> list[Axes]:
+def new_axes(ax: Axes | None, height: float = 3.2, **panels) -> list[Axes]:
     """`ax` alone where one is given; else the axes of a new figure of notebook width."""
     if ax is not None:
         return [ax]
@@ -267,13 +265,9 @@ def spans(ax: Axes, rows, start, length, paint: Paint, label: str):
 _captions: WeakKeyDictionary[Axes, tuple[str, str]] = WeakKeyDictionary()
 
 
-def write_caption(ax: Axes, own_figure: bool, words: str, without_seconds: str | None = None) -> Axes:
-    """Keeps `words` for `caption(ax)`, writes them under a figure of our own, and returns `ax`."""
+def with_caption(ax: Axes, words: str, without_seconds: str | None = None) -> Axes:
+    """`ax`, with `words` kept for `caption(ax)`."""
     _captions[ax] = words, words if without_seconds is None else without_seconds
-    if own_figure:
-        together = re.sub(r"(?<=\d) (?=[s×%])", "\u00a0", words)  # a number and its unit
-        text = textwrap.fill(together, 112, break_on_hyphens=False)
-        ax.figure.supxlabel(text, x=0.012, ha="left", fontsize=9, color=ink(ax, 0.25))
     return ax
 
 

@@ -22,7 +22,7 @@ from .ledger import Turn, sendable
 from .steps import count_tokens, estimate_tokens, summary
 
 if TYPE_CHECKING:
-    from .history import Conversation
+    from .conversation import Conversation
 
 Message = dict[str, Any]
 Strategy = Callable[[list[Message], "Conversation"], list[Message]]

@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from ..models import ALIASES
+from ...models import ALIASES
 from . import grader, require
 from .bench import Bench, turns
 from .guard import shown

@@ -13,9 +13,9 @@ import anthropic
 import httpx2
 from anthropic.types import Message
 
-from .client import reply_text
+from ..client import reply_text
+from ..retries import aone_request, one_request
 from .ledger import counts
-from .retries import aone_request, one_request
 
 FINAL_ERRORS = {
     "invalid_request_error",

@@ -11,7 +11,7 @@ from weakref import WeakKeyDictionary, WeakSet
 
 import anthropic
 
-from . import client as clients
+from .. import client as clients
 from .ledger import Reply
 from .one_turn import OneTurn
 from .reading import aread, read
@@ -94,7 +94,7 @@ _open: WeakSet[Pieces] = WeakSet()
 
 @atexit.register
 def _close_all() -> None:
-    """Close what is still open while that is safe: as the interpreter goes down, it can crash CPython 3.13."""
+    """Close what is still open while that is safe: later, as CPython 3.13 goes down, it can crash."""
     for pieces in list(_open):
         pieces.close()
 

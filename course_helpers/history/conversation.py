@@ -1,10 +1,4 @@
-"""Conversations: a history that goes with each call, turns kept whole or not at all, and a ledger.
-
-    chat = Conversation(system="Be brief.")
-    print(chat.send("What is the capital of France?"))
-    with chat.stream("And of Spain?") as pieces:
-        for piece in pieces:
-            print(piece, end="", flush=True)
+"""The conversation itself: its settings, its turns, its transcript and its ledger.
 
 `send`, `stream`, `asend` and `astream` are drivers of one and the same turn: see `one_turn.py`.
 """
@@ -20,37 +14,21 @@ from typing import TYPE_CHECKING, Any
 
 import anthropic
 
+from ..client import current_client, place
+from ..models import MODEL, UnknownModelError, find_model, model_id
+from ..pricing import Rates, Tier, rates
+from ..retries import Retries, Wait
+from ..words import count
 from . import saving
-from .client import current_client, place
-from .keeping import Strategy, Transcript, drop_where, last_turns, summarise_older, within_tokens
+from .keeping import Strategy, Transcript
 from .ledger import Call, Reply, Total, Turn, meter, shown
-from .models import MODEL, UnknownModelError, find_model, model_id
 from .one_turn import OneTurn
 from .pieces import AsyncPieces, Pieces, async_client_of
-from .pricing import Rates, Tier, rates
-from .reading import StreamInterrupted, aask, ask
-from .retries import Retries, Wait
-from .saving import NotAConversation
-from .steps import BudgetExceeded, Steps, adrive, drive
-from .words import count
+from .reading import aask, ask
+from .steps import Steps, adrive, drive
 
 if TYPE_CHECKING:
     import pandas
-
-__all__ = [
-    "BudgetExceeded",
-    "Call",
-    "Conversation",
-    "NotAConversation",
-    "Reply",
-    "StreamInterrupted",
-    "Total",
-    "Turn",
-    "drop_where",
-    "last_turns",
-    "summarise_older",
-    "within_tokens",
-]
 
 UNPRICED = Rates(model="", provider="", tiers=(Tier(**dict.fromkeys(Tier.__annotations__, math.nan)),))
 """The prices of a model whose prices are not known: whatever it does costs nan."""
@@ -233,7 +211,7 @@ class Conversation:
 
     def to_frame(self) -> pandas.DataFrame:
         """The ledger as a pandas frame, one row a call: see `frames.py`."""
-        from .frames import to_frame
+        from ..frames import to_frame
 
         return to_frame(self._calls)
 

@@ -1,4 +1,4 @@
-"""What makes a lesson more than reading: checked claims, exercises, quizzes and progress."""
+"""Checked claims, and exercises that are graded by running what the learner wrote."""
 
 from __future__ import annotations
 
@@ -8,13 +8,10 @@ from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 from . import graders, lessons
-from .progress import Progress, remember
-from .quiz import Quiz
+from .record import remember
 
 if TYPE_CHECKING:
-    from .practice_api.journal import Exchange
-
-__all__ = ["CheckFailed", "Outcome", "check", "exercise", "progress", "quiz"]
+    from ..practice_api.journal import Exchange
 
 WIDTH = 88
 _failures: dict[str, int] = {}
@@ -40,16 +37,6 @@ def check(claim: str, truth: object) -> None:
 
         raise CheckFailed(f"{claim}\n  seen: {shown(truth, 200)}")
     print(f"✓ {claim}")
-
-
-def quiz(name: str | int) -> Quiz:
-    """The quiz of the lesson called `name`, such as "raw_call", or with that number."""
-    return Quiz(lessons.find_lesson(name))
-
-
-def progress() -> Progress:
-    """The table of lessons, exercises and quizzes; `progress().reset()` forgets it."""
-    return Progress()
 
 
 class Outcome:

@@ -7,7 +7,7 @@ from typing import Any
 
 import anthropic
 
-from ..models import ALIASES
+from ...models import ALIASES
 from . import grader, require
 from .bench import Bench, text_of, turns
 from .guard import plain, shown
@@ -154,7 +154,7 @@ def _is_total(session: dict[str, Any], key: str, right: float, before: float) ->
 )
 def show_cost(bench: Bench) -> None:
     """Priced at the session's model, added, printed with six decimals."""
-    from ..pricing import estimate_cost
+    from ...pricing import estimate_cost
 
     model = ALIASES["opus"] if bench.model != ALIASES["opus"] else ALIASES["sonnet"]
     message = bench.client.messages.create(

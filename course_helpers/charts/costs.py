@@ -1,12 +1,4 @@
-"""The figures of the lessons. Each takes a frame, draws on `ax` or makes a figure, and returns the Axes.
-
-    ax = plot_session(chat.to_frame())
-    plt.show()
-    print(caption(ax))
-
-A figure made here has every panel and its caption below; a given `ax` gets the first panel alone.
-Units stand on the axes, money is printed as people write it, and nothing depends on colour alone.
-"""
+"""Figures whose axis is money or tokens: sessions, strategies, models, tiers."""
 
 from __future__ import annotations
 
@@ -14,24 +6,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from . import chart_style as look
-from .chart_style import caption
-from .frames import PROMPT_TOKENS, TOKENS, cost_parts
-from .timelines import plot_attempts, plot_crowd, plot_first_token
-from .words import count, dollars, share, short, times
-
-__all__ = [
-    "caption",
-    "dollars",
-    "plot_attempts",
-    "plot_crowd",
-    "plot_first_token",
-    "plot_models",
-    "plot_session",
-    "plot_strategies",
-    "plot_tiers",
-    "plot_turn_tokens",
-]
+from ..frames import PROMPT_TOKENS, TOKENS, cost_parts
+from ..words import count, dollars, share, short, times
+from . import style as look
 
 _COSTS = {
     "cache read": ("cache_read_usd", look.CACHE_READ),
@@ -49,7 +26,7 @@ def plot_session(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
     look.need(frame, "plot_session", "call", "kind", "model", *TOKENS, "cost_usd")
     parts = cost_parts(frame).fillna(0)
     with look.style():
-        axes = look.new_axes(ax, 4.8, nrows=2, sharex=True, height_ratios=(3, 2))
+        axes = look.new_axes(ax, 4.4, nrows=2, sharex=True, height_ratios=(3, 2))
         group = look.group_size(len(frame))
         each = "USD a call" if group == 1 else f"USD a call\n(mean of each {group})"
         look.dress(axes[0], "What each call cost", "call" if ax is not None else "", each)
@@ -69,7 +46,7 @@ def plot_session(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
             look.nothing_yet(axes[0], why if len(frame) else "no calls yet")
         if ax is None:
             _token_panel(axes[1], frame)
-        return look.write_caption(axes[0], ax is None, _session_words(frame, parts))
+        return look.with_caption(axes[0], _session_words(frame, parts))
 
 
 def _mark_kinds(ax: Axes, frame: pd.DataFrame, tops: pd.Series) -> list:
@@ -134,7 +111,7 @@ def plot_turn_tokens(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
     known = np.append(0, (sent + replied)[:-1])[: len(sent)]
     again = np.minimum(sent, known)
     with look.style():
-        own, ax = ax is None, look.new_axes(ax)[0]
+        ax = look.new_axes(ax)[0]
         look.dress(ax, "Tokens sent with each turn", "turn", "tokens sent")
         parts = {"sent before": (look.IDLE, again), "new in this turn": (look.INPUT, sent - again)}
         if len(sent):
@@ -147,7 +124,7 @@ def plot_turn_tokens(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
         if again.any():
             words += f", {share(again.sum(), sent.sum())} of them not for the first time"
             words += f"; the last turn sent {times(sent[-1] / max(sent[0], 1))} what the first did"
-        return look.write_caption(ax, own, words + ".")
+        return look.with_caption(ax, words + ".")
 
 
 def _by_turn(frame: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
@@ -177,7 +154,7 @@ def plot_strategies(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
     lines = dict(list(table.groupby("strategy", sort=False)))
     totals = table.groupby("strategy", sort=False)[["sent", "usd"]].sum().sort_values("usd", kind="stable")
     with look.style():
-        axes = look.new_axes(ax, 4.4, ncols=2)
+        axes = look.new_axes(ax, 3.8, ncols=2)
         look.dress(axes[0], "Tokens sent in each turn", "turn", "tokens sent")
         if ax is None:
             look.dress(axes[1], "Dollars so far", "turn", "USD so far")
@@ -199,7 +176,7 @@ def plot_strategies(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
             f"{name}: {count(row.sent, 'token')} sent, {dollars(row.usd)}" for name, row in totals.iterrows()
         )
         words = "Cheapest first: " + "; ".join(listed) + "." if lines else "No turns yet."
-        return look.write_caption(axes[0], ax is None, words)
+        return look.with_caption(axes[0], words)
 
 
 def plot_models(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
@@ -215,12 +192,12 @@ def plot_models(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
     high = costs[np.isfinite(costs)].max(initial=0)
     fits = table["fits"].to_numpy(bool) if "fits" in table else np.ones(len(table), bool)
     with look.style():
-        own, ax = ax is None, look.new_axes(ax, 1.9 + 0.3 * len(table))[0]
+        ax = look.new_axes(ax, 1.5 + 0.3 * len(table))[0]
         some = f": the {look.ROWS} cheapest of {len(ranked)}" if len(ranked) > look.ROWS else ""
         look.dress(ax, f"The same session on each model{some}", "USD for the session", grid="x")
         if not len(table):
             look.nothing_yet(ax, "no models")
-            return look.write_caption(ax, own, "No models to compare.")
+            return look.with_caption(ax, "No models to compare.")
         parts = {n: (table[c].to_numpy(float), paint) for n, (c, paint) in _COSTS.items() if c in table}
         handles = []
         for name, (usd, paint) in (parts or {"": (costs, look.INPUT)}).items():
@@ -239,7 +216,7 @@ def plot_models(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
         ]
         look.row_words(ax, [short(name) for name in table["model"]], right)
         ax.set_xlim(0, high * 1.02 or 1)
-        return look.write_caption(ax, own, _models_words(ranked))
+        return look.with_caption(ax, _models_words(ranked))
 
 
 def _models_words(ranked: pd.DataFrame) -> str:
@@ -265,7 +242,7 @@ def plot_tiers(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
     look.need(frame, "plot_tiers", "model", "prompt_tokens", "cost_usd")
     words = []
     with look.style():
-        own, ax = ax is None, look.new_axes(ax)[0]
+        ax = look.new_axes(ax)[0]
         look.dress(ax, "One request, by the length of its prompt", "tokens in the prompt", "USD a request")
         for number, (name, part) in enumerate(frame.groupby("model", sort=False)):
             x, y = part["prompt_tokens"].to_numpy(float), part["cost_usd"].to_numpy(float)
@@ -281,11 +258,9 @@ def plot_tiers(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
             look.line(ax, np.insert(x, cliffs + 1, np.nan), np.insert(y, cliffs + 1, np.nan), number, label)
         if not len(frame):
             look.nothing_yet(ax, "no prices")
-            return look.write_caption(ax, own, "No prices.")
+            return look.with_caption(ax, "No prices.")
         look.count_axis(ax.xaxis)
         look.money_axis(ax.yaxis)
         ax.set_ylim(0, ax.get_ylim()[1] or 1)
         look.legend(ax)
-        return look.write_caption(
-            ax, own, " ".join(words) or "No cliff: the price grows evenly with the prompt."
-        )
+        return look.with_caption(ax, " ".join(words) or "No cliff: the price grows evenly with the prompt.")

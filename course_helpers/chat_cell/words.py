@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 import anthropic
 
-from .ledger import Call, meter
-from .reading import StreamInterrupted
-from .retries import SPEND_CAP
-from .words import count
+from ..history import StreamInterrupted
+from ..history.ledger import Call, meter
+from ..retries import SPEND_CAP
+from ..words import count
 
 if TYPE_CHECKING:
-    from .retries import Wait
+    from ..retries import Wait
 
 STOPPED = "Stopped. What had come stays here; it is billed, but not part of the conversation."
 STOPPED_EARLY = "Stopped before anything came. Nothing is kept; what was sent may still be billed."

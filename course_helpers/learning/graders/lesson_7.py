@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import copy
 
-from ..models import ALIASES
-from ..practice_api import PRACTICE_KEY
+from ...models import ALIASES
+from ...practice_api import PRACTICE_KEY
 from . import grader, require
 from .bench import Bench, turns
 from .guard import shown

@@ -8,7 +8,7 @@ from pathlib import Path
 import anywidget
 import traitlets
 
-from . import render
+from .. import render
 
 _HERE = Path(__file__).parent
 
@@ -16,9 +16,9 @@ _HERE = Path(__file__).parent
 class ChatInput(anywidget.AnyWidget):
     """The text box and what stands beneath it."""
 
-    _esm = (_HERE / "chat_input.js").read_text(encoding="utf-8")
+    _esm = (_HERE / "input.js").read_text(encoding="utf-8")
     # The chat's whole style comes with this widget, once a page, however many chats are open.
-    _css = render.CSS + (_HERE / "chat_cell.css").read_text(encoding="utf-8")
+    _css = render.CSS + (_HERE / "style.css").read_text(encoding="utf-8")
 
     busy = traitlets.Bool(False).tag(sync=True)
     """Is a reply on its way? Then the button says Stop."""

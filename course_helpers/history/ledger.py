@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
-from .words import count, dollars
+from ..words import count, dollars
 
 Count = Annotated[int, Field(ge=0)]
 Number = Annotated[int, Field(ge=1)]
@@ -167,7 +167,7 @@ class Reply:
 
 def shown(turns: list[Turn], small: str) -> str:
     """The last of `turns` as HTML, and `small` beneath them."""
-    from . import render
+    from .. import render
 
     head = '<div style="font-weight: 600; margin-top: .7em">{}</div>'.format
     words = '<div style="white-space: pre-wrap; overflow-wrap: anywhere">{}</div>'.format
@@ -233,7 +233,7 @@ def _short(text: str, longest: int = 60) -> str:
 
 def _card(text: str, small: str, *, style: bool = True) -> str:
     """The answer first, the figures small beneath it."""
-    from . import render
+    from .. import render
 
     looks = "font-size: 85%; opacity: .75; margin-top: .3em"
     answer = render.to_html(text, style=style) if text else ""

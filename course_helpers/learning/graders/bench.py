@@ -14,7 +14,7 @@ from typing import Any
 
 import anthropic
 
-from ..practice_api import PRACTICE_KEY, Practice
+from ...practice_api import PRACTICE_KEY, Practice
 from . import NotYet, require
 from .guard import Ran, in_words, plain, run, shown
 
@@ -53,7 +53,7 @@ class Bench:
     @property
     def model(self) -> str:
         """The model of the learner's notebook."""
-        from ..models import MODEL
+        from ...models import MODEL
 
         named = self.namespaces[-1].get("MODEL")
         return named if type(named) is str else MODEL

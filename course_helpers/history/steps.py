@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import anthropic
 
+from ..models import UnknownModelError, find_model
+from ..pricing import Rates
+from ..retries import Retries
+from ..words import count, dollars
 from .ledger import Call
-from .models import UnknownModelError, find_model
-from .pricing import Rates
 from .reading import Reading, aask, ask, once
-from .retries import Retries
-from .words import count, dollars
 
 if TYPE_CHECKING:
-    from .history import Conversation
+    from .conversation import Conversation
 
 CANNOT_COUNT = {404, 405, 501}
 """What servers answer that do not count tokens."""

@@ -17,7 +17,7 @@ from .reading import Reading
 from .steps import Steps, affordable, figures
 
 if TYPE_CHECKING:
-    from .history import Conversation
+    from .conversation import Conversation
 
 ESTIMATED = "The budget was checked with an estimate: this server does not count tokens."
 

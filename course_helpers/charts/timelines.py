@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from . import chart_style as look
-from .words import count, short
+from ..words import count, short
+from . import style as look
 
 
 def plot_attempts(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
@@ -22,13 +22,13 @@ def plot_attempts(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
     asked, good = table["asked"].to_numpy(bool), (table["outcome"] == "reply").to_numpy(bool)
     rows, ends = np.arange(len(table)), start + took
     with look.style():
-        own, ax = ax is None, look.new_axes(ax, 1.7 + 0.3 * len(table))[0]
+        ax = look.new_axes(ax, 1.3 + 0.3 * len(table))[0]
         look.dress(
             ax, f"The attempts of one call{_last(frame)}", "seconds since the call began", "request", grid="x"
         )
         if not len(table):
             look.nothing_yet(ax, "no requests yet")
-            return look.write_caption(ax, own, "No requests yet.")
+            return look.with_caption(ax, "No requests yet.")
         low, high = start.min(), (ends + wait).max()
         # A request on loopback is over in a millisecond: it stays visible beside waits of seconds.
         least = np.maximum(took, (high - low) * 0.006)
@@ -51,7 +51,7 @@ def plot_attempts(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
         look.row_words(ax, left, [f"waits {seconds:,.2g} s" if seconds else "" for seconds in wait])
         ax.set_xlim(low, high + (high - low) * 0.02 or 1)
         plain, timed = _attempts_words(frame)
-        return look.write_caption(ax, own, timed, plain)
+        return look.with_caption(ax, timed, plain)
 
 
 def _last(frame: pd.DataFrame) -> str:
@@ -85,11 +85,11 @@ def plot_first_token(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
     streamed, rows = np.isfinite(first), np.arange(len(table))
     first = np.where(streamed, first, whole)
     with look.style():
-        own, ax = ax is None, look.new_axes(ax, 1.7 + 0.3 * len(table))[0]
+        ax = look.new_axes(ax, 1.3 + 0.3 * len(table))[0]
         look.dress(ax, f"Waiting for the first words{_last(frame)}", "seconds since the request", grid="x")
         if not len(table):
             look.nothing_yet(ax, "no calls yet")
-            return look.write_caption(ax, own, "No calls yet.")
+            return look.with_caption(ax, "No calls yet.")
         drawn = [look.spans(ax, rows, 0, first, look.IDLE, "nothing to read yet")]
         if streamed.any():
             spread = (rows[streamed], first[streamed], (whole - first)[streamed])
@@ -109,7 +109,7 @@ def plot_first_token(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
         look.row_words(ax, [short(label) for label in table.get("label", labels)], right)
         ax.set_xlim(0, whole.max() * 1.02 or 1)
         plain, timed = _first_words(frame)
-        return look.write_caption(ax, own, timed, plain)
+        return look.with_caption(ax, timed, plain)
 
 
 def _first_words(frame: pd.DataFrame) -> tuple[str, str]:
@@ -142,14 +142,14 @@ def plot_crowd(frame: pd.DataFrame, ax: Axes | None = None, *, limit: float | No
     words = []
     with look.style():
         panels = look.new_axes(
-            ax, 1.5 + 1.3 * max(1, len(groups)), nrows=max(1, len(groups)), sharex=True, sharey=True
+            ax, 1.0 + 1.2 * max(1, len(groups)), nrows=max(1, len(groups)), sharex=True, sharey=True
         )
         for panel in panels:
             look.dress(panel, "A crowd comes back" if panel is panels[0] else "", y="requests\na second")
         panels[-1].set_xlabel("seconds on the simulated clock", color=look.ink(panels[0]))
         if not groups:
             look.nothing_yet(panels[0], "no requests")
-            return look.write_caption(panels[0], ax is None, "No requests.")
+            return look.with_caption(panels[0], "No requests.")
         for number, (name, seconds) in enumerate(groups.items()):
             arriving, paint = np.histogram(seconds, edges)[0], look.LINES[number % len(look.LINES)]
             outline = {} if ax is None else {"linestyle": paint.line, "linewidth": 1.6}
@@ -168,7 +168,7 @@ def plot_crowd(frame: pd.DataFrame, ax: Axes | None = None, *, limit: float | No
         panels[0].set(xlim=(0, edges[-1]), ylim=(0, panels[0].get_ylim()[1]))
         handles = panels[0].get_legend_handles_labels()[0]
         look.legend(panels[0], handles if ax is not None else handles[1:])
-        return look.write_caption(panels[0], ax is None, " ".join(words))
+        return look.with_caption(panels[0], " ".join(words))
 
 
 def _crowd_words(name: str, arriving: np.ndarray, width: int, limit: float | None) -> str:

@@ -7,13 +7,13 @@ from typing import Any
 import ipywidgets as widgets
 from IPython.display import display
 
-from . import models, render
-from .chat_exchange import Exchange
-from .chat_input import ChatInput
-from .client import place
-from .history import Conversation
-from .ledger import meter
-from .words import count, dollars
+from .. import models, render
+from ..client import place
+from ..history import Conversation
+from ..history.ledger import meter
+from ..words import count, dollars
+from .exchange import Exchange
+from .input import ChatInput
 
 TEXT = "A chat with a language model: run this cell in JupyterLab to open it."
 """What stands in place of the chat where no widget can: nbval, `jupyter execute`, a reopened notebook."""

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import ipywidgets as widgets
 
-from . import render
-from .chat_words import bill
+from .. import render
+from .words import bill
 
 if TYPE_CHECKING:
-    from .history import Call, Turn
+    from ..history import Call, Turn
 
 UPDATES_PER_SECOND = 12
 """How often a growing reply is redrawn, at most."""

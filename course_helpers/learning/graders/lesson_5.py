@@ -124,14 +124,14 @@ def cheapest(bench: Bench) -> None:
 
 
 def _recounted(model: str, *counts: int) -> float:
-    from ..models import find_model
-    from ..pricing import estimate_cost
+    from ...models import find_model
+    from ...pricing import estimate_cost
 
     factor = find_model(model).tokenizer_factor
     return estimate_cost(*(round(count * factor) for count in counts), model)
 
 
 def _at_face_value(models: list[str], *counts: int) -> Any:
-    from ..pricing import estimate_cost
+    from ...pricing import estimate_cost
 
     return min(models, key=lambda model: estimate_cost(*counts, model))

@@ -1,14 +1,4 @@
-"""Chatting in a notebook: a Stop that works at any moment, the cost beside each reply, nothing that can run.
-
-    from course_helpers.chat_cell import ChatCell
-
-    cell = ChatCell(system="You are a patient teacher.")
-    cell                                   # in JupyterLab: the chat
-    reply = cell.send("What is a token?")  # the same turn from code; it shows in the chat
-
-Replies stream in a thread of their own (`chat_driver`): other cells run meanwhile, and nothing is
-written to any cell's output. Model text becomes HTML through `render` only.
-"""
+"""The chat as it works: what the reader does, one turn at a time, and what older runs left."""
 
 from __future__ import annotations
 
@@ -19,13 +9,11 @@ from typing import Any
 
 from IPython import get_ipython
 
-from .chat_driver import Background
-from .chat_exchange import Exchange
-from .chat_view import ChatView
-from .chat_words import STOPPED, STOPPED_EARLY, explain, waiting
-from .history import Conversation, Reply
-
-__all__ = ["Busy", "ChatCell"]
+from ..history import Conversation, Reply
+from .background import Background
+from .exchange import Exchange
+from .view import ChatView
+from .words import STOPPED, STOPPED_EARLY, explain, waiting
 
 CLOSING = 1.0
 """Seconds that Clear and closing wait for a stopped reply to end."""

@@ -1,0 +1,26 @@
+"""The figures of the lessons. Each takes a frame, draws on `ax` or makes a figure, and returns the Axes.
+
+    ax = plot_session(chat.to_frame())
+    plt.show()
+    print(caption(ax))
+
+A figure made here has every panel; a given `ax` gets the first alone. Its caption, which says in words and
+numbers what is to be seen, is text to print: JupyterLab gives a picture no alternative text.
+Units stand on the axes, money is printed as people write it, and nothing depends on colour alone.
+"""
+
+from .costs import plot_models, plot_session, plot_strategies, plot_tiers, plot_turn_tokens
+from .style import caption
+from .timelines import plot_attempts, plot_crowd, plot_first_token
+
+__all__ = [
+    "caption",
+    "plot_attempts",
+    "plot_crowd",
+    "plot_first_token",
+    "plot_models",
+    "plot_session",
+    "plot_strategies",
+    "plot_tiers",
+    "plot_turn_tokens",
+]
