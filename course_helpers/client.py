@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from getpass import getpass
 from typing import Literal
 from urllib.parse import urlsplit
+from weakref import WeakKeyDictionary
 
 import anthropic
 import httpx2
@@ -76,14 +77,31 @@ def current_client() -> anthropic.Anthropic:
 
 def async_client(client: anthropic.Anthropic) -> anthropic.AsyncAnthropic:
     """A new asynchronous client for the same place and key. It belongs to one event loop."""
-    return anthropic.AsyncAnthropic(
+    twin = anthropic.AsyncAnthropic(
         base_url=client.base_url,
         api_key=client.api_key,
         auth_token=None if client.api_key else client.auth_token,
         timeout=client.timeout,
         max_retries=client.max_retries,
-        default_headers=client._custom_headers,
     )
+    twin._custom_headers = client._custom_headers
+    return twin
+
+
+_once: WeakKeyDictionary[anthropic.Anthropic | anthropic.AsyncAnthropic, tuple] = WeakKeyDictionary()
+
+
+def once(client: anthropic.Anthropic) -> anthropic.Anthropic:
+    """`client`, or its async twin, without the SDK's own retries: a copy, made once, as it is not free."""
+    if client.max_retries == 0:
+        return client
+    settings = (client.base_url, client.api_key, client.auth_token, client.timeout)
+    known, copy = _once.get(client, (None, None))
+    if known != settings:
+        copy = client.with_options(max_retries=0)
+        copy._custom_headers = client._custom_headers
+        _once[client] = (settings, copy)
+    return copy
 
 
 def place(client: anthropic.Anthropic | anthropic.AsyncAnthropic) -> Place:

@@ -93,8 +93,7 @@ def reprice(
     if scale_tokens:
         counts = np.rint(counts * _factors(frame["model"], prices.model)[:, None])
     tokens = pd.DataFrame(counts.astype("int64"), columns=list(TOKENS), index=frame.index)
-    columns = ("input_tokens", "output_tokens", *PROMPT_TOKENS[1:])
-    cost = pd.Series(prices.cost(*(tokens[name] for name in columns)), frame.index, dtype="float64")
+    cost = pd.Series(prices.cost(tokens), frame.index, dtype="float64")
     ids = pd.Series(prices.model, index=frame.index, dtype="string")
     return frame.assign(model=ids, **tokens, cost_usd=cost, cumulative_cost_usd=cost.cumsum())
 
@@ -181,6 +180,6 @@ def cost_curve(
         end = min(longest, known.context_window) if known else longest
         cliffs = [length for tier in prices.tiers[1:] for length in (tier.above, tier.above + 1)]
         lengths = np.unique([*np.linspace(0, end, 101).astype("int64"), *(at for at in cliffs if at <= end)])
-        costs = prices.cost(lengths, output_tokens)
+        costs = prices.cost({"input_tokens": lengths, "output_tokens": output_tokens})
         curves.append(pd.DataFrame({"model": prices.model, "prompt_tokens": lengths, "cost_usd": costs}))
     return pd.concat(curves, ignore_index=True)

@@ -27,14 +27,17 @@ class UnknownModelError(LookupError):
 
 @dataclass(frozen=True, kw_only=True)
 class Model:
-    """One model: what it is called, how much it takes and gives (in tokens), and until when."""
+    """One model: what it is called, how much it takes and gives (in tokens), and until when.
+
+    The defaults are those of the 5.5 models.
+    """
 
     id: str
     name: str
     line: str
     released: date
-    context_window: int
-    max_output: int
+    context_window: int = 1_000_000
+    max_output: int = 128_000
     snapshot: str | None = None
     """The dated id behind a 4.5 alias; from 4.6 on the id itself is the snapshot."""
     tokenizer_factor: float = 1.3
@@ -79,27 +82,13 @@ def _generation_4_5(**facts) -> Model:
     return Model(**rules | facts)
 
 
-def _generation_5_5(**facts) -> Model:
-    return Model(**{"context_window": 1_000_000, "max_output": 128_000} | facts)
-
-
-def _retired(id: str, name: str, line: str, released: date, retired: date) -> Model:
-    return Model(
-        id=id,
-        name=name,
-        line=line,
-        released=released,
-        context_window=200_000,
-        max_output=8_192,
-        lifecycle="retired",
-        deprecated=None,
-        retires=retired,
-        source=DEPRECATIONS,
-    )
+def _retired(id: str, name: str, line: str, released: date, retires: date, max_output: int) -> Model:
+    facts = {"id": id, "name": name, "line": line, "released": released, "retires": retires}
+    return _generation_4_5(**facts, max_output=max_output, lifecycle="retired", source=DEPRECATIONS)
 
 
 _TABLE = (
-    _generation_5_5(
+    Model(
         id="claude-haiku-5-5",
         name="Claude Haiku 5.5",
         line="haiku",
@@ -107,7 +96,7 @@ _TABLE = (
         refused_thinking=("enabled", "between_tools"),
         forced_tools=True,
     ),
-    _generation_5_5(
+    Model(
         id="claude-sonnet-5-5",
         name="Claude Sonnet 5.5",
         line="sonnet",
@@ -115,7 +104,7 @@ _TABLE = (
         refused_thinking=("enabled", "disabled"),
         effort="high",
     ),
-    _generation_5_5(
+    Model(
         id="claude-opus-5-5",
         name="Claude Opus 5.5",
         line="opus",
@@ -155,12 +144,23 @@ _TABLE = (
         retires=date(2026, 11, 30),
         source=DEPRECATIONS,
     ),
-    _retired("claude-sonnet-4-20250514", "Claude Sonnet 4", "sonnet", date(2025, 5, 22), date(2026, 6, 15)),
     _retired(
-        "claude-3-7-sonnet-20250219", "Claude Sonnet 3.7", "sonnet", date(2025, 2, 24), date(2026, 2, 19)
+        "claude-sonnet-4-20250514", "Claude Sonnet 4", "sonnet", date(2025, 5, 22), date(2026, 6, 15), 64_000
     ),
-    _retired("claude-3-5-haiku-20241022", "Claude Haiku 3.5", "haiku", date(2024, 10, 22), date(2026, 2, 19)),
-    _retired("claude-3-haiku-20240307", "Claude Haiku 3", "haiku", date(2024, 3, 7), date(2026, 4, 20)),
+    _retired(
+        "claude-3-7-sonnet-20250219",
+        "Claude Sonnet 3.7",
+        "sonnet",
+        date(2025, 2, 24),
+        date(2026, 2, 19),
+        64_000,
+    ),
+    _retired(
+        "claude-3-5-haiku-20241022", "Claude Haiku 3.5", "haiku", date(2024, 10, 22), date(2026, 2, 19), 8_192
+    ),
+    _retired(
+        "claude-3-haiku-20240307", "Claude Haiku 3", "haiku", date(2024, 3, 7), date(2026, 4, 20), 4_096
+    ),
 )
 
 MODELS: dict[str, Model] = {

@@ -7,11 +7,11 @@ the data would only match loosely raises `UnknownModelError`, as does an id that
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, time
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .models import AS_OF, MODEL, MODELS, UnknownModelError, available, find_model, unknown_model
 
@@ -41,15 +41,9 @@ class Tier:
     cache_write_1h: float
     cache_read: float
 
-    def cost(self, input_tokens, output_tokens, cache_write=0, cache_write_1h=0, cache_read=0):
-        """USD for a request that falls into this tier."""
-        return (
-            input_tokens * self.input
-            + output_tokens * self.output
-            + cache_write * self.cache_write
-            + cache_write_1h * self.cache_write_1h
-            + cache_read * self.cache_read
-        ) / 1_000_000
+    def cost(self, tokens: Mapping[str, Any]):
+        """USD for a request that falls into this tier; `tokens` as for `Rates.cost`."""
+        return sum(tokens.get(f"{kind}_tokens", 0) * getattr(self, kind) for kind in _KINDS) / 1_000_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,16 +58,16 @@ class Rates:
         """The tier that a prompt of `prompt_tokens` (uncached, written and read) puts a request into."""
         return [tier for tier in self.tiers if tier is self.tiers[0] or prompt_tokens > tier.above][-1]
 
-    def cost(self, input_tokens, output_tokens, cache_write=0, cache_write_1h=0, cache_read=0):
+    def cost(self, tokens: Mapping[str, Any]):
         """USD for the counts of one request, or for whole columns of them (NumPy, pandas) at once.
 
+        `tokens` holds them by name, as the ledger does: `input_tokens`, `cache_write_tokens` and so on.
         A tier is a cliff: a prompt above it moves every token of the request, the output too.
         """
-        counts = (input_tokens, output_tokens, cache_write, cache_write_1h, cache_read)
-        prompt = input_tokens + cache_write + cache_write_1h + cache_read
-        cost = self.tiers[0].cost(*counts)
+        prompt = sum(tokens.get(f"{kind}_tokens", 0) for kind in _KINDS if kind != "output")
+        cost = self.tiers[0].cost(tokens)
         for tier in self.tiers[1:]:
-            cost = cost + (tier.cost(*counts) - cost) * (prompt > tier.above)
+            cost = cost + (tier.cost(tokens) - cost) * (prompt > tier.above)
         return cost
 
 
@@ -100,7 +94,7 @@ def estimate_cost(
         "cache_write_1h_tokens": cache_write_1h_tokens,
         "cache_read_tokens": cache_read_tokens,
     }
-    return rates(model, batch=batch).cost(*(_count(name, value) for name, value in counts.items()))
+    return rates(model, batch=batch).cost({name: _count(name, value) for name, value in counts.items()})
 
 
 def _count(name: str, value: object) -> int:
@@ -199,10 +193,8 @@ def _row(name: str) -> dict:
         "tier_input": reached[0].input if reached else None,
         "tier_output": reached[0].output if reached else None,
         "context_window": window,
-        "max_output": model.max_output if model else None,
-        "tokenizer_factor": model.tokenizer_factor if model else None,
-        "deprecated": model.deprecated if model else None,
-        "retires": model.retires if model else None,
+        **{name: getattr(model, name, None) for name in ("max_output", "tokenizer_factor")},
+        **{name: getattr(model, name, None) for name in ("deprecated", "retires")},
         "source": model.source if model else (provider.pricing_urls or [None])[0],
-        "checked_on": model.checked_on if model else None,
+        "checked_on": getattr(model, "checked_on", None),
     }

@@ -21,6 +21,8 @@ from typing import TypeVar
 import anthropic
 from anthropic.types import Message
 
+from .client import once
+
 T = TypeVar("T")
 
 FIRST_WAIT = 0.5
@@ -41,6 +43,11 @@ class Wait:
     max_retries: int
     asked: bool  # did the server name the wait (`retry-after`), or is it our own backoff?
 
+    def __str__(self) -> str:
+        """One line, as the course text has it."""
+        seconds = f"{self.seconds:.1f}s, as the server asks," if self.asked else f"{self.seconds:.1f}s"
+        return f"{self.reason}. Waiting {seconds} before retry {self.attempt}/{self.max_retries}"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Attempt:
@@ -56,8 +63,7 @@ class Attempt:
 
 def print_wait(wait: Wait) -> None:
     """Prints one line about `wait`, as the course text does."""
-    seconds = f"{wait.seconds:.1f}s, as the server asks," if wait.asked else f"{wait.seconds:.1f}s"
-    print(f"{wait.reason}. Waiting {seconds} before retry {wait.attempt}/{wait.max_retries}")
+    print(wait)
 
 
 def retry_after(error: anthropic.APIError, now: Callable[[], float] = time.time) -> float | None:
@@ -83,7 +89,7 @@ def why_not_retried(error: anthropic.APIError) -> str:
     """Why a retry of `error` cannot help, in a sentence; empty where it can."""
     if getattr(error, "error_code", None) == SPEND_CAP:
         return "Not retried: the spend cap is reached, and seconds do not bring back a budget."
-    if getattr(error, "final", False):  # a StreamInterrupted of history.py that another try cannot mend
+    if getattr(error, "final", False):  # a StreamInterrupted that another try cannot mend
         return "Not retried: the server did answer, and would answer the same again."
     if isinstance(error, anthropic.APIConnectionError):
         return ""
@@ -186,12 +192,13 @@ class Retries:
         """Whether a wait and a request follow `error`, announced; if not, the error gets its note."""
         tried, outcome, asked = len(self.attempts) + 1, _outcome(error), retry_after(error, self.now)
         seconds = asked or self._backoff(tried)
-        final = why_not_retried(error) or self._why_enough(tried, seconds)
+        never = why_not_retried(error)
+        final = never or self._why_enough(tried, seconds)
         if final:
             self._record(started, outcome)
             outcomes = ", ".join(attempt.outcome for attempt in self.attempts)
             note = f"{final} Requests: {tried} ({outcomes}); waited {self.waited:.1f} s."
-            error.add_note(note + (f" Come back in {math.ceil(asked)} s." if asked else ""))
+            error.add_note(note + (f" Come back in {math.ceil(asked)} s." if asked and not never else ""))
             return False
         self._record(started, outcome, seconds, asked is not None)
         if self.on_wait is not None:
@@ -248,8 +255,7 @@ def _send(client, wrong: type, create_arguments: dict):
             "stream=True cannot be retried here: pieces may be on the screen when it breaks. "
             "Use Conversation.stream, which retries until the first piece, or client.messages.stream."
         )
-    once = client.with_options(max_retries=0) if client.max_retries else client
-    return once.messages.with_raw_response.create(**create_arguments)
+    return once(client).messages.with_raw_response.create(**create_arguments)
 
 
 def _message(reply: object, response) -> Message:

@@ -31,7 +31,7 @@ def times(ratio: float) -> str:
     """`ratio` as "3.2 ×"; "–" where there is none."""
     if not math.isfinite(ratio):
         return "–"
-    return f"{ratio:,.0f} ×" if ratio >= 100 else f"{ratio:.2g} ×"
+    return f"{ratio:,.0f} ×" if ratio >= 99.5 else f"{ratio:.2g} ×"
 
 
 def count(number: float, noun: str) -> str:

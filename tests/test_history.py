@@ -175,9 +175,7 @@ def test_every_model(take, model):
         answered = take(chat, FRANCE)
     assert str(answered) == PARIS
     assert chat.calls[-1].thinking_tokens > 0
-    assert chat.calls[-1].cost_usd == rates(model).cost(
-        chat.calls[-1].input_tokens, chat.calls[-1].output_tokens
-    )
+    assert chat.calls[-1].cost_usd == rates(model).cost(chat.calls[-1].model_dump())
     take(chat, "Thank you.")
     assert len(chat.turns) == 3
 
@@ -407,7 +405,7 @@ def test_local_models_cost_nothing():
 def test_other_servers_may_sell_what_has_no_known_price():
     """The cost of such a call is not a guess but unknown, and no budget can be kept there."""
     chat = chat_with("http://gateway.example:1", model="their-own-model", budget_usd=1.0)
-    assert math.isnan(chat._rates(chat.model).cost(10, 10))
+    assert math.isnan(chat._rates(chat.model).cost({"input_tokens": 10, "output_tokens": 10}))
     steps = affordable(chat, chat._request([{"role": "user", "content": "x"}]), chat._rates(chat.model))
     next(steps)
     with pytest.raises(BudgetExceeded, match="where a price is not known"):

@@ -147,8 +147,7 @@ def test_cliff_moves_the_whole_request(prompt):
     """One prompt token beyond 100,000, cached or not, makes every token five times as dear, output too."""
     counts = {"output_tokens": 400, "model": "claude-haiku-5-5"} | prompt
     first = rates("claude-haiku-5-5").tiers[0]
-    kinds = [counts.get(f"{kind}_tokens", 0) for kind in ("input", "output", "cache_write", "cache_write_1h")]
-    low = first.cost(*kinds, counts.get("cache_read_tokens", 0))
+    low = first.cost(counts)
     assert estimate_cost(**counts) == pytest.approx(5 * low, rel=1e-12)
     below = counts | {"input_tokens": counts["input_tokens"] - 1}
     assert estimate_cost(**below) < low + 1e-12
@@ -181,9 +180,11 @@ def test_no_batch_price_is_no_guess():
 def test_columns_at_once():
     """`Rates.cost` takes whole columns, each row in its own tier."""
     rng = np.random.default_rng(4)
-    frame = pd.DataFrame(rng.integers(0, 120_000, (500, 5)), columns=list("iowhr"))
+    kinds = ("input", "output", "cache_write", "cache_write_1h", "cache_read")
+    names = [f"{kind}_tokens" for kind in kinds]
+    frame = pd.DataFrame(rng.integers(0, 120_000, (500, 5)), columns=names)
     for model in ("claude-haiku-5-5", "claude-opus-5-5"):
-        whole = rates(model).cost(frame.i, frame.o, frame.w, frame.h, frame.r)
+        whole = rates(model).cost(frame)
         one_by_one = [cost(model, *map(int, row)) for row in frame.to_numpy()]
         assert whole.to_numpy() == pytest.approx(one_by_one, abs=1e-9, rel=0)
 
@@ -289,7 +290,7 @@ def test_price_table():
         assert (row.tokenizer_factor, row.source) == (model.tokenizer_factor, model.source)
         assert row.checked_on.date() == model.checked_on
     assert table.loc["claude-sonnet-4-5", "retires"] == pd.Timestamp("2026-11-30")
-    assert table.deprecated.notna().sum() == 1
+    assert list(table.index[table.deprecated.notna()]) == ["claude-opus-4-5", "claude-sonnet-4-5"]
     assert str(table.context_window.dtype) == "Int64"
 
 

@@ -75,8 +75,11 @@ class DollarTicks(Formatter):
         ]
 
 
-class CountTicks(DollarTicks):
+class CountTicks(Formatter):
     """The ticks of an axis of whole numbers: thousands separated, or all in millions."""
+
+    def __call__(self, x: float, pos: int | None = None) -> str:
+        return f"{x:,.0f}"
 
     def format_ticks(self, values) -> list[str]:
         millions = max(values, default=0) >= 1e6

@@ -20,7 +20,7 @@ from ..pricing import Rates, Tier, rates
 from ..retries import Retries, Wait
 from ..words import count
 from . import saving
-from .keeping import Strategy, Transcript
+from .keeping import Strategy, Transcript, at_least
 from .ledger import Call, Reply, Total, Turn, meter, shown
 from .one_turn import OneTurn
 from .pieces import AsyncPieces, Pieces, async_client_of
@@ -108,8 +108,7 @@ class Conversation:
 
     @max_tokens.setter
     def max_tokens(self, tokens: int) -> None:
-        if not isinstance(tokens, int) or isinstance(tokens, bool) or tokens < 1:
-            raise ValueError(f"max_tokens is a whole number from 1, not {tokens!r}.")
+        at_least(1, max_tokens=tokens)
         self._max_tokens = tokens
 
     @property

@@ -77,7 +77,7 @@ def kept(
     else:
         chosen = keep(list(transcript), chat)
     try:
-        chosen = [message for message in chosen if sendable_message(message)]
+        chosen = [_checked(message) for message in chosen]
     except (TypeError, ValueError, LookupError, AttributeError) as error:
         name = getattr(keep, "__name__", repr(keep))
         raise ValueError(f"What the strategy {name} gave back cannot be sent: {error}") from error
@@ -86,11 +86,13 @@ def kept(
     return chosen[first:] if chosen and chosen[-1] == new else [*chosen[first:], new]
 
 
-def sendable_message(message: Message) -> bool:
-    """True; raises where `message` is none that the API takes."""
+def _checked(message: Message) -> Message:
+    """`message`; raises where it is none that the API takes. Content in blocks is left to the API."""
     if message["role"] not in ("user", "assistant"):
         raise ValueError(f"there is no role {message['role']!r} in messages")
-    return not isinstance(message["content"], str) or bool(sendable(message["content"]))
+    if isinstance(message["content"], str):
+        sendable(message["content"])
+    return message
 
 
 def _starts(messages: Sequence[Message]) -> Iterator[int]:
@@ -123,7 +125,7 @@ class last_turns(BuiltIn):
     turns: int
 
     def __post_init__(self) -> None:
-        _at_least(0, turns=self.turns)
+        at_least(0, turns=self.turns)
 
     def choose(self, messages):
         starts = list(itertools.islice(_starts(messages), self.turns))
@@ -142,7 +144,7 @@ class within_tokens(BuiltIn):
     TRIES: ClassVar[int] = 5
 
     def __post_init__(self) -> None:
-        _at_least(1, tokens=self.tokens)
+        at_least(1, tokens=self.tokens)
 
     def steps(self, messages, chat):
         starts, sizes = [len(messages) - 1], [estimate_tokens(chat._request(messages[-1:]))]
@@ -200,7 +202,7 @@ class summarise_older(BuiltIn):
     """For each conversation: the messages that its summary covers, and the summary."""
 
     def __post_init__(self) -> None:
-        _at_least(1, turns=self.turns)
+        at_least(1, turns=self.turns)
 
     def steps(self, messages, chat):
         covered, summed_up = self._known.get(chat, ([], ""))
@@ -221,7 +223,8 @@ def _as_messages(summed_up: str) -> list[Message]:
     return pair if summed_up else []
 
 
-def _at_least(least: int, **given: int) -> None:
+def at_least(least: int, **given: int) -> None:
+    """Raises ValueError where what is `given` is no whole number from `least`."""
     for name, value in given.items():
         if not isinstance(value, int) or isinstance(value, bool) or value < least:
             raise ValueError(f"{name} is a whole number from {least}, not {value!r}.")

@@ -153,16 +153,14 @@ class Reply:
         return self.text
 
     def __repr__(self) -> str:
-        parts = [
-            _short(self.text),
-            *([meter(self.call)] if self.call else []),
-            *([self.note] if self.note else []),
-        ]
-        return f"Reply({' · '.join(parts)})"
+        return f"Reply({' · '.join([_short(self.text), *self._small])})"
 
     def _repr_html_(self) -> str:
-        small = " · ".join([*([meter(self.call)] if self.call else []), *([self.note] if self.note else [])])
-        return _card(self.text, small)
+        return _card(self.text, " · ".join(self._small))
+
+    @property
+    def _small(self) -> list[str]:
+        return [words for words in (self.call and meter(self.call), self.note) if words]
 
 
 def shown(turns: list[Turn], small: str) -> str:

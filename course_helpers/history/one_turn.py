@@ -11,10 +11,11 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from ..words import dollars
 from .keeping import Transcript, kept
 from .ledger import Call, Reply, Turn, sendable
 from .reading import Reading
-from .steps import Steps, affordable, figures
+from .steps import Steps, affordable, check_budget, figures
 
 if TYPE_CHECKING:
     from .conversation import Conversation
@@ -53,13 +54,16 @@ class OneTurn:
         request = chat._request(messages)
         self._model, self._max_tokens = request["model"], request["max_tokens"]
         self._rates = chat._rates(self._model)
-        self._estimated = yield from affordable(chat, request, self._rates)
+        self._worst, self._estimated = yield from affordable(chat, request, self._rates)
         self._started, self._first = time.perf_counter(), None
         return request
 
     def attempt(self) -> Reading:
         """A reading for the next request. What the one before it is known to have cost is written down."""
         self._lose()
+        if self._requests and self._rates:  # what was lost may have been dear
+            said = f"Not tried again: another request could cost {dollars(self._worst)}"
+            check_budget(self.chat, self._worst, said)
         self._requests += 1
         self._reading = Reading()
         return self._reading

@@ -7,13 +7,12 @@ status 200, or no error at all where a stream just ends. Here each of these is a
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
-from weakref import WeakKeyDictionary
 
 import anthropic
 import httpx2
 from anthropic.types import Message
 
-from ..client import reply_text
+from ..client import once, reply_text
 from ..retries import aone_request, one_request
 from .ledger import counts
 
@@ -61,7 +60,8 @@ class Reading:
         """The API's own words on a refusal."""
         self.thought = False
         self.complete = False
-        self._response: httpx2.Response | None = None
+        self.response: httpx2.Response | None = None
+        """The 200 that opened a stream: from here on, whatever goes wrong interrupts it."""
 
     @property
     def text(self) -> str:
@@ -83,15 +83,6 @@ class Reading:
             ) from None
         self.complete = True
         return self
-
-    def opened(self, response: httpx2.Response) -> None:
-        """The server has answered 200: from here on, whatever goes wrong interrupts a stream."""
-        self._response = response
-
-    @property
-    def is_open(self) -> bool:
-        """Has the server answered?"""
-        return self._response is not None
 
     def feed(self, event: object) -> str:
         """Take one event of a stream; the text that it brings, if any."""
@@ -124,11 +115,11 @@ class Reading:
     def interrupted(self, error: Exception | None = None) -> StreamInterrupted:
         """What to raise where the stream broke with `error`, or just ended."""
         why, final = self._why(error)
-        return StreamInterrupted(why, request=self._response.request, partial=self.text, final=final)
+        return StreamInterrupted(why, request=self.response.request, partial=self.text, final=final)
 
     def _why(self, error: Exception | None) -> tuple[str, bool]:
         """What happened, in a sentence, and whether it is final."""
-        kind = self._response.headers.get("content-type", "no content type")
+        kind = self.response.headers.get("content-type", "no content type")
         if isinstance(error, anthropic.APIStatusError):
             return (
                 f"The server reported {error.type or 'an error'}: {_said(error)}",
@@ -153,31 +144,16 @@ def _said(error: anthropic.APIStatusError) -> str:
     return words if len(words) <= 300 else f"{words[:300]}…"
 
 
-_once: WeakKeyDictionary = WeakKeyDictionary()
-
-
-def once(client: anthropic.Anthropic) -> anthropic.Anthropic:
-    """`client`, or its async twin, without the SDK's own retries: a copy, made once, as it is not free."""
-    if client.max_retries == 0:
-        return client
-    settings = (client.base_url, client.api_key, client.auth_token, client.timeout)
-    known, copy = _once.get(client, (None, None))
-    if known != settings:
-        copy = client.with_options(max_retries=0)
-        _once[client] = (settings, copy)
-    return copy
-
-
 def read(client: anthropic.Anthropic, request: dict, reading: Reading) -> Iterator[str]:
     """The pieces of text of one streamed reply, into `reading`; raises unless it came whole."""
     try:
         with once(client).messages.create(**request, stream=True) as events:
-            reading.opened(events.response)
+            reading.response = events.response
             for event in events:
                 if piece := reading.feed(event):
                     yield piece
     except Exception as error:
-        if not reading.is_open:
+        if reading.response is None:
             raise
         if not reading.complete:
             raise reading.interrupted(error) from error
@@ -189,12 +165,12 @@ async def aread(client: anthropic.AsyncAnthropic, request: dict, reading: Readin
     """`read` on an async client."""
     try:
         async with await once(client).messages.create(**request, stream=True) as events:
-            reading.opened(events.response)
+            reading.response = events.response
             async for event in events:
                 if piece := reading.feed(event):
                     yield piece
     except Exception as error:
-        if not reading.is_open:
+        if reading.response is None:
             raise
         if not reading.complete:
             raise reading.interrupted(error) from error
@@ -205,7 +181,7 @@ async def aread(client: anthropic.AsyncAnthropic, request: dict, reading: Readin
 def ask(client: anthropic.Anthropic, request: dict, reading: Reading) -> Reading:
     """`reading` of the whole reply to one request; a 200 that holds none is a `StreamInterrupted`."""
     try:
-        message = one_request(once(client), **request)
+        message = one_request(client, **request)
     except anthropic.APIResponseValidationError as error:
         raise _no_reply(error) from None
     return reading.take(message, client)
@@ -214,7 +190,7 @@ def ask(client: anthropic.Anthropic, request: dict, reading: Reading) -> Reading
 async def aask(client: anthropic.AsyncAnthropic, request: dict, reading: Reading) -> Reading:
     """`ask` on an async client."""
     try:
-        message = await aone_request(once(client), **request)
+        message = await aone_request(client, **request)
     except anthropic.APIResponseValidationError as error:
         raise _no_reply(error) from None
     return reading.take(message, client)

@@ -5,15 +5,14 @@ A file holds the texts, the figures and the settings of a conversation; no key, 
 
 from __future__ import annotations
 
-import contextlib
 import os
-import tempfile
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import from_json
 
+from ..files import write_whole
 from .ledger import Call, Number, Turn
 
 FORMAT = "llm-api-course conversation"
@@ -42,27 +41,7 @@ class Saved(BaseModel):
 
 def write(path: str | os.PathLike, saved: Saved) -> None:
     """Write `saved` to `path`, readable by its owner alone: the file is then the new one or still the old."""
-    target = Path(os.path.realpath(path))
-    data = saved.model_dump_json(indent=1).encode() + b"\n"
-    handle, name = tempfile.mkstemp(prefix=f".{target.name[:100]}.", suffix=".tmp", dir=target.parent)
-    try:
-        with open(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(name, target)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(name)
-        raise
-    with contextlib.suppress(
-        OSError
-    ):  # the new name is to outlive a power cut too, where folders can be synced
-        folder = os.open(target.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+    write_whole(path, saved.model_dump_json(indent=1).encode() + b"\n")
 
 
 def read(path: str | os.PathLike) -> Saved:

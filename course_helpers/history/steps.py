@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import anthropic
 
+from ..client import once
 from ..models import UnknownModelError, find_model
 from ..pricing import Rates
 from ..retries import Retries
 from ..words import count, dollars
 from .ledger import Call
-from .reading import Reading, aask, ask, once
+from .reading import Reading, aask, ask
 
 if TYPE_CHECKING:
     from .conversation import Conversation
@@ -122,9 +123,12 @@ def summary(chat: Conversation, messages: list[dict[str, Any]]) -> Steps:
 
 
 def affordable(chat: Conversation, request: dict[str, Any], rates: Rates | None) -> Steps:
-    """Whether tokens were only estimated; raises `BudgetExceeded` where `request` could cost too much."""
+    """The most that `request` can cost in USD, and whether its tokens were only estimated.
+
+    Raises `BudgetExceeded` where that is more than is left. Without a budget nothing is counted.
+    """
     if chat.budget_usd is None or rates is None:
-        return False
+        return 0.0, False
     tokens = yield from count_tokens(chat, request)
     estimated = tokens is None
     if estimated:
@@ -132,19 +136,24 @@ def affordable(chat: Conversation, request: dict[str, Any], rates: Rates | None)
     tier = rates.at(tokens)
     dearest = max(tier.input, tier.cache_write) if "cache_control" in request else tier.input
     worst = (tokens * dearest + request["max_tokens"] * tier.output) / 1_000_000
+    about = "about " if estimated else ""
+    told = " (an estimate: this server does not count tokens)" if estimated else ""
+    sizes = f", for {about}{count(tokens, 'token')} in{told} and {request['max_tokens']:,} out"
+    check_budget(chat, worst, f"Nothing was sent: the call could cost {about}{dollars(worst)}{sizes}")
+    return worst, estimated
+
+
+def check_budget(chat: Conversation, worst: float, said: str) -> None:
+    """Raises `BudgetExceeded`, beginning with what is `said`, where `worst` dollars are more than is left."""
     spent = chat.total.cost_usd
+    if chat.budget_usd is None or spent + worst <= chat.budget_usd * (1 + 1e-9):
+        return
     if math.isnan(worst + spent):
         raise BudgetExceeded("Nothing was sent: budget_usd cannot be kept where a price is not known.")
-    if not spent + worst <= chat.budget_usd * (1 + 1e-9):
-        about = "about " if estimated else ""
-        told = " (an estimate: this server does not count tokens)" if estimated else ""
-        raise BudgetExceeded(
-            f"Nothing was sent: the call could cost {about}{dollars(worst)}, for {about}"
-            f"{count(tokens, 'token')} in{told} and {request['max_tokens']:,} out, and {dollars(spent)} "
-            f"of the budget of {dollars(chat.budget_usd)} is spent. "
-            "Raise budget_usd, lower max_tokens or shorten the history."
-        )
-    return estimated
+    raise BudgetExceeded(
+        f"{said}, and {dollars(spent)} of the budget of {dollars(chat.budget_usd)} is spent. "
+        "Raise budget_usd, lower max_tokens or shorten the history."
+    )
 
 
 def estimate_tokens(request: dict[str, Any]) -> int:
@@ -163,14 +172,7 @@ def figures(kind: str, model: str, rates: Rates | None, reading: Reading, **time
     unbilled = reading.stop_reason == "refusal" and not tokens["output_tokens"]
     cost = 0.0
     if rates is not None and not unbilled:
-        order = (
-            "input_tokens",
-            "output_tokens",
-            "cache_write_tokens",
-            "cache_write_1h_tokens",
-            "cache_read_tokens",
-        )
-        cost = rates.cost(*(tokens[name] for name in order))
+        cost = rates.cost(tokens)
     return {
         "kind": kind,
         "model": model,

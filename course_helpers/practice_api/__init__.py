@@ -83,6 +83,9 @@ class Practice:
         known = ", ".join(CONTROLS)
         raise AttributeError(f"practice has no {name!r}. Its controls: {known}, reset, journal.")
 
+    def __dir__(self) -> list[str]:
+        return [*super().__dir__(), *CONTROLS]
+
     def __repr__(self) -> str:
         return f"Practice API · faults: {self.api.faults} · {len(self.journal)} exchanges in the journal"
 

@@ -58,9 +58,9 @@ def _blocks(prompt: Prompt, model: Model) -> list[_Block]:
             ttl = data.pop("cache_control", {}).get("ttl")
             end += block_tokens(data, model)
             blocks.append(_Block({"place": place, **data}, ttl, end))
-    if prompt.cache_control:  # marks the last block that may be marked
-        last = max(i for i, block in enumerate(blocks) if "thinking" not in block.data.get("type", ""))
-        blocks[last] = blocks[last]._replace(ttl=prompt.cache_control.ttl)
+    if prompt.cache_control:  # marks the last block that may be marked, if there is one
+        for last in [i for i, b in enumerate(blocks) if "thinking" not in b.data.get("type", "")][-1:]:
+            blocks[last] = blocks[last]._replace(ttl=prompt.cache_control.ttl)
     return blocks
 
 

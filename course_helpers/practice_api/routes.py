@@ -16,7 +16,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from ..models import MODELS, Model
-from . import respond, rules
+from . import PRACTICE_KEY, respond, rules
 from .answers import Dropped, EventStream, JSONAnswer
 from .caching import PromptCache, count
 from .errors import ApiError, require
@@ -24,8 +24,6 @@ from .faults import Break, Faults, Pace
 from .journal import Exchange, Journal, safe_headers
 from .requests import CreateMessage, Prompt, parse, read_json
 
-PRACTICE_KEY = "practice"
-"""The one key that the practice API takes."""
 MAX_BODY = 32 * 1024 * 1024
 MAX_DRAINED = 8 * MAX_BODY
 BODY_TIMEOUT = 30.0

@@ -63,9 +63,11 @@ def test_retired_models_are_listed_on_request(client):
     """`lifecycle` chooses; a deprecated model names its dates."""
     retired = list(client.models.list(lifecycle=["retired"]))
     assert {model.id for model in retired} == {m.id for m in MODELS.values() if m.lifecycle == "retired"}
-    [deprecated] = client.models.list(lifecycle=["deprecated"])
-    assert deprecated.id == f"{SONNET_4}-20250929"
-    assert f"{deprecated.retires_at:%Y-%m-%d}" == "2026-11-30"
+    deprecated = list(client.models.list(lifecycle=["deprecated"]))
+    assert {model.id: f"{model.retires_at:%Y-%m-%d}" for model in deprecated} == {
+        f"{OPUS_4}-20251101": "2027-01-22",
+        f"{SONNET_4}-20250929": "2026-11-30",
+    }
 
 
 @pytest.mark.parametrize("query", [{"limit": n} for n in ("0", "1001", "-1", "x", "", "1.5", "²")])
