@@ -5,26 +5,25 @@
 
 from __future__ import annotations
 
-import ipaddress
 import os
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from getpass import getpass
-from typing import Literal
+from typing import Any, Literal
 from urllib.parse import urlsplit
 from weakref import WeakKeyDictionary
 
 import anthropic
 import httpx2
 
-from . import models
+from . import first_look, models
 from .practice_api import PRACTICE_KEY, practice
 
 Place = Literal["practice", "live", "local", "remote"]
 
 LIVE_URL = "https://api.anthropic.com"
-LOOK_TIMEOUT = 10.0  # seconds that the first look at a server may take
 
 # What the SDK reads, and so what connect must set for its place. Custom headers can carry a key too.
 _MANAGED = (
@@ -52,6 +51,7 @@ def connect(
     `anthropic.APIConnectionError` where nothing answers, `anthropic.AuthenticationError` for a refused key.
     """
     _remember()
+    api_key = _clean(api_key)
     if to is None or to == "practice":
         client, line = _practice(api_key, timeout)
     elif to == "live":
@@ -64,6 +64,8 @@ def connect(
 
 def reply_text(message: anthropic.types.Message) -> str:
     """The text of `message`: its text blocks joined, whatever comes first; "" if there are none."""
+    if isinstance(message, str):  # which the SDK returns for an answer that is no JSON
+        raise TypeError("The server sent a page, not a Message: check the address that connect was given.")
     return "".join(block.text for block in message.content or () if block.type == "text")
 
 
@@ -111,7 +113,7 @@ def place(client: anthropic.Anthropic | anthropic.AsyncAnthropic) -> Place:
         return "practice"
     if url in (LIVE_URL, _live_url):
         return "live"
-    return "local" if _is_loopback(urlsplit(url).hostname or "") else "remote"
+    return "local" if first_look.is_loopback(urlsplit(url).hostname or "") else "remote"
 
 
 def _practice(api_key: str | None, timeout: float | None) -> tuple[anthropic.Anthropic, str]:
@@ -121,7 +123,7 @@ def _practice(api_key: str | None, timeout: float | None) -> tuple[anthropic.Ant
     try:
         models.find_model(models.MODEL)
     except models.UnknownModelError as error:
-        line += f"\nThe practice API will answer 404: {error} Set COURSE_MODEL and restart the kernel."
+        line += f"\nThe practice API will answer 404: {error} {first_look.advice(models.DEFAULT_MODEL)}"
     return client, line
 
 
@@ -130,14 +132,19 @@ def _live(api_key: str | None, timeout: float | None) -> tuple[anthropic.Anthrop
     environment = _remember()
     url = environment.get("ANTHROPIC_BASE_URL", LIVE_URL).rstrip("/")
     token = environment.get("ANTHROPIC_AUTH_TOKEN")
+    typed = os.environ.get("ANTHROPIC_API_KEY")
+    if typed and typed != getattr(_current, "api_key", PRACTICE_KEY):  # set since, with %env for instance
+        environment["ANTHROPIC_API_KEY"] = typed
     key = api_key or environment.get("ANTHROPIC_API_KEY") or (None if token else _ask_for_key())
-    credentials = {"api_key": key} if key else {"auth_token": token}
+    credentials = {"api_key": _clean(key)} if key else {"auth_token": _clean(token)}
     headers = _headers(environment.get("ANTHROPIC_CUSTOM_HEADERS", ""))
-    with _bare_environment():
-        client = anthropic.Anthropic(
-            base_url=url, default_headers=headers, **credentials, **_timeout(timeout)
-        )
-    notes = _look_at_live_model(client)
+    client = _new_client(timeout, base_url=url, default_headers=headers, **credentials)
+    try:
+        notes = first_look.at_live_model(client)
+    except anthropic.AuthenticationError:
+        for name in ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN"):
+            environment.pop(name, None)  # the next connect("live") asks for another key
+        raise
     if key:
         environment["ANTHROPIC_API_KEY"] = key
     _live_url = url
@@ -148,40 +155,56 @@ def _live(api_key: str | None, timeout: float | None) -> tuple[anthropic.Anthrop
 
 def _base_url(to: str, api_key: str | None, timeout: float | None) -> tuple[anthropic.Anthropic, str]:
     try:
-        parts = httpx2.URL(str(to))
+        to = str(to).strip()
+        parts = httpx2.URL(to)
     except httpx2.InvalidURL:
         parts = httpx2.URL("")
     if parts.userinfo:
         raise ValueError("Pass the key as api_key=…: in the URL it would be shown.")
     if parts.scheme not in ("http", "https") or not parts.host:
-        raise ValueError(
-            f'connect takes "practice", "live" or a base URL such as "http://127.0.0.1:11434", not {to!r}.'
-        )
+        meant = f' Did you mean "http://{to}"?' if re.fullmatch(r"[\w.-]+:\d+", to) else ""
+        places = '"practice", "live" or a base URL such as "http://127.0.0.1:11434"'
+        raise ValueError(f"connect takes {places}, not {to!r}.{meant}")
     url = to.rstrip("/").removesuffix("/v1").rstrip("/")
     # Local servers ignore the key, but the SDK insists on one. The learner's own never goes along unasked.
     client = _client(url, api_key or "not-needed", timeout)
-    names = _model_names(url, api_key)
+    names, doubt = first_look.at_server(url, api_key)
     _settle(client, ANTHROPIC_API_KEY=client.api_key)
     kind, money = "Server", "whoever runs it may charge for calls"
-    if _is_loopback(parts.host):
+    if first_look.is_loopback(parts.host):
         kind, money = "Local server", "runs on this machine, costs nothing"
     line = f"{kind} at {url} · {models.MODEL} · {money}"
+    if doubt:
+        line += f"\n{doubt}"
     if names and models.MODEL not in names:
-        line += (
-            f"\nIts models: {', '.join(names[:8])}. Set COURSE_MODEL to one of them and restart the kernel, "
-            "or pass model=… in each call."
-        )
+        line += f"\nIts models: {', '.join(names[:8])}. {first_look.advice(names[0])}"
     return client, line
 
 
 def _client(url: str, key: str, timeout: float | None) -> anthropic.Anthropic:
     _keep_loopback_off_the_proxy()
-    with _bare_environment():
-        return anthropic.Anthropic(base_url=url, api_key=key, **_timeout(timeout))
+    return _new_client(timeout, base_url=url, api_key=key)
 
 
-def _timeout(seconds: float | None) -> dict[str, float]:
-    return {} if seconds is None else {"timeout": seconds}
+def _new_client(timeout: float | None, **arguments: Any) -> anthropic.Anthropic:
+    """A client that takes nothing from the managed variables."""
+    if timeout is not None:
+        arguments["timeout"] = timeout
+    try:
+        with _bare_environment():
+            return anthropic.Anthropic(**arguments)
+    except FileNotFoundError:
+        name = "SSL_CERT_FILE" if os.environ.get("SSL_CERT_FILE") else "SSL_CERT_DIR"
+        where = os.environ.get(name)
+        raise RuntimeError(f"{name} names {where}, which is not there: correct it, or unset it.") from None
+
+
+def _clean(key: str | None) -> str | None:
+    """`key` as it goes into a header. Raises ValueError, without the key, where it cannot be one."""
+    key = key and key.strip()
+    if key and not re.fullmatch(r"[!-~]+", key):
+        raise ValueError("The key holds a blank or another character that no key has: copy it once more.")
+    return key
 
 
 def _settle(client: anthropic.Anthropic, **variables: str) -> None:
@@ -226,7 +249,7 @@ def _headers(lines: str) -> dict[str, str]:
 def _ask_for_key() -> str:
     """The key typed at a hidden prompt. It stays in this process's memory only."""
     advice = (
-        "No API key: set ANTHROPIC_API_KEY before you start JupyterLab, "
+        "No API key: set ANTHROPIC_API_KEY and start again, pass api_key=…, "
         'or go on for free with connect("practice").'
     )
     shell = sys.modules.get("IPython") and sys.modules["IPython"].get_ipython()
@@ -240,73 +263,6 @@ def _ask_for_key() -> str:
     if not key:
         raise RuntimeError(advice) from None
     return key
-
-
-def _look_at_live_model(client: anthropic.Anthropic) -> list[str]:
-    """Sentences about the chosen model that the Models API makes necessary: deprecated, or gone."""
-    look = client.with_options(max_retries=0, timeout=LOOK_TIMEOUT)
-    try:
-        model = look.models.retrieve(models.MODEL)
-    except anthropic.AuthenticationError as error:
-        raise anthropic.AuthenticationError(
-            f"The API refused the key ({error.status_code}). Check ANTHROPIC_API_KEY, make a new key in the "
-            'console if need be, and restart the kernel; connect("practice") needs none. '
-            "Nothing changed: calls go where they went before.",
-            response=error.response,
-            body=error.body,
-        ) from None
-    except anthropic.NotFoundError:
-        return [f"This API does not have {models.MODEL}. {_advice(look)}"]
-    except anthropic.APIConnectionError as error:
-        raise _nothing_answers(str(client.base_url), error) from None
-    except anthropic.APIStatusError as error:
-        return [f"The Models API answered {error.status_code}, so {models.MODEL} could not be checked."]
-    if getattr(model, "lifecycle", "active") == "active":
-        return []
-    until = f" and stops answering on {model.retires_at:%Y-%m-%d}" if model.retires_at else ""
-    return [f"{model.id} is {model.lifecycle}{until}. {_advice(look)}"]
-
-
-def _advice(look: anthropic.Anthropic) -> str:
-    """What to set COURSE_MODEL to: the newest active model of the same line that the API lists."""
-    try:
-        active = [m for m in look.models.list(limit=1000) if getattr(m, "lifecycle", "active") == "active"]
-    except anthropic.APIError:
-        active = []
-    line = next((line for line in models.ALIASES if f"-{line}-" in models.MODEL), "no line")
-    same_line = [model.id for model in active if f"-{line}-" in model.id]
-    choice = (same_line or [model.id for model in active] or [models.DEFAULT_MODEL])[0]
-    return f"Set COURSE_MODEL={choice} and restart the kernel."
-
-
-def _model_names(url: str, api_key: str | None) -> list[str]:
-    """The model names that the server lists, [] where it lists none. Raises where nothing answers."""
-    key = {"Authorization": f"Bearer {api_key}"} if api_key else {}
-    headers = {"anthropic-version": "2023-06-01", **key}
-    try:
-        answer = httpx2.get(f"{url}/v1/models", headers=headers, timeout=LOOK_TIMEOUT)
-        return [str(item["id"]) for item in answer.json()["data"]]
-    except httpx2.HTTPError as error:
-        raise _nothing_answers(url, error) from None
-    except (ValueError, LookupError, TypeError):
-        return []
-
-
-def _nothing_answers(url: str, error: Exception) -> anthropic.APIConnectionError:
-    advice = "check the address, the network and, behind a proxy, HTTPS_PROXY."
-    if _is_loopback(urlsplit(url).hostname or ""):
-        advice = "is the server running?"
-    return anthropic.APIConnectionError(
-        message=f"Nothing answers at {url.rstrip('/')} ({type(error.__cause__ or error).__name__}): {advice}",
-        request=httpx2.Request("GET", url),
-    )
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or host.endswith(".localhost") or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _keep_loopback_off_the_proxy() -> None:

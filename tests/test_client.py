@@ -20,7 +20,7 @@ import pytest
 
 from course_helpers import client as module
 from course_helpers import connect, models, practice, reply_text
-from course_helpers.client import async_client, current_client, place
+from course_helpers.client import async_client, current_client, once, place
 
 SECRET = "sk-ant-api03-the-learners-own-key"
 MANAGED = ("ANTHROPIC_BASE_URL", "ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "COURSE_MODEL")
@@ -38,7 +38,7 @@ class StandIn:
 
     def __init__(self, key: str | None) -> None:
         self.models = {name: model_info(name) for name in ("claude-haiku-5-5", "claude-sonnet-5-5")}
-        self.key, self.seen, self.status = key, [], None
+        self.key, self.seen, self.status, self.page = key, [], None, ""
         stand_in = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -64,6 +64,8 @@ class StandIn:
 
     def answer(self, path: str, headers):
         """Status and body."""
+        if self.page:
+            return 200, self.page
         if self.status:
             return self.status, {"type": "error", "error": {"type": "api_error", "message": "Sorry."}}
         given = headers.get("x-api-key") or headers.get("authorization", "").removeprefix("Bearer ")
@@ -276,10 +278,13 @@ def test_the_real_address_is_the_default(monkeypatch):
         (
             {"lifecycle": "deprecated", "retires_at": "2027-01-05T00:00:00Z"},
             "claude-haiku-5-5 is deprecated and stops answering on 2027-01-05. "
-            "Set COURSE_MODEL=claude-haiku-6 and restart the kernel.",
+            "Start again with COURSE_MODEL=claude-haiku-6, or pass model='claude-haiku-6' in each call.",
         ),
-        ({"lifecycle": "deprecated"}, "claude-haiku-5-5 is deprecated. Set COURSE_MODEL=claude-haiku-6 "),
-        (None, "This API does not have claude-haiku-5-5. Set COURSE_MODEL=claude-haiku-6 and restart"),
+        (
+            {"lifecycle": "deprecated"},
+            "claude-haiku-5-5 is deprecated. Start again with COURSE_MODEL=",
+        ),
+        (None, "This API does not have claude-haiku-5-5. Start again with COURSE_MODEL=claude-haiku-6,"),
     ],
 )
 def test_a_deprecated_or_missing_model_is_said_with_what_to_set(monkeypatch, stand_in, capsys, fields, words):
@@ -291,6 +296,14 @@ def test_a_deprecated_or_missing_model_is_said_with_what_to_set(monkeypatch, sta
         stand_in.models["claude-haiku-5-5"] = old
     connect("live", api_key=SECRET)
     assert words in capsys.readouterr().out
+
+
+def test_a_gateway_that_says_nothing_of_lifecycles_needs_no_words(monkeypatch, stand_in, capsys):
+    """What it leaves out is no deprecation."""
+    monkeypatch.setenv("ANTHROPIC_BASE_URL", stand_in.url)
+    del stand_in.models["claude-haiku-5-5"]["lifecycle"]
+    connect("live", api_key=SECRET)
+    assert capsys.readouterr().out.count("\n") == 1
 
 
 def test_an_active_model_needs_no_words(monkeypatch, stand_in, capsys):
@@ -320,6 +333,32 @@ def test_a_refused_key_is_an_error_that_does_not_show_it(monkeypatch, stand_in, 
     assert SECRET not in shown + capsys.readouterr().out
     assert place(current_client()) == "practice"
     assert environment()["ANTHROPIC_API_KEY"] == "practice"
+
+
+def test_a_refused_key_is_not_tried_again(monkeypatch, stand_in):
+    """The next `connect("live")` asks for another, or takes the one that was set meanwhile."""
+    monkeypatch.setenv("ANTHROPIC_BASE_URL", stand_in.url)
+    monkeypatch.setenv("ANTHROPIC_API_KEY", f"{SECRET}-wrong")
+    with pytest.raises(anthropic.AuthenticationError, match="asks for another"):
+        connect("live")
+    monkeypatch.delenv("ANTHROPIC_API_KEY")
+    with pytest.raises(RuntimeError, match="No API key"):
+        connect("live")
+    monkeypatch.setenv("ANTHROPIC_API_KEY", SECRET)
+    assert connect("live").api_key == SECRET
+    connect()
+    assert connect("live").api_key == SECRET
+
+
+def test_blanks_around_a_key_do_no_harm(monkeypatch, stand_in):
+    """A pasted newline is no part of it; a blank inside is refused in words, without the key."""
+    monkeypatch.setenv("ANTHROPIC_BASE_URL", stand_in.url)
+    monkeypatch.setenv("ANTHROPIC_API_KEY", f" {SECRET}\n")
+    assert connect("live").api_key == SECRET
+    for wrong in (f"{SECRET} {SECRET}", f"{SECRET}é", f"{SECRET}\n{SECRET}"):
+        with pytest.raises(ValueError, match="copy it once more") as caught:
+            connect("live", api_key=wrong)
+        assert SECRET not in "".join(traceback.format_exception(caught.value))
 
 
 def test_without_a_key_and_without_a_prompt_the_error_says_what_to_do(monkeypatch):
@@ -410,8 +449,36 @@ def test_a_server_that_has_other_models_says_which(local, capsys):
     local.models = {name: model_info(name) for name in ("qwen3:8b", "smollm2")}
     connect(local.url)
     said = capsys.readouterr().out
-    assert "Its models: qwen3:8b, smollm2. Set COURSE_MODEL to one of them" in said
-    assert "model=…" in said
+    assert "Its models: qwen3:8b, smollm2. Start again with COURSE_MODEL=qwen3:8b, or pass model=" in said
+
+
+def test_a_server_that_wants_a_key_says_so_at_once(stand_in):
+    """A 401 of the list of models will be one of each call."""
+    with pytest.raises(anthropic.AuthenticationError, match=r"wants a key \(401\): pass the right one"):
+        connect(stand_in.url)
+    with pytest.raises(anthropic.AuthenticationError, match="refused the key"):
+        connect(stand_in.url, api_key="not-this-one")
+
+
+def test_a_page_for_people_is_no_api(local, capsys):
+    """A web server's address is doubted at once, and what it sends is no Message."""
+    local.page = "<html><h1>Welcome</h1></html>"
+    connect(local.url)
+    assert "a page for people: is this the address of a Messages API?" in capsys.readouterr().out
+    with pytest.raises(TypeError, match="sent a page, not a Message"):
+        reply_text("<html>")
+
+
+def test_headers_of_one_place_stay_there(monkeypatch, stand_in, local):
+    """What ANTHROPIC_CUSTOM_HEADERS holds is for the live API, whichever copy of a client makes the call."""
+    monkeypatch.setenv("ANTHROPIC_BASE_URL", stand_in.url)
+    monkeypatch.setenv("ANTHROPIC_CUSTOM_HEADERS", f"X-Team: {SECRET}")
+    elsewhere = connect(local.url)
+    live = connect("live", api_key=SECRET)
+    for client in (once(elsewhere), async_client(elsewhere), once(async_client(elsewhere))):
+        assert "X-Team" not in client.default_headers
+    for client in (live, once(live), async_client(live), once(async_client(live))):
+        assert client.default_headers["X-Team"] == SECRET
 
 
 def test_a_server_without_a_list_of_models(local, capsys):
@@ -461,6 +528,20 @@ def test_what_is_no_place_is_refused(to):
     """With an example of each kind."""
     with pytest.raises(ValueError, match=re.escape('"practice", "live" or a base URL such as')):
         connect(to)
+
+
+@pytest.mark.parametrize("place", [None, "live"])
+def test_a_certificate_file_that_is_not_there_is_named(monkeypatch, place):
+    """Python's own error names no file and no variable."""
+    monkeypatch.setenv("SSL_CERT_FILE", "/not/there.pem")
+    with pytest.raises(RuntimeError, match=r"SSL_CERT_FILE names /not/there\.pem, which is not there"):
+        connect(place, api_key=None if place is None else SECRET)
+
+
+def test_an_address_without_its_scheme_is_completed():
+    """In the error, ready to be copied."""
+    with pytest.raises(ValueError, match='Did you mean "http://localhost:11434"'):
+        connect("localhost:11434")
 
 
 def test_a_key_inside_the_url_is_refused_and_not_shown():

@@ -21,7 +21,7 @@ FROM_PYPI = {"anthropic", "genai-prices", "httpx2"}
 
 def bounds(requirements: list[str]) -> dict[str, str]:
     """Name → version bounds of requirements such as "pandas>=2.2,<4" or "pandas >=2.2,<4"."""
-    return dict(re.fullmatch(r"([\w.-]+) *(.*)", each).groups() for each in requirements)
+    return dict(re.fullmatch(r"([\w.-]+)(?:\[\w+\])? *(.*)", each).groups() for each in requirements)
 
 
 def test_conda_gets_the_same_bounds_as_pip():

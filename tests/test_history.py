@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import math
 import re
+import traceback
 
 import anthropic
 import pytest
@@ -467,6 +468,29 @@ def test_nothing_at_the_address():
     assert state(chat) == ([], [])
 
 
+@all_drivers
+def test_an_error_shows_no_way_through_the_sdk(take):
+    """Its traceback is short; what caused it stays in place."""
+    chat = Conversation()
+    with practice.fail_next(400), pytest.raises(anthropic.BadRequestError) as caught:
+        take(chat, FRANCE)
+    shown = "".join(traceback.format_exception(caught.value))
+    assert "site-packages" not in shown
+    assert len(shown.splitlines()) < 40
+
+
+def test_a_system_prompt_is_text_that_can_be_sent():
+    """Half a character is refused when it is set, not by the SDK in the middle of a call."""
+    with pytest.raises(ValueError, match="The system prompt holds half a character"):
+        Conversation(system="\udc00")
+
+
+def test_on_practice_a_model_of_another_maker_is_refused_at_once():
+    """It would answer 404: the names that are near are those of the course."""
+    with pytest.raises(UnknownModelError, match="Known models: claude-haiku-5-5"):
+        Conversation(model="gpt-6-luna")
+
+
 def test_max_tokens_that_only_a_stream_may_have():
     """The SDK refuses a blocking call that could take ten minutes; a stream may."""
     chat = Conversation(max_tokens=60_000)
@@ -497,6 +521,20 @@ def test_budget(take):
     chat.budget_usd = chat.total.cost_usd + worst
     assert str(take(chat, FRANCE)) == PARIS
     assert chat.total.cost_usd <= chat.budget_usd
+
+
+@pytest.mark.parametrize("take", [stream, astream])
+def test_lost_attempts_count_toward_the_budget(take):
+    """An attempt that broke off before its first piece is billed, and the next is sent only if it fits."""
+    chat = Conversation(model="haiku", max_tokens=50, budget_usd=0.003)
+    chat.waits = {"sleep": lambda seconds: None}
+    with (
+        practice.break_stream("disconnect", after=0, times=6),
+        pytest.raises(BudgetExceeded, match=r"^Not tried again: another request could cost \$"),
+    ):
+        take(chat, FRANCE + " Be brief." * 4_000)
+    assert {call.kind for call in chat.calls} == {"lost"}
+    assert 0.001 < chat.total.cost_usd <= 0.003
 
 
 def test_budget_is_never_overrun():

@@ -107,7 +107,7 @@ def test_connect_names_the_place_and_keeps_the_learners_key(url):
         done = python("-c", CONNECT, keyed, NAME, LEARNERS_KEY)
     assert done.returncode == 0, done.stderr
     line = f"Local server at {keyed} · {models.DEFAULT_MODEL} · runs on this machine, costs nothing"
-    names = f"Its models: {NAME}. Set COURSE_MODEL to one of them"
+    names = f"Its models: {NAME}. Start again with COURSE_MODEL={NAME}"
     first, refused, again, listed, answered = done.stdout.splitlines()
     assert [first, refused, again, answered] == [line, "refused", line, "answered"]
     assert listed.startswith(names)

@@ -21,8 +21,8 @@ from ..retries import Retries, Wait
 from ..words import count
 from . import saving
 from .keeping import Strategy, Transcript, at_least
-from .ledger import Call, Reply, Total, Turn, meter, shown
-from .one_turn import OneTurn
+from .ledger import Call, Reply, Total, Turn, meter, sendable, shown
+from .one_turn import OneTurn, short
 from .pieces import AsyncPieces, Pieces, async_client_of
 from .reading import aask, ask
 from .steps import Steps, adrive, drive
@@ -82,12 +82,13 @@ class Conversation:
 
     @model.setter
     def model(self, name: str) -> None:
-        id = model_id(name)
-        if place(self.client) in ("practice", "live"):
+        id, where = model_id(name), place(self.client)
+        if where in ("practice", "live"):
             try:
                 find_model(id)
             except UnknownModelError:
-                rates(id)
+                if where == "practice" or rates(id).provider != "anthropic":
+                    raise
         self._model = id
 
     @property
@@ -99,7 +100,7 @@ class Conversation:
     def system(self, text: str | None) -> None:
         if text is not None and not isinstance(text, str):
             raise TypeError(f"system is text or None, not {type(text).__name__}.")
-        self._system = text if text and text.strip() else None
+        self._system = sendable(text, "system prompt") if text and text.strip() else None
 
     @property
     def max_tokens(self) -> int:
@@ -131,9 +132,9 @@ class Conversation:
             request = self._carry_out(turn.prepare())
             turn.retries.run(lambda: ask(self.client, request, turn.attempt()))
             return turn.commit()
-        except BaseException:
+        except BaseException as error:
             turn.settle()
-            raise
+            raise short(error) from error.__cause__
 
     def stream(self, text: str) -> Pieces:
         """Ask `text`, with the history; the reply piece by piece. What is not read to its end is not kept."""
@@ -147,9 +148,9 @@ class Conversation:
             request = await adrive(turn.prepare(), client)
             await turn.retries.arun(lambda: aask(client, request, turn.attempt()))
             return turn.commit()
-        except BaseException:
+        except BaseException as error:
             turn.settle()
-            raise
+            raise short(error) from error.__cause__
 
     def astream(self, text: str) -> AsyncPieces:
         """`stream` for `async with` and `async for`."""

@@ -33,17 +33,17 @@ TOKENS = (
 SHOWN_TURNS = 20
 
 
-def sendable(text: str) -> str:
+def sendable(text: str, what: str = "message") -> str:
     """`text` as it is; raises ValueError where the API would refuse it."""
     if not isinstance(text, str):
-        raise TypeError(f"A message is text, not {type(text).__name__}.")
+        raise TypeError(f"A {what} is text, not {type(text).__name__}.")
     if not text.strip():
-        raise ValueError("The message is empty: the API takes no blank text, so nothing was sent.")
+        raise ValueError(f"The {what} is empty: the API takes no blank text, so nothing was sent.")
     try:
         text.encode()
     except UnicodeEncodeError:
         raise ValueError(
-            "The message holds half a character (a lone surrogate), which JSON cannot carry."
+            f"The {what} holds half a character (a lone surrogate), which JSON cannot carry."
         ) from None
     return text
 

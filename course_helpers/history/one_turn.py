@@ -11,6 +11,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+import anthropic
+
 from ..words import dollars
 from .keeping import Transcript, kept
 from .ledger import Call, Reply, Turn, sendable
@@ -132,6 +134,11 @@ class OneTurn:
             first_token_seconds=self._first,
             attempts=self._requests,
         )
+
+
+def short(error: BaseException) -> BaseException:
+    """`error`; one of a call without its way through the SDK, which fills a screen and helps nobody."""
+    return error.with_traceback(None) if isinstance(error, anthropic.APIError | KeyboardInterrupt) else error
 
 
 def why_not_kept(reading: Reading, max_tokens: int) -> str | None:

@@ -13,7 +13,7 @@ import anthropic
 
 from .. import client as clients
 from .ledger import Reply
-from .one_turn import OneTurn
+from .one_turn import OneTurn, short
 from .reading import aread, read
 from .steps import adrive, drive
 
@@ -66,9 +66,9 @@ class Pieces(_Reader, Iterator[str]):
                     self._pieces.append(piece)
                     return piece
                 self.reply = self._turn.commit()
-            except BaseException:
+            except BaseException as error:
                 self._settle()
-                raise
+                raise short(error) from error.__cause__
             self._closed = True
         raise StopIteration
 
@@ -117,9 +117,9 @@ class AsyncPieces(_Reader, AsyncIterator[str]):
                     self._pieces.append(piece)
                     return piece
                 self.reply = self._turn.commit()
-            except BaseException:
+            except BaseException as error:
                 await self.aclose()
-                raise
+                raise short(error) from error.__cause__
             self._closed = True
         raise StopAsyncIteration
 

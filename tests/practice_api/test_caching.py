@@ -51,6 +51,14 @@ def test_an_hour(wire):
     assert counters(wire.ok(**fields)["usage"])[2] == sum(parts.values())
 
 
+def test_nothing_to_mark(wire):
+    """A prompt of hidden thinking alone has no block that may be marked, and is counted all the same."""
+    hidden = [{"type": "redacted_thinking", "data": "x"}]
+    fields = {"messages": [{"role": "user", "content": hidden}], "cache_control": {"type": "ephemeral"}}
+    assert wire.post(**fields).status_code == 200
+    assert wire.count(**fields).status_code == 200
+
+
 @pytest.mark.parametrize(
     ("model", "least"), [(m, 512) for m in ALL_5] + [(HAIKU_4, 4096), (OPUS_4, 4096), (SONNET_4, 1024)]
 )
