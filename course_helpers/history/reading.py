@@ -7,6 +7,7 @@ status 200, or no error at all where a stream just ends. Here each of these is a
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 
 import anthropic
 import httpx2
@@ -112,8 +113,20 @@ class Reading:
         explanation = getattr(getattr(source, "stop_details", None), "explanation", None)
         self.explanation = explanation if isinstance(explanation, str) else None
 
-    def interrupted(self, error: Exception | None = None) -> StreamInterrupted:
-        """What to raise where the stream broke with `error`, or just ended."""
+    @contextmanager
+    def whole(self) -> Iterator[None]:
+        """Around the reading of a stream: raises `StreamInterrupted` unless it came whole."""
+        try:
+            yield
+        except Exception as error:
+            if self.response is None:
+                raise
+            if not self.complete:
+                raise self._interrupted(error) from error
+        if not self.complete:  # of which the SDK says nothing
+            raise self._interrupted()
+
+    def _interrupted(self, error: Exception | None = None) -> StreamInterrupted:
         why, final = self._why(error)
         return StreamInterrupted(why, request=self.response.request, partial=self.text, final=final)
 
@@ -146,36 +159,21 @@ def _said(error: anthropic.APIStatusError) -> str:
 
 def read(client: anthropic.Anthropic, request: dict, reading: Reading) -> Iterator[str]:
     """The pieces of text of one streamed reply, into `reading`; raises unless it came whole."""
-    try:
-        with once(client).messages.create(**request, stream=True) as events:
-            reading.response = events.response
-            for event in events:
-                if piece := reading.feed(event):
-                    yield piece
-    except Exception as error:
-        if reading.response is None:
-            raise
-        if not reading.complete:
-            raise reading.interrupted(error) from error
-    if not reading.complete:  # of which the SDK says nothing
-        raise reading.interrupted()
+    with reading.whole(), once(client).messages.create(**request, stream=True) as events:
+        reading.response = events.response
+        for event in events:
+            if piece := reading.feed(event):
+                yield piece
 
 
 async def aread(client: anthropic.AsyncAnthropic, request: dict, reading: Reading) -> AsyncIterator[str]:
     """`read` on an async client."""
-    try:
+    with reading.whole():
         async with await once(client).messages.create(**request, stream=True) as events:
             reading.response = events.response
             async for event in events:
                 if piece := reading.feed(event):
                     yield piece
-    except Exception as error:
-        if reading.response is None:
-            raise
-        if not reading.complete:
-            raise reading.interrupted(error) from error
-    if not reading.complete:  # of which the SDK says nothing
-        raise reading.interrupted()
 
 
 def ask(client: anthropic.Anthropic, request: dict, reading: Reading) -> Reading:
