@@ -76,7 +76,8 @@ class EventStream(Response):
                 if wait:
                     await asyncio.wait({gone}, timeout=wait)
                 wait = pause
-            if gone.done():
+            if gone.done() or scope[TRANSPORT].is_closing():  # further writes would be complained of
+                await gone
                 return
             if kind == "message_stop":
                 self.exchange.reply = self.message

@@ -8,6 +8,7 @@ import logging
 import os
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -299,12 +300,21 @@ def test_clients_that_hang_up(practice, wire, silent, pace):
         still_there(wire)
 
 
-def test_readers_that_leave_after_the_first_event(practice, client, silent):
-    """The rest of the answer is not written to a connection that is gone."""
+def test_readers_that_leave_after_the_first_bytes(practice, wire, silent):
+    """The rest of the answer is not written to a connection that was reset: asyncio would complain."""
+    host, port = practice.url.removeprefix("http://").split(":")
+    said = user("Tell me something. " * 50)
+    content = json.dumps(body(messages=[said], max_tokens=1000, stream=True)).encode()
+    head = (
+        "POST /v1/messages HTTP/1.1\r\nhost: x\r\nx-api-key: practice\r\nanthropic-version: 2026-10-21\r\n"
+        f"content-length: {len(content)}\r\n\r\n"
+    )
     for _ in range(100):
-        with client.messages.create(**body(messages=[user("Tell me something.")]), stream=True) as stream:
-            next(iter(stream))
-    assert client.messages.create(**body()).content
+        with socket.create_connection((host, int(port))) as connection:
+            connection.sendall(head.encode() + content)
+            connection.recv(10)
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    still_there(wire)
 
 
 def test_a_client_that_does_not_read(practice, wire, silent):
