@@ -1,7 +1,8 @@
 """The bench: where a learner's function is run, on a practice API of its own.
 
-The learner's journal, faults and money stay out of it: while a function runs, every client in its notebook
-and the SDK's environment variables lead to the bench.
+The learner's journal, faults and money stay out of it: while a function runs, every client that it reaches
+leads to the bench, and so do the SDK's environment variables. It reaches the names of its notebook, what
+functions there hold (defaults, what surrounds them), conversations, and the client of the last `connect`.
 """
 
 from __future__ import annotations
@@ -9,7 +10,8 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from functools import cached_property
+from functools import cached_property, partial
+from types import CellType, FunctionType
 from typing import Any
 
 import anthropic
@@ -19,6 +21,8 @@ from . import NotYet, require
 from .guard import Ran, in_words, plain, run, shown
 
 MESSAGES = "/v1/messages"
+OF_THE_LESSONS = ("What is the capital of France?", "Explain recursion with a short code example.")
+"""Questions that stand in the lessons: a function that always asks them passes no grader."""
 _practice = Practice()
 _elsewhere = Practice()
 
@@ -34,10 +38,8 @@ class Bench:
 
     def __init__(self, function: Callable, namespace: dict[str, Any] | None = None) -> None:
         self.function = function
-        self.namespaces = [namespace or {}]
-        own = getattr(function, "__globals__", namespace)
-        if own is not namespace:
-            self.namespaces.append(own)
+        self.notebook = getattr(function, "__globals__", namespace) or {}
+        self.namespaces = [self.notebook, namespace or {}]
         self.last = Ran()
         self.printed: list[str] = []
         """What all runs printed."""
@@ -55,13 +57,13 @@ class Bench:
         """The model of the learner's notebook."""
         from ...models import MODEL
 
-        named = self.namespaces[-1].get("MODEL")
+        named = self.notebook.get("MODEL")
         return named if type(named) is str else MODEL
 
     def run(self, *args: Any, typed: Sequence[str] = (), **named: Any) -> Ran:
         """What calling the function came to, an error too. What it sent is in `sent` until the next run."""
         _practice.journal.clear()
-        with _all_leads_to(*self._place, self.namespaces):
+        with _all_leads_to(*self._place, self.function, self.namespaces):
             self.last = run(lambda: self.function(*args, **named), typed)
         self.exchanges += self.sent
         if self.last.printed:
@@ -98,6 +100,20 @@ class Bench:
         require(len(made) == 1, f"it sent {len(made)} requests where one is enough.")
         require(isinstance(made[0].body, dict), "the request's body was no JSON object.")
         return made[0].body
+
+    def is_asked(self, question: str, how: str = "client.messages.create") -> dict[str, Any]:
+        """The body of the one request of the last run; raises NotYet unless it asks `question` alone."""
+        body = self.only_request(how)
+        asked = [text_of(message.get("content")) for message in body["messages"]]
+        require(
+            asked not in ([text] for text in OF_THE_LESSONS),
+            "it sent the lesson's question, not the one it was given.",
+        )
+        require(
+            asked == [question],
+            f"it was to send {shown(question)} as the one message; it sent {shown(asked)}.",
+        )
+        return body
 
     def reply(self) -> str:
         """The text that the API answered last."""
@@ -159,42 +175,78 @@ def turns(messages: Any) -> list[tuple[str, str]]:
         fits = isinstance(message, dict) and {"role", "content"} <= message.keys()
         require(fits, f"a message is a dict with role and content, not {shown(message)}.")
         content = message["content"]
+        texts = isinstance(content, (list, tuple)) and all(isinstance(part, str) for part in content)
+        advice = "give each text a message of its own" if texts else "store the reply's text"
         require(
             isinstance(content, str) or bool(text_of(content)),
-            f"the content of a message is text here, not {shown(content)}: store the reply's text.",
+            f"the content of a message is text here, not {shown(content)}: {advice}.",
         )
     return [(str(message["role"]), text_of(message["content"])) for message in messages]
 
 
 @contextmanager
-def _all_leads_to(url: str, key: str, namespaces: list[dict[str, Any]]) -> Iterator[None]:
-    """Within the block, the clients in `namespaces` and the SDK's environment lead to `url`."""
+def _all_leads_to(url: str, key: str, function: Any, namespaces: list[dict[str, Any]]) -> Iterator[None]:
+    """Within the block, the clients that `function` reaches and the SDK's environment lead to `url`."""
     environment = {"ANTHROPIC_BASE_URL": url, "ANTHROPIC_API_KEY": key, "NO_PROXY": "*", "no_proxy": "*"}
     names = [*environment, "ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_CUSTOM_HEADERS"]
     before = {name: os.environ.get(name) for name in names}
-    clients = [
-        (namespace, name, value)
-        for namespace in namespaces
-        for name, value in list(namespace.items())
-        if isinstance(value, (anthropic.Anthropic, anthropic.AsyncAnthropic))
-    ]
     with ExitStack() as stack:
         _set(dict.fromkeys(names) | environment)
         stack.callback(_set, before)
-        for namespace, name, value in clients:
-            swapped = type(value)(
-                base_url=url, api_key=PRACTICE_KEY, max_retries=value.max_retries, timeout=value.timeout
-            )
-            stack.callback(_put_back, namespace, name, value, swapped)
-            namespace[name] = swapped
+        twins: dict[int, Any] = {}
+        for value, put in _within_reach(function, namespaces):
+            if not _is(value, anthropic.Anthropic, anthropic.AsyncAnthropic):
+                continue
+            if id(value) not in twins:
+                twins[id(value)] = twin = type(value)(
+                    base_url=url, api_key=PRACTICE_KEY, max_retries=value.max_retries, timeout=value.timeout
+                )
+                if _is(twin, anthropic.Anthropic):
+                    stack.callback(twin.close)
+            stack.callback(put, value)
+            put(twins[id(value)])
         yield
 
 
-def _put_back(namespace: dict[str, Any], name: str, value: Any, swapped: Any) -> None:
-    if namespace.get(name) is swapped:  # else the function set another one itself
-        namespace[name] = value
-    if isinstance(swapped, anthropic.Anthropic):
-        swapped.close()
+def _within_reach(function: Any, namespaces: list[dict[str, Any]]) -> list[tuple[Any, Callable[[Any], None]]]:
+    """What `function` can use, each with the way to put something else in its place."""
+    from ... import client
+    from ...history import Conversation
+
+    names = [pair for space in [*namespaces, vars(client)] for pair in _items(space)]
+    functions = {id(each): each for each, _ in [(function, None), *names] if _is(each, FunctionType)}
+    found = names + [pair for each in functions.values() for pair in _held(each)]
+    chats = [value if _is(value, Conversation) else _chat_of(value) for value, _ in found]
+    return found + [pair for chat in chats if chat is not None for pair in _items(vars(chat))]
+
+
+def _is(value: Any, *kinds: type) -> bool:
+    """`isinstance`, for values that may be anything: it asks the type alone."""
+    return issubclass(type(value), kinds)
+
+
+def _items(space: dict[str, Any]) -> list[tuple[Any, Callable[[Any], None]]]:
+    return [(value, partial(space.__setitem__, name)) for name, value in list(space.items())]
+
+
+def _held(function: FunctionType) -> list[tuple[Any, Callable[[Any], None]]]:
+    """What a function holds: the defaults of its arguments, and the variables around it."""
+
+    def put(number: int, value: Any) -> None:
+        defaults = list(function.__defaults__)
+        defaults[number] = value
+        function.__defaults__ = tuple(defaults)
+
+    defaults = [(value, partial(put, number)) for number, value in enumerate(function.__defaults__ or ())]
+    cells = [cell for cell in function.__closure__ or () if cell != CellType()]  # else it is still empty
+    around = [(cell.cell_contents, partial(setattr, cell, "cell_contents")) for cell in cells]
+    return [*defaults, *_items(function.__kwdefaults__ or {}), *around]
+
+
+def _chat_of(value: Any) -> Any:
+    """The conversation of a chat cell; None for anything else."""
+    is_cell = str(type(value).__module__).startswith("course_helpers.chat_cell")
+    return getattr(value, "chat", None) if is_cell else None
 
 
 def _set(variables: dict[str, str | None]) -> None:

@@ -173,9 +173,8 @@ def _on_a_thread(seconds: float, call: Callable[[], Any]) -> Any:
 
 def plain(value: Any, depth: int = 8) -> Any:
     """`value` as plain data that is safe to compare and show, without calling any method of its own."""
-    for kind in (bool, type(None)):
-        if type(value) is kind:
-            return value
+    if value is None or type(value) is bool:
+        return value
     if isinstance(value, str):
         return str.__str__(value)
     if isinstance(value, int):
@@ -183,8 +182,8 @@ def plain(value: Any, depth: int = 8) -> Any:
     if isinstance(value, float):
         return float.__add__(value, 0.0)
     if depth and isinstance(value, (list, tuple)):
-        items = [plain(item, depth - 1) for item in type_of(value).__iter__(value)]
-        return tuple(items) if isinstance(value, tuple) else items
+        kind = list if isinstance(value, list) else tuple
+        return kind(plain(item, depth - 1) for item in kind.__iter__(value))
     if depth and isinstance(value, dict):
         return {plain(key, 0): plain(item, depth - 1) for key, item in dict.items(value)}
     if isinstance(value, anthropic.BaseModel):
@@ -193,11 +192,6 @@ def plain(value: Any, depth: int = 8) -> Any:
     if close:
         close()  # an `async def` that nobody awaits would complain later
     return Odd(value)
-
-
-def type_of(value: list | tuple) -> type:
-    """`list` or `tuple`, also where `value` is of a class derived from it."""
-    return list if isinstance(value, list) else tuple
 
 
 def shown(value: Any, length: int = 80) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ...models import ALIASES
-from . import grader, require
+from . import NotYet, grader, require
 from .bench import Bench, turns
 from .guard import shown
 from .lesson_3 import conversation, is_window
@@ -87,9 +87,9 @@ def save(bench: Bench) -> None:
         try:
             data = json.loads(path.read_text(encoding="utf-8"))
         except UnicodeDecodeError:
-            require(False, 'the file is not in UTF-8: open(path, "w", encoding="utf-8").')
+            raise NotYet('the file is not in UTF-8: open(path, "w", encoding="utf-8").') from None
         except ValueError:
-            require(False, "the file holds no valid JSON: str() is not JSON, json.dump is.")
+            raise NotYet("the file holds no valid JSON: str() is not JSON, json.dump is.") from None
     require(_holds(data, history), "the file does not hold the history's messages, in order.")
 
 
