@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import textwrap
+from collections import Counter
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,8 @@ if TYPE_CHECKING:
     from ..practice_api.journal import Exchange
 
 WIDTH = 88
-_failures: dict[str, int] = {}
+_failures: dict[str, Counter[str]] = {}
+"""For each exercise that is not yet passed: how often each mistake was seen."""
 
 
 class CheckFailed(AssertionError):
@@ -81,7 +83,10 @@ def exercise(name: str) -> Outcome:
     It is looked up where `exercise` is called. What it sends goes to a practice API of its own, so grading
     costs nothing, also for a learner who is connected live, and leaves the lesson's journal and faults alone.
     """
-    found = graders.exercises().get(name) or _by_number(name)
+    known = graders.exercises()
+    if name not in known:
+        raise LookupError(f"There is no exercise {name!r}. The exercises: {', '.join(known)}.")
+    found = known[name]
     notebook = sys._getframe(1)
     function = notebook.f_locals.get(found.name, notebook.f_globals.get(found.name))
     if function is None or function is ... or _is_stub(function):
@@ -120,23 +125,16 @@ def _not_started(found: graders.Exercise) -> Outcome:
 
 
 def _not_yet(found: graders.Exercise, seen: str, printed: str = "") -> Outcome:
-    """The mistake, the next hint, one step further with each try, and what the function printed."""
-    tries = _failures[found.name] = _failures.get(found.name, 0) + 1
-    step = min(tries, len(found.hints))
+    """The mistake, a hint, one step further each time it is seen, and what the function printed."""
+    mistakes = _failures.setdefault(found.name, Counter())
+    mistakes[seen] += 1
+    step = min(mistakes[seen], len(found.hints))
     lines = [f"Seen: {seen}", f"Hint {step} of {len(found.hints)}: {found.hints[step - 1]}"]
     if printed.strip():
         from .graders.guard import clean
 
         lines.append(f"It printed: {clean(printed, 300)}")
     return Outcome(found, "not yet", *lines)
-
-
-def _by_number(name: str) -> graders.Exercise:
-    known = graders.exercises()
-    for each in known.values():
-        if each.number == name:
-            return each
-    raise LookupError(f"There is no exercise {name!r}. The exercises: {', '.join(known)}.")
 
 
 def _is_stub(function: Any) -> bool:

@@ -45,13 +45,12 @@ class Quiz:
 
     def __init__(self, lesson: Lesson) -> None:
         self.lesson = lesson
-        self.questions = lesson.questions
 
     def answer(self, number: int, letter: str) -> Said:
         """What is to be said about answering question `number`, counted from 1, with choice `letter`."""
-        if not (isinstance(number, int) and 1 <= number <= len(self.questions)):
-            raise ValueError(f"There are questions 1 to {len(self.questions)}, not {number!r}.")
-        question = self.questions[number - 1]
+        if not (isinstance(number, int) and 1 <= number <= len(self.lesson.questions)):
+            raise ValueError(f"There are questions 1 to {len(self.lesson.questions)}, not {number!r}.")
+        question = self.lesson.questions[number - 1]
         letters = _letters(question)
         if str(letter).strip().lower() not in letters:
             raise ValueError(f"Question {number} has the choices {', '.join(letters)}, not {letter!r}.")
@@ -68,11 +67,11 @@ class Quiz:
     @property
     def title(self) -> str:
         """One line that is always the same."""
-        return f"Quiz {self.lesson.number} · {self.lesson.title} · {len(self.questions)} questions"
+        return f"Quiz {self.lesson.number} · {self.lesson.title} · {len(self.lesson.questions)} questions"
 
     def __repr__(self) -> str:
         lines = [self.title]
-        for number, question in enumerate(self.questions, 1):
+        for number, question in enumerate(self.lesson.questions, 1):
             lines += ["", _wrap(f"{number}. {question.text}")]
             lines += [
                 _wrap(f"   {letter}) {choice.text}", 6) for letter, choice in _letters(question).items()
@@ -92,7 +91,7 @@ class Quiz:
 
         asked: list[tuple[Question, widgets.RadioButtons, widgets.HTML]] = []
         rows: list[widgets.Widget] = [widgets.HTML(f"{_STYLE}<strong>{escape(self.title)}</strong>")]
-        for number, question in enumerate(self.questions, 1):
+        for number, question in enumerate(self.lesson.questions, 1):
             radios = widgets.RadioButtons(
                 options=[(choice.text, choice) for choice in question.choices],
                 value=None,
@@ -107,6 +106,7 @@ class Quiz:
                 feedback,
             ]
             asked.append((question, radios, feedback))
+            radios.observe(lambda _, said=feedback: setattr(said, "value", ""), "value")
         check = widgets.Button(
             description="Check my answers", button_style="primary", layout={"width": "auto"}
         )
@@ -131,9 +131,9 @@ class Quiz:
 
     def _summary(self, unanswered: Sequence[Question] = (), completed: str = "") -> str:
         names = record.store.passed()
-        done = sum(question.id in names for question in self.questions)
+        done = sum(question.id in names for question in self.lesson.questions)
         left = sum(question.id not in names for question in unanswered)
-        words = [f"{done} of {len(self.questions)} answered rightly."]
+        words = [f"{done} of {len(self.lesson.questions)} answered correctly."]
         if left:
             words.append(f"{left} still open.")
         return f"<span role='status'>{escape(' '.join([*words, completed]).strip())}</span>"

@@ -53,12 +53,12 @@ def test_quiz_by_mouse(lab):
     box.get_by_role("button", name="Check my answers").click()
     expect(box).to_contain_text("✗ Not quite.")
     expect(box).to_contain_text(wrong.feedback[:30].replace("`", ""))
-    expect(box).to_contain_text("1 of 4 answered rightly. 2 still open.")
+    expect(box).to_contain_text("1 of 4 answered correctly. 2 still open.")
     lab.screenshot("quiz-feedback", full=True)
     for number in range(1, 5):
         box.get_by_text(right(number), exact=True).click()
     box.get_by_role("button", name="Check my answers").click()
-    expect(box).to_contain_text("4 of 4 answered rightly.")
+    expect(box).to_contain_text("4 of 4 answered correctly.")
     lab.theme(dark=True)
     lab.screenshot("quiz-dark", full=True)
     lab.run_cell(2)
@@ -87,7 +87,7 @@ def test_quiz_by_keyboard(lab):
             break
         lab.page.keyboard.press("Tab")
     lab.page.keyboard.press("Space")
-    expect(box).to_contain_text("1 of 4 answered rightly. 3 still open.")
+    expect(box).to_contain_text("1 of 4 answered correctly. 3 still open.")
     assert len(lab.notebook()["cells"]) == 2
 
 
