@@ -9,9 +9,11 @@ from pathlib import Path
 import anthropic
 import pytest
 
-from course_helpers import practice
+from course_helpers import Conversation, practice
+from course_helpers import client as course_client
 from course_helpers.learning import exercise, grading
 from course_helpers.learning.graders import bench, exercises
+from course_helpers.practice_api import PRACTICE_KEY, Practice
 
 RIGHT = """
 def ask(question):
@@ -61,6 +63,63 @@ def test_grading_never_leaves_the_bench(live, monkeypatch):
     assert dict(os.environ) == before
 
 
+LEAKS = {
+    "the client of the last connect": """
+def ask(question):
+    return Conversation(max_tokens=300).send(question).text""",
+    "a conversation of the notebook": """
+chat = Conversation(client, max_tokens=300)
+def ask(question):
+    chat.reset()
+    return chat.send(question).text""",
+    "a default": """
+def ask(question, client=client, *, other=client):
+    assert other.base_url == client.base_url
+    return ask_it(question, client)""",
+    "the default of a helper": """
+def helper(question, client=client):
+    return ask_it(question, client)
+def ask(question):
+    return helper(question)""",
+    "a conversation as a default": """
+def ask(question, chat=Conversation(client, max_tokens=300)):
+    chat.reset()
+    return chat.send(question).text""",
+    "what surrounds it": """
+def make(client):
+    def ask(question):
+        return ask_it(question, client)
+    return ask
+ask = make(client)""",
+    "a chat cell": """
+from course_helpers.chat_cell import ChatCell
+cell = ChatCell(Conversation(client, max_tokens=300))
+def ask(question):
+    cell.chat.reset()
+    return cell.send(question).text""",
+}
+ASK_IT = RIGHT.replace("def ask(question)", "def ask_it(question, client)")
+
+
+@pytest.mark.parametrize("code", [pytest.param(code, id=name) for name, code in LEAKS.items()])
+def test_no_client_within_reach_is_called(code, monkeypatch):
+    """Wherever a function takes its client from: nothing is sent to the learner's own server."""
+    live = Practice()
+    client = anthropic.Anthropic(base_url=live.start(), api_key=PRACTICE_KEY, max_retries=0)
+    monkeypatch.setattr(course_client, "_current", client)
+    made = {"MODEL": "claude-haiku-5-5", "client": client, "Conversation": Conversation}
+    exec(ASK_IT + code, made)
+    function = made["ask"]
+    before = function.__defaults__, function.__kwdefaults__
+    outcome = eval("exercise('ask')", made | {"exercise": exercise})
+    assert outcome.passed, outcome
+    assert [each.status for each in outcome.sent] == [200, 200, 200]
+    assert len(live.journal) == 0
+    assert made["client"] is course_client._current is client
+    assert (function.__defaults__, function.__kwdefaults__) == before
+    made["client"].close()
+
+
 def test_the_learners_practice_api_is_untouched(live):
     """Their journal and the faults they set stay, and do not disturb the grading."""
     practice.reset()
@@ -81,12 +140,12 @@ def test_what_was_sent_can_be_looked_at(live):
     """The outcome holds the exchanges of the grading, keys redacted."""
     outcome = eval("exercise('ask')", namespace(RIGHT, live))
     assert [each.status for each in outcome.sent] == [200, 200, 200]
-    assert "What is the capital of France?" in str(outcome.sent[0])
+    assert "Which planet is the largest?" in str(outcome.sent[0])
     assert "practice" not in str(outcome.sent[0].headers)
 
 
 def test_hints_step_and_a_pass_starts_them_anew(live):
-    """Each failed try shows the next hint, the last one stays; after a pass they begin again."""
+    """The same mistake again brings the next hint, the last one stays; after a pass they begin again."""
     wrong, right = namespace(WRONG, live), namespace(RIGHT, live)
     shown = [eval("exercise('ask')", wrong) for _ in range(4)]
     assert [re.search(r"Hint \d of 3", repr(each))[0] for each in shown] == [
@@ -97,6 +156,17 @@ def test_hints_step_and_a_pass_starts_them_anew(live):
     ]
     assert eval("exercise('ask')", right).passed
     assert "Hint 1 of 3" in repr(eval("exercise('ask')", wrong))
+
+
+def test_another_mistake_begins_at_its_first_hint(live):
+    """A late mistake of a new kind gets the nudge first; the old one goes on where it was."""
+    wrong = namespace(WRONG, live)
+    other = namespace("def ask(question):\n    return 'Jupiter.'", live)
+    hints = [
+        re.search(r"Hint \d", repr(eval("exercise('ask')", each)))[0]
+        for each in (wrong, wrong, other, wrong, other)
+    ]
+    assert hints == ["Hint 1", "Hint 2", "Hint 1", "Hint 3", "Hint 2"]
 
 
 def test_the_outcome_is_the_same_each_time(live):

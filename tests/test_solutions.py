@@ -99,11 +99,7 @@ def test_the_lesson_holds_its_exercises(lessons: Path, lesson: str):
             for i, text in enumerate(code)
             if re.search(rf"^def {each.name}\(.*:\n(.*\n)*    \.\.\.$", text, re.M)
         ]
-        calls = [
-            i
-            for i, text in enumerate(code)
-            if text.strip() in (f'exercise("{each.name}")', f'exercise("{each.number}")')
-        ]
+        calls = [i for i, text in enumerate(code) if text.strip() == f'exercise("{each.name}")']
         assert len(starters) == 1, f"one starter cell for {each.name}"
         assert calls == [starters[0] + 1], f'exercise("{each.name}") in the cell after it'
     assert [number for number, _, _ in walk(path)] == [
@@ -115,12 +111,13 @@ def test_the_lesson_holds_its_exercises(lessons: Path, lesson: str):
 @pytest.mark.parametrize("lesson", LESSON_FILES)
 def test_folded_solutions_pass(lessons: Path, lesson: str, capsys):
     """Each with nothing but the imports of the cells before it, the client, and itself."""
+    names = {each.number: each.name for each in exercises().values()}
     for number, code, before in walk(find_lesson(lesson, lesson_paths(lessons))):
         namespace: dict[str, Any] = {}
         run(before, namespace)
         namespace["client"] = connect()
         run(code, namespace)
-        outcome = graded(number, namespace)
+        outcome = graded(names[number], namespace)
         assert outcome.passed, f"Solution {number}\n{outcome!r}"
 
 

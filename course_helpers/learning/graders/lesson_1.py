@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from . import grader, require
-from .bench import MESSAGES, Bench, text_of
+from .bench import MESSAGES, Bench
 from .guard import shown
 
-QUESTION = "What is the capital of France?"
+QUESTION = "Which planet is the largest?"
 
 
 @grader(
@@ -20,9 +20,7 @@ QUESTION = "What is the capital of France?"
 def ask(bench: Bench) -> None:
     """One request with the question; the text whatever comes first."""
     value = bench.call(QUESTION)
-    body = bench.only_request()
-    asked = [text_of(message.get("content")) for message in body["messages"]]
-    require(asked == [QUESTION], f"it was to send the question as the one message; it sent {shown(asked)}.")
+    body = bench.is_asked(QUESTION)
     require(body["max_tokens"] <= 300, f"max_tokens was to be at most 300, and it was {body['max_tokens']}.")
     bench.is_reply(value)
     with bench.practice.shape("thinking_first"):
@@ -56,9 +54,7 @@ def raw_call(bench: Bench) -> None:
         require(bool(named), "the key did not go along: send it in the header x-api-key.")
         require(sent.status == 200, f"the API answered {sent.status}: {refusal}")
     value = bench.value(ran)
-    body = bench.only_request("httpx2.post")
-    asked = [text_of(message["content"]) for message in body["messages"]]
-    require(asked == [QUESTION], f"it was to ask {shown(QUESTION)}; it sent {shown(asked)}.")
+    bench.is_asked(QUESTION, "httpx2.post")
     _is_status_and_id(bench, value, 200)
 
     when = "when the key is wrong"

@@ -6,8 +6,8 @@ from . import grader, require
 from .bench import Bench, text_of, turns
 from .guard import shown
 
-CODE = "def divide(a, b):\n    return a / b\n"
-INSTRUCTIONS = "You are a senior Python engineer conducting a code review. Be direct."
+CODE = "def first(items):\n    return items[0]\n"
+INSTRUCTIONS = "You are a careful reviewer. Name the worst problem in one sentence."
 EXAMPLES = [("Great, I would buy it again!", "positive"), ("It broke on the first day.", "negative")]
 NEW_TEXT = "Does what it says."
 
@@ -41,6 +41,7 @@ def review(bench: Bench) -> None:
     require(bool(system), "the request had no system prompt, so the model never saw the instructions.")
     require(CODE not in system, "the code went into the system prompt; it is what the user says.")
     require(INSTRUCTIONS in system, f"the system prompt was to be the instructions; it was {shown(system)}.")
+    require("def divide" not in said, "it sent the lesson's code, not the code it was given.")
     require(CODE.strip() in said, "the code did not go along in the user's message.")
     bench.is_reply(bench.value(ran))
     with bench.practice.shape("thinking_first"):

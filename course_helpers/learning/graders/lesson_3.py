@@ -49,6 +49,7 @@ def _second_turn(bench: Bench, history: list) -> None:
         said != [SECOND],
         "on the second turn only the new text was sent: the model has never heard of the first.",
     )
+    require(SECOND in said, f"the new text was not sent; it sent {shown(said)}.")
     require(said.count(SECOND) == 1, "the new text was sent twice.")
     require(said == [*(text for _, text in before), SECOND], f"the second call sent {shown(said)}.")
     require(
@@ -109,15 +110,19 @@ def window(bench: Bench) -> None:
     """The last turns, beginning with the user, whole if it is short."""
     for length, keep in ((5, 2), (5, 1), (4, 3), (3, 3), (2, 10)):
         given = conversation(length)
-        is_window(turns(bench.call(given, keep)), length, keep)
+        is_window(turns(bench.call(given, keep, when=_case(length, keep))), length, keep)
         require(
             given == conversation(length), "it changed the history that it was given: return a part of it."
         )
 
 
+def _case(length: int, keep: int) -> str:
+    return f"of {length} turns, the last {keep}"
+
+
 def is_window(made: list[tuple[str, str]], length: int, keep: int) -> None:
     """Raises NotYet, naming the mistake, unless `made` is the last `keep` of `length` turns."""
-    case = f"of {length} turns, the last {keep}"
+    case = _case(length, keep)
     wanted = turns(conversation(length))[-(2 * keep - 1) :]
     require(bool(made), f"{case}: it returned no messages.")
     require(

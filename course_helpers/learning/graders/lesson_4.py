@@ -8,7 +8,10 @@ from . import grader, require
 from .bench import Bench
 from .guard import plain, shown
 
-QUESTION = "Explain recursion with a short code example."
+QUESTION = "Write two lines of verse about rain."
+LONG = "Explain recursion with a short code example."
+"""A question whose answer takes more than `LIMIT` tokens."""
+LIMIT = 100
 PACE = 120  # tokens a second
 
 
@@ -30,7 +33,7 @@ def stream_answer(bench: Bench) -> None:
 
     with bench.practice.pace(tokens_per_second=PACE):
         ran = bench.run(QUESTION, show)
-    body = bench.only_request("client.messages.stream")
+    body = bench.is_asked(QUESTION, "client.messages.stream")
     value = bench.value(ran)
     require(bool(body.get("stream")), "the request did not ask for a stream: use client.messages.stream.")
     require(bool(pieces), "show was never called.")
@@ -59,14 +62,18 @@ def stream_answer(bench: Bench) -> None:
     "4.2",
     "Did it end, or did it stop?",
     "Collect the pieces in a list that lives outside the try, so that an error does not take them along.",
-    "A dropped connection in mid-stream is no anthropic error but an httpx2.HTTPError; catch both kinds.",
-    "A stream that was cut short may raise nothing: then stream.get_final_message().stop_reason is None.",
+    "A dropped connection is an httpx2.HTTPError, garbled data a ValueError; neither is an anthropic error. "
+    "Catch all three kinds.",
+    "A stream that was cut short may raise nothing: then its stop_reason is None. The model finished if "
+    'stream.get_final_message().stop_reason is "end_turn" or "stop_sequence".',
 )
 def read_stream(bench: Bench) -> None:
     """All text that arrived, whole or not, for each way in which a stream breaks."""
     text, whole = _pair(bench.call(QUESTION), "with a stream that ends well")
-    body = bench.only_request("client.messages.stream")
+    body = bench.is_asked(QUESTION, "client.messages.stream")
     require(bool(body.get("stream")), "the request did not ask for a stream: use client.messages.stream.")
+    limit = body["max_tokens"]
+    require(limit == LIMIT, f"max_tokens was to be {LIMIT}, and it was {limit}.")
     full = bench.reply()
     require(
         text == full,
@@ -76,6 +83,13 @@ def read_stream(bench: Bench) -> None:
     _broken(bench, full, "truncate", "when the stream merely ends early, without an error")
     _broken(bench, full, "disconnect", "when the connection drops in mid-stream")
     _broken(bench, full, "error", "when the API sends an error in mid-stream")
+    _broken(bench, full, "garble", "when something arrives that is not JSON")
+    when = f"when {LIMIT} tokens are too few, so that the reply is cut off with the stop reason max_tokens"
+    text, whole = _pair(bench.call(LONG, when=when), when)
+    require(whole is False, f"{when}: it says that the model finished.")
+    require(
+        text == bench.reply(), f"{when}: the text was {shown(bench.reply())}, and it returned {shown(text)}."
+    )
 
 
 def _broken(bench: Bench, full: str, kind: str, when: str) -> None:

@@ -31,7 +31,7 @@ LASTING = {
 
 @grader(
     "6.1",
-    "Wait, or mend it?",
+    "Wait, or fix it?",
     "Which failures are somebody's mistake, and which are a matter of load? Not every error has a "
     "status_code: a connection that failed got no answer at all.",
     "anthropic.APIConnectionError, of which a timeout is one, may pass; so may 408, 409, 429 and "
@@ -76,8 +76,9 @@ def _judge(bench: Bench, error: anthropic.APIError, right: bool, name: str) -> N
     "A patient call",
     "client.with_options(max_retries=0) is the same client without retries of its own. Yours go "
     "around it: a loop, and a try in it.",
-    "except (anthropic.APIConnectionError, anthropic.RateLimitError, anthropic.InternalServerError) "
-    "as error: is what may pass; the last class is every 5xx, 529 too. All else comes out by itself.",
+    "except (anthropic.APIConnectionError, anthropic.RateLimitError, anthropic.RequestTimeoutError, "
+    "anthropic.ConflictError, anthropic.InternalServerError) as error: is what may pass; the last class is "
+    "every 5xx, 529 too. All else comes out by itself.",
     'error.response.headers.get("retry-after") is text or None, and a connection error has no '
     "response. Without it: sleep(2**attempt * random.uniform(0.5, 1)).",
 )
@@ -146,3 +147,8 @@ def _gives_up(bench: Bench) -> None:
     require(3 <= made <= 6, f"the API stayed overloaded: five retries are six requests; it made {made}.")
     require(len(waits) < made, "it waits once more after the last try, for nothing.")
     require(max(waits[1:]) > waits[0], "its waits do not grow: double them, with some randomness.")
+
+    for status in (408, 409):
+        with bench.practice.fail_next(status):
+            _patient(bench, f"after a {status}, {PASSING[status]}, which may pass")
+        require(len(bench.sent) == 2, f"after a {status}, {PASSING[status]}, it did not try again.")

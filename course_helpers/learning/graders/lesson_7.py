@@ -82,7 +82,7 @@ def _body(value: object) -> dict:
 )
 def ask_anywhere(bench: Bench) -> None:
     """The given server, key and model, with and without /v1."""
-    url, question = bench.practice.url, "What is the capital of France?"
+    url, question = bench.practice.url, "Which planet is the largest?"
     with bench.elsewhere(), bench.practice.shape("thinking_first"):
         for base_url, model in ((url, ALIASES["sonnet"]), (f"{url}/v1", ALIASES["haiku"])):
             when = "when base_url ends in /v1" if base_url != url else ""
@@ -100,6 +100,6 @@ def ask_anywhere(bench: Bench) -> None:
                 "a key of the environment was sent to this server: pass the api_key you were given.",
             )
             value = bench.value(ran, when)
-            body = bench.only_request()
+            body = bench.is_asked(question)
             require(body["model"] == model, f"it was to ask {model}, and it asked {shown(body['model'])}.")
             bench.is_reply(value, when)
