@@ -85,7 +85,8 @@ def _judge(bench: Bench, error: anthropic.APIError, right: bool, name: str) -> N
 def patient_call(bench: Bench) -> None:
     """Waits as asked, else longer and longer, a bounded number of times, and only where it helps."""
     waits, value = _patient(bench)
-    bench.only_request()
+    sent = bench.only_request().get("messages")
+    require(sent == ASK["messages"], f"it was to pass on the arguments it was given; it sent {shown(sent)}.")
     require(isinstance(value, anthropic.types.Message), f"it was to return the Message, not {shown(value)}.")
     require(not waits, "it waited although nothing had failed.")
 

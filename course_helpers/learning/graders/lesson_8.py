@@ -233,6 +233,9 @@ def patient_send(bench: Bench) -> None:
     doubled = [each for each in bench.sent if each.headers.get("x-stainless-retry-count", "0") != "0"]
     require(not doubled, "the SDK's own silent retry did it: turn it off, and say that the chatbot waits.")
     require(len(bench.sent) == 2, f"after one 429 it was to make 2 requests; it made {len(bench.sent)}.")
+    sent = (bench.sent[-1].body or {}).get("messages")
+    passed_on = sent == asked["messages"]
+    require(passed_on, f"it was to pass on the arguments it was given; it sent {shown(sent)}.")
     require(
         isinstance(message, anthropic.types.Message), f"it was to return the message, not {shown(message)}."
     )
