@@ -57,6 +57,7 @@ def test_quiz_by_mouse(lab):
     lab.screenshot("quiz-feedback", full=True)
     for number in range(1, 5):
         box.get_by_text(right(number), exact=True).click()
+    expect(box).not_to_contain_text("✗ Not quite.")
     box.get_by_role("button", name="Check my answers").click()
     expect(box).to_contain_text("4 of 4 answered correctly.")
     lab.theme(dark=True)
