@@ -159,7 +159,7 @@ def test_many_notebooks_at_once(home):
     workers = [subprocess.Popen([sys.executable, "-c", code, str(n)]) for n in range(8)]
     assert [worker.wait(60) for worker in workers] == [0] * 8
     assert store.passed() == {f"item {n} {i}" for n in range(8) for i in range(25)}
-    assert not list(home.glob("*.new"))
+    assert not list(home.glob(".*"))
 
 
 def test_a_full_disk_keeps_the_old_file(home):
@@ -175,7 +175,7 @@ def test_a_full_disk_keeps_the_old_file(home):
     )
     assert done.stdout.strip() == "File too large"
     assert set(json.loads((home / "progress.json").read_text())["passed"]) == find_lesson(1).parts
-    assert not list(home.glob("*.new"))
+    assert not list(home.glob(".*"))
 
 
 def test_without_a_folder_named_it_lives_in_the_users_data(monkeypatch):

@@ -108,9 +108,11 @@ class Quiz:
             asked.append((question, radios, feedback))
             radios.observe(lambda _, said=feedback: setattr(said, "value", ""), "value")
         check = widgets.Button(
-            description="Check my answers", button_style="primary", layout={"width": "auto"}
+            description="Check my answers",
+            button_style="primary",
+            layout={"width": "auto", "flex": "0 0 auto", "margin": "8px 8px 0 0"},
         )
-        summary = widgets.HTML(self._summary())
+        summary = widgets.HTML(self._summary(), layout={"margin": "8px 0 0"})
 
         def on_check(_: object) -> None:
             completed = ""

@@ -9,11 +9,11 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import tempfile
 from collections.abc import Iterator
 from html import escape
 from pathlib import Path
 
+from ..files import write_whole
 from .lessons import Lesson, exercise_id, lessons
 
 try:
@@ -107,17 +107,7 @@ class Store:
         return set()
 
     def _write(self, names: set[str]) -> None:
-        # A file of mkstemp is readable by its owner alone, and replacing keeps that.
-        handle, name = tempfile.mkstemp(prefix="progress.", suffix=".new", dir=self.path.parent)
-        try:
-            with open(handle, "w", encoding="utf-8") as file:
-                json.dump({"version": VERSION, "passed": sorted(names)}, file, indent=1)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(name, self.path)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
+        write_whole(self.path, json.dumps({"version": VERSION, "passed": sorted(names)}, indent=1).encode())
 
 
 store = Store()

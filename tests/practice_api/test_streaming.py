@@ -276,7 +276,7 @@ def test_events_come_as_they_are_made(practice, client):
 
 
 def test_nothing_is_written_to_a_connection_that_is_closing(wire):
-    """A reader that leaves is noticed before asyncio has told of it: that comes when the stream lets it run."""
+    """A reader that leaves is noticed before asyncio tells of it, for which the stream would have to wait."""
 
     class Closing:
         closing = False
