@@ -60,8 +60,14 @@ def to_openai(bench: Bench) -> None:
     require(limit == 200, f"max_tokens was to stay 200; it is {shown(limit)}.")
     bare = {key: REQUEST[key] for key in ("model", "max_tokens", "messages")}
     body = _body(bench.call(copy.deepcopy(bare), when="without a system prompt and stop_sequences"))
+    said = body["messages"] if isinstance(body.get("messages"), list) else []
     require(
-        turns(body.get("messages")) == turns(bare["messages"]), "without a system prompt, none may appear."
+        not any(isinstance(each, dict) and each.get("role") == "system" for each in said),
+        "this request has no system prompt, and its body has a message with the role system: leave that out.",
+    )
+    require(
+        turns(body.get("messages")) == turns(bare["messages"]),
+        "without a system prompt, the messages are the turns as they were.",
     )
     require(not body.get("stop"), "without stop_sequences, stop was to be left out.")
 
@@ -97,7 +103,7 @@ def ask_anywhere(bench: Bench) -> None:
             refused = any(each.status == 401 for each in arrived)
             require(
                 not refused,
-                "a key of the environment was sent to this server: pass the api_key you were given.",
+                "the server refused the key (401): pass the `api_key` that you were given.",
             )
             value = bench.value(ran, when)
             body = bench.is_asked(question)

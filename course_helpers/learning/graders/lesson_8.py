@@ -67,9 +67,15 @@ def choose_system(bench: Bench) -> None:
 )
 def take_turn(bench: Bench) -> None:
     """Everything of the session goes along; turns are kept whole or not at all."""
-    session, send = a_session(bench, model=ALIASES["sonnet"]), bench.client.messages.create
+    session, handed = a_session(bench, model=ALIASES["sonnet"]), []
+
+    def send(**arguments: Any) -> anthropic.types.Message:
+        handed.append(arguments)
+        return bench.client.messages.create(**arguments)
+
     message = bench.call(session, "My name is Ada.", send)
     body = bench.only_request("send")
+    require(bool(handed), "it made the call itself: call send(...), so that a patient one can be put in.")
     require(
         isinstance(message, anthropic.types.Message), f"it was to return the message, not {shown(message)}."
     )
