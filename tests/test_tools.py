@@ -20,6 +20,7 @@ from tools.lessons import (
     find_lesson,
     lesson_paths,
     readme_table,
+    teaching_list,
 )
 from tools.reset_lesson import reset
 
@@ -231,6 +232,15 @@ def test_the_first_cell_says_what_the_tables_show(tmp_path):
     assert found.goals == ("make a call", "read its answer")
     row = "| 1 | [The raw call](notebooks/01_raw_call.ipynb) | 35 min | nothing |"
     assert readme_table([found]).splitlines()[-1] == row
+
+
+def test_several_lessons_may_come_before(tmp_path):
+    """They stand in both tables as the first cell has them."""
+    first = COVER.replace("nothing", "lessons 3, 5 and 6")
+    found = cover(write(tmp_path / "08_chatbot.ipynb", first=first))
+    assert found.before == "lessons 3, 5 and 6"
+    assert readme_table([found]).endswith("| 35 min | lessons 3, 5 and 6 |")
+    assert "before it: lessons 3, 5 and 6." in teaching_list([found])
 
 
 def test_a_first_cell_that_lacks_something_is_named(tmp_path):

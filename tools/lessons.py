@@ -5,7 +5,7 @@ docs/teaching.md come from:
 
     # 3. Multi-turn: the API forgets
 
-    **Time** about 30 minutes · **Before** lesson 2
+    **Time** about 30 minutes · **Before** lessons 1 and 2
 
     You will be able to:
 
