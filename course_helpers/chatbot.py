@@ -17,10 +17,12 @@ from pathlib import Path
 import anthropic
 
 from . import models, render
+from .client import connect, place
 from .history import Conversation, Total, last_turns
 from .history.ledger import meter
 from .models import UnknownModelError
-from .terminal import explain, read, say, show_wait
+from .practice_api import practice
+from .terminal import check_target, in_one_line, read, say, show_wait
 from .words import count, dollars
 
 DEFAULT_SYSTEM = "You are a helpful assistant. Be concise."
@@ -49,7 +51,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         bot = Chatbot(_conversation(options), options)
     except (anthropic.APIError, RuntimeError, ValueError, LookupError, OSError) as error:
-        say(f"course-chat: {explain(error)}")
+        say(f"course-chat: {in_one_line(error)}")
         return 2
     except KeyboardInterrupt:
         say("")
@@ -83,14 +85,23 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
 
 def _conversation(options: argparse.Namespace) -> Conversation:
     """The conversation that the options describe. Asks for a system prompt where nothing gives one."""
-    from .client import connect
-
-    _check_target(options.save, options.load)
+    check_target(options.save, {options.load})
     keep = None if options.last_turns is None else last_turns(options.last_turns)
     if options.model:  # the model that `connect` names and looks for
         models.MODEL = models.model_id(options.model)
-    with contextlib.redirect_stdout(sys.stderr):
-        client = connect("live" if options.live else options.base_url)
+    if not options.base_url:
+        _check_model(models.MODEL, "live" if options.live else "practice")
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            client = connect("live" if options.live else options.base_url)
+    except RuntimeError:
+        if not options.live:
+            raise
+        raise RuntimeError(
+            "No API key: set ANTHROPIC_API_KEY, or leave out --live and chat for free."
+        ) from None
+    if sys.stdout.isatty() and place(client) == "practice":
+        practice.pace(40)  # as a real model would: there is time to press Ctrl-C
     if options.load:
         chat = Conversation.load(options.load, client, keep)
         say(f"[Loaded {options.load}: {count(len(chat.turns), 'turn')}]")
@@ -107,23 +118,20 @@ def _conversation(options: argparse.Namespace) -> Conversation:
     return chat
 
 
-def _check_target(path: Path | None, *ours: Path | None) -> None:
-    """Raises where `path` cannot be written, or holds something that would be lost."""
-    if path is None:
-        return
-    if path.exists() and not any(own and own.exists() and path.samefile(own) for own in ours):
-        raise FileExistsError(
-            f"{path} is there already: choose another name, or go on with it: --load {path}"
-        )
-    if not os.access(path.absolute().parent, os.W_OK):
-        raise PermissionError(f"{path} cannot be written: its folder is missing or not writable.")
+def _check_model(name: str, where: str) -> None:
+    """Raises UnknownModelError for what practice or live does not serve. Live may have more Claude models."""
+    only_ours = where == "practice" or (where == "live" and not name.startswith("claude-"))
+    if only_ours and models.find_model(name) not in models.available():
+        raise UnknownModelError(f"{name} is retired and answers no more: choose another model.")
 
 
 class Chatbot:
     """A session at the terminal, or over a pipe."""
 
     def __init__(self, chat: Conversation, options: argparse.Namespace) -> None:
-        self.chat, self.path, self.loaded = chat, options.save, options.load
+        self.chat, self.path = chat, options.save
+        self.ours = {options.save, options.load}
+        """The files that may be written over: what they hold is of this session."""
         self.failed = False
         self.commands = {
             "help": lambda _: say(HELP),
@@ -160,13 +168,11 @@ class Chatbot:
             try:
                 self.commands[name](argument.strip())
             except (ValueError, LookupError, OSError) as error:
-                say(f"[{explain(error)}]")
+                say(f"[{in_one_line(error)}]")
         elif line.startswith("!"):
             near = difflib.get_close_matches(name, self.commands, n=1)
-            say(
-                f"[There is no !{name}."
-                + (f" Did you mean !{near[0]}?]" if near else " help lists the commands.]")
-            )
+            hint = f"Did you mean !{near[0]}?" if near else "help lists the commands."
+            say(f"[There is no !{name}. {hint}]")
         elif line:
             self.answer(line)
         return True
@@ -188,7 +194,7 @@ class Chatbot:
                 say("")  # below the ^C
             note = "Stopped. The answer is not kept; what it is known to have cost is counted."
         except (anthropic.APIError, ValueError, LookupError, RuntimeError) as error:
-            note = explain(error)
+            note = in_one_line(error)
             self.failed = True
         if shown:
             print(flush=True)
@@ -203,8 +209,11 @@ class Chatbot:
         say(f"[Session: {self.session()}]")
 
     def session(self) -> str:
-        """Turns, tokens and dollars so far."""
-        return f"{count(len(self.chat.turns), 'turn')} · {meter(self.chat.total)}"
+        """Turns, tokens and dollars so far; calls too, where not each of them is a turn of the history."""
+        turns, total = count(len(self.chat.turns), "turn"), self.chat.total
+        if total.calls != len(self.chat.turns):
+            turns = f"{count(total.calls, 'call')}, {turns} in the history"
+        return f"{turns} · {meter(total)}"
 
     def stats(self) -> None:
         """The session so far."""
@@ -234,6 +243,7 @@ class Chatbot:
     def model(self, name: str) -> None:
         """Go on with the model `name`; say which it is."""
         if name:
+            _check_model(name, place(self.chat.client))
             self.chat.model = name
         say(f"[Model: {self.chat.model}{_retiring(self.chat.model)}]")
 
@@ -252,8 +262,9 @@ class Chatbot:
         target = Path(path).expanduser() if path else self.path
         if target is None:
             raise ValueError("Say where: !save chat.json")
-        _check_target(target, self.path, self.loaded)
+        check_target(target, self.ours)
         self.chat.save(target)
+        self.ours.add(target)
         self.path = self.path or target
         say(f"[Saved to {target}]")
 
@@ -267,7 +278,7 @@ class Chatbot:
                 self.save()
             except OSError as error:
                 self.failed = True
-                say(f"[Not saved: {explain(error)}]")
+                say(f"[Not saved: {in_one_line(error)}]")
 
 
 TAKE_ARGUMENTS = {"model", "window", "save"}

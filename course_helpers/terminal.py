@@ -1,9 +1,12 @@
-"""Reading and writing at a terminal or over a pipe: answers to stdout, everything else to stderr."""
+"""At a terminal or over a pipe: answers go to stdout, everything else to stderr, and no file is lost."""
 
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
+from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import anthropic
@@ -40,12 +43,27 @@ def show_wait(wait: Wait) -> None:
         print_wait(wait)
 
 
-def explain(error: BaseException) -> str:
-    """What went wrong, in a line."""
+def in_one_line(error: BaseException) -> str:
+    """What went wrong, and what was tried against it."""
     if isinstance(error, anthropic.APIStatusError):
         words = f"{error.status_code} {error.type or ''}: {error.api_message or error.message}"
     elif isinstance(error, OSError) and error.strerror:
         words = f"{error.filename}: {error.strerror}"
     else:
         words = str(error.args[0] if error.args else error)
-    return " ".join([words, *getattr(error, "__notes__", ())])
+    notes = getattr(error, "__notes__", ())
+    if notes and not words.endswith((".", "!", "?", "…")):
+        words += "."
+    return " ".join([words, *notes])
+
+
+def check_target(path: Path | None, ours: Iterable[Path | None]) -> None:
+    """Raises where `path` cannot be written, or holds something that would be lost: none of `ours`."""
+    if path is None:
+        return
+    if path.exists() and not any(own and own.exists() and path.samefile(own) for own in ours):
+        raise FileExistsError(
+            f"{path} is there already: choose another name, or go on with it: --load {path}"
+        )
+    if not os.access(path.absolute().parent, os.W_OK):
+        raise PermissionError(f"{path} cannot be written: its folder is missing or not writable.")

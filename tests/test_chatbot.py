@@ -83,9 +83,9 @@ Assistant: [This turn: 129 tokens in · 8 out · $0.000338]
 [History cleared. What was spent stays counted.]
 
 Assistant: [This turn: 24 tokens in · 22 out · $0.000268]
-[Session: 1 turn · 371 tokens in · 91 out · $0.00134]
+[Session: 7 calls, 1 turn in the history · 371 tokens in · 91 out · $0.00134]
 [Window: the whole history is sent]
-[Session complete: 1 turn · 371 tokens in · 91 out · $0.00134]
+[Session complete: 7 calls, 1 turn in the history · 371 tokens in · 91 out · $0.00134]
 """
 
 
@@ -205,19 +205,35 @@ def test_interrupts_at_a_terminal(tmp_path):
         "\nYou: One?\n\nAssistant: Paris is it.\n"
         "[This turn: 40 tokens in · 5 out · $0]\n[Session: 1 turn · 40 tokens in · 5 out · $0]\n"
         f"\nYou: Two?\n\nAssistant: Paris is\n{stopped}"
-        "[This turn: 40 tokens in · 1 out · $0]\n[Session: 1 turn · 80 tokens in · 6 out · $0]\n"
-        f"\nYou: Three?\n\n{stopped}[Session: 1 turn · 80 tokens in · 6 out · $0]\n"
+        "[This turn: 40 tokens in · 1 out · $0]\n"
+        "[Session: 2 calls, 1 turn in the history · 80 tokens in · 6 out · $0]\n"
+        f"\nYou: Three?\n\n{stopped}[Session: 2 calls, 1 turn in the history · 80 tokens in · 6 out · $0]\n"
         "\nYou: Four?\n"
         "Rate limited. Waiting 30.0s, as the server asks, before retry 1/5\n"
-        f"\n{stopped}[Session: 1 turn · 80 tokens in · 6 out · $0]\n"
+        f"\n{stopped}[Session: 2 calls, 1 turn in the history · 80 tokens in · 6 out · $0]\n"
         "\nYou: Five?\n\nAssistant: Still here.\n"
-        "[This turn: 40 tokens in · 5 out · $0]\n[Session: 2 turns · 120 tokens in · 11 out · $0]\n"
-        "\nYou: \n[Session complete: 2 turns · 120 tokens in · 11 out · $0]\n"
+        "[This turn: 40 tokens in · 5 out · $0]\n"
+        "[Session: 3 calls, 2 turns in the history · 120 tokens in · 11 out · $0]\n"
+        "\nYou: \n[Session complete: 3 calls, 2 turns in the history · 120 tokens in · 11 out · $0]\n"
         f"[Saved to {path}]\n"
     )
     sent = json.loads(server.requests[-1][1])["messages"]
     assert [message["content"] for message in sent] == ["One?", "Paris is it.", "Five?"]
     assert [turn["user"] for turn in json.loads(path.read_text())["turns"]] == ["One?", "Five?"]
+
+
+def test_practice_answers_at_a_terminal_can_be_stopped():
+    """They come at the speed of a real model, so that Ctrl-C can be tried without a key."""
+    with terminal([*CHAT, "--system", "x"], {"TERM": "dumb"}) as screen:
+        screen.until("You: ")
+        screen.type("Tell me a long story about the sea and its ships.")
+        screen.until("Assistant: I am the")
+        screen.press("c")
+        screen.until("[Stopped. The answer is not kept; what it is known to have cost is counted.]")
+        screen.until("[Session: 1 call, 0 turns in the history · ")
+        screen.until("You: ")
+        screen.type("quit")
+        assert screen.end() == 0
 
 
 def test_at_a_terminal_with_answers_in_a_file(tmp_path):
@@ -336,6 +352,12 @@ def test_nothing_is_overwritten(here, tmp_path):
     assert status == 0
     assert err.count("is there already") == 1
     assert err.count(f"[Saved to {other}]") == 4
+    copy = tmp_path / "copy.json"
+    status, _, err = here(
+        f"!save {copy}\n!save {copy}\n!save {other}\n", "--save", str(tmp_path / "new.json")
+    )
+    assert err.count("is there already") == 1
+    assert err.count(f"[Saved to {copy}]") == 2
     assert path.read_text() == "precious"
     assert here("", "--save", str(tmp_path / "missing" / "chat.json"))[0] == 2
 
@@ -353,7 +375,8 @@ def test_nothing_is_overwritten(here, tmp_path):
         (["--base-url", "localhost"], "connect takes"),
         (["--live", "--base-url", "http://x"], "not allowed with argument"),
         (["--max-tokens", "many"], "invalid int value"),
-        (["--live"], "No API key: set ANTHROPIC_API_KEY"),
+        (["--live"], "No API key: set ANTHROPIC_API_KEY, or leave out --live and chat for free."),
+        (["--live", "--model", "gpt-5"], "Unknown model 'gpt-5'. "),
     ],
 )
 def test_options_that_make_no_sense(here, options, words):
@@ -362,6 +385,9 @@ def test_options_that_make_no_sense(here, options, words):
     assert (status, out) == (2, "")
     assert words in err
     assert "Traceback" not in err
+    if options[0] in ("--model", "--live") and "--base-url" not in options:
+        assert err.startswith("course-chat: ")
+        assert err.count("\n") == 1
 
 
 def test_help(here):
@@ -378,37 +404,34 @@ def test_help(here):
 def test_commands(here):
     """What is no command is said so; what only looks like one is a question."""
     _, out, err = here(
-        "!modl haiku\n!frobnicate\n!model\n!model gpt-none\n!window x\n!window -1\n!window 0\n"
+        "!modl haiku\n!frobnicate\n!model\n!model gpt-5\n!window x\n!window -1\n!window 0\n"
         "undo\nUNDO\nRESET\n!Reset\n!save\n"
         "save the whales\nreset my password\nmodel\nquit smoking\n!quit\nnever read\n"
     )
-    assert (
-        err.splitlines()[1:13]
-        == [
-            "[There is no !modl. Did you mean !model?]",
-            "[There is no !frobnicate. help lists the commands.]",
-            "[Model: claude-haiku-5-5]",
-            "[Unknown model 'gpt-none'. Known models: claude-haiku-5-5, claude-sonnet-5-5, claude-opus-5-5, "
-            "claude-opus-4-5, claude-haiku-4-5, claude-sonnet-4-5.]",
-            "[!window takes a number of turns or off, not x.]",
-            "[!window takes a number of turns or off, not -1.]",
-            "[Window: the last 0 turns and the new question are sent]",
-            "[There is no turn to take back.]",
-            "[There is no turn to take back.]",
-            "[History cleared. What was spent stays counted.]",
-            "[History cleared. What was spent stays counted.]",
-            "[Say where: !save chat.json]",
-        ]
-        or "Did you mean" in err
-    )
+    assert err.splitlines()[1:13] == [
+        "[There is no !modl. Did you mean !model?]",
+        "[There is no !frobnicate. help lists the commands.]",
+        "[Model: claude-haiku-5-5]",
+        "[Unknown model 'gpt-5'. Known models: claude-haiku-5-5, claude-sonnet-5-5, claude-opus-5-5, "
+        "claude-opus-4-5, claude-haiku-4-5, claude-sonnet-4-5.]",
+        "[!window takes a number of turns or off, not x.]",
+        "[!window takes a number of turns or off, not -1.]",
+        "[Window: the last 0 turns and the new question are sent]",
+        "[There is no turn to take back.]",
+        "[There is no turn to take back.]",
+        "[History cleared. What was spent stays counted.]",
+        "[History cleared. What was spent stays counted.]",
+        "[Say where: !save chat.json]",
+    ]
     assert out.count("The last message says") == 4
     assert "never read" not in out
 
 
 def test_model_that_retires(here):
-    """Switching to a model that is going says when it goes."""
-    _, _, err = here("!model claude-sonnet-4-5\n")
-    assert "[Model: claude-sonnet-4-5, deprecated, retires 2026-11-30]" in err
+    """Switching to a model that is going says when it goes; one that has gone is refused."""
+    _, _, err = here("!model claude-sonnet-4-5\n!model claude-3-haiku-20240307\n!model\n")
+    assert err.count("[Model: claude-sonnet-4-5, deprecated, retires 2026-11-30]") == 2
+    assert "[claude-3-haiku-20240307 is retired and answers no more: choose another model.]" in err
 
 
 def test_retries_are_shown(here):
@@ -435,6 +458,14 @@ def test_errors(here):
     assert out == "The capital\nHello! What would you like to know?\n"
     assert "[The connection closed before the reply was complete." in err
     assert "1 turn" in err.splitlines()[-1]
+
+
+def test_what_was_tried_is_a_sentence_of_its_own(here):
+    """Also behind a server's words that do not end like one."""
+    error = {"type": "authentication_error", "message": "invalid bearer token"}
+    with broken_server(failure(404), answer(401, {"type": "error", "error": error})) as server:
+        _, _, err = here("Hello!\n", "--base-url", server.url)
+    assert "[401 authentication_error: invalid bearer token. Not retried: " in err
 
 
 @pytest.mark.parametrize("shape", ["refusal", "empty", "thinking_only"])
