@@ -10,7 +10,7 @@ import difflib
 import math
 import random
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
@@ -31,10 +31,10 @@ class Control:
 
     kind: str
     text: str
-    _faults: Faults = field(repr=False)
+    _faults: Faults
     left: int | None = None
     """How many more requests it concerns; None for all until it is cleared."""
-    value: Any = field(default=None, repr=False)
+    value: Any = None
 
     def clear(self) -> None:
         """End this fault."""
@@ -46,7 +46,7 @@ class Control:
     def __exit__(self, *_: object) -> None:
         self.clear()
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         return self.text if self.left is None else f"{self.text}, {self.left} left"
 
 
@@ -232,8 +232,10 @@ def failure(
 
 def _one_of(name: str, value: Any, choices: tuple) -> None:
     if type(value) is not type(choices[0]) or value not in choices:
-        near = difflib.get_close_matches(str(value), map(str, choices), n=1)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
+        words = difflib.get_close_matches(str(value), map(str, choices), n=1)
+        near = next((choice for choice in choices if str(choice) in words), None)
+        quoted = ", a number without quotes" if isinstance(value, str) and isinstance(near, int) else ""
+        hint = "" if near is None else f" Did you mean {near!r}{quoted}?"
         raise ValueError(f"{name} is one of {', '.join(map(str, choices))}, not {value!r}.{hint}")
 
 

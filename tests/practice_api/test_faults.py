@@ -105,7 +105,7 @@ def test_the_latest_of_a_kind_is_in_force(practice, client):
 def test_repr_shows_what_is_set(practice, client):
     """One line, for the end of a cell."""
     assert repr(practice) == "Practice API · faults: none · 0 exchanges in the journal"
-    practice.fail_next(429, times=3, retry_after=2)
+    assert repr(practice.fail_next(429, times=3, retry_after=2)) == "fail_next(429), 3 left"
     practice.break_stream("stall")
     practice.limit(requests_per_minute=5, output_tokens_per_minute=100)
     practice.pace(40)
@@ -122,7 +122,8 @@ def test_repr_shows_what_is_set(practice, client):
     ("control", "arguments", "words"),
     [
         ("fail_next", (999,), "status is one of 400, 401"),
-        ("fail_next", ("429",), "status is one of"),
+        ("fail_next", ("429",), "not '429'. Did you mean 429, a number without quotes?"),
+        ("fail_next", (528,), "not 528. Did you mean 529?"),
         ("fail_next", (429.0,), "status is one of"),
         ("fail_next", (True,), "status is one of"),
         ("fail_next", (500, 0), "times is a whole number of at least 1"),
