@@ -34,8 +34,10 @@ class Practice:
         """Start the server if it is not running; its URL. `port` 0 takes a free one."""
         with self._lock:
             if self._server is None or not self._server.alive:
+                from .replies import entries
                 from .server import Server
 
+                entries()  # a mistake in replies.toml is told now, not by a 500 to every call
                 self._server = Server(self.api.app, port)
                 atexit.register(self.stop)
             return self._server.url

@@ -88,6 +88,8 @@ def main(argv: list[str] | None = None) -> str | None:
     except (OSError, OverflowError) as error:
         reason = getattr(error, "strerror", None) or "there is no such port"
         return f"Port {options['port']} cannot be used ({reason}): choose another with --port."
+    except ValueError as error:  # a mistake in replies.toml
+        return str(error)
     except KeyboardInterrupt:
         print("\nThe practice API has stopped.")
     finally:

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import re
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from ..models import Model
 from .requests import CreateMessage, Message
@@ -54,17 +55,31 @@ class Answer:
 
 @cache
 def entries() -> tuple[Entry, ...]:
-    """The canned answers. Raises ValueError naming the entry at fault."""
-    found = []
-    for number, row in enumerate(tomllib.loads(FILE.read_text("utf-8")).get("reply", []), start=1):
-        unknown = row.keys() - Entry.__dataclass_fields__.keys()
-        if unknown or not {"ask", "say"} <= row.keys():
-            raise ValueError(f"{FILE.name}: reply {number} needs ask and say; unknown: {sorted(unknown)}")
-        patterns = {
-            key: re.compile(row[key], re.I | re.S) for key in ("ask", "system", "earlier") if key in row
-        }
-        found.append(Entry(say=row["say"].strip(), thinks=row.get("thinks", ""), **patterns))
-    return tuple(found)
+    """The canned answers. Raises ValueError that names the file, the entry and what is wrong with it."""
+    try:
+        found = tomllib.loads(FILE.read_text("utf-8"))
+    except ValueError as error:  # no TOML, and then it names the line, or no UTF-8
+        raise ValueError(f"{FILE.name}: {error}") from None
+    rows = found.pop("reply", [])
+    if found or not (isinstance(rows, list) and all(isinstance(row, dict) for row in rows)):
+        raise ValueError(f"{FILE.name}: above each entry stands a line [[reply]], and nothing else is there.")
+    return tuple(_entry(row, f"{FILE.name}, reply {number}") for number, row in enumerate(rows, start=1))
+
+
+def _entry(row: dict[str, Any], where: str) -> Entry:
+    known = [field.name for field in fields(Entry)]
+    for key in ("ask", "say", *row):
+        if key not in known:
+            raise ValueError(f"{where}: {key} is unknown; known are {', '.join(known)}.")
+        if not isinstance(row.get(key), str) or not row[key].strip():
+            raise ValueError(f"{where}, {key}: it must be there, as a text in quotes.")
+    found = row | {"say": row["say"].strip()}
+    for key in ("ask", "system", "earlier"):
+        try:
+            found[key] = re.compile(row[key], re.I | re.S) if key in row else None
+        except (re.error, OverflowError) as error:
+            raise ValueError(f"{where}, {key}: {error}") from None
+    return Entry(**found)
 
 
 def answer(request: CreateMessage, messages: list[Message], model: Model) -> Answer:

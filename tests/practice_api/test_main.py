@@ -12,6 +12,7 @@ import httpx2
 import pytest
 
 from course_helpers.models import DEFAULT_MODEL
+from course_helpers.practice_api import replies
 from course_helpers.practice_api.__main__ import main
 
 COMMAND = [sys.executable, "-m", "course_helpers.practice_api"]
@@ -125,3 +126,16 @@ def test_a_port_in_use_is_one_clear_sentence(capsys, restore_signals):
     assert main(["--port", "70000"]) == (
         "Port 70000 cannot be used (there is no such port): choose another with --port."
     )
+
+
+def test_a_mistake_in_the_replies_is_one_sentence(tmp_path, monkeypatch, capsys, restore_signals):
+    """No traceback here either."""
+    monkeypatch.setattr(replies, "FILE", tmp_path / "replies.toml")
+    replies.FILE.write_text("[[reply]]\nask = '('\nsay = 'y'")
+    replies.entries.cache_clear()
+    try:
+        said = main(["--port", "0"])
+    finally:
+        replies.entries.cache_clear()
+    assert said == "replies.toml, reply 1, ask: missing ), unterminated subpattern at position 0"
+    assert capsys.readouterr() == ("", "")

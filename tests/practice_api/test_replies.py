@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 
@@ -10,7 +11,7 @@ import anthropic
 import pytest
 
 from course_helpers.models import find_model
-from course_helpers.practice_api import replies, tokens
+from course_helpers.practice_api import Practice, replies, tokens
 from tests.practice_api.wire import HAIKU, HAIKU_4, OPUS, assistant, body, text, user
 
 PROSE = """Large language models read text in small pieces that are called tokens. A token may be a whole \
@@ -145,15 +146,38 @@ def test_canned_answers_can_depend_on_system_prompt_and_earlier_turns(tmp_path, 
         )
         assert [block["type"] for block in wire.ok(messages=[asked])["content"]] == ["thinking", "text"]
         assert says(wire, asked, model=HAIKU_4) == "Where?"
-        for wrong in (
-            "[[reply]]\nask = 'x'",
-            "[[reply]]\nask = 'x'\nsay = 'y'\nthink = 'z'",
-            "[[reply]]\nsay = 'y'",
-        ):
-            replies.FILE.write_text(wrong, "utf-8")
-            replies.entries.cache_clear()
-            with pytest.raises(ValueError, match="reply 1"):
-                replies.entries()
+    finally:
+        replies.entries.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("rows", "words"),
+    [
+        ("[[reply]]\nask = 'x'", "replies.toml, reply 1, say: it must be there, as a text in quotes."),
+        ("[[reply]]\nsay = 'y'", "replies.toml, reply 1, ask: it must be there, as a text in quotes."),
+        ("[[reply]]\nask = 7\nsay = 'y'", "reply 1, ask: it must be there, as a text in quotes."),
+        ("[[reply]]\nask = ''\nsay = 'y'", "reply 1, ask: it must be there, as a text in quotes."),
+        ("[[reply]]\nask = 'x'\nsay = 'y'\nthink = 'z'", "reply 1: think is unknown; known are ask, say, "),
+        (
+            "[[reply]]\nask = 'x'\nsay = 'y'\n[[reply]]\nask = 'a rather (big'\nsay = 'y'",
+            "replies.toml, reply 2, ask: missing ), unterminated subpattern at position 9",
+        ),
+        ("[[reply]]\nask = 'x'\nsay = 'y'\nsystem = '\\y'", "reply 1, system: bad escape \\y at position 0"),
+        ("[[reply]]\nask = 'x{99999999999}'\nsay = 'y'", "reply 1, ask: the repetition number is too large"),
+        ('[[reply]]\nask = "\\d"', "replies.toml: Unescaped '\\' in a string (at line 2, "),
+        ("[[reply]]\nask = x", "replies.toml: Invalid value (at line 2, "),
+        ("[reply]\nask = 'x'\nsay = 'y'", "above each entry stands a line [[reply]]"),
+        ("[[replies]]\nask = 'x'\nsay = 'y'", "above each entry stands a line [[reply]]"),
+    ],
+)
+def test_a_mistake_in_the_file_is_told_at_the_start(tmp_path, monkeypatch, rows, words):
+    """Where it is and what it is; no call is ever answered with a 500 for it."""
+    monkeypatch.setattr(replies, "FILE", tmp_path / "replies.toml")
+    replies.FILE.write_text(rows, "utf-8")
+    replies.entries.cache_clear()
+    try:
+        with pytest.raises(ValueError, match=re.escape(words)):
+            Practice().start()
     finally:
         replies.entries.cache_clear()
 
