@@ -7,6 +7,7 @@ import os
 import signal
 import threading
 import time
+from concurrent.futures import Future
 from pathlib import Path
 
 import anthropic
@@ -22,7 +23,7 @@ from test_render import Reader
 from course_helpers import Conversation, connect, practice, render
 from course_helpers.chat_cell import Busy, ChatCell
 from course_helpers.chat_cell.background import Background
-from course_helpers.chat_cell.exchange import UPDATES_PER_SECOND, Exchange
+from course_helpers.chat_cell.shown_exchange import UPDATES_PER_SECOND, ShownExchange
 from course_helpers.chat_cell.view import TEXT
 from course_helpers.chat_cell.words import bill, explain
 from course_helpers.history import BudgetExceeded, Call, StreamInterrupted
@@ -63,7 +64,7 @@ def until(truth, seconds: float = 20) -> None:
         time.sleep(0.01)
 
 
-def foot(exchange: Exchange) -> str:
+def foot(exchange: ShownExchange) -> str:
     """What stands beneath a reply."""
     return exchange.children[-1].value
 
@@ -191,7 +192,7 @@ def test_stop_in_the_middle_is_paid_for_and_not_kept(cell):
     assert cell.chat.messages == []
     assert [call.kind for call in cell.chat.calls] == ["lost"]
     assert came[0].call == cell.chat.calls[0]
-    assert "Not kept: " in foot(exchange)
+    assert "Not kept: at least " in foot(exchange)
     assert cell.chat.total.cost_usd > 0
 
 
@@ -274,6 +275,39 @@ def test_background_can_be_stopped_at_once():
             background.wait()
         background.stop()
     until(lambda: not running())
+
+
+class Late(Future):
+    """A future whose end comes just after the time that a look at it may take."""
+
+    def result(self, timeout: float | None = None) -> object:
+        if timeout is not None:
+            self.exception()
+            raise TimeoutError
+        return super().result()
+
+
+def test_a_result_just_after_a_look_is_no_error():
+    """The look's own TimeoutError says nothing about the turn; the coroutine's does."""
+    may_end = threading.Event()
+
+    async def late(error: Exception | None = None) -> str:
+        while not may_end.is_set():
+            await asyncio.sleep(0.01)
+        if error is not None:
+            raise error
+        return "the reply"
+
+    for error in (None, TimeoutError("too slow")):
+        may_end.clear()
+        background = Background(lambda error=error: late(error), name="course-chat")
+        background._future = Late()
+        may_end.set()
+        if error is None:
+            assert background.wait() == "the reply"
+        else:
+            with pytest.raises(TimeoutError, match="too slow"):
+                background.wait()
 
 
 # ---------------------------------------------------------------------------------- controls
@@ -419,6 +453,14 @@ def test_each_error_has_words(error, words):
     assert told.endswith("\nRequests: 6.")
 
 
+def test_a_bill_says_no_more_than_is_known():
+    """A stopped reply's count is the last that came, a refusal is whole; one attempt needs no word."""
+    call = Call(kind="lost", model="m", output_tokens=1, cost_usd=0.0, seconds=1.0, attempts=2)
+    assert bill(call) == "Not kept: at least 0 tokens in · 1 out · $0 · 1.00 s in all · 2 attempts"
+    refused = call.model_copy(update={"stop_reason": "refusal", "attempts": 1, "first_token_seconds": 0.5})
+    assert bill(refused) == "Not kept: 0 tokens in · 1 out · $0 · first piece 0.50 s · 1.00 s in all"
+
+
 def test_a_servers_endless_words_are_cut():
     """An error message is no place for a book."""
     error = _status_error(400)
@@ -437,7 +479,7 @@ def test_updates_are_bounded_in_number(echo):
 
     def watch(change: dict) -> None:
         for exchange in change["new"]:
-            if isinstance(exchange, Exchange):
+            if isinstance(exchange, ShownExchange):
                 exchange._tail.observe(lambda _: drawn.append(1), "value")
 
     cell._talk.observe(watch, "children")
@@ -467,10 +509,10 @@ def test_bytes_grow_with_the_reply_not_with_its_square(kind):
     assert sums[2] < 2.3 * sums[1]
 
 
-def a_growing_exchange(text: str, sizes: list[int]) -> Exchange:
+def a_growing_exchange(text: str, sizes: list[int]) -> ShownExchange:
     """An exchange whose reply has grown to `text`, drawn every 24 characters; `sizes` of what was sent."""
     shared = {"piece": ipywidgets.Layout(), "exchange": ipywidgets.Layout(), "style": ipywidgets.HTML().style}
-    exchange = Exchange("question", "model", shared)
+    exchange = ShownExchange("question", "model", shared)
 
     async def grow() -> None:
         for at in range(0, len(text), 24):
@@ -502,7 +544,7 @@ def test_hostile_words_stay_words(name):
     text = PAYLOADS[name]
     call = Call(kind="reply", model="m", cost_usd=0.0, seconds=1.0)
     shared = {"piece": ipywidgets.Layout(), "exchange": ipywidgets.Layout(), "style": ipywidgets.HTML().style}
-    exchange = Exchange(text, text, shared)
+    exchange = ShownExchange(text, text, shared)
     exchange.say(text)
     values = [exchange.children[-1].value]
     exchange.text = text

@@ -44,8 +44,8 @@ class Background(Generic[T]):
                 try:
                     return self._future.result(timeout=POLL)
                 except TimeoutError:
-                    if self._future.done():
-                        raise
+                    if self._future.done():  # meanwhile, or with a TimeoutError of its own: this tells which
+                        return self._future.result()
         except BaseException:
             self.stop()
             raise

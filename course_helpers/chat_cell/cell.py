@@ -11,7 +11,7 @@ from IPython import get_ipython
 
 from ..history import Conversation, Reply
 from .background import Background
-from .exchange import Exchange
+from .shown_exchange import ShownExchange
 from .view import ChatView
 from .words import STOPPED, STOPPED_EARLY, explain, waiting
 
@@ -160,14 +160,14 @@ class ChatCell(ChatView):
             if self._running is not None:
                 raise Busy("A reply is on its way: stop it, or wait for it.")
             self._catch_up()
-            exchange = Exchange(text, self.chat.model, self._shared)
+            exchange = ShownExchange(text, self.chat.model, self._shared)
             self._show([*self._exchanges, exchange])
             self._say("Waiting for the first piece…", exchange)
             self._running = Background(lambda: self._turn(text, exchange), name="course-chat")
             self._refresh(self._input.status, busy=True)
             return self._running
 
-    async def _turn(self, text: str, exchange: Exchange) -> Reply:
+    async def _turn(self, text: str, exchange: ShownExchange) -> Reply:
         """The turn itself, in the driver's thread: pieces to the screen, then the bill or what went wrong."""
         chat, known, on_wait = self.chat, len(self.chat.calls), self.chat.on_wait
         chat.on_wait = lambda wait: self._say(waiting(wait), exchange)
@@ -198,7 +198,7 @@ class ChatCell(ChatView):
                     exchange.finish(chat.calls[known:], note, kind)
                     self._refresh(said, busy=False)
 
-    def _say(self, words: str, exchange: Exchange) -> None:
+    def _say(self, words: str, exchange: ShownExchange) -> None:
         exchange.say(words)
         self._input.status = words
 
@@ -210,7 +210,7 @@ class ChatCell(ChatView):
         exchanges = [known for known in self._exchanges if known.turn is None or id(known.turn) in turns]
         shown = {id(known.turn) for known in exchanges}
         for turn in (turn for name, turn in turns.items() if name not in shown):
-            exchange = Exchange(turn.user, turn.model, self._shared)
+            exchange = ShownExchange(turn.user, turn.model, self._shared)
             exchange.turn, exchange.text = turn, turn.assistant
             exchange.finish([turn])
             exchanges.append(exchange)

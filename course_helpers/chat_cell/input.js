@@ -6,7 +6,8 @@
 
 const PATIENCE = 5000; // milliseconds after which an unanswered message is put back
 
-const GONE = "The kernel was restarted or shut down. Run this chat's cell again for a new chat.";
+const AGAIN = "run the setup cell and this chat's cell again.";
+const GONE = `The kernel was restarted or shut down. For a new chat, ${AGAIN}`;
 
 function make(parent, tag, properties) {
   const node = Object.assign(document.createElement(tag), properties);
@@ -106,8 +107,7 @@ function render({ model, el }) {
     answered();
     stopping = false;
     show();
-    status.textContent =
-      "The kernel does not answer. If a cell is running, wait for it; if not, run this chat's cell again.";
+    status.textContent = `The kernel does not answer. If a cell is running, wait for it; if not, ${AGAIN}`;
   }
 
   function send() {

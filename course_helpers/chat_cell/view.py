@@ -12,8 +12,8 @@ from ..client import place
 from ..history import Conversation
 from ..history.ledger import meter
 from ..words import count, dollars
-from .exchange import Exchange
 from .input import ChatInput
+from .shown_exchange import ShownExchange
 
 TEXT = "A chat with a language model: run this cell in JupyterLab to open it."
 """What stands in place of the chat where no widget can: nbval, `jupyter execute`, a reopened notebook."""
@@ -111,10 +111,10 @@ class ChatView(widgets.VBox):
         return {"text/plain": "", "application/vnd.jupyter.widget-view+json": view}
 
     @property
-    def _exchanges(self) -> list[Exchange]:
-        return [child for child in self._talk.children if isinstance(child, Exchange)]
+    def _exchanges(self) -> list[ShownExchange]:
+        return [child for child in self._talk.children if isinstance(child, ShownExchange)]
 
-    def _show(self, exchanges: list[Exchange]) -> None:
+    def _show(self, exchanges: list[ShownExchange]) -> None:
         gone = [child for child in self._exchanges if child not in exchanges]
         self._talk.children = exchanges or [self._nothing]
         for child in gone:

@@ -86,9 +86,13 @@ def waiting(wait: Wait) -> str:
 
 
 def bill(call: Call) -> str:
-    """One line on one call: tokens and cost, times, attempts."""
-    times = [f"{call.seconds:.2f} s in all", count(call.attempts, "attempt")]
+    """One line on one call: tokens and cost, times, and attempts where there were several."""
+    parts = [meter(call), f"{call.seconds:.2f} s in all"]
     if call.first_token_seconds is not None:
-        times.insert(0, f"first piece {call.first_token_seconds:.2f} s")
-    named = {"summary": "Summary of older turns: ", "lost": "Not kept: "}
-    return named.get(call.kind, "") + " · ".join([meter(call), *times])
+        parts.insert(1, f"first piece {call.first_token_seconds:.2f} s")
+    if call.attempts > 1:
+        parts.append(count(call.attempts, "attempt"))
+    named = {"summary": "Summary of older turns: ", "lost": "Not kept: "}.get(call.kind, "")
+    if call.kind == "lost" and call.stop_reason is None:  # the server never came to its last count
+        named += "at least "
+    return named + " · ".join(parts)

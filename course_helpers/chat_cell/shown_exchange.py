@@ -27,18 +27,18 @@ BYTES_PER_SECOND = 40_000
 """What one block that cannot be divided (a huge table) may cost; its updates become rarer as it grows."""
 
 
-class Exchange(widgets.VBox):
+class ShownExchange(widgets.VBox):
     """What the reader asked, the reply, and beneath it what it cost or why there is none."""
 
-    def __init__(self, question: str, model: str, layouts: dict[str, widgets.Layout]) -> None:
+    def __init__(self, question: str, model: str, shared: dict[str, widgets.Widget]) -> None:
         self.question = question
         self.turn: Turn | None = None
         """The turn of the conversation that this shows; None as long as, or because, there is none."""
         self.text = ""
-        self._layouts = layouts
+        self._shared = shared
         self._tail = self._piece("course-chat-reply")
         self._foot = self._piece("course-chat-foot")
-        self._rest, self._model = "", model
+        self._rest = ""
         self._timer: asyncio.TimerHandle | None = None
         self._last_update = 0.0
         if len(question) > LONGEST_QUESTION:  # a huge paste would slow the page down with every turn
@@ -49,10 +49,10 @@ class Exchange(widgets.VBox):
             f'<div class="course-chat-words">{render.escape(question)}</div></div>'
             f'<div class="course-chat-who course-chat-model">{render.escape(model)}</div>'
         )
-        super().__init__([head, self._tail, self._foot], layout=layouts["exchange"])
+        super().__init__([head, self._tail, self._foot], layout=shared["exchange"])
 
     def _piece(self, name: str) -> widgets.HTML:
-        piece = widgets.HTML(layout=self._layouts["piece"], style=self._layouts["style"])
+        piece = widgets.HTML(layout=self._shared["piece"], style=self._shared["style"])
         piece.add_class(name)
         return piece
 
