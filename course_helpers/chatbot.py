@@ -94,8 +94,8 @@ def _conversation(options: argparse.Namespace) -> Conversation:
     try:
         with contextlib.redirect_stdout(sys.stderr):
             client = connect("live" if options.live else options.base_url)
-    except RuntimeError:
-        if not options.live:
+    except RuntimeError as error:
+        if not str(error).startswith("No API key"):
             raise
         raise RuntimeError(
             "No API key: set ANTHROPIC_API_KEY, or leave out --live and chat for free."

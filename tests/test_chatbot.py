@@ -320,6 +320,15 @@ def test_live():
         assert all(headers["authorization"] == "Bearer sk-secret" for headers, _ in server.requests)
 
 
+def test_what_else_hinders_live_is_not_taken_for_a_missing_key():
+    """A bundle of certificates that is not there is said as it is."""
+    env = {"SSL_CERT_FILE": "/no/such/bundle.pem", "ANTHROPIC_API_KEY": "sk-secret"}
+    ended = piped("Hello!\n", "--live", env=env)
+    assert (ended.returncode, ended.stdout) == (2, b"")
+    assert b"course-chat: SSL_CERT_FILE names /no/such/bundle.pem" in ended.stderr
+    assert b"No API key" not in ended.stderr
+
+
 # ------------------------------------------------------------------------------ in this process
 
 
