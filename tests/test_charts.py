@@ -18,7 +18,6 @@ import pytest
 from matplotlib.colors import to_rgb
 
 from course_helpers import charts
-from course_helpers.charts import caption
 from course_helpers.charts import style as chart_style
 from course_helpers.frames import compare_models, cost_curve, to_frame
 from course_helpers.words import dollars, share, short
@@ -102,6 +101,13 @@ def _closed():
         warnings.simplefilter("error")
         yield
     plt.close("all")
+
+
+def caption(ax, **choices) -> str:
+    """The caption of `ax` on one line."""
+    lines = charts.caption(ax, **choices).splitlines()
+    assert max(map(len, lines)) <= 88
+    return " ".join(lines)
 
 
 def draw(name: str, length: int, ax=None):

@@ -226,8 +226,11 @@ def _models_words(ranked: pd.DataFrame) -> str:
     if not len(others):
         return words.strip()
     low, high = others["cost_usd"].iloc[[0, -1]]
-    words += f"The cheapest is {short(others['model'].iloc[0])} at {dollars(low)}"
-    if len(others) > 1:
+    cheapest = [short(name) for name in others["model"][others["cost_usd"] == low]]
+    words += (
+        f"The cheapest {'is' if len(cheapest) == 1 else 'are'} {' and '.join(cheapest)} at {dollars(low)}"
+    )
+    if len(others) > len(cheapest):
         words += f", the dearest {short(others['model'].iloc[-1])} at {dollars(high)}"
         words += f", {times(high / low)} as much" if low > 0 else ""
     unfit = others["model"][~others["fits"].astype(bool)] if "fits" in others else others["model"][:0]

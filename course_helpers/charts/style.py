@@ -7,6 +7,8 @@ looks right on white, on a dark style, and where it is transparent.
 from __future__ import annotations
 
 import math
+import re
+import textwrap
 from contextlib import contextmanager
 from typing import NamedTuple
 from weakref import WeakKeyDictionary
@@ -26,6 +28,7 @@ FEW = 60
 """Up to so many calls each has a bar of its own; beyond, an area is drawn."""
 GROUPS = 150
 """Beyond so many calls the area shows means of neighbours, else it would be a blot."""
+CAPTION_WIDTH = 88  # characters: JupyterLab breaks longer lines in mid-word
 ROWS = 30
 """A figure with a row for each call or model shows no more than these; its caption counts all."""
 
@@ -275,13 +278,16 @@ def with_caption(ax: Axes, words: str, without_seconds: str | None = None) -> Ax
 
 
 def caption(ax: Axes, *, seconds: bool = True) -> str:
-    """What the figure on `ax` shows, in words and numbers computed from its data.
+    """What the figure on `ax` shows, in words and numbers computed from its data, in lines of 88 characters.
 
-    With `seconds=False` measured times are left out, so the words are the same on every machine.
+    With `seconds=False` without measured times, so that the words are the same on every machine.
     """
     if ax not in _captions:
         raise ValueError("This Axes was not drawn by one of the course's plot functions.")
-    return _captions[ax][0 if seconds else 1]
+    words = _captions[ax][0 if seconds else 1]
+    tied = re.sub(r"(?<=\d) (?=[s×%])", "\u00a0", words)  # a number and its unit stay together
+    lines = textwrap.fill(tied, CAPTION_WIDTH, break_on_hyphens=False, break_long_words=False)
+    return lines.replace("\u00a0", " ")
 
 
 def need(frame: pd.DataFrame, figure: str, *columns: str) -> None:
