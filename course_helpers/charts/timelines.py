@@ -70,7 +70,7 @@ def _attempts_words(frame: pd.DataFrame) -> tuple[str, str]:
         return words, words
     words += f" {count(len(waits), 'wait')}, {int(waits['asked'].sum())} of them as long as the server asked."
     whole = (frame["started"] + frame["seconds"] + frame["wait"]).max()
-    return words, f"{words} Of {whole:,.1f} s the call waited {waits['wait'].sum():,.1f} s."
+    return words, f"{words} The call took {whole:,.2f} s, {waits['wait'].sum():,.2f} s of it waiting."
 
 
 def plot_first_token(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
