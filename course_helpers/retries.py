@@ -14,6 +14,7 @@ import math
 import random
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from email.utils import mktime_tz, parsedate_tz
 from typing import TypeVar
@@ -25,9 +26,7 @@ from .client import once
 
 T = TypeVar("T")
 
-FIRST_WAIT = 0.5
-"""Seconds before the first retry, as in the SDK, doubled for each further one, before jitter and the cap."""
-
+FIRST_WAIT = 0.5  # seconds before the first retry, as in the SDK; doubled for each further one
 SPEND_CAP = "enforced_spend_limit_reached"
 RETRIED_STATUSES = {408, 409, 429}  # beside all of 500 and above
 
@@ -96,10 +95,10 @@ def why_not_retried(error: anthropic.APIError) -> str:
     if not isinstance(error, anthropic.APIStatusError):
         return "Not retried: an answer came, but not one that a retry is known to mend."
     says, status = error.response.headers.get("x-should-retry"), error.status_code
-    if says == "true" or (says != "false" and (status in RETRIED_STATUSES or status >= 500)):
-        return ""
     if says == "false":
         return f"Not retried: with this {status} the server says x-should-retry: false."
+    if says == "true" or status in RETRIED_STATUSES or status >= 500:
+        return ""
     if status < 400:
         return "Not retried: the answer had begun before the error came."
     return f"Not retried: a {status} stays a {status} until the request changes."
@@ -193,8 +192,7 @@ class Retries:
         tried, outcome, asked = len(self.attempts) + 1, _outcome(error), retry_after(error, self.now)
         seconds = asked or self._backoff(tried)
         never = why_not_retried(error)
-        final = never or self._why_enough(tried, seconds)
-        if final:
+        if final := never or self._why_enough(tried, seconds):
             self._record(started, outcome)
             outcomes = ", ".join(attempt.outcome for attempt in self.attempts)
             note = f"{final} Requests: {tried} ({outcomes}); waited {self.waited:.1f} s."
@@ -228,21 +226,17 @@ def one_request(client: anthropic.Anthropic, **create_arguments) -> Message:
     A 200 that holds no message (a proxy's page, JSON cut short), for which the SDK returns a str or raises a
     `json.JSONDecodeError`, raises `anthropic.APIResponseValidationError`: not retried, as it may be billed.
     """
-    raw = _send(client, anthropic.AsyncAnthropic, create_arguments)
-    try:
+    raw, reply = _send(client, anthropic.AsyncAnthropic, create_arguments), None
+    with suppress(ValueError, RecursionError):
         reply = raw.parse()
-    except (ValueError, RecursionError):
-        reply = None
     return _message(reply, raw.http_response)
 
 
 async def aone_request(client: anthropic.AsyncAnthropic, **create_arguments) -> Message:
     """`one_request` on an async client."""
-    raw = await _send(client, anthropic.Anthropic, create_arguments)
-    try:
+    raw, reply = await _send(client, anthropic.Anthropic, create_arguments), None
+    with suppress(ValueError, RecursionError):
         reply = await raw.parse()
-    except (ValueError, RecursionError):
-        reply = None
     return _message(reply, raw.http_response)
 
 
@@ -251,10 +245,8 @@ def _send(client, wrong: type, create_arguments: dict):
     if isinstance(client, wrong):
         raise TypeError("call_with_retry is for anthropic.Anthropic, acall_with_retry for AsyncAnthropic.")
     if create_arguments.get("stream"):
-        raise TypeError(
-            "stream=True cannot be retried here: pieces may be on the screen when it breaks. "
-            "Use Conversation.stream, which retries until the first piece, or client.messages.stream."
-        )
+        why = "pieces may be on the screen when it breaks"
+        raise TypeError(f"stream=True cannot be retried here: {why}. Use Conversation.stream, which can.")
     return once(client).messages.with_raw_response.create(**create_arguments)
 
 
@@ -263,8 +255,8 @@ def _message(reply: object, response) -> Message:
         return reply
     kind = response.headers.get("content-type", "no content type")
     what = f"{response.status_code} and {len(response.content)} bytes ({kind}) that are no message"
-    message = f"The server answered {what}: a proxy's page, or a reply cut short."
-    raise anthropic.APIResponseValidationError(response, response.text, message=message)
+    said = f"The server answered {what}: a proxy's page, or a reply cut short."
+    raise anthropic.APIResponseValidationError(response, response.text, message=said)
 
 
 def call_with_retry(
