@@ -52,9 +52,9 @@ def _advice_for(look: anthropic.Anthropic) -> str:
 
 
 def at_server(url: str, api_key: str | None) -> tuple[list[str], str]:
-    """The model names that the server lists, and a sentence where it does not look like a Messages API.
+    """The model names that the server lists, and a sentence where calls to it will fail.
 
-    Raises `anthropic.APIConnectionError` where nothing answers, `AuthenticationError` where a key is wanted.
+    Raises `anthropic.APIConnectionError` where nothing answers.
     """
     from .render import plain
 
@@ -65,9 +65,10 @@ def at_server(url: str, api_key: str | None) -> tuple[list[str], str]:
     except httpx2.HTTPError as error:
         raise _nothing_answers(url, error) from None
     if answer.status_code == 401:
-        what = "refused the key" if api_key else "wants a key"
-        said = f"The server at {url} {what} (401): pass the right one as api_key=…"
-        raise anthropic.AuthenticationError(said, response=answer, body=None)
+        return (
+            [],
+            f"It {'refuses this key' if api_key else 'wants a key'} (401): pass the right one as api_key=…",
+        )
     try:
         return [plain(str(item["id"])) for item in answer.json()["data"]], ""
     except (ValueError, LookupError, TypeError):

@@ -108,8 +108,9 @@ def test_connect_names_the_place_and_keeps_the_learners_key(url):
     assert done.returncode == 0, done.stderr
     line = f"Local server at {keyed} · {models.DEFAULT_MODEL} · runs on this machine, costs nothing"
     names = f"Its models: {NAME}. Start again with COURSE_MODEL={NAME}"
-    first, refused, again, listed, answered = done.stdout.splitlines()
+    first, wanted, refused, again, listed, answered = done.stdout.splitlines()
     assert [first, refused, again, answered] == [line, "refused", line, "answered"]
+    assert wanted.startswith("It wants a key (401)")
     assert listed.startswith(names)
     assert LEARNERS_KEY not in done.stdout + done.stderr
 
