@@ -394,6 +394,7 @@ def test_the_key_is_asked_for_without_showing_it(stand_in, typed):
     pid, terminal = pty.fork()
     if pid == 0:
         os.environ["ANTHROPIC_BASE_URL"] = stand_in.url
+        os.environ["PYTHON_COLORS"] = "0"  # Python 3.13 paints tracebacks
         os.execv(sys.executable, [sys.executable, "-c", code])
     shown = b""
     with contextlib.suppress(OSError):  # the end of a terminal
