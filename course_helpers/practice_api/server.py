@@ -53,6 +53,15 @@ class Protocol(H11Protocol):
         self.transport.close()
 
 
+class Uvicorn(uvicorn.Server):
+    """Uvicorn's own server; it does not wait for answers that are still on their way, which may be long."""
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        for connection in list(self.server_state.connections):
+            connection.transport.abort()
+        await super().shutdown(sockets)
+
+
 class Server:
     """A running server for `app`. The constructor returns once it answers."""
 
@@ -79,7 +88,7 @@ class Server:
             access_log=False,
             timeout_keep_alive=60,
         )
-        self._uvicorn = uvicorn.Server(config)
+        self._uvicorn = Uvicorn(config)
         self._thread = threading.Thread(
             target=self._uvicorn.run, kwargs={"sockets": [self._socket]}, name="practice-api", daemon=True
         )
