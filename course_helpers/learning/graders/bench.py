@@ -123,7 +123,8 @@ class Bench:
     def is_reply(self, value: Any, when: str = "") -> None:
         """Raises NotYet, naming the likely mistake, unless `value` is the text that the API answered last."""
         text, before = self.reply(), f"{when}: " if when else ""
-        require(value is not None, f"{before}it returned None: is there a return at its end?")
+        none = "is there a return at its end?" if text else "return an empty string then."
+        require(value is not None, f"{before}it returned None: {none}")
         require(
             not isinstance(value, anthropic.types.Message),
             f"{before}it returned the whole Message: return the text in it.",

@@ -200,7 +200,9 @@ def shown(value: Any, length: int = 80) -> str:
         text = repr(value)
     except Exception:
         text = repr(Odd(value))
-    return _cut(_steady(text[: 50 * length]).replace("\n", " "), length)
+    text = _steady(text[: 50 * length]).replace("\n", " ")
+    quote = text[-1] if isinstance(value, str) else ""  # which a cut would lose
+    return text if len(text) <= length else text[: length - 1 - len(quote)] + "…" + quote
 
 
 def clean(text: str, length: int = 160) -> str:

@@ -28,10 +28,10 @@ def numbers(text: str) -> set[str]:
     return set(re.findall(r"\d+(?:\.\d+)?", re.sub(r"(?<=\d)[,_](?=\d{3})", "", text)))
 
 
-def printed(bench: Bench) -> str:
-    """What the last run printed; raises NotYet if that is nothing."""
+def printed(bench: Bench, wanted: str) -> str:
+    """What the last run printed; raises NotYet, saying what was `wanted`, if that is nothing."""
     text = bench.last.printed
-    require(bool(text.strip()), "it printed nothing.")
+    require(bool(text.strip()), f"it printed nothing: {wanted}.")
     return text
 
 
@@ -131,7 +131,7 @@ def show_tokens(bench: Bench) -> None:
     _is_total(session, "input", 1_000 + usage.input_tokens, 1_000)
     _is_total(session, "output", 500 + usage.output_tokens, 500)
     _is_total(session, "turns", 4, 3)
-    seen = numbers(printed(bench))
+    seen = numbers(printed(bench, "print the numbers"))
     for what, number in (
         ("this turn's input tokens", usage.input_tokens),
         ("this turn's output tokens", usage.output_tokens),
@@ -167,15 +167,16 @@ def show_cost(bench: Bench) -> None:
         model=model, max_tokens=50, messages=[{"role": "user", "content": QUESTION}]
     )
     used = message.usage.input_tokens, message.usage.output_tokens
-    session, right = a_session(bench, model=model, cost=0.5), estimate_cost(*used, model)
+    before = 0.5000004  # more than six decimals
+    session, right = a_session(bench, model=model, cost=before), estimate_cost(*used, model)
     bench.call(session, message)
     cost = plain(session["cost"])
-    wrong_model = isinstance(cost, float) and abs(cost - 0.5 - estimate_cost(*used, bench.model)) < 1e-12
+    wrong_model = isinstance(cost, float) and abs(cost - before - estimate_cost(*used, bench.model)) < 1e-12
     require(not wrong_model, f"it took the price of {bench.model}; the session's model is {model}.")
-    _is_total(session, "cost", 0.5 + right, 0.5)
-    seen = numbers(printed(bench))
-    require(f"{right:.6f}" in seen, f"this turn's cost, ${right:.6f}, was not printed.")
-    require(f"{session['cost']:.6f}" in seen, f"the session's cost, ${session['cost']:.6f}, was not printed.")
+    _is_total(session, "cost", before + right, before)
+    seen = numbers(printed(bench, "print the numbers"))
+    for whose, usd in (("this turn's", right), ("the session's", session["cost"])):
+        require(f"{usd:.6f}" in seen, f"{whose} cost, ${usd:.6f}, was not printed with six decimals.")
 
 
 @grader(
@@ -196,7 +197,7 @@ def reset(bench: Bench) -> None:
     for key, value in spent.items():
         require(session.get(key) == value, f'session["{key}"] changed: what was spent stays spent.')
     require(session.get("system") == SYSTEM, "the system prompt is gone: reset clears the history alone.")
-    printed(bench)
+    printed(bench, "say that the history is cleared")
 
 
 @grader(
@@ -209,11 +210,11 @@ def reset(bench: Bench) -> None:
 )
 def show_stats(bench: Bench) -> None:
     """Four numbers on the screen, the session as it was."""
-    session = a_session(bench, turns=7, input=4_321, output=987, cost=0.012345)
+    session = a_session(bench, turns=7, input=4_321, output=987, cost=0.0123454)
     before = dict(session)
     bench.call(session)
     require(session == before, "it changed the session: a summary only looks.")
-    seen = numbers(printed(bench))
+    seen = numbers(printed(bench, "print the numbers"))
     for key in ("turns", "input", "output"):
         require(str(session[key]) in seen, f'session["{key}"], {session[key]}, was not printed.')
     require("0.012345" in seen, "the cost, 0.012345, was not printed with six decimals.")

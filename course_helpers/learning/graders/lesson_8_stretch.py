@@ -32,7 +32,7 @@ def recent(bench: Bench) -> None:
             given == conversation(length), "it changed the messages that it was given: return a part of them."
         )
         left_out = str(length - keep)
-        said = left_out in numbers(printed(bench))
+        said = left_out in numbers(printed(bench, "say how many turns were left out"))
         require(said, f"of {length} turns, the last {keep}: that {left_out} were left out was not printed.")
     for length, keep in ((3, 3), (2, 10)):
         is_window(turns(bench.call(conversation(length), keep)), length, keep)
@@ -59,7 +59,10 @@ def switch_model(bench: Bench) -> None:
             model != name or name == right, f'session["model"] is {shown(model)}, and the API wants the id.'
         )
         require(model == right, f'after "!model {name}" the model was to be {right}; it is {shown(model)}.')
-        require(right in printed(bench), f"that {right} answers from now on was not printed.")
+        require(
+            right in printed(bench, "say which model answers now"),
+            f"that {right} answers from now on was not printed.",
+        )
     when = 'after "!model gpt-9000", which no model is called'
     bench.call(session, "!model gpt-9000", when=when)
     require(session.get("model") == "claude-sonnet-5-5", f"{when}: the session's model changed.")
