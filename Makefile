@@ -14,8 +14,8 @@ direct := localhost,127.0.0.1,::1$(if $(NO_PROXY),$(comma)$(NO_PROXY))$(if $(no_
 export NO_PROXY := $(if $(filter *,$(NO_PROXY) $(no_proxy)),*,$(direct))
 export no_proxy := $(NO_PROXY)
 
-# A process a core; the tests of one file stay together.
-PARALLEL := --numprocesses=logical --maxprocesses=4 --dist=loadfile
+# More processes than two cores, since many tests wait; the tests of one file stay together.
+PARALLEL := --numprocesses=3 --dist=loadfile
 
 # JupyterLab refuses to run as root without being asked to.
 as_root := $(if $(filter 0,$(shell id -u)),--allow-root)

@@ -407,6 +407,7 @@ def megabytes(process: psutil.Process) -> float:
 
 
 @pytest.mark.timeout(600)
+@pytest.mark.slow
 def test_memory_stays_flat_under_large_requests(elsewhere):
     """10 MB each, good and bad: what has been answered makes room."""
     url, process = elsewhere
