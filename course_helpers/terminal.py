@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 import anthropic
 
 from . import render
-from .retries import print_wait
 
 if TYPE_CHECKING:
     from .retries import Wait
@@ -39,8 +38,7 @@ def say(text: str, end: str = "\n") -> None:
 
 def show_wait(wait: Wait) -> None:
     """Say what is being waited for."""
-    with contextlib.redirect_stdout(sys.stderr):
-        print_wait(wait)
+    say(str(wait))
 
 
 def in_one_line(error: BaseException) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,8 @@ from tools.lessons import committed_lessons
 for _name in list(os.environ):
     if _name.startswith("ANTHROPIC_") or _name == "COURSE_MODEL":
         del os.environ[_name]
+# Where it was started in the background, Ctrl-C is ignored, and so it would be in every process of a test.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 _home = tempfile.TemporaryDirectory(prefix="course-tests-")
 os.environ["COURSE_DATA_DIR"] = _home.name
 
