@@ -24,9 +24,9 @@ HELD = """
 import contextlib, json
 replies = []
 for text in json.loads({texts!r}):
-    with contextlib.suppress(Exception):
-        cell.chat.model = text
-    cell.chat.system = text
+    for setting in ("model", "system"):
+        with contextlib.suppress(Exception):  # half a character is refused
+            setattr(cell.chat, setting, text)
     for words in (text, "fail " + text):
         with contextlib.suppress(Exception):
             replies.append(cell.send(words))
