@@ -18,12 +18,12 @@ import anthropic
 
 from . import models, render
 from .client import connect, place
+from .formatting import count, dollars
 from .history import Conversation, Total, last_turns
-from .history.ledger import meter
+from .history.records import meter
 from .models import UnknownModelError
 from .practice_api import practice
 from .terminal import check_target, in_one_line, read, say, show_wait
-from .words import count, dollars
 
 DEFAULT_SYSTEM = "You are a helpful assistant. Be concise."
 

@@ -28,7 +28,7 @@ from operator import attrgetter
 import numpy as np
 import pandas as pd
 
-from .history.ledger import TOKENS
+from .history.records import TOKENS
 from .models import MODEL, MODELS, UnknownModelError, available, find_model
 from .pricing import price_table, rates
 

@@ -19,8 +19,8 @@ from matplotlib.colors import to_rgb
 
 from course_helpers import charts
 from course_helpers.charts import style as chart_style
+from course_helpers.formatting import dollars, share, short
 from course_helpers.frames import compare_models, cost_curve, to_frame
-from course_helpers.words import dollars, share, short
 from tests.test_frames import call
 
 FIGURES = [name for name in charts.__all__ if name.startswith("plot_")]

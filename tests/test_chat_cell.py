@@ -23,9 +23,9 @@ from test_render import Reader
 from course_helpers import Conversation, connect, practice, render
 from course_helpers.chat_cell import Busy, ChatCell
 from course_helpers.chat_cell.background import Background
+from course_helpers.chat_cell.messages import bill, explain
 from course_helpers.chat_cell.shown_exchange import UPDATES_PER_SECOND, ShownExchange
 from course_helpers.chat_cell.view import TEXT
-from course_helpers.chat_cell.words import bill, explain
 from course_helpers.history import BudgetExceeded, Call, StreamInterrupted
 
 PARIS = "What is the capital of France?"

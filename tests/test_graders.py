@@ -12,7 +12,8 @@ import pytest
 from course_helpers import Conversation, practice
 from course_helpers import client as course_client
 from course_helpers.learning import exercise, grading
-from course_helpers.learning.graders import bench, exercises
+from course_helpers.learning import exercises as marking
+from course_helpers.learning.graders import exercises
 from course_helpers.practice_api import PRACTICE_KEY, Practice
 
 RIGHT = """
@@ -27,7 +28,7 @@ WRONG = RIGHT.replace("block.text", "block.txet")
 @pytest.fixture(autouse=True)
 def _own_progress(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COURSE_DATA_DIR", str(tmp_path / "progress"))
-    monkeypatch.setattr(grading, "_failures", {})
+    monkeypatch.setattr(marking, "_failures", {})
 
 
 def namespace(code: str, client: anthropic.Anthropic | None = None) -> dict:
@@ -132,7 +133,7 @@ def test_the_learners_practice_api_is_untouched(live):
 def test_no_fault_outlives_the_grading(live):
     """A grader that fails in the middle of a fault leaves none set."""
     assert not eval("exercise('ask')", namespace(WRONG, live)).passed
-    assert str(bench._practice.api.faults) == "none"
+    assert str(grading._practice.api.faults) == "none"
     assert eval("exercise('ask')", namespace(RIGHT, live)).passed
 
 
@@ -173,7 +174,7 @@ def test_the_outcome_is_the_same_each_time(live):
     """No clock, port or address in what is shown: two first tries look alike."""
     texts = set()
     for _ in range(2):
-        grading._failures.clear()
+        marking._failures.clear()
         texts.add(repr(eval("exercise('ask')", namespace(WRONG, live))))
     assert len(texts) == 1
     assert not re.search(r"127\.0\.0\.1|0x[0-9a-f]+|\d+\.\d+ ?s\b", texts.pop())

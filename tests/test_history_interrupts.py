@@ -18,7 +18,7 @@ import pytest
 
 from course_helpers import Conversation, connect, estimate_cost, practice
 from course_helpers.history import last_turns, summarise_older
-from course_helpers.history.pieces import _async_clients, async_client_of
+from course_helpers.history.stream import _async_clients, async_client_of
 from tests import broken_server as broken
 from tests.broken_server import broken_server
 from tests.drivers import asend, astream, chat_with, send, state, stream

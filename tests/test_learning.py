@@ -14,15 +14,15 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
-from course_helpers.learning import CheckFailed, check, exercise, grading, quiz
-from course_helpers.learning.graders import guard
+from course_helpers.learning import CheckFailed, check, exercise, quiz, sandbox
+from course_helpers.learning import exercises as marking
 from course_helpers.learning.lessons import find_lesson, lessons
 
 
 @pytest.fixture(autouse=True)
 def _own_progress(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COURSE_DATA_DIR", str(tmp_path / "progress"))
-    monkeypatch.setattr(grading, "_failures", {})
+    monkeypatch.setattr(marking, "_failures", {})
 
 
 def graded(code: str, name: str = "ask"):
@@ -97,7 +97,7 @@ def test_not_started(code):
             "Exercise 1.1 · Ask · not started\n"
             "  Write the body of ask in the cell above, run that cell, then this one."
         )
-    assert grading._failures == {}
+    assert marking._failures == {}
 
 
 @pytest.mark.parametrize(
@@ -227,22 +227,22 @@ def test_endless_loops_end(loop):
     """Each kind of endless loop ends at the limit, also one that swallows everything."""
     namespace: dict = {}
     exec("def f():\n" + "\n".join(f"    {line}" for line in LOOPS[loop].splitlines()), namespace)
-    ran = guard.run(namespace["f"], seconds=0.3)
-    assert isinstance(ran.error, guard.TimeUp)
-    assert "loop that never ends" in guard.in_words(ran.error)
+    ran = sandbox.run(namespace["f"], seconds=0.3)
+    assert isinstance(ran.error, sandbox.TimeUp)
+    assert "loop that never ends" in sandbox.in_words(ran.error)
 
 
 def test_the_limit_leaves_no_trace():
     """Alarm, handler and tracing are as before, and an alarm of somebody else's still rings."""
     handler, tracer, rung = signal.getsignal(signal.SIGALRM), sys.gettrace(), []
     left, interval = signal.getitimer(signal.ITIMER_REAL)
-    guard.run(lambda: time.sleep(9), seconds=0.1)
+    sandbox.run(lambda: time.sleep(9), seconds=0.1)
     assert signal.getsignal(signal.SIGALRM) is handler
     assert sys.gettrace() is tracer
     signal.signal(signal.SIGALRM, lambda *_: rung.append(1))
     try:
         signal.setitimer(signal.ITIMER_REAL, 0.3)
-        guard.run(lambda: 1, seconds=5)
+        sandbox.run(lambda: 1, seconds=5)
         time.sleep(0.4)
         assert rung
     finally:
@@ -255,13 +255,13 @@ def test_another_thread_has_a_limit_too():
     results = []
 
     def work() -> None:
-        results.append(guard.run(lambda: [None for _ in iter(int, 1)], seconds=0.2))
-        results.append(guard.run(lambda: 7, seconds=5))
+        results.append(sandbox.run(lambda: [None for _ in iter(int, 1)], seconds=0.2))
+        results.append(sandbox.run(lambda: 7, seconds=5))
 
     worker = threading.Thread(target=work)
     worker.start()
     worker.join(10)
-    assert isinstance(results[0].error, guard.TimeUp)
+    assert isinstance(results[0].error, sandbox.TimeUp)
     assert results[1].value == 7
     while any(
         thread.name == "exercise" for thread in threading.enumerate()
@@ -376,7 +376,7 @@ CELLS = [
     "from course_helpers import MODEL, connect, practice\n"
     "from course_helpers.learning.graders import guard\n"
     "from course_helpers.learning import check, exercise, progress, quiz\n"
-    "guard.TIME_LIMIT = 1\nclient = connect()",
+    "sandbox.TIME_LIMIT = 1\nclient = connect()",
     "def ask(question):\n    ...",
     "exercise('ask')",
     "def ask(question):\n    message = client.messages.create(model=MODEL, max_tokens=300,"

@@ -13,7 +13,7 @@ import pytest
 
 from course_helpers.learning import progress, quiz
 from course_helpers.learning.lessons import exercise_id, find_lesson, lessons
-from course_helpers.learning.record import Store, remember, store
+from course_helpers.learning.progress import Store, remember, store
 
 
 @pytest.fixture(autouse=True)
@@ -152,7 +152,7 @@ def test_many_notebooks_at_once(home):
     """Eight processes that write at the same time lose nothing of each other."""
     code = (
         "import sys\n"
-        "from course_helpers.learning.record import store\n"
+        "from course_helpers.learning.progress import store\n"
         "for i in range(25): store.add(f'item {sys.argv[1]} {i}')\n"
         "assert not store.trouble, store.trouble\n"
     )
@@ -166,7 +166,7 @@ def test_a_full_disk_keeps_the_old_file(home):
     """The file is replaced as a whole or not at all."""
     resource = pytest.importorskip("resource")
     pass_lesson(1)
-    code = "from course_helpers.learning.record import store; store.add('x' * 999); print(store.trouble)"
+    code = "from course_helpers.learning.progress import store; store.add('x' * 999); print(store.trouble)"
     done = subprocess.run(
         [sys.executable, "-B", "-c", code],
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100)),

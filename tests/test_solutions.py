@@ -17,7 +17,8 @@ from typing import Any
 import pytest
 
 from course_helpers import connect, learning, practice
-from course_helpers.learning import exercise, grading
+from course_helpers.learning import exercise
+from course_helpers.learning import exercises as marking
 from course_helpers.learning.graders import exercises
 from tools.lessons import find_lesson, lesson_paths
 
@@ -39,7 +40,7 @@ _numbers = count(1)
 @pytest.fixture(autouse=True)
 def _own_progress(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("COURSE_DATA_DIR", str(tmp_path / "progress"))
-    monkeypatch.setattr(grading, "_failures", {})
+    monkeypatch.setattr(marking, "_failures", {})
     yield
     practice.reset()
 

@@ -10,7 +10,7 @@ Units stand on the axes, money is printed as people write it, and nothing depend
 """
 
 from .costs import plot_models, plot_session, plot_strategies, plot_tiers, plot_turn_tokens
-from .style import caption
+from .theme import caption
 from .timelines import plot_attempts, plot_crowd, plot_first_token
 
 __all__ = [

@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
+from ..formatting import count, dollars, share, short, times
 from ..frames import PROMPT_TOKENS, TOKENS, cost_parts
-from ..words import count, dollars, share, short, times
 from . import style as look
 
 _COSTS = {

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from ..words import count, short
+from ..formatting import count, short
 from . import style as look
 
 

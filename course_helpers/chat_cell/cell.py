@@ -11,9 +11,9 @@ from IPython import get_ipython
 
 from ..history import Conversation, Reply
 from .background import Background
+from .messages import STOPPED, STOPPED_EARLY, explain, waiting
 from .shown_exchange import ShownExchange
 from .view import ChatView
-from .words import STOPPED, STOPPED_EARLY, explain, waiting
 
 CLOSING = 1.0
 """Seconds that Clear and closing wait for a stopped reply to end."""

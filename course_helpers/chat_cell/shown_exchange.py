@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import ipywidgets as widgets
 
 from .. import render
-from .words import bill
+from .messages import bill
 
 if TYPE_CHECKING:
     from ..history import Call, Turn

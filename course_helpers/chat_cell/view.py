@@ -9,9 +9,9 @@ from IPython.display import display
 
 from .. import models, render
 from ..client import place
+from ..formatting import count, dollars
 from ..history import Conversation
-from ..history.ledger import meter
-from ..words import count, dollars
+from ..history.records import meter
 from .input import ChatInput
 from .shown_exchange import ShownExchange
 

@@ -6,17 +6,17 @@
         for piece in pieces:
             print(piece, end="", flush=True)
 
-In the order in which it is best read: `ledger` (what turns and calls are), `conversation`, `one_turn` (a turn
-on its way), `keeping` (what of a history is sent), `steps` and `reading` (what goes over the wire), `pieces`
-(streams), `saving` (files).
+In the order in which it is best read: `records` (what turns and calls are), `conversation`, `turn` (a turn
+on its way), `strategies` (what of a history is sent), `steps` and `responses` (what goes over the wire), `stream`
+(streams), `storage` (files).
 """
 
 from .conversation import Conversation
-from .keeping import drop_where, last_turns, summarise_older, within_tokens
-from .ledger import Call, Reply, Total, Turn
-from .reading import StreamInterrupted
-from .saving import NotAConversation
+from .records import Call, Reply, Total, Turn
+from .responses import StreamInterrupted
 from .steps import BudgetExceeded
+from .storage import NotAConversation
+from .strategies import drop_where, last_turns, summarise_older, within_tokens
 
 __all__ = [
     "BudgetExceeded",

@@ -1,6 +1,6 @@
 """The conversation itself: its settings, its turns, its transcript and its ledger.
 
-`send`, `stream`, `asend` and `astream` are drivers of one and the same turn: see `one_turn.py`.
+`send`, `stream`, `asend` and `astream` are drivers of one and the same turn: see `turn.py`.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from typing import TYPE_CHECKING, Any
 import anthropic
 
 from ..client import current_client, place
+from ..formatting import count
 from ..models import MODEL, UnknownModelError, find_model, model_id
 from ..pricing import Rates, Tier, rates
 from ..retries import Retries, Wait
-from ..words import count
-from . import saving
-from .keeping import Strategy, Transcript, at_least
-from .ledger import Call, Reply, Total, Turn, meter, sendable, shown
-from .one_turn import OneTurn, short
-from .pieces import AsyncPieces, Pieces, async_client_of
-from .reading import aask, ask
+from . import storage
+from .records import Call, Reply, Total, Turn, meter, sendable, shown
+from .responses import aask, ask
 from .steps import Steps, adrive, drive
+from .strategies import Strategy, Transcript, at_least
+from .stream import AsyncPieces, Pieces, async_client_of
+from .turn import OneTurn, short
 
 if TYPE_CHECKING:
     import pandas
@@ -38,7 +38,7 @@ class Conversation:
     """A conversation with a model.
 
     `client`: one that `connect` returned; None is the one of the last `connect`, else the practice API's.
-    `keep`: what of the history is sent; None sends all of it (see `keeping.py`).
+    `keep`: what of the history is sent; None sends all of it (see `strategies.py`).
     `cache`: ask for prompt caching. `budget_usd`: more than this is never spent.
     `on_wait`: gets a `retries.Wait` before each wait for a retry; None keeps it silent.
 
@@ -196,14 +196,14 @@ class Conversation:
         """Write the conversation to a file that `load` reads: whole, or not at all."""
         names = ("model", "system", "max_tokens", "cache", "budget_usd")
         settings = {name: getattr(self, name) for name in names}
-        saving.write(path, saving.Saved.model_construct(**settings, turns=self.turns, calls=self.calls))
+        storage.write(path, storage.Saved.model_construct(**settings, turns=self.turns, calls=self.calls))
 
     @classmethod
     def load(
         cls, path: str | os.PathLike, client: anthropic.Anthropic | None = None, keep: Strategy | None = None
     ) -> Conversation:
         """The conversation that `save` wrote; raises `NotAConversation`, a ValueError that says why not."""
-        saved = saving.read(path)
+        saved = storage.read(path)
         chat = cls(client, system=saved.system, max_tokens=saved.max_tokens, keep=keep, cache=saved.cache)
         chat._model = saved.model  # not served here, perhaps: then set another before the next turn
         chat.budget_usd, chat._turns, chat._calls = saved.budget_usd, saved.turns, saved.calls

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import anthropic
 
 from ..client import once
+from ..formatting import count, dollars
 from ..models import UnknownModelError, find_model
 from ..pricing import Rates
 from ..retries import Retries
-from ..words import count, dollars
-from .ledger import Call
-from .reading import Reading, aask, ask
+from .records import Call
+from .responses import Reading, aask, ask
 
 if TYPE_CHECKING:
     from .conversation import Conversation

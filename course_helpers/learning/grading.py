@@ -1,152 +1,258 @@
-"""Checked claims, and exercises that are graded by running what the learner wrote."""
+"""The bench: where a learner's function is run, on a practice API of its own.
+
+The learner's journal, faults and money stay out of it: while a function runs, every client that it reaches
+leads to the bench, and so do the SDK's environment variables. It reaches the names of its notebook, what
+functions there hold (defaults, what surrounds them), conversations, and the client of the last `connect`.
+"""
 
 from __future__ import annotations
 
-import sys
-import textwrap
-from collections import Counter
-from types import FunctionType
-from typing import TYPE_CHECKING, Any
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from functools import cached_property, partial
+from types import CellType, FunctionType
+from typing import Any
 
-from . import graders, lessons
-from .record import remember
+import anthropic
 
-if TYPE_CHECKING:
-    from ..practice_api.journal import Exchange
+from ..practice_api import PRACTICE_KEY, Practice
+from .graders import NotYet, require
+from .sandbox import Ran, in_words, plain, run, shown
 
-WIDTH = 88
-_failures: dict[str, Counter[str]] = {}
-"""For each exercise that is not yet passed: how often each mistake was seen."""
-
-
-class CheckFailed(AssertionError):
-    """A claim did not hold. A notebook shows its one line, without a traceback."""
-
-    def _render_traceback_(self) -> list[str]:
-        return [f"✗ {self}"]
+MESSAGES = "/v1/messages"
+OF_THE_LESSONS = ("What is the capital of France?", "Explain recursion with a short code example.")
+"""Questions that stand in the lessons: a function that always asks them passes no grader."""
+_practice = Practice()
+_elsewhere = Practice()
 
 
-def check(claim: str, truth: object) -> None:
-    """Prints ✓ and `claim` if `truth` holds; else raises CheckFailed, saying what was seen."""
-    try:
-        holds = bool(truth)
-    except Exception as error:  # an array or a frame has no one truth
-        raise CheckFailed(
-            f"{claim}\n  seen: {type(truth).__name__}, which is not one truth: {error}"
-        ) from None
-    if not holds:
-        from .graders.guard import shown
+class Bench:
+    """Runs `function`, the learner's, and shows a grader what it returned, printed and really sent.
 
-        raise CheckFailed(f"{claim}\n  seen: {shown(truth, 200)}")
-    print(f"✓ {claim}")
+    `namespace` is the notebook's: the clients in it lead to the bench while the function runs.
+    """
 
+    practice = _practice
+    """The practice API of the bench, with its faults."""
 
-class Outcome:
-    """What grading an exercise came to. Shows as a line or two; `state` is passed, not yet or not started."""
+    def __init__(self, function: Callable, namespace: dict[str, Any] | None = None) -> None:
+        self.function = function
+        self.notebook = getattr(function, "__globals__", namespace) or {}
+        self.namespaces = [self.notebook, namespace or {}]
+        self.last = Ran()
+        self.printed: list[str] = []
+        """What all runs printed."""
+        self.exchanges: list = []
+        """What all runs sent."""
+        self._place = (_practice.url, PRACTICE_KEY)
 
-    def __init__(self, exercise: graders.Exercise, state: str, *lines: str) -> None:
-        self.exercise = exercise
-        self.state = state
-        self.lines = lines
-        self.sent: list[Exchange] = []
-        """What was really sent while it was graded, as in the journal."""
+    @cached_property
+    def client(self) -> anthropic.Anthropic:
+        """A client for the bench."""
+        return anthropic.Anthropic(base_url=_practice.url, api_key=PRACTICE_KEY)
 
     @property
-    def passed(self) -> bool:
-        """Was it passed?"""
-        return self.state == "passed"
+    def model(self) -> str:
+        """The model of the learner's notebook."""
+        from ..models import MODEL
 
-    def __repr__(self) -> str:
-        mark = "✓ " if self.passed else ""
-        head = f"{mark}Exercise {self.exercise.number} · {self.exercise.title} · {self.state}"
-        return "\n".join(
-            [
-                head,
-                *(
-                    textwrap.fill(
-                        line,
-                        WIDTH,
-                        initial_indent="  ",
-                        subsequent_indent="  ",
-                        break_long_words=False,
-                        break_on_hyphens=False,
-                    )
-                    for line in self.lines
-                ),
-            ]
+        named = self.notebook.get("MODEL")
+        return named if type(named) is str else MODEL
+
+    def run(self, *args: Any, typed: Sequence[str] = (), **named: Any) -> Ran:
+        """What calling the function came to, an error too. What it sent is in `sent` until the next run."""
+        _practice.journal.clear()
+        with _all_leads_to(*self._place, self.function, self.namespaces):
+            self.last = run(lambda: self.function(*args, **named), typed)
+        self.exchanges += self.sent
+        if self.last.printed:
+            self.printed.append(self.last.printed)
+        if isinstance(self.last.error, NotImplementedError):
+            raise self.last.error
+        return self.last
+
+    def call(self, *args: Any, when: str = "", **named: Any) -> Any:
+        """What the function returned, as plain data; an error of its own is the mistake."""
+        return self.value(self.run(*args, **named), when)
+
+    def value(self, ran: Ran, when: str = "") -> Any:
+        """What a run returned; raises NotYet where it raised. `when` says what was special about the run."""
+        if ran.error is not None:
+            raise NotYet(f"{when}{': ' if when else ''}{self.words(ran.error)}")
+        return ran.value
+
+    def words(self, error: BaseException) -> str:
+        """`error` in one sentence, with the learner's line."""
+        return in_words(error, getattr(self.function, "__code__", None))
+
+    @property
+    def sent(self) -> list:
+        """The exchanges that the last run made, oldest first."""
+        return list(_practice.journal)
+
+    def only_request(self, how: str = "client.messages.create") -> dict[str, Any]:
+        """The body of the one request to the Messages API that the last run made."""
+        made = [each for each in self.sent if each.path.split("?")[0] == MESSAGES]
+        if not made and self.last.error is not None:
+            raise NotYet(self.words(self.last.error))
+        require(bool(made), f"no request reached the API: make the call with {how}.")
+        require(len(made) == 1, f"it sent {len(made)} requests where one is enough.")
+        require(isinstance(made[0].body, dict), "the request's body was no JSON object.")
+        return made[0].body
+
+    def is_asked(self, question: str, how: str = "client.messages.create") -> dict[str, Any]:
+        """The body of the one request of the last run; raises NotYet unless it asks `question` alone."""
+        body = self.only_request(how)
+        asked = [text_of(message.get("content")) for message in body["messages"]]
+        require(
+            asked not in ([text] for text in OF_THE_LESSONS),
+            "it sent the lesson's question, not the one it was given.",
         )
+        require(
+            asked == [question],
+            f"it was to send {shown(question)} as the one message; it sent {shown(asked)}.",
+        )
+        return body
+
+    def reply(self) -> str:
+        """The text that the API answered last."""
+        answered = [each.reply for each in self.sent if each.reply and each.status == 200]
+        return text_of(answered[-1]["content"]) if answered else ""
+
+    def is_reply(self, value: Any, when: str = "") -> None:
+        """Raises NotYet, naming the likely mistake, unless `value` is the text that the API answered last."""
+        text, before = self.reply(), f"{when}: " if when else ""
+        none = "is there a return at its end?" if text else "return an empty string then."
+        require(value is not None, f"{before}it returned None: {none}")
+        require(
+            not isinstance(value, anthropic.types.Message),
+            f"{before}it returned the whole Message: return the text in it.",
+        )
+        require(type(value) is str, f"{before}it returned {shown(value)}, not text.")
+        require(value == text, f"{before}the reply was {shown(text)}, and it returned {shown(value)}.")
+
+    @contextmanager
+    def elsewhere(self) -> Iterator[None]:
+        """For the time of the block, environment and clients lead elsewhere, the former with another key."""
+        self._place = (_elsewhere.url, "a-key-for-elsewhere")
+        try:
+            yield
+        finally:
+            self._place = (_practice.url, PRACTICE_KEY)
+
+    def refused(self, messages: Any, **arguments: Any) -> str:
+        """Why the API refuses these messages, in its own words; "" if it takes them."""
+        arguments = {"model": self.model, "max_tokens": 50} | arguments
+        try:
+            self.client.messages.create(messages=messages, **arguments)
+        except anthropic.APIStatusError as error:
+            return error.api_message or str(error)
+        except (TypeError, ValueError) as error:
+            return str(error)
+        return ""
+
+    def close(self) -> None:
+        """End whatever a grader left set, and forget what was sent."""
+        _practice.reset()
+        if "client" in self.__dict__:
+            self.client.close()
 
 
-def exercise(name: str) -> Outcome:
-    """Grades the function called `name` that the learner wrote, by running it against the practice API.
-
-    It is looked up where `exercise` is called. What it sends goes to a practice API of its own, so grading
-    costs nothing, also for a learner who is connected live, and leaves the lesson's journal and faults alone.
-    """
-    known = graders.exercises()
-    if name not in known:
-        raise LookupError(f"There is no exercise {name!r}. The exercises: {', '.join(known)}.")
-    found = known[name]
-    notebook = sys._getframe(1)
-    function = notebook.f_locals.get(found.name, notebook.f_globals.get(found.name))
-    if function is None or function is ... or _is_stub(function):
-        return _not_started(found)
-    if not callable(function):
-        return _not_yet(found, f"{found.name} is no function but of type {type(function).__name__}.")
-    return _graded(found, function, notebook.f_globals)
+def text_of(content: Any) -> str:
+    """The text of a message's content, which is a string or a list of blocks; "" for anything else."""
+    if isinstance(content, str):
+        return content
+    blocks = content if isinstance(content, list) else []
+    return "".join(b["text"] for b in blocks if isinstance(b, dict) and isinstance(b.get("text"), str))
 
 
-def _graded(found: graders.Exercise, function: Any, namespace: dict[str, Any]) -> Outcome:
-    from .graders.bench import Bench
-
-    bench = Bench(function, namespace)
-    try:
-        found.grade(bench)
-    except graders.NotYet as mistake:
-        outcome = _not_yet(found, str(mistake), "".join(bench.printed))
-    except NotImplementedError:
-        outcome = _not_started(found)
-    except Exception as error:  # it left something behind that the grader did not expect
-        outcome = _not_yet(found, f"what it did could not be judged: {bench.words(error)}.")
-    else:
-        _failures.pop(found.name, None)
-        lesson = lessons.find_lesson(found.lesson)
-        completed = remember(lesson, lessons.exercise_id(found.name))
-        outcome = Outcome(found, "passed", *filter(None, [completed]))
-    finally:
-        bench.close()
-    outcome.sent = bench.exchanges
-    return outcome
+def turns(messages: Any) -> list[tuple[str, str]]:
+    """`messages` as pairs of role and text; raises NotYet where it is no list of messages."""
+    messages = plain(messages)
+    require(messages is not None, "it returned None: is there a return at its end?")
+    require(isinstance(messages, list), f"expected a list of messages, not {shown(messages)}.")
+    for message in messages:
+        fits = isinstance(message, dict) and {"role", "content"} <= message.keys()
+        require(fits, f"a message is a dict with role and content, not {shown(message)}.")
+        content = message["content"]
+        texts = isinstance(content, (list, tuple)) and all(isinstance(part, str) for part in content)
+        advice = "give each text a message of its own" if texts else "store the reply's text"
+        require(
+            isinstance(content, str) or bool(text_of(content)),
+            f"the content of a message is text here, not {shown(content)}: {advice}.",
+        )
+    return [(str(message["role"]), text_of(message["content"])) for message in messages]
 
 
-def _not_started(found: graders.Exercise) -> Outcome:
-    todo = f"Write the body of {found.name} in the cell above, run that cell, then this one."
-    return Outcome(found, "not started", todo)
+@contextmanager
+def _all_leads_to(url: str, key: str, function: Any, namespaces: list[dict[str, Any]]) -> Iterator[None]:
+    """Within the block, the clients that `function` reaches and the SDK's environment lead to `url`."""
+    environment = {"ANTHROPIC_BASE_URL": url, "ANTHROPIC_API_KEY": key, "NO_PROXY": "*", "no_proxy": "*"}
+    names = [*environment, "ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_CUSTOM_HEADERS"]
+    before = {name: os.environ.get(name) for name in names}
+    with ExitStack() as stack:
+        _set(dict.fromkeys(names) | environment)
+        stack.callback(_set, before)
+        twins: dict[int, Any] = {}
+        for value, put in _within_reach(function, namespaces):
+            if not _is(value, anthropic.Anthropic, anthropic.AsyncAnthropic):
+                continue
+            if id(value) not in twins:
+                twins[id(value)] = twin = type(value)(
+                    base_url=url, api_key=PRACTICE_KEY, max_retries=value.max_retries, timeout=value.timeout
+                )
+                if _is(twin, anthropic.Anthropic):
+                    stack.callback(twin.close)
+            stack.callback(put, value)
+            put(twins[id(value)])
+        yield
 
 
-def _not_yet(found: graders.Exercise, seen: str, printed: str = "") -> Outcome:
-    """The mistake, a hint, one step further each time it is seen, and what the function printed."""
-    mistakes = _failures.setdefault(found.name, Counter())
-    mistakes[seen] += 1
-    step = min(mistakes[seen], len(found.hints))
-    lines = [f"Seen: {seen}", f"Hint {step} of {len(found.hints)}: {found.hints[step - 1]}"]
-    if printed.strip():
-        from .graders.guard import clean
+def _within_reach(function: Any, namespaces: list[dict[str, Any]]) -> list[tuple[Any, Callable[[Any], None]]]:
+    """What `function` can use, each with the way to put something else in its place."""
+    from .. import client
+    from ..history import Conversation
 
-        lines.append(f"It printed: {clean(printed, 300)}")
-    return Outcome(found, "not yet", *lines)
+    names = [pair for space in [*namespaces, vars(client)] for pair in _items(space)]
+    functions = {id(each): each for each, _ in [(function, None), *names] if _is(each, FunctionType)}
+    found = names + [pair for each in functions.values() for pair in _held(each)]
+    chats = [value if _is(value, Conversation) else _chat_of(value) for value, _ in found]
+    return found + [pair for chat in chats if chat is not None for pair in _items(vars(chat))]
 
 
-def _is_stub(function: Any) -> bool:
-    """Is it a function that does nothing yet: `...`, `pass` or a docstring alone?"""
-    if not isinstance(function, FunctionType):
-        return False
-    import dis
+def _is(value: Any, *kinds: type) -> bool:
+    """`isinstance`, for values that may be anything: it asks the type alone."""
+    return issubclass(type(value), kinds)
 
-    steps = [step for step in dis.get_instructions(function) if step.opname not in ("RESUME", "NOP")]
-    returned = {step.argval for step in steps if step.opname in ("LOAD_CONST", "RETURN_CONST")}
-    return returned <= {None} and {step.opname for step in steps} <= {
-        "LOAD_CONST",
-        "RETURN_CONST",
-        "RETURN_VALUE",
-    }
+
+def _items(space: dict[str, Any]) -> list[tuple[Any, Callable[[Any], None]]]:
+    return [(value, partial(space.__setitem__, name)) for name, value in list(space.items())]
+
+
+def _held(function: FunctionType) -> list[tuple[Any, Callable[[Any], None]]]:
+    """What a function holds: the defaults of its arguments, and the variables around it."""
+
+    def put(number: int, value: Any) -> None:
+        defaults = list(function.__defaults__)
+        defaults[number] = value
+        function.__defaults__ = tuple(defaults)
+
+    defaults = [(value, partial(put, number)) for number, value in enumerate(function.__defaults__ or ())]
+    cells = [cell for cell in function.__closure__ or () if cell != CellType()]  # else it is still empty
+    around = [(cell.cell_contents, partial(setattr, cell, "cell_contents")) for cell in cells]
+    return [*defaults, *_items(function.__kwdefaults__ or {}), *around]
+
+
+def _chat_of(value: Any) -> Any:
+    """The conversation of a chat cell; None for anything else."""
+    is_cell = str(type(value).__module__).startswith("course_helpers.chat_cell")
+    return getattr(value, "chat", None) if is_cell else None
+
+
+def _set(variables: dict[str, str | None]) -> None:
+    for name, value in variables.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value

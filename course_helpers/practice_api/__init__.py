@@ -12,8 +12,8 @@ import weakref
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from .app import Api
     from .journal import Journal
-    from .routes import Api
     from .server import Server
 
 PRACTICE_KEY = "practice"
@@ -73,7 +73,7 @@ class Practice:
         """The application behind the server."""
         with self._lock:
             if self._api is None:
-                from .routes import Api
+                from .app import Api
 
                 self._api = Api()
             return self._api

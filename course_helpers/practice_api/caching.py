@@ -17,7 +17,7 @@ import pydantic_core
 
 from ..models import Model
 from .errors import require
-from .requests import Prompt
+from .schemas import Prompt
 from .tokens import MESSAGE_OVERHEAD, REQUEST_OVERHEAD, block_tokens, whole
 
 LOOK_BACK = 20

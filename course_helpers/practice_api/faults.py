@@ -15,7 +15,7 @@ from http import HTTPStatus
 from typing import Any
 
 from .errors import STATUSES, ApiError
-from .limits import Limits
+from .rate_limits import Limits
 
 BREAKS = ("disconnect", "truncate", "error", "garble", "stall")
 SHAPES = ("thinking_first", "thinking_only", "refusal", "empty")

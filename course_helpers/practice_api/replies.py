@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ..models import Model
-from .requests import CreateMessage, Message
+from .schemas import CreateMessage, Message
 
 FILE = Path(__file__).with_name("replies.toml")
 # Longer texts are searched in their first part only, so that a huge paste costs no time.

@@ -6,8 +6,8 @@ from itertools import groupby
 
 from ..models import Model, UnknownModelError, find_model
 from .errors import ApiError, bad_request, require
-from .requests import CreateMessage, Message, Prompt
-from .respond import is_intact
+from .generate import is_intact
+from .schemas import CreateMessage, Message, Prompt
 
 OLD_VERSION, NEW_VERSION = "2023-06-01", "2026-10-21"
 MAX_BREAKPOINTS = 4

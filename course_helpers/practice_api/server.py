@@ -14,8 +14,8 @@ import pydantic_core
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from .answers import TRANSPORT, disconnected
 from .errors import ApiError
+from .responses import TRANSPORT, disconnected
 
 LOOPBACK = "127.0.0.1"
 START_TIMEOUT = 20.0

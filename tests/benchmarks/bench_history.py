@@ -13,7 +13,7 @@ from statistics import median
 import anthropic
 
 from course_helpers import MODEL, Conversation, practice
-from course_helpers.history import Call, Turn, last_turns, reading, saving
+from course_helpers.history import Call, Turn, last_turns, responses, storage
 from tests.benchmarks import Row, at_most
 
 ROUNDS, LONG = 400, 10_000
@@ -96,13 +96,13 @@ def load(path: Path, client: anthropic.Anthropic, turns: int) -> Conversation:
     kept = [Turn(turn=number, **figures, **texts) for number in range(1, turns + 1)]
     calls = [Call(turn=turn.turn, **figures) for turn in kept]
     settings = {"model": MODEL, "system": None, "max_tokens": 1024, "cache": False, "budget_usd": None}
-    saving.write(path, saving.Saved(**settings, turns=kept, calls=calls))
+    storage.write(path, storage.Saved(**settings, turns=kept, calls=calls))
     return Conversation.load(path, client, keep=last_turns(20))
 
 
 def own_work(chat: Conversation, rounds: int = 60) -> float:
     """Median seconds that `send` takes beside its request, at this length of the conversation."""
-    request, inside, own = reading.one_request, [], []
+    request, inside, own = responses.one_request, [], []
 
     def timed(*arguments, **named):
         started = time.perf_counter()
@@ -111,7 +111,7 @@ def own_work(chat: Conversation, rounds: int = 60) -> float:
         finally:
             inside.append(time.perf_counter() - started)
 
-    reading.one_request = timed
+    responses.one_request = timed
     gc.collect()
     try:
         for _ in range(rounds):
@@ -120,7 +120,7 @@ def own_work(chat: Conversation, rounds: int = 60) -> float:
             own.append(time.perf_counter() - started - inside[-1])
             chat.undo()
     finally:
-        reading.one_request = request
+        responses.one_request = request
     return median(own[10:])
 
 

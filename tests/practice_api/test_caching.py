@@ -6,7 +6,7 @@ import pytest
 
 from course_helpers.models import find_model
 from course_helpers.practice_api.caching import PromptCache
-from course_helpers.practice_api.requests import CreateMessage, parse
+from course_helpers.practice_api.schemas import CreateMessage, parse
 from tests.practice_api.wire import ALL_5, HAIKU, HAIKU_4, OPUS_4, SONNET_4, assistant, body, text, user
 
 MARK, HOUR = {"type": "ephemeral"}, {"type": "ephemeral", "ttl": "1h"}

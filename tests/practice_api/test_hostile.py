@@ -20,7 +20,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from course_helpers.practice_api import PRACTICE_KEY, Practice, routes
+from course_helpers.practice_api import PRACTICE_KEY, Practice, app
 from tests.practice_api import hostile
 from tests.practice_api.wire import KEY, NEW, Wire, body, user
 
@@ -259,7 +259,7 @@ def test_the_order_of_pieces_does_not_matter(practice):
 
 def test_a_client_that_sends_its_body_too_slowly(practice, wire, silent, monkeypatch):
     """After a while a 408, and the connection closes; others are served meanwhile."""
-    monkeypatch.setattr(routes, "BODY_TIMEOUT", 0.3)
+    monkeypatch.setattr(app, "BODY_TIMEOUT", 0.3)
     received = []
     slow = threading.Thread(target=lambda: received.append(talk(practice, hostile.head(5000) + b"{")))
     slow.start()

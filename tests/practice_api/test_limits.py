@@ -9,7 +9,7 @@ import pytest
 
 from course_helpers.practice_api.caching import InputTokens
 from course_helpers.practice_api.errors import ApiError
-from course_helpers.practice_api.limits import Limits
+from course_helpers.practice_api.rate_limits import Limits
 from tests.practice_api.wire import HAIKU_4, body, error_message, text
 
 KINDS = ("requests", "input-tokens", "output-tokens", "tokens")

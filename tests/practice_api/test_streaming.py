@@ -10,9 +10,9 @@ import httpx2
 import pytest
 
 from course_helpers.practice_api import PRACTICE_KEY
-from course_helpers.practice_api.answers import TRANSPORT, EventStream
 from course_helpers.practice_api.faults import Pace
 from course_helpers.practice_api.journal import Exchange
+from course_helpers.practice_api.responses import TRANSPORT, EventStream
 from tests.practice_api.wire import ALL_4, ALL_5, HAIKU, HAIKU_4, OPUS, body, text, user
 
 HARD = user("Explain step by step why the sky is blue.")

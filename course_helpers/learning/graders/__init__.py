@@ -14,7 +14,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .bench import Bench
+    from ..grading import Bench
 
 
 class NotYet(Exception):

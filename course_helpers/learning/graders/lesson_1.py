@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from ..grading import MESSAGES, Bench
+from ..sandbox import shown
 from . import grader, require
-from .bench import MESSAGES, Bench
-from .guard import shown
 
 QUESTION = "Which planet is the largest?"
 

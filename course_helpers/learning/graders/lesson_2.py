@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from ..grading import Bench, text_of, turns
+from ..sandbox import shown
 from . import grader, require
-from .bench import Bench, text_of, turns
-from .guard import shown
 
 CODE = "def first(items):\n    return items[0]\n"
 INSTRUCTIONS = "You are a careful reviewer. Name the worst problem in one sentence."

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import anthropic
 
+from ..grading import Bench, text_of, turns
+from ..sandbox import shown
 from . import grader, require
-from .bench import Bench, text_of, turns
-from .guard import shown
 
 FIRST, SECOND = "My name is Ada.", "What is my name?"
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import anthropic
 
+from ..grading import Bench
+from ..sandbox import plain, shown
 from . import grader, require
-from .bench import Bench
-from .guard import plain, shown
 
 QUESTION = "Write two lines of verse about rain."
 LONG = "Explain recursion with a short code example."

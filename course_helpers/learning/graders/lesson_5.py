@@ -7,9 +7,9 @@ from typing import Any
 
 from anthropic.types import Usage
 
+from ..grading import Bench
+from ..sandbox import shown
 from . import grader, require
-from .bench import Bench
-from .guard import shown
 
 # Round numbers that are nobody's prices, so that the sum must come from `rates`.
 RATES = {

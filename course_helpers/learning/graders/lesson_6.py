@@ -6,9 +6,9 @@ from typing import Any
 
 import anthropic
 
+from ..grading import Bench
+from ..sandbox import plain, shown
 from . import grader, require
-from .bench import Bench
-from .guard import plain, shown
 
 ASK = {"max_tokens": 50, "messages": [{"role": "user", "content": "Hello!"}]}
 PASSING = {

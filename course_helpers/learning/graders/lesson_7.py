@@ -6,9 +6,9 @@ import copy
 
 from ...models import ALIASES
 from ...practice_api import PRACTICE_KEY
+from ..grading import Bench, turns
+from ..sandbox import shown
 from . import grader, require
-from .bench import Bench, turns
-from .guard import shown
 
 REQUEST = {
     "model": "some-model",

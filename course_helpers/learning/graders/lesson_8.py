@@ -8,9 +8,9 @@ from typing import Any
 import anthropic
 
 from ...models import ALIASES
+from ..grading import Bench, text_of, turns
+from ..sandbox import plain, shown
 from . import grader, require
-from .bench import Bench, text_of, turns
-from .guard import plain, shown
 from .lesson_3 import conversation
 
 SYSTEM = "You are a helpful, concise assistant."

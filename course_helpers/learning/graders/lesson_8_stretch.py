@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from ...models import ALIASES
+from ..grading import Bench, turns
+from ..sandbox import shown
 from . import NotYet, grader, require
-from .bench import Bench, turns
-from .guard import shown
 from .lesson_3 import conversation, is_window
 from .lesson_8 import a_session, numbers, printed
 

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import anthropic
 
+from ..formatting import count
 from ..history import StreamInterrupted
-from ..history.ledger import Call, meter
+from ..history.records import Call, meter
 from ..retries import SPEND_CAP
-from ..words import count
 
 if TYPE_CHECKING:
     from ..retries import Wait

@@ -12,10 +12,10 @@ from weakref import WeakKeyDictionary, WeakSet
 import anthropic
 
 from .. import client as clients
-from .ledger import Reply
-from .one_turn import OneTurn, short
-from .reading import aread, read
+from .records import Reply
+from .responses import aread, read
 from .steps import adrive, drive
+from .turn import OneTurn, short
 
 
 class _Reader:

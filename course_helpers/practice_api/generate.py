@@ -14,7 +14,7 @@ from anthropic import types
 from ..models import Model
 from . import replies, tokens
 from .caching import InputTokens
-from .requests import CreateMessage, CustomTool, Message
+from .schemas import CreateMessage, CustomTool, Message
 
 _EFFORT = {"low": 0.5, "medium": 1, "high": 2, "xhigh": 4, "max": 8}
 _MAX_FIELDS = 100

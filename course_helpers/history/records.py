@@ -1,6 +1,6 @@
 """What turns and calls were and what they cost: the values that a `Conversation` is made of.
 
-Nothing here talks to a server. `saving.py` writes these values to a file.
+Nothing here talks to a server. `storage.py` writes these values to a file.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
-from ..words import count, dollars
+from ..formatting import count, dollars
 
 Count = Annotated[int, Field(ge=0)]
 Number = Annotated[int, Field(ge=1)]

@@ -8,8 +8,8 @@ import pytest
 
 from course_helpers import Conversation, connect, practice
 from course_helpers.history import drop_where, last_turns, summarise_older, within_tokens
-from course_helpers.history.keeping import ASKED_BEFORE, SUMMARISE, Transcript
-from course_helpers.history.ledger import Turn
+from course_helpers.history.records import Turn
+from course_helpers.history.strategies import ASKED_BEFORE, SUMMARISE, Transcript
 from tests.broken_server import broken_server
 from tests.drivers import all_drivers, chat_with, send, state
 from tests.scripted_server import MESSAGE, answer, failure, reply

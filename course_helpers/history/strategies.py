@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 from weakref import WeakKeyDictionary
 
-from .ledger import Turn, sendable
+from .records import Turn, sendable
 from .steps import count_tokens, estimate_tokens, summary
 
 if TYPE_CHECKING:

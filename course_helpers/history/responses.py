@@ -15,7 +15,7 @@ from anthropic.types import Message
 
 from ..client import once, reply_text
 from ..retries import aone_request, one_request
-from .ledger import counts
+from .records import counts
 
 FINAL_ERRORS = {
     "invalid_request_error",

@@ -8,7 +8,7 @@ from typing import Any
 import pydantic_core
 from starlette.responses import Response
 
-from . import respond
+from . import generate
 from .errors import ApiError
 from .faults import Break, Pace
 from .journal import Exchange
@@ -62,7 +62,7 @@ class EventStream(Response):
 
     async def _tell(self, scope, gone: asyncio.Future, send) -> None:
         """The events, each when its time has come, until the end, the fault or the client's leaving."""
-        events = list(respond.events(self.message))
+        events = list(generate.events(self.message))
         deltas = sum(event["type"] == "content_block_delta" for event in events)
         pause = self.pace.duration(self.message["usage"]["output_tokens"]) / max(1, deltas)
         wait, shown = self.pace.first_token_seconds, 0

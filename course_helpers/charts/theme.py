@@ -20,7 +20,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_rgba
 from matplotlib.ticker import Formatter, MaxNLocator
 
-from ..words import dollars
+from ..formatting import dollars
 
 WIDTH = 8.0
 """Inches: 800 pixels, the width of a notebook's output."""

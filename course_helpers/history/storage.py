@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import from_json
 
 from ..files import write_whole
-from .ledger import Call, Number, Turn
+from .records import Call, Number, Turn
 
 FORMAT = "llm-api-course conversation"
 VERSION = 1

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 import anthropic
 
-from ..words import dollars
-from .keeping import Transcript, kept
-from .ledger import Call, Reply, Turn, sendable
-from .reading import Reading
+from ..formatting import dollars
+from .records import Call, Reply, Turn, sendable
+from .responses import Reading
 from .steps import Steps, affordable, check_budget, figures
+from .strategies import Transcript, kept
 
 if TYPE_CHECKING:
     from .conversation import Conversation

@@ -16,13 +16,13 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from ..models import MODELS, Model
-from . import PRACTICE_KEY, respond, rules
-from .answers import Dropped, EventStream, JSONAnswer
+from . import PRACTICE_KEY, generate, rules
 from .caching import PromptCache, count
 from .errors import ApiError, require
 from .faults import Break, Faults, Pace
 from .journal import Exchange, Journal, safe_headers
-from .requests import CreateMessage, Prompt, parse, read_json
+from .responses import Dropped, EventStream, JSONAnswer
+from .schemas import CreateMessage, Prompt, parse, read_json
 
 MAX_BODY = 32 * 1024 * 1024
 MAX_DRAINED = 8 * MAX_BODY
@@ -127,7 +127,7 @@ class Api:
         limits = self.faults.limits
         used = self.cache.use(wanted, model, limits.admit)
         turns = rules.merge_turns(wanted.messages)
-        message = respond.reply(wanted, turns, model, used, self.faults.value("shape"))
+        message = generate.reply(wanted, turns, model, used, self.faults.value("shape"))
         produced = message["usage"]["output_tokens"]
         limits.charge_output(produced)
         fault, pace = self.faults.take("break_stream"), self.faults.value("pace") or Pace()

@@ -13,7 +13,7 @@ import time
 import pytest
 
 from course_helpers import Conversation, connect, practice
-from course_helpers.history import Call, NotAConversation, last_turns, saving
+from course_helpers.history import Call, NotAConversation, last_turns, storage
 from course_helpers.models import UnknownModelError
 from tests.broken_server import broken_server
 from tests.drivers import chat_with, stream
@@ -143,7 +143,7 @@ def test_a_save_that_fails_loses_nothing(chat, tmp_path, monkeypatch, failing):
     def fail(*_: object):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(saving.os, failing, fail)
+    monkeypatch.setattr(storage.os, failing, fail)
     with pytest.raises(OSError, match="No space left"):
         chat.save(path)
     monkeypatch.undo()
@@ -159,9 +159,9 @@ def test_killed_while_saving(chat, tmp_path):
     path = tmp_path / "chat.json"
     chat.save(path)
     script = (
-        "import sys; from course_helpers.history import saving; saved = saving.read(sys.argv[1])\n"
+        "import sys; from course_helpers.history import saving; saved = storage.read(sys.argv[1])\n"
         "print('ready', flush=True)\n"
-        "while True: saving.write(sys.argv[1], saved)"
+        "while True: storage.write(sys.argv[1], saved)"
     )
     for _ in range(3):
         process = subprocess.Popen(
