@@ -18,7 +18,7 @@ import pytest
 from matplotlib.colors import to_rgb
 
 from course_helpers import charts
-from course_helpers.charts import style as chart_style
+from course_helpers.charts import theme as chart_style
 from course_helpers.formatting import dollars, share, short
 from course_helpers.frames import compare_models, cost_curve, to_frame
 from tests.test_frames import call

@@ -24,7 +24,7 @@ from tests.broken_server import broken_server
 from tests.drivers import asend, astream, chat_with, send, state, stream
 
 QUESTION = "What is the capital of France?"
-OURS = ("history.py", "one_turn.py", "pieces.py", "reading.py", "steps.py", "keeping.py", "ledger.py")
+OURS = ("turn.py", "stream.py", "responses.py", "steps.py", "strategies.py", "records.py", "conversation.py")
 
 
 @pytest.fixture

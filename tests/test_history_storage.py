@@ -159,7 +159,7 @@ def test_killed_while_saving(chat, tmp_path):
     path = tmp_path / "chat.json"
     chat.save(path)
     script = (
-        "import sys; from course_helpers.history import saving; saved = storage.read(sys.argv[1])\n"
+        "import sys; from course_helpers.history import storage; saved = storage.read(sys.argv[1])\n"
         "print('ready', flush=True)\n"
         "while True: storage.write(sys.argv[1], saved)"
     )

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 
 from ..formatting import count, dollars, share, short, times
 from ..frames import PROMPT_TOKENS, TOKENS, cost_parts
-from . import style as look
+from . import theme as look
 
 _COSTS = {
     "cache read": ("cache_read_usd", look.CACHE_READ),

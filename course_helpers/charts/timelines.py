@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from ..formatting import count, short
-from . import style as look
+from . import theme as look
 
 
 def plot_attempts(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:

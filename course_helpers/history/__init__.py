@@ -7,8 +7,8 @@
             print(piece, end="", flush=True)
 
 In the order in which it is best read: `records` (what turns and calls are), `conversation`, `turn` (a turn
-on its way), `strategies` (what of a history is sent), `steps` and `responses` (what goes over the wire), `stream`
-(streams), `storage` (files).
+on its way), `strategies` (what of a history is sent), `steps` and `responses` (what goes over the wire),
+`stream` (pieces of a reply), `storage` (files).
 """
 
 from .conversation import Conversation

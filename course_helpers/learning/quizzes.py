@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from . import progress
 from .lessons import Choice, Lesson, Question, find_lesson
+from .progress import remember, store
 
 if TYPE_CHECKING:
     import ipywidgets
@@ -62,7 +62,7 @@ class Quiz:
         """The feedback for `choice`, remembered if right, and a line if that completed the lesson."""
         if not choice.right:
             return f"✗ Not quite. {choice.feedback}", ""
-        return f"✓ Right. {choice.feedback}", progress.remember(self.lesson, question.id)
+        return f"✓ Right. {choice.feedback}", remember(self.lesson, question.id)
 
     @property
     def title(self) -> str:
@@ -132,7 +132,7 @@ class Quiz:
         return box
 
     def _summary(self, unanswered: Sequence[Question] = (), completed: str = "") -> str:
-        names = progress.store.passed()
+        names = store.passed()
         done = sum(question.id in names for question in self.lesson.questions)
         left = sum(question.id not in names for question in unanswered)
         words = [f"{done} of {len(self.lesson.questions)} answered correctly."]
