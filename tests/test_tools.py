@@ -10,7 +10,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from course_helpers.__main__ import command
+from course_helpers.__main__ import command as lab_command
 from tests.benchmarks import at_least, at_most
 from tools import notebooks
 from tools.lessons import (
@@ -284,7 +284,7 @@ def test_rows_know_whether_the_goal_was_met():
 )
 def test_lab_opens_a_lesson(typed, opened, passed_on):
     """The first lesson or the one that was named; the rest is JupyterLab's."""
-    lab = command(typed)
+    lab = lab_command(typed)
     at = lab.index(f"--LabApp.default_url=/lab/tree/notebooks/{opened}.ipynb")
     assert lab[at + 1 :] == passed_on
 
@@ -292,4 +292,4 @@ def test_lab_opens_a_lesson(typed, opened, passed_on):
 def test_lab_names_the_lessons_where_it_knows_none_of_that_name():
     """A number that is no lesson's is answered with those that are."""
     with pytest.raises(LookupError, match="01_raw_call"):
-        command(["77"])
+        lab_command(["77"])
