@@ -374,7 +374,7 @@ def test_the_right_choice_has_no_place_of_its_own():
 
 CELLS = [
     "from course_helpers import MODEL, connect, practice\n"
-    "from course_helpers.learning.graders import guard\n"
+    "from course_helpers.learning import sandbox\n"
     "from course_helpers.learning import check, exercise, progress, quiz\n"
     "sandbox.TIME_LIMIT = 1\nclient = connect()",
     "def ask(question):\n    ...",

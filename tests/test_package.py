@@ -19,6 +19,7 @@ ORDER = (
     ("frames",),
     ("charts", "chat_cell", "terminal", "learning"),
     ("chatbot",),
+    ("__main__",),
 )
 RANK = {part: rank for rank, parts in enumerate(ORDER) for part in parts}
 LATER = {("history", "frames")}
