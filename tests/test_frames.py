@@ -205,7 +205,7 @@ def test_what_a_column_cannot_hold_is_named():
         ("input_tokens", "many"),
         ("input_tokens", None),
         ("output_tokens", 1.5),
-        ("cache_read_tokens", -1),
+        ("cache_read_tokens", "-1"),
         ("cost_usd", "five"),
         ("turn", 0.5),
     ):
