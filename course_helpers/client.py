@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import os
 import re
-import socket
 import sys
 import warnings
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
@@ -66,8 +64,10 @@ def connect(
     environment.mend()
     known = [id for model in models.MODELS.values() for id in (model.id, model.snapshot) if id]
     warnings.filterwarnings("ignore", f"The model '({'|'.join(known)})' is deprecated", DeprecationWarning)
-    to = to or ("local" if os.environ.get("COURSE_PLACE") == "local" else "practice")
-    make = {"practice": _practice, "live": _live, "local": _local}.get(to) or partial(_server, _base(to))
+    if to is None:
+        to = "local" if os.environ.get("COURSE_PLACE") == "local" else "practice"
+    known_places = {"practice": _practice, "live": _live, "local": _local}
+    make = known_places.get(str(to)) or partial(_server, _base(to))
     made = make(environment.clean(api_key), timeout)
     _settle(made)
     print(*made.lines, sep="\n")
@@ -150,29 +150,16 @@ def costs_nothing(client: anthropic.Anthropic | anthropic.AsyncAnthropic, model:
 
 
 def _practice(api_key: str | None, timeout: float | None) -> Place:
-    model, lines = _own_model(), []
-    url = practice.start()
-    if not _answers(url):
-        url = practice.replace()
-        lines.append("The practice API hung, so another was started; its journal and faults begin anew.")
-    client = _new_client(timeout, base_url=url, api_key=api_key or PRACTICE_KEY)
+    model, before, lines = _own_model(), practice.replaced, []
+    client = _new_client(timeout, base_url=practice.start(), api_key=api_key or PRACTICE_KEY)
+    if practice.replaced > before:
+        lines.append("The practice API had stopped answering: another one was started.")
     lines.append(f"Practice API · {model} · free: no key, no network, no money is spent")
     try:
         models.find_model(model)
     except models.UnknownModelError as error:
         lines.append(f"The practice API will answer 404: {error} {first_look.advice(models.DEFAULT_MODEL)}")
     return Place(client, model, lines, {"ANTHROPIC_API_KEY": client.api_key})
-
-
-def _answers(url: str) -> bool:
-    """Whether the practice API's thread is alive: to what is no HTTP it says 400, and notes nothing."""
-    where = urlsplit(url)
-    try:
-        with socket.create_connection((where.hostname, where.port), 1.0) as connection:
-            connection.sendall(b"?\r\n\r\n")
-            return bool(connection.recv(1))
-    except OSError:
-        return False
 
 
 def _live(api_key: str | None, timeout: float | None) -> Place:
@@ -221,6 +208,8 @@ def _server(url: str, api_key: str | None, timeout: float | None, name: str = ""
     kind, money = "Server", "whoever runs it may charge for calls"
     if environment.is_loopback(host):
         kind, money = name or "Local server", "runs on this machine, costs nothing"
+        if name:
+            money = "what you type stays on this machine, and costs nothing"
         if not costs_nothing(client, model):
             money = "may pass calls on: what you type can leave this machine, and cost money"
         elif first_look.elsewhere.get(url):
@@ -259,7 +248,7 @@ def _base(url: str) -> str:
         raise ValueError("Pass the key as api_key=…: in the URL it would be shown.")
     if parts.scheme not in ("http", "https") or not parts.host:
         meant = f' Did you mean "http://{url}"?' if re.fullmatch(r"[\w.-]+:\d+", url) else ""
-        places = '"practice", "live", "local" or a base URL such as "http://127.0.0.1:11434"'
+        places = '"local", "practice", "live" or a base URL such as "http://127.0.0.1:11434"'
         raise ValueError(f"connect takes {places}, not {url!r}.{meant}")
     return re.sub(r"/v1(/messages)?/*$", "", url.rstrip("/")).rstrip("/")
 
@@ -268,7 +257,8 @@ def _new_client(timeout: float | None, **arguments: Any) -> anthropic.Anthropic:
     """A client that takes nothing from the managed variables, and is never garbage."""
     if timeout is not None:
         arguments["timeout"] = timeout
-    with environment.bare(), environment.certificates_named():
+    environment.check_certificates()
+    with environment.bare():
         _kept.append(anthropic.Anthropic(**arguments))
     return _kept[-1]
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ipaddress
 import os
 import re
-import ssl
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -23,7 +22,7 @@ MANAGED = (
     "ANTHROPIC_CUSTOM_HEADERS",
     "COURSE_MODEL",
 )
-_PROXIES = {"http_proxy", "https_proxy", "all_proxy"}
+PROXIES = {"http_proxy", "https_proxy", "all_proxy"}
 _LOOPBACK = ("127.0.0.1", "localhost", "::1", ".localhost")
 _remembered: dict[str, str] | None = None  # the managed variables as they were before the first connect
 _set_aside: dict[str, str] = {}  # proxy variables that no client can be made with
@@ -43,7 +42,7 @@ def mend(*hosts: str) -> None:
     and `connect` names them where a proxy may be needed. Loopback, and `hosts`, go into NO_PROXY.
     """
     remember()
-    for name in [name for name in os.environ if name.lower() in _PROXIES]:
+    for name in [name for name in os.environ if name.lower() in PROXIES]:
         _set_aside.pop(name, None)
         if not _is_proxy(os.environ[name]):
             _set_aside[name] = os.environ.pop(name)
@@ -59,7 +58,7 @@ def _is_proxy(address: str) -> bool:
         httpx2.HTTPTransport(proxy=proxy, verify=False).close()
     except Exception:  # each part of an address has an error of its own
         return not address
-    return True
+    return bool(proxy.url.host)
 
 
 def need_proxies() -> None:
@@ -100,15 +99,16 @@ def headers(lines: str) -> dict[str, str]:
     return {name.strip(): value.strip() for name, value in pairs}
 
 
-@contextmanager
-def certificates_named() -> Iterator[None]:
-    """Where no client can be made for want of a certificate, say which variable names what."""
+def check_certificates() -> None:
+    """Raises RuntimeError where no client can be made for what SSL_CERT_FILE or SSL_CERT_DIR names."""
+    name = next((name for name in ("SSL_CERT_FILE", "SSL_CERT_DIR") if os.environ.get(name)), None)
     try:
-        yield
-    except (FileNotFoundError, ssl.SSLError) as error:
-        name = "SSL_CERT_FILE" if os.environ.get("SSL_CERT_FILE") else "SSL_CERT_DIR"
-        wrong = "which is not there" if isinstance(error, FileNotFoundError) else "which holds no certificate"
-        raise RuntimeError(f"{name} names {os.environ.get(name)}, {wrong}: correct it, or unset it.") from None
+        if name:
+            httpx2.create_ssl_context()
+    except OSError as error:  # of which ssl's own errors are a kind
+        wrong = "is not there" if isinstance(error, FileNotFoundError) else "holds no certificate"
+        words = f"{name} names {os.environ[name]}, which {wrong}: correct it, or unset it."
+        raise RuntimeError(words) from None
 
 
 def clean(key: str | None) -> str | None:

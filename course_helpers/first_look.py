@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import re
-import ssl
 from urllib.parse import urlsplit
 
 import anthropic
 import httpx2
 
 from . import models
-from .environment import is_loopback
+from .environment import PROXIES, bare, is_loopback
 
 SECONDS = 10.0
 """How long a look may take."""
@@ -71,7 +71,8 @@ def at_server(client: anthropic.Anthropic, with_key: bool, seconds: float) -> tu
     url = str(client.base_url).rstrip("/")
     elsewhere.pop(url, None)
     try:
-        look = client.with_options(max_retries=0, timeout=seconds)
+        with bare():  # a copy of a client reads the environment anew, and that is not this server's yet
+            look = client.with_options(max_retries=0, timeout=seconds)
         answer = look.get("/v1/models", cast_to=httpx2.Response)
         names = [plain(str(item["id"])) for item in answer.json()["data"]]
     except anthropic.AuthenticationError:
@@ -82,13 +83,11 @@ def at_server(client: anthropic.Anthropic, with_key: bool, seconds: float) -> tu
     except anthropic.APIStatusError:
         return [], ""
     except (ValueError, LookupError, TypeError):
-        page = "html" in answer.headers.get("content-type", "")
-        return [], [
-            "It answers with a page for people: is this the address of a Messages API?"
-        ] if page else []
+        page = "It answers with a page for people: is this the address of a Messages API?"
+        return [], page if "html" in answer.headers.get("content-type", "") else ""
     ours = answer.headers.get("request-id", "").startswith("req_practice")  # of another process
-    elsewhere[url] = [] if ours else [each for each in names if runs_elsewhere(each)]
-    return names, []
+    elsewhere[url] = [] if ours else list(filter(runs_elsewhere, names))
+    return names, ""
 
 
 def runs_elsewhere(model: str) -> bool:
@@ -102,17 +101,22 @@ def is_same(listed: str, wanted: str) -> bool:
 
 
 def _nothing_answers(url: str, error: BaseException) -> anthropic.APIConnectionError:
-    kind, cause = type(error.__cause__ or error).__name__, error
+    """The error to raise for a failed look: in one sentence, a certificate's fault by its name."""
+    import ssl
+
+    url, kind, cause = url.rstrip("/"), type(error.__cause__ or error).__name__, error
     while cause and not isinstance(cause, ssl.SSLCertVerificationError):
         cause = cause.__cause__ or cause.__context__
-    words = f"Nothing answers at {url.rstrip('/')} ({kind}): check the address, the network and, behind a proxy, HTTPS_PROXY."
+    proxies = ", ".join(name for name in os.environ if name.lower() in PROXIES) or "HTTPS_PROXY"
+    what_to_do = f"check the address, the network and, behind a proxy, {proxies}."
+    if is_loopback(urlsplit(url).hostname or ""):
+        what_to_do = "is the server running?"
+    words = f"Nothing answers at {url} ({kind}): {what_to_do}"
     if cause:
         words = (
-            f"The certificate of {url.rstrip('/')} could not be verified ({cause.verify_message}): where a "
-            "proxy or server has its own, name the file with its certificate in SSL_CERT_FILE."
+            f"The certificate of {url} could not be verified ({cause.verify_message}): behind a company's "
+            "proxy, SSL_CERT_FILE has to name the file that holds its certificate."
         )
-    elif is_loopback(urlsplit(url).hostname or ""):
-        words = f"Nothing answers at {url.rstrip('/')} ({kind}): is the server running?"
     return anthropic.APIConnectionError(message=words, request=httpx2.Request("GET", url))
 
 

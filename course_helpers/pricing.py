@@ -229,7 +229,7 @@ def _find(name: str):
 
 
 def successor(id: str) -> str | None:
-    """What its maker recommends instead of `id`, for Claude the newest of its line; None: nothing is known."""
+    """What to take instead of `id`: for Claude the newest of its line, else its maker's advice, if known."""
     facts = _facts(id)
     if not isinstance(facts, Model):
         return facts and facts.successor

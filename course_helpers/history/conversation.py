@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import anthropic
 
-from ..client import current_client, place
+from ..client import costs_nothing, current_client, place
 from ..formatting import count
 from ..models import MODEL, UnknownModelError, find_model, model_id
 from ..pricing import Rates, Tier, rates
@@ -252,13 +252,12 @@ class Conversation:
 
         Raises `UnknownModelError`; only another's server may have models of which no price is known.
         """
-        where = place(self.client)
-        if where == "local":
+        if costs_nothing(self.client, model):
             return None
         try:
             return rates(model)
         except UnknownModelError:
-            if where == "remote":
+            if place(self.client) in ("local", "remote"):
                 return UNPRICED
             raise
 
