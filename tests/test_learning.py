@@ -281,7 +281,7 @@ def test_an_exercise_that_is_not_there():
 
 CELLS = [
     "from course_helpers import MODEL, connect, practice\n"
-    "from course_helpers.learning.graders import guard\n"
+    "from course_helpers.learning import sandbox\n"
     "from course_helpers.learning import check, exercise, progress, quiz\n"
     "sandbox.TIME_LIMIT = 1\nclient = connect()",
     "def ask(question):\n    ...",
