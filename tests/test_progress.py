@@ -14,9 +14,10 @@ import pytest
 
 from course_helpers.learning import guess, quiz
 from course_helpers.learning import progress as table
+from course_helpers.learning.events import Store, store
 from course_helpers.learning.guesses import how_far
 from course_helpers.learning.lessons import Question, exercise_id, find_lesson, lessons
-from course_helpers.learning.progress import Store, passed, record_answer, record_try, store
+from course_helpers.learning.progress import passed, record_answer, record_try
 
 
 @pytest.fixture(autouse=True)
@@ -119,9 +120,8 @@ def test_many_notebooks_at_once(home):
     """Four processes that write 200 events each lose none, and see those of the others."""
     code = (
         "import sys\n"
-        "from course_helpers.learning.progress import store\n"
-        "new = {'kind': 'exercise', 'passed': True}\n"
-        "for i in range(200): store.add({**new, 'name': f'{sys.argv[1]} {i}'})\n"
+        "from course_helpers.learning.events import store\n"
+        "for i in range(200): store.add('exercise', f'{sys.argv[1]} {i}', passed=True)\n"
         "assert not store.trouble, store.trouble\n"
     )
     workers = [subprocess.Popen([sys.executable, "-c", code, str(n)]) for n in range(4)]
@@ -172,7 +172,7 @@ def test_reset_forgets():
 LEARN = """
 import json, os, sys
 from course_helpers.learning import exercise, guess, progress, quiz
-from course_helpers.learning.progress import store
+from course_helpers.learning.events import store
 variables, user = json.loads(sys.argv[1])
 def ask(question): return question
 os.environ["COURSE_DATA_DIR"] = "/dev/null"
@@ -348,8 +348,10 @@ def test_export(home, tmp_path):
     table(export=str(tmp_path / "Ada L.json"))
     kept = json.loads((tmp_path / "Ada L.json").read_text(encoding="utf-8"))
     assert kept["learner"] == "Ada L"
-    ask = kept["lessons"][0]["exercises"][0]
-    assert ask == {"name": "ask", "number": "1.1", "passed": True, "tries": 3, "mistakes": {"no request": 2}}
+    assert kept["exercises"]["ask"] == {"passed": True, "tries": 3, "mistakes": {"no request": 2}}
+    assert kept["exercises"]["raw_call"] == {"passed": False, "tries": 0, "mistakes": {}}
+    assert kept["lessons"]["raw_call"] is False
+    assert kept["questions"]["raw_call"] == [False] * 5
     (tmp_path / "other.json").write_text('{"mine": 1}')
     with pytest.raises(FileExistsError, match="choose another name"):
         table(export=tmp_path / "other.json")

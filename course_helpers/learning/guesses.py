@@ -8,7 +8,7 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from . import stand_in
-from .progress import store
+from .events import store
 
 if TYPE_CHECKING:
     import ipywidgets
@@ -23,18 +23,18 @@ class Guess:
     @property
     def value(self) -> float | None:
         """The number that was guessed last, in `unit`; None if there is none yet."""
-        made = [e["value"] for e in store.events() if e["kind"] == "guess" and e["name"] == self.name]
+        made = [e["value"] for e in store.events() if e.get("kind") == "guess" and e["name"] == self.name]
         return made[-1] if made else None
 
     def take(self, value: float) -> str:
         """Remember `value`; the sentence to show."""
         value = _number(value, f"guess({self.name!r}, …)")
-        trouble = store.add({"kind": "guess", "name": self.name, "value": value, "unit": self.unit})
+        trouble = store.add("guess", self.name, value=value, unit=self.unit)
         return " ".join(["Your guess:", _shown(value), self.unit + ".", trouble]).strip()
 
     def reveal(self, truth: float) -> str:
         """Remember the `truth`; the sentence that compares the last guess with it, if there was one."""
-        store.add({"kind": "truth", "name": self.name, "truth": truth, "unit": self.unit})
+        store.add("truth", self.name, truth=truth, unit=self.unit)
         said = f"It is {_shown(truth)} {self.unit}".strip() + "."
         value = self.value
         return said if value is None else f"{said} You guessed {_shown(value)}: {how_far(value, truth)}."

@@ -9,8 +9,9 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from . import stand_in
+from .events import store
 from .lessons import Choice, Lesson, Question, find_lesson
-from .progress import passed, record_answer, store
+from .progress import passed, record_answer
 
 if TYPE_CHECKING:
     from .quiz_widget import QuizWidget
