@@ -15,7 +15,7 @@ from tools.lessons import ROOT, find_lesson, lesson_paths
 
 SETUP = """\
 from course_helpers import MODEL, connect, practice, reply_text
-from course_helpers.learning import check, exercise, guess, quiz
+from course_helpers.learning import check, exercise, guess, progress, quiz
 
 client = connect()  # free; connect("live") would cost money"""
 PRICE = re.compile(r"\$\d")
