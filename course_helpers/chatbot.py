@@ -131,6 +131,7 @@ class Chatbot:
         self.loaded, self.known = options.load, len(chat.calls)
         self.ours = {options.save, options.load}
         """The files that may be written over: what they hold is of this session."""
+        self.warning = f" To keep {self.loaded} as it is: !save another.json" if self.loaded else ""
         self.failed = False
 
     def run(self) -> int:
@@ -223,12 +224,6 @@ class Chatbot:
         turn = self.chat.undo()
         say(f"[Taken back: {turn.user}{self.warning}]" if turn else "[There is no turn to take back.]")
 
-    @property
-    def warning(self) -> str:
-        """What is said before turns of a loaded file are lost in it."""
-        kept = self.path is not None or self.loaded is None
-        return "" if kept else f" To keep {self.loaded} as it is: !save another.json"
-
     def model(self, name: str) -> None:
         """Go on with the model `name`; say which it is, and its last day if that is known."""
         if name:
@@ -259,7 +254,7 @@ class Chatbot:
         check_target(target, self.ours)
         self.chat.save(target)
         self.ours.add(target)
-        self.path = self.path or target
+        self.path, self.warning = self.path or target, ""
         say(f"[Saved to {target}]")
 
     def end(self) -> None:

@@ -1,4 +1,4 @@
-"""Reading and writing at a terminal or over a pipe: answers go to stdout, everything else to stderr, and no file is lost."""
+"""At a terminal or over a pipe: answers go to stdout, everything else to stderr, and no file is lost."""
 
 from __future__ import annotations
 
