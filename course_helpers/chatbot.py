@@ -45,7 +45,6 @@ TAKE_ARGUMENTS = {"model", "window", "save"}
 """Commands that are only ever meant with a `!`: "save" alone may well be a question."""
 
 NO_KEY = "No API key: set ANTHROPIC_API_KEY, or leave out --live and chat for free."
-
 OPTIONS = {"budget_usd": "--budget", "max_tokens": "--max-tokens", "keep=…": "!window"}
 """What is called otherwise in the sentences of a `Conversation`."""
 
@@ -131,7 +130,8 @@ class Chatbot:
         self.loaded, self.known = options.load, len(chat.calls)
         self.ours = {options.save, options.load}
         """The files that may be written over: what they hold is of this session."""
-        self.warning = f" To keep {self.loaded} as it is: !save another.json" if self.loaded else ""
+        written_over = self.loaded is not None and self.path is None
+        self.warning = f" To keep {self.loaded} as it is: !save another.json" if written_over else ""
         self.failed = False
 
     def run(self) -> int:
