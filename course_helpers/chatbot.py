@@ -55,11 +55,11 @@ def main(arguments: list[str] | None = None) -> int:
     for stream in (sys.stdin, sys.stdout, sys.stderr):
         with contextlib.suppress(AttributeError):  # a replaced stream may not have it
             stream.reconfigure(errors="replace")
-    for name in ("SIGTERM", "SIGHUP"):  # a closed terminal ends the session too, and saves it
-        with contextlib.suppress(AttributeError, ValueError):
-            signal.signal(getattr(signal, name), lambda number, _: sys.exit(128 + number))
     try:
         with Reader(_completions) as reader:
+            for name in ("SIGTERM", "SIGHUP"):  # a closed terminal ends the session too, and saves it
+                with contextlib.suppress(AttributeError, ValueError):
+                    signal.signal(getattr(signal, name), lambda number, _: reader.leave(128 + number))
             return Chatbot(_conversation(options, reader), options, reader).run()
     except (anthropic.APIError, RuntimeError, ValueError, LookupError, OSError) as error:
         keyless = str(error).startswith("No API key")

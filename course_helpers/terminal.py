@@ -50,6 +50,13 @@ class Reader(contextlib.AbstractContextManager):
             raise EOFError
         return line
 
+    def leave(self, status: int) -> None:
+        """End the program with `status`: for a signal, which may come in the midst of a prompt."""
+        app = self._editor and self._editor.app
+        if not (app and app.is_running):
+            sys.exit(status)
+        app.loop.call_soon_threadsafe(lambda: app.exit(exception=SystemExit(status)))
+
     def remember(self, messages: Iterable[str]) -> None:
         """Let the arrow keys find `messages`, the newest last."""
         for message in messages if self._editor is not None else ():
