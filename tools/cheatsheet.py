@@ -1,7 +1,7 @@
 """docs/cheatsheet.md: one page for all lessons, made from their own cells.
 
 A code cell whose metadata holds `"cheatsheet": "One call"` stands in it under that title. The cells of one
-lesson run in their order after its setup cell, and so does what somebody copies from the page: a test runs them.
+lesson run in their order after its setup cell: a test runs them as somebody would who copied them.
 """
 
 from __future__ import annotations
