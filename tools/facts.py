@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import get_args
 
 import httpx2
+import pandas as pd
 from anthropic.resources.messages.messages import DEPRECATED_MODELS
 from anthropic.types.model import Model as SdkModel
 from genai_prices import UpdatePrices, Usage
@@ -169,10 +170,9 @@ def check_prices(used: Iterable[str], shown: DataSnapshot, newest: DataSnapshot,
         except UnknownModelError:
             continue  # named as an example of something else, or sold by several hosts
         ours = id in own_rows() and bool(own_rows()[id].prices)
-        if (change := row.changes) is not None and day < change.date() <= today + NOTICE:
-            problems.append(
-                f"{id}: its price changes on {change.date()}, in {(change.date() - today).days} days"
-            )
+        change = None if pd.isna(row.changes) else row.changes.date()
+        if change and day < change <= today + NOTICE:
+            problems.append(f"{id}: its price changes on {change}, in {(change - today).days} days")
         if rates(id) != rates(id, as_of=day):
             problems.append(
                 f"{id}: its price changed since {AS_OF}, as prices.toml and the price data foresaw"
