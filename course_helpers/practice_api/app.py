@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import itertools
+from collections.abc import Callable
 from datetime import date
 from typing import Any
 
@@ -19,7 +20,7 @@ from ..models import MODELS, Model
 from . import PRACTICE_KEY, generate, rules
 from .caching import PromptCache, count
 from .errors import ApiError, require
-from .faults import Break, Faults, Pace
+from .faults import Breakage, Failure, Faults, Pace
 from .journal import Exchange, Journal, safe_headers
 from .responses import Dropped, EventStream, JSONAnswer
 from .schemas import CreateMessage, Prompt, parse, read_json
@@ -35,6 +36,9 @@ class Api:
 
     def __init__(self) -> None:
         self.faults, self.journal = Faults(), Journal()
+        self.keys = {PRACTICE_KEY}
+        self.on_request: Callable[[Exchange], None] | None = None
+        """Told of each request before the faults that it meets are looked up."""
         self.reset()
         endpoints = [
             ("/v1/messages", self._create, "POST"),
@@ -64,6 +68,8 @@ class Api:
                     exchange.raw = await _read_body(request)
                 finally:
                     self.journal.add(exchange)
+                if self.on_request is not None:
+                    self.on_request(exchange)
                 if unknown is not None:
                     said = f"{request.method} {exchange.path[:200]}: {unknown.detail}"
                     raise ApiError(unknown.status_code, said)
@@ -76,15 +82,15 @@ class Api:
         return answer
 
     async def _checked(self, endpoint, request: Request, exchange: Exchange) -> Response:
-        _check_key(request)
+        _check_key(request, self.keys)
         versions = request.headers.getlist("anthropic-version")
         require(versions, "anthropic-version: header is required")
         version = rules.check_version(", ".join(versions))
         data = read_json(exchange.raw) if request.method == "POST" else None
         fault = self.faults.take_failure()
-        if isinstance(fault, ApiError):
-            raise fault
-        if isinstance(fault, Break):
+        if isinstance(fault, Failure):
+            raise fault.error()
+        if isinstance(fault, Breakage):
             return Dropped()
         return await endpoint(request, exchange, version, data)
 
@@ -119,9 +125,16 @@ class Api:
         exchange.status, exchange.reply = 200, reply
         return JSONAnswer(reply, 200, self._headers(exchange))
 
+    def _model_of(self, wanted: Prompt) -> Model:
+        """The model that answers `wanted`. Raises a 404."""
+        model = rules.served_model(wanted.model)
+        if self.faults.retired(wanted.model):
+            raise ApiError(404, f"model: {wanted.model}")
+        return model
+
     async def _create(self, request: Request, exchange: Exchange, version: str, data: dict) -> Response:
         wanted = parse(CreateMessage, data)
-        model = rules.served_model(wanted.model)
+        model = self._model_of(wanted)
         rules.check_prompt(wanted, model, version)
         rules.check_create(wanted, model, version)
         limits = self.faults.limits
@@ -141,7 +154,7 @@ class Api:
 
     async def _count(self, request: Request, exchange: Exchange, version: str, data: dict) -> Response:
         wanted = parse(Prompt, data)
-        model = rules.served_model(wanted.model)
+        model = self._model_of(wanted)
         rules.check_prompt(wanted, model, version)
         return self._send(exchange, {"input_tokens": count(wanted, model)})
 
@@ -191,15 +204,15 @@ async def _read_body(request: Request) -> bytes:
     return b"".join(chunks)
 
 
-def _check_key(request: Request) -> None:
-    """Raise a 401 unless a header holds the practice key. A wrong key is not looked at again."""
+def _check_key(request: Request, keys: set[str]) -> None:
+    """Raise a 401 unless a header holds one of the keys. A wrong key is not looked at again."""
     key = request.headers.get("x-api-key")
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     if not key and not scheme:
         raise ApiError(401, "x-api-key header is required")
-    if key and key != PRACTICE_KEY:
+    if key and key not in keys:
         raise ApiError(401, "invalid x-api-key")
-    if not key and (scheme.lower() != "bearer" or token.strip() != PRACTICE_KEY):
+    if not key and (scheme.lower() != "bearer" or token.strip() not in keys):
         raise ApiError(401, "invalid bearer token")
 
 
