@@ -14,7 +14,6 @@ import random
 import ssl
 import time
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from dataclasses import dataclass, field
 from email.utils import mktime_tz, parsedate_tz
 from typing import Any, TypeVar
@@ -23,21 +22,13 @@ import anthropic
 import httpx2
 from anthropic.types import Message
 
-from .wire import Need, Steps, aadvance, advance, short
+from .wire import Need, Steps, aadvance, advance, reply_to, short
 
 T = TypeVar("T")
 
 FIRST_WAIT = 0.5  # seconds before the first retry, as in the SDK; doubled for each further one
 SPEND_CAP = "enforced_spend_limit_reached"
 RETRIED_STATUSES = {408, 409, 429}  # beside all of 500 and above
-PASSING = (
-    httpx2.TimeoutException,
-    httpx2.NetworkError,
-    httpx2.ProxyError,
-    httpx2.RemoteProtocolError,
-    OSError,
-)
-"""What may lie beneath a connection error and be over a second later."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,10 +116,12 @@ def final_cause(error: BaseException) -> str:
         if isinstance(each, ssl.SSLError) and each.reason == "WRONG_VERSION_NUMBER":
             return "The server does not speak TLS: should its address begin with http://?"
         each = each.__cause__ or each.__context__
-    if isinstance(cause, PASSING):
-        return ""
     if isinstance(cause, httpx2.LocalProtocolError):  # its own words hold the header: perhaps a key
         return "The request has a header that HTTP does not allow: a line break, perhaps, in a key."
+    if isinstance(cause, httpx2.TransportError | OSError) and not isinstance(
+        cause, httpx2.UnsupportedProtocol
+    ):
+        return ""
     if "client has been closed" in str(cause):
         return "The client is closed: run the setup cell again, or call connect(), for another."
     return f"The request could not be made ({type(cause).__name__}): {cause}"
@@ -139,13 +132,6 @@ def _outcome(error: anthropic.APIError) -> str:
     if isinstance(error, anthropic.APIConnectionError):
         return "timeout" if isinstance(error, anthropic.APITimeoutError) else "connection error"
     return str(getattr(error, "status_code", type(error).__name__))
-
-
-def _reason(outcome: str) -> str:
-    """`outcome` as the line that announces a wait calls it."""
-    if outcome == "429":
-        return "Rate limited"
-    return f"API error {outcome}" if outcome.isdigit() else outcome.capitalize()
 
 
 @dataclass(kw_only=True)
@@ -221,7 +207,9 @@ class Retries:
         self._record(started, outcome, seconds, asked is not None)
         if self.on_wait is not None:
             told = {"attempt": tried, "asked": asked is not None, "max_retries": self.max_retries}
-            self.on_wait(Wait(seconds=seconds, reason=_reason(outcome), error=error, **told))
+            reason = f"API error {outcome}" if outcome.isdigit() else outcome.capitalize()
+            reason = "Rate limited" if outcome == "429" else reason
+            self.on_wait(Wait(seconds=seconds, reason=reason, error=error, **told))
         return True
 
     def _why_enough(self, tried: int, seconds: float) -> str:
@@ -244,32 +232,9 @@ def _called(function: Callable[[], T]) -> Steps[T]:
     return (yield Need("call", function))
 
 
-def reply_to(request: dict[str, Any]) -> Steps[Message]:
-    """The reply to exactly one request: the SDK's own retries are off, so tries never multiply.
-
-    A 200 that holds no message (a proxy's page, JSON cut short), for which the SDK returns a str or raises a
-    `json.JSONDecodeError`, raises `anthropic.APIResponseValidationError`: not retried, as it may be billed.
-    """
-    raw, reply = (yield Need("ask", request)), None
-    with suppress(ValueError, RecursionError):
-        reply = yield Need("parse", raw)
-    if isinstance(reply, Message) and isinstance(reply.content, list) and reply.usage is not None:
-        return reply
-    response = raw.http_response
-    kind = response.headers.get("content-type", "no content type")
-    what = f"{response.status_code} and {len(response.content)} bytes ({kind}) that are no message"
-    said = f"The server answered {what}: a proxy's page, or a reply cut short."
-    raise anthropic.APIResponseValidationError(response, response.text, message=said)
-
-
 def one_request(client: anthropic.Anthropic, **create_arguments) -> Message:
     """The reply to exactly one request: see `reply_to`."""
     return advance(_checked(client, anthropic.AsyncAnthropic, create_arguments), client)
-
-
-async def aone_request(client: anthropic.AsyncAnthropic, **create_arguments) -> Message:
-    """`one_request` on an async client."""
-    return await aadvance(_checked(client, anthropic.Anthropic, create_arguments), client)
 
 
 def _checked(client: Any, wrong: type, create_arguments: dict[str, Any]) -> Steps[Message]:

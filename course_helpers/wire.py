@@ -10,9 +10,11 @@ import asyncio
 import inspect
 import time
 from collections.abc import AsyncGenerator, Callable, Generator
+from contextlib import suppress
 from typing import Any, NamedTuple, TypeVar
 
 import anthropic
+from anthropic.types import Message
 
 from .client import once
 
@@ -101,6 +103,24 @@ async def aadvance(steps: Steps[T], client: anthropic.AsyncAnthropic | None = No
             answer = await answer if inspect.isawaitable(answer) else answer
         except Exception as failure:
             answer, error = None, failure
+
+
+def reply_to(request: dict[str, Any]) -> Steps[Message]:
+    """The reply to exactly one request: the SDK's own retries are off, so tries never multiply.
+
+    A 200 that holds no message (a proxy's page, JSON cut short), for which the SDK returns a str or raises a
+    `json.JSONDecodeError`, raises `anthropic.APIResponseValidationError`: not retried, as it may be billed.
+    """
+    raw, reply = (yield Need("ask", request)), None
+    with suppress(ValueError, RecursionError):
+        reply = yield Need("parse", raw)
+    if isinstance(reply, Message) and isinstance(reply.content, list) and reply.usage is not None:
+        return reply
+    response = raw.http_response
+    kind = response.headers.get("content-type", "no content type")
+    what = f"{response.status_code} and {len(response.content)} bytes ({kind}) that are no message"
+    said = f"The server answered {what}: a proxy's page, or a reply cut short."
+    raise anthropic.APIResponseValidationError(response, response.text, message=said)
 
 
 def short(error: BaseException) -> BaseException:

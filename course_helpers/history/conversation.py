@@ -68,16 +68,13 @@ class Conversation:
         on_wait: Callable[[Wait], None] | None = None,
     ) -> None:
         if client is not None and not isinstance(client, anthropic.Anthropic):
-            raise TypeError(
-                f"client is one that connect returned, not {type(client).__name__}; asend needs no other."
-            )
+            kind = type(client).__name__
+            raise TypeError(f"client is one that connect returned, not {kind}; asend needs no other.")
         self.client = client or current_client()
         self._ledger = Ledger()
         self.waits: dict[str, Any] = {}
         self.model, self.system, self.max_tokens = model or models.MODEL, system, max_tokens
         self.keep, self.cache, self.budget_usd, self.on_wait = keep, cache, budget_usd, on_wait
-
-    # ------------------------------------------------------------------------------- settings
 
     @property
     def model(self) -> str:
@@ -127,8 +124,6 @@ class Conversation:
             raise ValueError(f"budget_usd is an amount of dollars from 0, or None, not {usd!r}.")
         self._ledger.purse.budget_usd = None if usd is None else float(usd)
 
-    # ---------------------------------------------------------------------------------- turns
-
     def send(self, text: str) -> Reply:
         """Ask `text`, with the history; the whole reply at once."""
         whole = Pieces(self._turn(text, streamed=False), self.client)
@@ -170,17 +165,15 @@ class Conversation:
         """The input tokens of `messages` and the system prompt; None where the server does not count them."""
         if not _looking.get():
             return advance(Counter().count(self._settings().request(messages)), self.client)
-        return (
-            practice_tokens(messages, self.model, self.system) if place(self.client) == "practice" else None
-        )
+        if place(self.client) != "practice":
+            return None
+        return practice_tokens(messages, self.model, self.system)
 
     def ask(self, messages: list[dict[str, Any]]) -> str:
         """What the model answers to `messages`, outside of the conversation; its call is counted."""
         if _looking.get():
             return None
         return advance(aside(messages, self._settings(), self._ledger, Counter()), self.client)
-
-    # ---------------------------------------------------------------------------------- forks
 
     def fork(self, after_turn: int | Turn | None = None, **settings: Any) -> Conversation:
         """A conversation with the same past and a future of its own.
@@ -214,10 +207,8 @@ class Conversation:
         return self.__copy__()  # turns and calls are frozen; a client cannot be copied
 
     def __reduce__(self) -> Any:
-        raise TypeError(
-            "A conversation holds a client, and with it a key, so it cannot be pickled: "
-            "use chat.save(path) and Conversation.load(path)."
-        )
+        why = "A conversation holds a client, and with it a key, so it cannot be pickled"
+        raise TypeError(f"{why}: use chat.save(path) and Conversation.load(path).")
 
     def _branch(self, ledger: Ledger, settings: dict[str, Any]) -> Conversation:
         same = {name: getattr(self, name) for name in ("client", *SAVED, "keep", "on_wait")}
@@ -225,8 +216,6 @@ class Conversation:
         ledger.purse.budget_usd = branch.budget_usd
         branch._ledger, branch.waits = ledger, dict(self.waits)
         return branch
-
-    # -------------------------------------------------------------------------------- history
 
     @property
     def messages(self) -> list[dict[str, str]]:

@@ -15,8 +15,8 @@ import anthropic
 
 from ..formatting import count, dollars
 from ..pricing import Rates
-from ..retries import Retries, reply_to
-from ..wire import Need, Steps
+from ..retries import Retries
+from ..wire import Need, Steps, reply_to
 from .ledger import Claim, Ledger
 from .records import Call, Reply, Turn
 from .responses import Reading, StreamInterrupted
