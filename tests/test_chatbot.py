@@ -227,8 +227,8 @@ def test_practice_answers_at_a_terminal_can_be_stopped():
     """They come at the speed of a real model, so that Ctrl-C can be tried without a key."""
     with terminal([*CHAT, "--system", "x"], {"TERM": "dumb"}) as screen:
         screen.until("You: ")
-        screen.type("Tell me a long story about the sea and its ships.")
-        screen.until("Assistant: I am the")
+        screen.type("Explain recursion with a short code example.")
+        screen.until("Assistant: Recursion")
         screen.press("c")
         screen.until("[Stopped. The answer is not kept; what it is known to have cost is counted.]")
         screen.until("[Session: 1 call, 0 turns in the history · ")
@@ -433,7 +433,7 @@ def test_commands(here):
         "[History cleared. What was spent stays counted.]",
         "[Say where: !save chat.json]",
     ]
-    assert out.count("The last message says") == 4
+    assert err.count("[This turn: ") == 4
     assert "never read" not in out
 
 
