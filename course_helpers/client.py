@@ -18,7 +18,7 @@ from weakref import WeakKeyDictionary
 import anthropic
 import httpx2
 
-from . import first_look, models
+from . import curl, first_look, models
 from .practice_api import PRACTICE_KEY, practice
 
 Place = Literal["practice", "live", "local", "remote"]
@@ -45,7 +45,7 @@ def connect(
 
     Prints one line: where calls go, which model, whether money is spent.
     Sets ANTHROPIC_BASE_URL, ANTHROPIC_API_KEY and COURSE_MODEL in this process, so that
-    `anthropic.Anthropic()` and a curl cell reach the same place.
+    `anthropic.Anthropic()` and a `%%curl` cell reach the same place.
     `timeout` is in seconds; None keeps the SDK's.
     Raises ValueError for a `to` that is none of these, RuntimeError where no key can be asked for,
     `anthropic.APIConnectionError` where nothing answers, `anthropic.AuthenticationError` for a refused key.
@@ -59,6 +59,7 @@ def connect(
     else:
         client, line = _base_url(to, api_key, timeout)
     print(line)
+    curl.offer(lambda: client._client)
     return client
 
 

@@ -18,16 +18,22 @@ A session's frame has one row a ledger entry, in the order in which they were bi
     first_token_seconds     from request to the first piece; NaN where nothing was streamed
     attempts                requests that it took, retries included
     stop_reason             as the API gave it; <NA> where no reply came
+
+Every function here and every figure also takes such a frame after a way through CSV, JSON or a spreadsheet
+(see `as_frame`), a conversation itself, or the file of a saved one.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from operator import attrgetter
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from .history import storage
 from .history.records import TOKENS
 from .models import MODEL, MODELS, UnknownModelError, available, find_model
 from .pricing import price_table, rates
@@ -46,6 +52,17 @@ _TYPES = {
     "attempts": "int64",
     "stop_reason": "string",
 }
+_OTHER_TYPES = {
+    "call": "int64",
+    **dict.fromkeys(("strategy", "label", "jitter", "outcome"), "string"),
+    "attempt": "int64",
+    **dict.fromkeys(("started", "wait", "second"), "float64"),
+    **dict.fromkeys(("asked", "fits"), "bool"),
+}
+"""Columns of other frames that figures are drawn from."""
+_SUFFIXES = {"_tokens": "int64", "_usd": "float64", "_seconds": "float64"}
+_MISSING = ("", "<NA>", "NaN", "nan", "None", "null", "unknown")
+_BOOLEANS = {"true": True, "false": False, "1": True, "0": False, "1.0": True, "0.0": False}
 _PARTS = {
     "cache_read_usd": ("cache_read",),
     "cache_write_usd": ("cache_write", "cache_write_1h"),
@@ -64,8 +81,70 @@ def to_frame(calls: Iterable) -> pd.DataFrame:
     return frame
 
 
+def as_frame(source: Any, what: str, *columns: str) -> pd.DataFrame:
+    """`source` as a new frame whose columns have the types of `to_frame`, however they were saved and loaded.
+
+    `source`: a frame, records, a conversation, or the path of a saved one. CSV and JSON know no missing
+    whole numbers and no text that looks like one, so counts come back as floats or text, an outcome of "429"
+    as a number, True as "True". Raises a ValueError that names `what` wants it where one of `columns` is
+    missing (an index is taken for a column) or a value is not what its column holds.
+    """
+    if isinstance(source, str | os.PathLike):
+        source = to_frame(storage.read(source).calls)
+    elif not isinstance(source, pd.DataFrame):
+        source = to_frame(source.calls) if hasattr(source, "calls") else pd.DataFrame(source)
+    if not source.size and not len(source.columns):
+        source = pd.DataFrame(columns=list(columns))  # no records are no columns either
+    elif {*columns} - {*source.columns} & {*source.index.names}:
+        source = source.reset_index()
+    missing = [name for name in columns if name not in source.columns]
+    if missing:
+        raise ValueError(
+            f"{what} needs a frame with the columns {', '.join(columns)}; missing: {', '.join(missing)}."
+        )
+    return source.assign(**{name: _typed(source[name], what) for name in source.columns if _type_of(name)})
+
+
+def _type_of(name: object) -> str | None:
+    """The type of the column `name`; None for one that nothing here knows."""
+    known = (_TYPES | _OTHER_TYPES).get(name)
+    return known or next((dtype for end, dtype in _SUFFIXES.items() if str(name).endswith(end)), None)
+
+
+def _typed(column: pd.Series, what: str) -> pd.Series:
+    """`column` in the type of its name."""
+    dtype = _type_of(column.name)
+    if str(column.dtype) == dtype:
+        return column
+    text = column.astype(object).map(_plain, na_action="ignore").astype("string")
+    text = text.mask(text.isin(("", "<NA>") if dtype == "string" else _MISSING))
+    if dtype == "string":
+        return text if column.name in _TYPES else text.fillna("none")  # read_csv takes "None" for missing
+    if dtype == "bool":
+        numbers = text.str.lower().map(_BOOLEANS).astype("Float64")
+    else:
+        numbers = pd.to_numeric(text.str.replace(r"[$,]", "", regex=True), errors="coerce").astype("Float64")
+    wrong = text.notna() & numbers.isna()
+    if dtype != "float64":
+        wrong |= (numbers % 1 != 0).fillna(dtype != "Int64") | (numbers < 0).fillna(False)
+    if wrong.any():
+        value, kind = column[wrong.to_numpy(bool)].iloc[0], "number" if dtype == "float64" else "whole number"
+        kind = "true or false" if dtype == "bool" else f"a {kind}"
+        raise ValueError(
+            f"{what}: the column {column.name} holds {str(value)!r}, where {kind} belongs. "
+            "Take the frame as it was made, or as it was saved."
+        )
+    return numbers.astype(dtype) if dtype == "Int64" else numbers.astype("float64").astype(dtype)
+
+
+def _plain(value: object) -> str:
+    """`value` as text; a whole number without the decimals that a missing neighbour gave it."""
+    return f"{value:.0f}" if isinstance(value, float) and value.is_integer() else str(value).strip()
+
+
 def shown(frame: pd.DataFrame) -> pd.DataFrame:
     """`frame` for the eye: exact dollars as text; without seconds and without tokens that no call had."""
+    frame = as_frame(frame, "shown")
     idle = [name for name in frame.columns if name.endswith("_tokens") and not frame[name].any()]
     table = frame.drop(columns=["seconds", "first_token_seconds", *idle], errors="ignore")
     money = {name: table[name].map(_exact) for name in table.columns if name.endswith("_usd")}
@@ -88,6 +167,7 @@ def reprice(
     cache would have held, and whether the prompt fits its window (`compare_models` says that).
     Raises `UnknownModelError` for a model without a price, or where a tokenizer is not known.
     """
+    frame = as_frame(frame, "reprice", "model", *TOKENS)
     prices = rates(model, batch=batch)
     counts = frame[list(TOKENS)].to_numpy(float)
     if scale_tokens:
@@ -119,6 +199,7 @@ def cost_parts(frame: pd.DataFrame) -> pd.DataFrame:
 
     The parts of each row sum to its `cost_usd`, as they were billed on that row's model, and are NaN with it.
     """
+    frame = as_frame(frame, "cost_parts", "model", *TOKENS, "cost_usd")
     values, paid = np.zeros((len(frame), len(_PARTS))), frame["cost_usd"].to_numpy(float)
     for name in frame.loc[paid > 0, "model"].unique():
         here = (frame["model"] == name).to_numpy(bool) & (paid > 0)
@@ -143,6 +224,7 @@ def compare_models(
     Columns: `model`, `prompt_tokens` and `output_tokens` of the whole session, the parts of `cost_parts`,
     `cost_usd`, and `fits`: whether every prompt fits the model's context window and every reply its ceiling.
     """
+    frame = as_frame(frame, "compare_models", "model", *TOKENS, "cost_usd")
     names = list(models) if models is not None else [model.id for model in available()]
     sessions = {"as held": frame}
     sessions |= {rates(name).model: reprice(frame, name, scale_tokens=scale_tokens) for name in names}

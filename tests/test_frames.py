@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import json
 from types import SimpleNamespace
 
 import pandas as pd
@@ -13,6 +15,7 @@ from course_helpers import Conversation, connect, estimate_cost
 from course_helpers.frames import (
     PROMPT_TOKENS,
     TOKENS,
+    as_frame,
     compare_models,
     cost_curve,
     cost_parts,
@@ -142,6 +145,72 @@ def test_an_unknown_price_stays_unknown():
     held = compare_models(frame, ["haiku"], scale_tokens=False).set_index("model")["cost_usd"]
     assert pd.isna(held["as held"])
     assert held[HAIKU] == pytest.approx(3 * price(HAIKU, 100, 50), abs=1e-12)
+
+
+# ------------------------------------------------------------------------------------------ saved and loaded
+
+
+def _csv(frame, index=False, **options):
+    return pd.read_csv(io.StringIO(frame.to_csv(index=index)), **options)
+
+
+def _json(frame, orient="records", **options):
+    text = frame.reset_index(drop=True).to_json(orient=orient, double_precision=15, **options)
+    return pd.read_json(io.StringIO(text), orient=orient, **options)
+
+
+WAYS = {
+    "CSV": _csv,
+    "CSV with its index": lambda frame: _csv(frame, index=True),
+    "CSV, read as text": lambda frame: _csv(frame, dtype=str),
+    "CSV, read as text without missing values": lambda frame: _csv(frame, dtype=str, keep_default_na=False),
+    "CSV, its first column the index": lambda frame: _csv(frame, index_col=0),
+    "CSV, convert_dtypes": lambda frame: _csv(frame).convert_dtypes(),
+    "JSON records": _json,
+    "JSON columns": lambda frame: _json(frame, "columns"),
+    "JSON split": lambda frame: _json(frame, "split"),
+    "JSON lines": lambda frame: _json(frame, lines=True),
+    "plain JSON": lambda frame: json.loads(frame.to_json(orient="records", double_precision=15)),
+    "records": lambda frame: pd.DataFrame(frame.to_dict("records")),
+    "objects": lambda frame: frame.astype(object).where(frame.notna(), None),
+    "floats": lambda frame: frame.astype({name: float for name in frame if frame[name].dtype.kind == "i"}),
+    "categories": lambda frame: frame.astype({name: "category" for name in frame if "USD" not in name}),
+}
+"""What people do to a frame between two days; the figures' tests use it too."""
+
+
+@pytest.mark.parametrize("length", [0, 1, len(MIXED)])
+def test_a_frame_saved_and_loaded_is_the_same(length):
+    """Whatever the way, values and types come back, and every function here takes the frame as it is."""
+    frame = to_frame(MIXED[:length])
+    for way, there_and_back in WAYS.items():
+        back = there_and_back(frame)
+        assert_same(as_frame(back, "test", *TYPES)[list(TYPES)], frame, way)
+        for function in (lambda loaded: reprice(loaded, OPUS), cost_parts, compare_models, shown):
+            if length or len(getattr(back, "columns", ())):
+                expected = function(frame)
+                assert_same(function(back)[[n for n in expected if n != "call"]], expected, way)
+
+
+def assert_same(one, other, way):
+    """The same frames, but for the index, and for a column that has become it."""
+    one, other = (frame.reset_index(drop=True) for frame in (one, other[list(one)]))
+    pd.testing.assert_frame_equal(one, other, rtol=1e-12, obj=way)
+
+
+def test_what_a_column_cannot_hold_is_named():
+    """A count that is none is no guess: the error names the function, the column and the value."""
+    frame = to_frame(MIXED).astype(object)
+    for name, value in (
+        ("input_tokens", "many"),
+        ("input_tokens", None),
+        ("output_tokens", 1.5),
+        ("cache_read_tokens", "-1"),
+        ("cost_usd", "five"),
+        ("turn", 0.5),
+    ):
+        with pytest.raises(ValueError, match=f"reprice: the column {name} holds {str(value)!r}"):
+            reprice(frame.assign(**{name: [value] * len(frame)}), OPUS)
 
 
 # ------------------------------------------------------------------------------------------ reprice

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import os
 import re
+import threading
+import time
+import tomllib
+import types
+from collections.abc import Iterator
 from pathlib import Path
 
 import anthropic
@@ -11,7 +18,7 @@ import pytest
 
 from course_helpers import Conversation, practice
 from course_helpers import client as course_client
-from course_helpers.learning import exercise, grading
+from course_helpers.learning import exercise, grading, redirect, sandbox
 from course_helpers.learning import exercises as marking
 from course_helpers.learning.graders import exercises
 from course_helpers.practice_api import PRACTICE_KEY, Practice
@@ -21,6 +28,14 @@ def ask(question):
     message = client.messages.create(
         model=MODEL, max_tokens=300, messages=[{"role": "user", "content": question}])
     return "".join(block.text for block in message.content if block.type == "text")
+"""
+WORTH_RETRYING = """
+def worth_retrying(error):
+    if isinstance(error, anthropic.EnforcedSpendLimitReachedError):
+        return False
+    if isinstance(error, anthropic.APIConnectionError):
+        return True
+    return error.status_code in (408, 409, 429) or error.status_code >= 500
 """
 WRONG = RIGHT.replace("block.text", "block.txet")
 
@@ -44,81 +59,49 @@ def live() -> anthropic.Anthropic:
     return anthropic.Anthropic(base_url="http://127.0.0.1:9", api_key="sk-ant-real", max_retries=0, timeout=3)
 
 
-def test_grading_never_leaves_the_bench(live, monkeypatch):
-    """A learner who is connected live is graded for free, and connected live afterwards."""
-    monkeypatch.setenv("ANTHROPIC_BASE_URL", "http://127.0.0.1:9")
-    monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-ant-real")
-    monkeypatch.setenv("ANTHROPIC_AUTH_TOKEN", "token")
-    before = dict(os.environ)
-    notebook = namespace(RIGHT, live)
-    assert eval("exercise('ask')", notebook).passed
-    assert notebook["client"] is live
-    own = RIGHT.replace("client.messages", "anthropic.Anthropic().messages")
-    assert eval("exercise('ask')", namespace(own, live)).passed
-    callable_object = (
-        "class Asker:\n    def __call__(self, question):\n        return ask_it(question)\nask = Asker()"
-    )
-    assert eval(
-        "exercise('ask')", namespace(RIGHT.replace("def ask", "def ask_it") + callable_object, live)
-    ).passed
-    assert dict(os.environ) == before
+HELD = tomllib.loads(Path(__file__).with_name("clients_held.toml").read_text(encoding="utf-8"))
+HELPERS = """
+import anthropic
+from course_helpers import Conversation, connect, reply_text
+def asking(question):
+    return {"model": MODEL, "max_tokens": 300, "messages": [{"role": "user", "content": question}]}
+def call(client, question):
+    return reply_text(client.messages.create(**asking(question)))
+"""
+ELSEWHERE = {"ANTHROPIC_BASE_URL": "http://127.0.0.1:9", "ANTHROPIC_API_KEY": "sk-ant-real"}
 
 
-LEAKS = {
-    "the client of the last connect": """
-def ask(question):
-    return Conversation(max_tokens=300).send(question).text""",
-    "a conversation of the notebook": """
-chat = Conversation(client, max_tokens=300)
-def ask(question):
-    chat.reset()
-    return chat.send(question).text""",
-    "a default": """
-def ask(question, client=client, *, other=client):
-    assert other.base_url == client.base_url
-    return ask_it(question, client)""",
-    "the default of a helper": """
-def helper(question, client=client):
-    return ask_it(question, client)
-def ask(question):
-    return helper(question)""",
-    "a conversation as a default": """
-def ask(question, chat=Conversation(client, max_tokens=300)):
-    chat.reset()
-    return chat.send(question).text""",
-    "what surrounds it": """
-def make(client):
-    def ask(question):
-        return ask_it(question, client)
-    return ask
-ask = make(client)""",
-    "a chat cell": """
-from course_helpers.chat_cell import ChatCell
-cell = ChatCell(Conversation(client, max_tokens=300))
-def ask(question):
-    cell.chat.reset()
-    return cell.send(question).text""",
-}
-ASK_IT = RIGHT.replace("def ask(question)", "def ask_it(question, client)")
+def everything() -> list[object]:
+    """What grading changes for a while, and puts back."""
+    places = [(owner, name) for owner, name, _ in redirect.HOOKS]
+    return [dict(os.environ), dict(vars(course_client)), *(vars(owner).get(name) for owner, name in places)]
 
 
-@pytest.mark.parametrize("code", [pytest.param(code, id=name) for name, code in LEAKS.items()])
-def test_no_client_within_reach_is_called(code, monkeypatch):
-    """Wherever a function takes its client from: nothing is sent to the learner's own server."""
-    live = Practice()
-    client = anthropic.Anthropic(base_url=live.start(), api_key=PRACTICE_KEY, max_retries=0)
+@pytest.fixture
+def own() -> Iterator[Practice]:
+    """The learner's own server, where every call of a graded function would be a mistake."""
+    server = Practice()
+    yield server
+    server.stop()
+
+
+@pytest.mark.parametrize("holding", HELD)
+def test_no_call_of_a_graded_function_reaches_another_server(holding, own, monkeypatch):
+    """However the client is held: passed, nothing sent to the learner's server, and led there afterwards."""
+    for name, value in ELSEWHERE.items():
+        monkeypatch.setenv(name, value)
+    client = anthropic.Anthropic(base_url=own.url, api_key=PRACTICE_KEY, max_retries=0)
     monkeypatch.setattr(course_client, "_current", client)
-    made = {"MODEL": "claude-haiku-5-5", "client": client, "Conversation": Conversation}
-    exec(ASK_IT + code, made)
-    function = made["ask"]
-    before = function.__defaults__, function.__kwdefaults__
-    outcome = eval("exercise('ask')", made | {"exercise": exercise})
+    notebook = namespace(HELPERS + HELD[holding], client)
+    before = everything()
+    outcome = eval("exercise('ask')", notebook)
     assert outcome.passed, outcome
     assert [each.status for each in outcome.sent] == [200, 200, 200]
-    assert len(live.journal) == 0
-    assert made["client"] is course_client._current is client
-    assert (function.__defaults__, function.__kwdefaults__) == before
-    made["client"].close()
+    assert len(own.journal) == 0
+    assert everything() == before
+    assert notebook["call"](client, "And now?")
+    assert len(own.journal) == 1
+    client.close()
 
 
 def test_the_learners_practice_api_is_untouched(live):
@@ -213,3 +196,120 @@ def test_every_exercise_is_well_made():
         by_lesson.setdefault(each.lesson, []).append(each.number)
     for lesson, numbers in by_lesson.items():
         assert numbers == [f"{lesson}.{n}" for n in range(1, len(numbers) + 1)]
+
+
+SLOW = """
+import threading
+def ask(question):
+    begun.set()
+    assert waiting.wait(9)
+    return call(client, question)
+"""
+
+
+def test_a_request_of_another_thread_or_task_waits(own):
+    """While a function is graded, a chat beside it waits; its own server answers it, and nobody else's."""
+    client = anthropic.Anthropic(base_url=own.url, api_key=PRACTICE_KEY, max_retries=0)
+    twin = anthropic.AsyncAnthropic(base_url=own.url, api_key=PRACTICE_KEY, max_retries=0)
+    notebook = namespace(HELPERS + SLOW, client) | {"begun": threading.Event(), "waiting": threading.Event()}
+    notebook["ask"] = types.FunctionType(notebook["ask"].__code__, notebook)
+    asking, chat, replies = notebook["asking"], Conversation(client), []
+
+    def beside() -> None:
+        notebook["begun"].wait(9)
+        threading.Timer(0.1, notebook["waiting"].set).start()
+        replies.append(chat.send("Say hello.").text)
+
+    async def ask_async() -> None:
+        replies.append((await twin.messages.create(**asking("Say hello."))).content[0].text)
+
+    def beside_as_a_task() -> None:
+        notebook["begun"].wait(9)
+        asyncio.run(ask_async())
+
+    threads = [threading.Thread(target=work) for work in (beside, beside_as_a_task)]
+    for thread in threads:
+        thread.start()
+    outcome = eval("exercise('ask')", notebook)
+    for thread in threads:
+        thread.join(20)
+    assert outcome.passed, outcome
+    assert [each.body["messages"][0]["content"] for each in outcome.sent] == 3 * [
+        "Which planet is the largest?"
+    ]
+    assert [each.body["messages"][0]["content"] for each in own.journal] == 2 * ["Say hello."]
+    assert replies == [own.journal[-1].reply["content"][0]["text"]] * 2
+    assert [each["content"] for each in chat.messages] == ["Say hello.", replies[0]]
+    client.close()
+
+
+def test_a_request_under_way_is_left_alone_and_said(own):
+    """Grading waits for it for two seconds; then it says so."""
+    client = anthropic.Anthropic(base_url=own.url, api_key=PRACTICE_KEY, max_retries=0)
+    notebook, errors = namespace(HELPERS + RIGHT, client), []
+
+    def beside() -> None:
+        try:
+            notebook["call"](client, "Say hello.")
+        except anthropic.APIConnectionError as error:
+            errors.append(error)
+
+    with own.pace(first_token_seconds=60):
+        chat = threading.Thread(target=beside)
+        chat.start()
+        while len(own.journal) == 0:
+            time.sleep(0.01)
+        outcome = eval("exercise('ask')", notebook)
+    assert outcome.passed
+    assert "another request of yours was still under way" in " ".join(repr(outcome).split())
+    own.stop()
+    chat.join(20)
+    assert len(errors) == len(own.journal) == 1
+
+
+@pytest.mark.parametrize("end", ["raise OSError", "exit()", "raise KeyboardInterrupt", "while True: pass"])
+def test_all_is_as_before_however_it_ends(end, monkeypatch):
+    """Also after an error, an interrupt or a time-out."""
+    monkeypatch.setattr(sandbox, "TIME_LIMIT", 0.2)
+    before = everything()
+    code = f"def ask(question):\n    import os\n    os.environ['LEFT'] = 'x'\n    {end}"
+    with contextlib.suppress(KeyboardInterrupt):
+        assert eval("exercise('ask')", namespace(code)).state == "not yet"
+    assert everything() == before
+
+
+def test_what_outlives_its_run_reaches_nothing(own):
+    """A thread that goes on after its time can send nothing any more, neither here nor there."""
+    code = """
+import threading
+def late():
+    over.wait(9)
+    try: call(client, "Now?")
+    except anthropic.APIConnectionError as error: errors.append(error)
+def ask(question):
+    threads.append(threading.Thread(target=late))
+    threads[0].start()
+"""
+    client = anthropic.Anthropic(base_url=own.url, api_key=PRACTICE_KEY, max_retries=0)
+    before = everything()
+    made = {"over": threading.Event(), "errors": [], "threads": []}
+    notebook = namespace(HELPERS + code, client)
+    notebook.update(made)
+    eval("exercise('ask')", notebook)
+    made["over"].set()
+    made["threads"][0].join(9)
+    assert len(made["errors"]) == 1
+    assert len(own.journal) == 0
+    assert everything() == before
+
+
+@pytest.mark.parametrize(
+    "proxy", ["socks://127.0.0.1:1", "http://127.0.0.1:word", "gopher://x", "http://127.0.0.1:9"]
+)
+@pytest.mark.parametrize("variable", ["ALL_PROXY", "http_proxy"])
+def test_no_proxy_stops_grading(variable, proxy, monkeypatch):
+    """Whatever the variables hold: a client made in the function, and a grader's own, reach the bench."""
+    monkeypatch.setenv(variable, proxy)
+    code = RIGHT.replace("client.messages", "anthropic.Anthropic().messages")
+    assert eval("exercise('ask')", namespace(code)).passed
+    assert eval("exercise('worth_retrying')", namespace(WORTH_RETRYING)).passed

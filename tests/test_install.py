@@ -17,9 +17,16 @@ WITHOUT_VENV = f'#!/bin/sh\ncase "$2" in *ensurepip*) exit 1 ;; esac\nexec "{sys
 WRITES_DOWN = """#!/bin/sh
 case "$2" in
 venv) mkdir -p .venv/bin && cp "$0" .venv/bin/python && echo venv >> log ;;
-pip) echo pip >> log ;;
+pip) echo "pip $7" >> log ;;
 esac
 exit 0
+"""
+# Makes the same venv as the Python that it is told to take, and says which it was.
+UV = """#!/bin/sh
+case "$1" in
+venv) mkdir -p .venv/bin && cp "$(command -v "$6")" .venv/bin/python && echo uv-venv >> log ;;
+pip) echo "uv-pip $7" >> log ;;
+esac
 """
 
 
@@ -31,7 +38,7 @@ def course(tmp_path):
     shutil.copy(ROOT / "tools/install.sh", folder / "tools")
     (folder / "pyproject.toml").write_text("[project]\n")
     (tmp_path / "bin").mkdir()
-    for tool in ("cat", "cksum", "cp", "dirname", "mkdir", "sh"):
+    for tool in ("awk", "cat", "cksum", "cp", "dirname", "ls", "mkdir", "sh"):
         (tmp_path / "bin" / tool).symlink_to(shutil.which(tool))
     return folder
 
@@ -44,16 +51,16 @@ def python(course: Path, name: str, script: str) -> Path:
     return file
 
 
-def install(course: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+def install(course: Path, *what: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """Runs the installer with nothing else on its path."""
     env = {"PATH": str(course.parent / "bin"), **environment}
-    command = ["sh", str(course / "tools/install.sh")]
-    return subprocess.run(command, env=env, capture_output=True, text=True)
+    command = ["sh", str(course / "tools/install.sh"), *what]
+    return subprocess.run(command, env=env, capture_output=True, text=True, timeout=30)
 
 
 def log(course: Path) -> list[str]:
     """What the Python that writes down was asked to do."""
-    return (course / "log").read_text().split()
+    return (course / "log").read_text().splitlines()
 
 
 def test_says_what_to_install_where_python_is_too_old(course):
@@ -90,24 +97,51 @@ def test_takes_the_python_that_was_named(course):
 
 
 def test_installs_once_and_again_when_something_changed(course):
-    """The second run does nothing; new requirements are installed; a moved folder gets a new .venv."""
+    """The second run does nothing; what tests need comes on top; a moved folder gets a new .venv."""
     python(course, "python3", WRITES_DOWN)
     assert "once" in install(course).stdout
     again = install(course)
-    assert (again.returncode, again.stdout, log(course)) == (0, "", ["venv", "pip"])
+    assert (again.returncode, again.stdout, log(course)) == (0, "", ["venv", "pip ."])
+
+    for what, more in ((["dev"], ["pip .[dev]"]), (["dev"], []), ([], [])):
+        before = log(course)
+        assert install(course, *what).returncode == 0
+        assert log(course) == before + more
 
     (course / "pyproject.toml").write_text("[project] # changed\n")
     install(course)
-    assert log(course) == ["venv", "pip", "pip"]
+    assert log(course) == ["venv", "pip .", "pip .[dev]", "pip ."]
 
     moved = course.rename(course.parent / "elsewhere")
     install(moved)
-    assert log(moved) == ["venv", "pip", "pip", "venv", "pip"]
+    assert log(moved)[-2:] == ["venv", "pip ."]
+
+
+def test_uv_installs_where_it_is_there(course):
+    """With the Python that would be taken without it."""
+    python(course, "python3", WRITES_DOWN)
+    python(course, "uv", UV)
+    assert install(course).returncode == 0
+    assert log(course) == ["uv-venv", "uv-pip ."]
+
+
+def test_a_folder_of_somebody_else_is_named(course):
+    """Root installed it and a user cannot write there: a sentence, not pip's traceback."""
+    (course / ".venv").mkdir()
+    source = (course / "tools/install.sh").read_text()
+    assert '! [ -w "$venv" ]' in source
+    (course / "tools/install.sh").write_text(
+        source.replace('! [ -w "$venv" ]', "true")
+    )  # root may write anywhere
+    done = install(course)
+    assert done.returncode == 1
+    assert "belongs to" in done.stderr
+    assert "sudo rm -rf .venv" in done.stderr
 
 
 def test_a_failed_installation_is_not_taken_for_one(course):
     """Where pip fails it says so in plain words, and the next run tries again."""
-    python(course, "python3", WRITES_DOWN.replace("echo pip >> log", "exit 1"))
+    python(course, "python3", WRITES_DOWN.replace('echo "pip $7" >> log', "exit 1"))
     done = install(course)
     assert done.returncode == 1
     assert "HTTPS_PROXY" in done.stderr

@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).parents[1] / "course_helpers"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 # From the right of the map in CONTRIBUTING.md to its left: a part imports only parts before it.
 ORDER = (
-    ("formatting", "files", "models", "render"),
+    ("curl", "formatting", "files", "models", "render"),
     ("pricing", "practice_api", "first_look"),
     ("client",),
     ("retries",),
@@ -19,6 +19,7 @@ ORDER = (
     ("frames",),
     ("charts", "chat_cell", "terminal", "learning"),
     ("chatbot",),
+    ("__main__",),
 )
 RANK = {part: rank for rank, parts in enumerate(ORDER) for part in parts}
 LATER = {("history", "frames")}

@@ -10,6 +10,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
+from course_helpers.__main__ import command as lab_command
 from tests.benchmarks import at_least, at_most
 from tools import notebooks
 from tools.lessons import (
@@ -111,7 +112,7 @@ def test_lessons_are_tested_strictly_and_under_other_models(tmp_path, capsys):
     path = write(tmp_path / "01_a.ipynb", "import os\nos.environ.get('COURSE_MODEL')", "print('one')")
     assert notebooks.run(path) is None
     path.write_text(path.read_text().replace('"one\\n"', '"two\\n"'))
-    assert notebooks.test_all(tmp_path, None) == 1
+    assert notebooks.test_all(tmp_path, None, True) == 1
     told = capsys.readouterr().out
     assert [line.split()[:3] for line in told.splitlines() if "01_a  " in line] == [
         ["FAILED", "01_a", "outputs"],
@@ -123,9 +124,9 @@ def test_lessons_are_tested_strictly_and_under_other_models(tmp_path, capsys):
 @pytest.mark.slow
 def test_errors_and_lessons_without_code_fail(tmp_path):
     """What must not pass silently: an error under any model, a lesson of which nothing ran, no lessons."""
-    assert not notebooks.nbval(write(tmp_path / "02_b.ipynb", "1 / 0"), "claude-haiku-4-5")[0]
+    assert not notebooks.nbval(write(tmp_path / "02_b.ipynb", "1 / 0"), notebooks.OTHER_MODELS[0])[0]
     assert not notebooks.nbval(write(tmp_path / "03_c.ipynb"), None)[0]
-    assert notebooks.test_all(tmp_path / "none", None) == 1
+    assert notebooks.test_all(tmp_path / "none", None, False) == 1
 
 
 def test_lessons_stand_as_make_notebooks_writes_them(lessons):
@@ -267,3 +268,28 @@ def test_rows_know_whether_the_goal_was_met():
     assert at_least("requests", 0.35, goal=0.35).ok
     assert not at_least("requests", 0.34, goal=0.35).ok
     assert "MISSED" in str(at_most("import", 2, goal=1))
+
+
+# make lab
+
+
+@pytest.mark.parametrize(
+    ("typed", "opened", "passed_on"),
+    [
+        ([], "01_raw_call", []),
+        (["3"], "03_multi_turn", []),
+        (["03", "--no-browser"], "03_multi_turn", ["--no-browser"]),
+        (["--port", "9000"], "01_raw_call", ["--port", "9000"]),
+    ],
+)
+def test_lab_opens_a_lesson(typed, opened, passed_on):
+    """The first lesson or the one that was named; the rest is JupyterLab's."""
+    lab = lab_command(typed)
+    at = lab.index(f"--LabApp.default_url=/lab/tree/notebooks/{opened}.ipynb")
+    assert lab[at + 1 :] == passed_on
+
+
+def test_lab_names_the_lessons_where_it_knows_none_of_that_name():
+    """A number that is no lesson's is answered with those that are."""
+    with pytest.raises(LookupError, match="01_raw_call"):
+        lab_command(["77"])

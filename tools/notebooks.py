@@ -1,7 +1,8 @@
 """Runs the lessons: `run` writes their outputs, `test` compares them with the outputs as committed.
 
 python -m tools.notebooks run [LESSON]     re-executes in place (`make notebooks`)
-python -m tools.notebooks test [LESSON]    nbval: strict, and lax under two other models
+python -m tools.notebooks test [LESSON]    nbval: strict; the last lesson also lax under another model
+                    … --other-models       nbval: strict, and all of them lax under two other models
 python -m tools.notebooks lint             ruff over the lessons as committed
 """
 
@@ -22,6 +23,8 @@ import nbformat
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
+from course_helpers.models import ALIASES, DEFAULT_MODEL, available
+from tools import cheatsheet
 from tools.lessons import (
     GENERATED,
     ROOT,
@@ -33,12 +36,24 @@ from tools.lessons import (
     lesson_paths,
 )
 
-OTHER_MODELS = ("claude-haiku-4-5", "claude-sonnet-5-5")
+OTHER_MODELS = (
+    next(model.id for model in available() if model.prefill and model.lifecycle == "active"),
+    next(id for id in ALIASES.values() if id != DEFAULT_MODEL),
+)
+"""A model with the rules of the generation before, and another of today's."""
 CELL_SECONDS = 120
 LESSON_SECONDS = 240
 METADATA = {
     "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
-    "language_info": {"name": "python"},
+    # What nbconvert needs to write a script: without the extension it makes a .txt.
+    "language_info": {
+        "name": "python",
+        "file_extension": ".py",
+        "mimetype": "text/x-python",
+        "nbconvert_exporter": "python",
+        "pygments_lexer": "ipython3",
+        "codemirror_mode": {"name": "ipython", "version": 3},
+    },
 }
 PASSING_CELL_METADATA = {"ExecuteTime", "collapsed", "execution", "scrolled", "trusted"}
 COLOURS = re.compile(r"\x1b\[[0-9;]*m")
@@ -137,6 +152,7 @@ def run_all(paths: list[Path]) -> int:
     except ValueError as error:
         print(f"README.md and docs/teaching.md stay as they were. {error}")
         return 1
+    (ROOT / cheatsheet.PAGE).write_text(cheatsheet.page(lesson_paths()), encoding="utf-8")
     for name, make in GENERATED.items():
         page = ROOT / name
         page.write_text(fill(page.read_text(encoding="utf-8"), make(covers)), encoding="utf-8")
@@ -174,15 +190,17 @@ def nbval(path: Path, model: str | None) -> tuple[bool, str, str]:
     return done.returncode == 0, printed.splitlines()[-1], printed
 
 
-def test_all(folder: Path, lesson: str | None) -> int:
-    """`make lessons`: the lessons in `folder`, strictly and then under the other models."""
+def test_all(folder: Path, lesson: str | None, other_models: bool) -> int:
+    """`make lessons`: the lessons in `folder`, strictly, and then all or the last under other models."""
     paths = lesson_paths(folder)
     if lesson:
         paths = [find_lesson(lesson, paths)]
     if not paths:
         print("There are no lessons to test.")
         return 1
-    jobs = [(path, model) for model in (None, *OTHER_MODELS) for path in paths]
+    jobs = [(path, None) for path in paths]
+    jobs += [(path, model) for model in OTHER_MODELS for path in paths if other_models]
+    jobs += [] if other_models else [(paths[-1], OTHER_MODELS[0])]
     start = time.monotonic()
     failed = 0
     with ThreadPoolExecutor(1 + os.cpu_count()) as pool:  # a kernel that starts leaves a core idle
@@ -210,15 +228,16 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tools.notebooks")
     parser.add_argument("command", choices=["run", "test", "lint"])
     parser.add_argument("lesson", nargs="?", help="3, 03 or 03_multi_turn; else all of them")
+    parser.add_argument("--other-models", action="store_true", help="test: all lessons under two more models")
     arguments = parser.parse_args()
     try:
-        return obey(arguments.command, arguments.lesson)
+        return obey(arguments.command, arguments.lesson, arguments.other_models)
     except LookupError as error:
         print(error.args[0], file=sys.stderr)
         return 2
 
 
-def obey(command: str, lesson: str | None) -> int:
+def obey(command: str, lesson: str | None, other_models: bool) -> int:
     """The exit code of one of the three commands."""
     if command == "run":
         paths = lesson_paths()
@@ -227,7 +246,7 @@ def obey(command: str, lesson: str | None) -> int:
         print(f"Not looked at: your changes to {', '.join(changed)}, only what was last committed.")
         print("(COURSE_LESSONS=working before or after the command takes the files as they are.)")
     with committed_lessons() as folder:
-        return lint(folder) if command == "lint" else test_all(folder, lesson)
+        return lint(folder) if command == "lint" else test_all(folder, lesson, other_models)
 
 
 if __name__ == "__main__":

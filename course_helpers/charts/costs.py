@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from ..formatting import count, dollars, share, short, times
-from ..frames import PROMPT_TOKENS, TOKENS, cost_parts
+from ..frames import PROMPT_TOKENS, TOKENS, as_frame, cost_parts
 from . import theme as look
 
 _COSTS = {
@@ -23,7 +23,7 @@ def plot_session(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
 
     `frame`: as `chat.to_frame()` or `reprice` gives it.
     """
-    look.need(frame, "plot_session", "call", "kind", "model", *TOKENS, "cost_usd")
+    frame = as_frame(frame, "plot_session", "call", "kind", "model", *TOKENS, "cost_usd")
     parts = cost_parts(frame).fillna(0)
     with look.style():
         axes = look.new_axes(ax, 4.4, nrows=2, sharex=True, height_ratios=(3, 2))
@@ -106,7 +106,7 @@ def plot_turn_tokens(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
 
     `frame`: as `chat.to_frame()` gives it, of a conversation that keeps its whole history.
     """
-    look.need(frame, "plot_turn_tokens", "turn", *TOKENS)
+    frame = as_frame(frame, "plot_turn_tokens", "turn", *TOKENS)
     sent, replied = _by_turn(frame)
     known = np.append(0, (sent + replied)[:-1])[: len(sent)]
     again = np.minimum(sent, known)
@@ -141,7 +141,7 @@ def plot_strategies(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
     `frame`: the frames of the sessions under one another, with a column `strategy`.
     A call without a turn (a summary) counts to the turn that it was made for, the next one.
     """
-    look.need(frame, "plot_strategies", "strategy", "turn", *PROMPT_TOKENS, "cost_usd")
+    frame = as_frame(frame, "plot_strategies", "strategy", "turn", *PROMPT_TOKENS, "cost_usd")
     turns = frame.groupby("strategy", sort=False)["turn"].transform(lambda turn: turn.bfill().ffill())
     sent = frame[list(PROMPT_TOKENS)].sum(axis=1)
     columns = {
@@ -185,7 +185,7 @@ def plot_models(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
     `frame`: as `compare_models` gives it, or any with `model` (or another name) and `cost_usd`; `input_usd`,
     `output_usd`, `cache_read_usd` and `cache_write_usd` split the bars, `fits` marks what could not be.
     """
-    look.need(frame, "plot_models", "model", "cost_usd")
+    frame = as_frame(frame, "plot_models", "model", "cost_usd")
     ranked = frame.sort_values("cost_usd", kind="stable").reset_index(drop=True)
     table = ranked.head(look.ROWS)
     costs, left = table["cost_usd"].to_numpy(float), np.zeros(len(table))
@@ -242,7 +242,7 @@ def plot_tiers(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
 
     `frame`: `model`, `prompt_tokens` (rising for each model) and `cost_usd`, as `cost_curve` gives it.
     """
-    look.need(frame, "plot_tiers", "model", "prompt_tokens", "cost_usd")
+    frame = as_frame(frame, "plot_tiers", "model", "prompt_tokens", "cost_usd")
     words = []
     with look.style():
         ax = look.new_axes(ax)[0]

@@ -15,7 +15,6 @@ from weakref import WeakKeyDictionary
 
 import matplotlib.pyplot as plt
 import numpy as np
-import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgba
 from matplotlib.ticker import Formatter, MaxNLocator
@@ -288,12 +287,3 @@ def caption(ax: Axes, *, seconds: bool = True) -> str:
     tied = re.sub(r"(?<=\d) (?=[s×%])", "\u00a0", words)  # a number and its unit stay together
     lines = textwrap.fill(tied, CAPTION_WIDTH, break_on_hyphens=False, break_long_words=False)
     return lines.replace("\u00a0", " ")
-
-
-def need(frame: pd.DataFrame, figure: str, *columns: str) -> None:
-    """Raises a ValueError that names the columns that `figure` needs and `frame` has not."""
-    missing = [column for column in columns if column not in getattr(frame, "columns", ())]
-    if missing:
-        raise ValueError(
-            f"{figure} needs a frame with the columns {', '.join(columns)}; missing: {', '.join(missing)}."
-        )

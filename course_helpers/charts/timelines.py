@@ -7,6 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from ..formatting import count, short
+from ..frames import as_frame
 from . import theme as look
 
 
@@ -16,7 +17,7 @@ def plot_attempts(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
     `frame`: `pandas.DataFrame` of a list of `retries.Attempt`: `attempt`, `started`, `seconds`, `outcome`,
     `wait` and `asked` (the server named the wait).
     """
-    look.need(frame, "plot_attempts", "attempt", "started", "seconds", "outcome", "wait", "asked")
+    frame = as_frame(frame, "plot_attempts", "attempt", "started", "seconds", "outcome", "wait", "asked")
     table = frame.tail(look.ROWS)
     start, took, wait = (table[name].to_numpy(float) for name in ("started", "seconds", "wait"))
     asked, good = table["asked"].to_numpy(bool), (table["outcome"] == "reply").to_numpy(bool)
@@ -79,7 +80,7 @@ def plot_first_token(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
     `frame`: `seconds` and `first_token_seconds` (NaN for a call that was not streamed), as `chat.to_frame()`
     has them; `label` names the rows.
     """
-    look.need(frame, "plot_first_token", "seconds", "first_token_seconds")
+    frame = as_frame(frame, "plot_first_token", "seconds", "first_token_seconds")
     table = frame.tail(look.ROWS)
     whole, first = table["seconds"].to_numpy(float), table["first_token_seconds"].to_numpy(float)
     streamed, rows = np.isfinite(first), np.arange(len(table))
@@ -134,7 +135,7 @@ def plot_crowd(frame: pd.DataFrame, ax: Axes | None = None, *, limit: float | No
     simulated clock).
     `limit`: requests a second that the server takes, drawn as a line.
     """
-    look.need(frame, "plot_crowd", "jitter", "second")
+    frame = as_frame(frame, "plot_crowd", "jitter", "second")
     last = int(frame["second"].max()) + 1 if len(frame) else 1
     width = max(1, -(-last // (2 * look.GROUPS)))
     edges = np.arange(0, last + width, width)

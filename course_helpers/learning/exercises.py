@@ -8,13 +8,17 @@ from collections import Counter
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
-from . import graders, lessons
-from .progress import remember
+from . import graders
+from .progress import record_try
 
 if TYPE_CHECKING:
     from ..practice_api.journal import Exchange
 
 WIDTH = 88
+UNDER_WAY = (
+    "While this was graded, another request of yours was still under way; it took no part in it, and its "
+    "answer goes where it belongs."
+)
 _failures: dict[str, Counter[str]] = {}
 """For each exercise that is not yet passed: how often each mistake was seen."""
 
@@ -98,7 +102,9 @@ def exercise(name: str) -> Outcome:
 
 def _graded(found: graders.Exercise, function: Any, namespace: dict[str, Any]) -> Outcome:
     from .grading import Bench
+    from .redirect import others_have_ended
 
+    note = "" if others_have_ended(2) else UNDER_WAY
     bench = Bench(function, namespace)
     try:
         found.grade(bench)
@@ -110,11 +116,10 @@ def _graded(found: graders.Exercise, function: Any, namespace: dict[str, Any]) -
         outcome = _not_yet(found, f"what it did could not be judged: {bench.words(error)}.")
     else:
         _failures.pop(found.name, None)
-        lesson = lessons.find_lesson(found.lesson)
-        completed = remember(lesson, lessons.exercise_id(found.name))
-        outcome = Outcome(found, "passed", *filter(None, [completed]))
+        outcome = Outcome(found, "passed", *filter(None, [record_try(found.name, passed=True)]))
     finally:
         bench.close()
+    outcome.lines += (note,) if note else ()
     outcome.sent = bench.exchanges
     return outcome
 

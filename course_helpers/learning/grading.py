@@ -1,23 +1,22 @@
 """The bench: where a learner's function is run, on a practice API of its own.
 
-The learner's journal, faults and money stay out of it: while a function runs, every client that it reaches
-leads to the bench, and so do the SDK's environment variables. It reaches the names of its notebook, what
-functions there hold (defaults, what surrounds them), conversations, and the client of the last `connect`.
+The learner's journal, faults and money stay out of it: while a function runs, its requests lead to the bench.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from functools import cached_property, partial
-from types import CellType, FunctionType
+from contextlib import contextmanager
+from functools import cached_property
 from typing import Any
 
 import anthropic
+import httpx2
 
+from .. import client as course_client
 from ..practice_api import PRACTICE_KEY, Practice
 from .graders import NotYet, require
+from .redirect import redirected
 from .sandbox import Ran, in_words, plain, run, shown
 
 MESSAGES = "/v1/messages"
@@ -30,7 +29,7 @@ _elsewhere = Practice()
 class Bench:
     """Runs `function`, the learner's, and shows a grader what it returned, printed and really sent.
 
-    `namespace` is the notebook's: the clients in it lead to the bench while the function runs.
+    `namespace` is the notebook's.
     """
 
     practice = _practice
@@ -39,7 +38,6 @@ class Bench:
     def __init__(self, function: Callable, namespace: dict[str, Any] | None = None) -> None:
         self.function = function
         self.notebook = getattr(function, "__globals__", namespace) or {}
-        self.namespaces = [self.notebook, namespace or {}]
         self.last = Ran()
         self.printed: list[str] = []
         """What all runs printed."""
@@ -50,7 +48,8 @@ class Bench:
     @cached_property
     def client(self) -> anthropic.Anthropic:
         """A client for the bench."""
-        return anthropic.Anthropic(base_url=_practice.url, api_key=PRACTICE_KEY)
+        plain = httpx2.Client(trust_env=False, verify=False)  # whatever the environment says of proxies
+        return anthropic.Anthropic(base_url=_practice.url, api_key=PRACTICE_KEY, http_client=plain)
 
     @property
     def model(self) -> str:
@@ -63,8 +62,12 @@ class Bench:
     def run(self, *args: Any, typed: Sequence[str] = (), **named: Any) -> Ran:
         """What calling the function came to, an error too. What it sent is in `sent` until the next run."""
         _practice.journal.clear()
-        with _all_leads_to(*self._place, self.function, self.namespaces):
-            self.last = run(lambda: self.function(*args, **named), typed)
+        before = dict(vars(course_client))  # the function may call connect
+        try:
+            with redirected(*self._place):
+                self.last = run(lambda: self.function(*args, **named), typed)
+        finally:
+            vars(course_client).update(before)
         self.exchanges += self.sent
         if self.last.printed:
             self.printed.append(self.last.printed)
@@ -183,76 +186,3 @@ def turns(messages: Any) -> list[tuple[str, str]]:
             f"the content of a message is text here, not {shown(content)}: {advice}.",
         )
     return [(str(message["role"]), text_of(message["content"])) for message in messages]
-
-
-@contextmanager
-def _all_leads_to(url: str, key: str, function: Any, namespaces: list[dict[str, Any]]) -> Iterator[None]:
-    """Within the block, the clients that `function` reaches and the SDK's environment lead to `url`."""
-    environment = {"ANTHROPIC_BASE_URL": url, "ANTHROPIC_API_KEY": key, "NO_PROXY": "*", "no_proxy": "*"}
-    names = [*environment, "ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_CUSTOM_HEADERS"]
-    before = {name: os.environ.get(name) for name in names}
-    with ExitStack() as stack:
-        _set(dict.fromkeys(names) | environment)
-        stack.callback(_set, before)
-        twins: dict[int, Any] = {}
-        for value, put in _within_reach(function, namespaces):
-            if not _is(value, anthropic.Anthropic, anthropic.AsyncAnthropic):
-                continue
-            if id(value) not in twins:
-                twins[id(value)] = twin = type(value)(
-                    base_url=url, api_key=PRACTICE_KEY, max_retries=value.max_retries, timeout=value.timeout
-                )
-                if _is(twin, anthropic.Anthropic):
-                    stack.callback(twin.close)
-            stack.callback(put, value)
-            put(twins[id(value)])
-        yield
-
-
-def _within_reach(function: Any, namespaces: list[dict[str, Any]]) -> list[tuple[Any, Callable[[Any], None]]]:
-    """What `function` can use, each with the way to put something else in its place."""
-    from .. import client
-    from ..history import Conversation
-
-    names = [pair for space in [*namespaces, vars(client)] for pair in _items(space)]
-    functions = {id(each): each for each, _ in [(function, None), *names] if _is(each, FunctionType)}
-    found = names + [pair for each in functions.values() for pair in _held(each)]
-    chats = [value if _is(value, Conversation) else _chat_of(value) for value, _ in found]
-    return found + [pair for chat in chats if chat is not None for pair in _items(vars(chat))]
-
-
-def _is(value: Any, *kinds: type) -> bool:
-    """`isinstance`, for values that may be anything: it asks the type alone."""
-    return issubclass(type(value), kinds)
-
-
-def _items(space: dict[str, Any]) -> list[tuple[Any, Callable[[Any], None]]]:
-    return [(value, partial(space.__setitem__, name)) for name, value in list(space.items())]
-
-
-def _held(function: FunctionType) -> list[tuple[Any, Callable[[Any], None]]]:
-    """What a function holds: the defaults of its arguments, and the variables around it."""
-
-    def put(number: int, value: Any) -> None:
-        defaults = list(function.__defaults__)
-        defaults[number] = value
-        function.__defaults__ = tuple(defaults)
-
-    defaults = [(value, partial(put, number)) for number, value in enumerate(function.__defaults__ or ())]
-    cells = [cell for cell in function.__closure__ or () if cell != CellType()]  # else it is still empty
-    around = [(cell.cell_contents, partial(setattr, cell, "cell_contents")) for cell in cells]
-    return [*defaults, *_items(function.__kwdefaults__ or {}), *around]
-
-
-def _chat_of(value: Any) -> Any:
-    """The conversation of a chat cell; None for anything else."""
-    is_cell = str(type(value).__module__).startswith("course_helpers.chat_cell")
-    return getattr(value, "chat", None) if is_cell else None
-
-
-def _set(variables: dict[str, str | None]) -> None:
-    for name, value in variables.items():
-        if value is None:
-            os.environ.pop(name, None)
-        else:
-            os.environ[name] = value

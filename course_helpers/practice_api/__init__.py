@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import os
 import threading
 import weakref
@@ -18,7 +19,9 @@ if TYPE_CHECKING:
 
 PRACTICE_KEY = "practice"
 """The key that the practice API takes. Any other is a 401."""
-CONTROLS = ("fail_next", "break_stream", "limit", "shape", "pace", "chaos")
+CONTROLS = ("fail_next", "break_stream", "limit", "shape", "pace", "chaos", "retire")
+ANSWERS_WITHIN = 1.0
+"""Seconds in which a server must give a sign of life, else it is replaced."""
 
 
 class Practice:
@@ -28,12 +31,23 @@ class Practice:
         self._lock = threading.RLock()
         self._api: Api | None = None
         self._server: Server | None = None
+        self.replaced = 0
+        """How many servers have stopped answering and were replaced."""
         _all.add(self)
 
     def start(self, port: int = 0) -> str:
-        """Start the server if it is not running; its URL. `port` 0 takes a free one."""
+        """Start the server unless one runs and answers; its URL. `port` 0 takes a free one.
+
+        One that no longer answers is replaced, on the same port where that is possible.
+        """
         with self._lock:
-            if self._server is None or not self._server.alive:
+            if self._server is not None and not self.answers():
+                stuck, self._server = self._server, None
+                stuck.stop(0)
+                self.replaced += 1
+                with contextlib.suppress(OSError):
+                    return self.start(port or stuck.port)
+            if self._server is None:
                 from .replies import entries
                 from .server import Server
 
@@ -41,6 +55,11 @@ class Practice:
                 self._server = Server(self.api.app, port)
                 atexit.register(self.stop)
             return self._server.url
+
+    def answers(self, within: float = ANSWERS_WITHIN) -> bool:
+        """Does the server run, and give a sign of life within so many seconds?"""
+        server = self._server
+        return server is not None and server.answers(within)
 
     def stop(self) -> None:
         """Stop the server; the next use starts another, on another port."""

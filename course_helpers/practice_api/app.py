@@ -19,7 +19,7 @@ from ..models import MODELS, Model
 from . import PRACTICE_KEY, generate, rules
 from .caching import PromptCache, count
 from .errors import ApiError, require
-from .faults import Break, Faults, Pace
+from .faults import Breakage, Failure, Faults, Pace
 from .journal import Exchange, Journal, safe_headers
 from .responses import Dropped, EventStream, JSONAnswer
 from .schemas import CreateMessage, Prompt, parse, read_json
@@ -82,9 +82,9 @@ class Api:
         version = rules.check_version(", ".join(versions))
         data = read_json(exchange.raw) if request.method == "POST" else None
         fault = self.faults.take_failure()
-        if isinstance(fault, ApiError):
-            raise fault
-        if isinstance(fault, Break):
+        if isinstance(fault, Failure):
+            raise fault.error()
+        if isinstance(fault, Breakage):
             return Dropped()
         return await endpoint(request, exchange, version, data)
 
@@ -119,9 +119,16 @@ class Api:
         exchange.status, exchange.reply = 200, reply
         return JSONAnswer(reply, 200, self._headers(exchange))
 
+    def _model_of(self, wanted: Prompt) -> Model:
+        """The model that answers `wanted`. Raises a 404."""
+        model = rules.served_model(wanted.model)
+        if self.faults.retired(wanted.model):
+            raise ApiError(404, f"model: {wanted.model}")
+        return model
+
     async def _create(self, request: Request, exchange: Exchange, version: str, data: dict) -> Response:
         wanted = parse(CreateMessage, data)
-        model = rules.served_model(wanted.model)
+        model = self._model_of(wanted)
         rules.check_prompt(wanted, model, version)
         rules.check_create(wanted, model, version)
         limits = self.faults.limits
@@ -141,7 +148,7 @@ class Api:
 
     async def _count(self, request: Request, exchange: Exchange, version: str, data: dict) -> Response:
         wanted = parse(Prompt, data)
-        model = rules.served_model(wanted.model)
+        model = self._model_of(wanted)
         rules.check_prompt(wanted, model, version)
         return self._send(exchange, {"input_tokens": count(wanted, model)})
 

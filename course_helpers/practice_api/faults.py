@@ -6,19 +6,26 @@ at the end of a `with` block whatever is left of it is cleared, so it never leak
 
 from __future__ import annotations
 
+import contextlib
 import difflib
-import math
+import functools
+import inspect
 import random
-import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import ConfigDict, Field, ValidationError, validate_call
 
 from .errors import STATUSES, ApiError
 from .rate_limits import Limits
 
-BREAKS = ("disconnect", "truncate", "error", "garble", "stall")
-SHAPES = ("thinking_first", "thinking_only", "refusal", "empty")
+Break = Literal["disconnect", "truncate", "error", "garble", "stall"]
+Shape = Literal["thinking_first", "thinking_only", "refusal", "empty"]
+Status = Literal[tuple(STATUSES)]
+Times = Annotated[int, Field(ge=1)]
+Seconds = Annotated[int | float, Field(ge=0, allow_inf_nan=False)]
 CHAOS = (429, 500, 502, 503, 529, "disconnect")
 """What chaos does to a request, each as likely as the others."""
 
@@ -51,10 +58,47 @@ class Control:
 
 
 @dataclass(frozen=True)
-class Break:
-    """How the next answer breaks, after how many pieces of text."""
+class Failure:
+    """What a request fails with. A plain 429 says to come back in a second, as the real API's does."""
 
-    kind: str
+    status: int
+    message: str | None = None
+    retry_after: float | None = None
+    spend_cap: bool = False
+    should_retry: bool | None = None
+    html: bool = False
+
+    def error(self) -> ApiError:
+        """A new error each time: one that was raised holds on to its request through its traceback."""
+        title = (
+            f"{self.status} {HTTPStatus(self.status).phrase if self.status in set(HTTPStatus) else 'Error'}"
+        )
+        page = f"<html><head><title>{title}</title></head><body>{title}</body></html>"
+        return ApiError(
+            self.status,
+            _SPEND_CAP if self.spend_cap else self.message,
+            error_code="enforced_spend_limit_reached" if self.spend_cap else None,
+            headers=self._headers(),
+            page=page if self.html else None,
+        )
+
+    def _headers(self) -> dict[str, str]:
+        seconds = self.retry_after
+        if self.status == 429 and not self.spend_cap and seconds is None:
+            seconds = 1
+        headers = {} if seconds is None else {"retry-after": f"{seconds:g}"}
+        if seconds is not None and seconds % 1:  # for programs that read whole seconds only
+            headers["retry-after-ms"] = f"{seconds * 1000:g}"
+        if self.should_retry is not None:
+            headers["x-should-retry"] = str(self.should_retry).lower()
+        return headers
+
+
+@dataclass(frozen=True)
+class Breakage:
+    """How an answer breaks, after how many pieces of text; a stall drops the connection after `seconds`."""
+
+    kind: Break
     after: int = 0
     seconds: float = 30.0
 
@@ -71,55 +115,85 @@ class Pace:
         return tokens / self.tokens_per_second if self.tokens_per_second else 0.0
 
 
+def checked(control: Callable[..., Control]) -> Callable[..., Control]:
+    """`control`, checking its arguments first: a ValueError names the wrong one and says what fits."""
+    strictly = validate_call(control, config=ConfigDict(strict=True))
+
+    @functools.wraps(control)
+    def call(*given: Any, **named: Any) -> Control:
+        arguments = inspect.signature(control).bind(*given, **named).arguments
+        try:
+            return strictly(**arguments)
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise ValueError(_in_words(first["loc"][0], first["input"], first["msg"])) from None
+
+    return call
+
+
+def _in_words(name: Any, value: Any, rule: str) -> str:
+    """One sentence about an argument that does not fit, with the choice that was meant, if that is clear."""
+    choices = {str(choice): choice for kind in (Status, Break, Shape) for choice in get_args(kind)}
+    near = [choices[word] for word in difflib.get_close_matches(str(value), choices, n=1)]
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    return f"{name}: {rule.replace('Input should', 'it should')}, not {value!r}.{hint}"
+
+
 class Faults:
-    """The faults that are set, safe to change from any thread while requests are answered."""
+    """The faults that are set, safe to change from any thread while requests are answered.
+
+    It takes no locks, which an interrupted cell or a finalizer could leave held: each step that changes
+    the list is one call of a list's own method, and only the server's thread counts down.
+    """
 
     def __init__(self) -> None:
-        self._lock = threading.RLock()
         self._controls: list[Control] = []
         self._no_limits = Limits()
 
+    @checked
     def fail_next(
         self,
-        status: int,
-        times: int = 1,
-        retry_after: float | None = None,
+        status: Status,
+        times: Times = 1,
+        retry_after: Seconds | None = None,
         *,
+        message: str | None = None,
         spend_cap: bool = False,
         should_retry: bool | None = None,
         html: bool = False,
     ) -> Control:
         """The next `times` requests fail with `status`; `retry_after` in seconds goes with it.
 
-        `spend_cap` makes a 429 the one that waiting does not cure; `should_retry` sets x-should-retry;
-        `html` sends a page instead of JSON, as a gateway in front of the API would.
+        `message` is what the error says; `spend_cap` makes a 429 the one that waiting does not cure;
+        `should_retry` sets x-should-retry; `html` sends a page instead of JSON, as a gateway would.
         """
-        _one_of("status", status, tuple(STATUSES))
-        _number("times", times, 1, whole=True)
-        if retry_after is not None:
-            _number("retry_after", retry_after, 0)
         if spend_cap and (status != 429 or retry_after is not None):
             raise ValueError("spend_cap goes with status 429, and without retry_after.")
-        error = failure(status, retry_after, spend_cap, should_retry, html)
-        return self._set("fail_next", f"fail_next({status})", error, times)
+        failure = Failure(status, message, retry_after, spend_cap, should_retry, html)
+        return self._set("fail_next", f"fail_next({status})", failure, times)
 
-    def break_stream(self, kind: str, after: int = 3, *, times: int = 1, seconds: float = 30.0) -> Control:
+    @checked
+    def break_stream(
+        self,
+        kind: Break,
+        after: Annotated[int, Field(ge=0)] = 3,
+        *,
+        times: Times = 1,
+        seconds: Seconds = 30.0,
+    ) -> Control:
         """The next `times` answers break after `after` pieces of text; a plain answer breaks at once.
 
         disconnect: the connection drops. truncate: the stream ends without its last events.
         error: an error event. garble: an event that is not JSON. stall: silence for `seconds`, then a drop.
         """
-        _one_of("kind", kind, BREAKS)
-        _number("after", after, 0, whole=True)
-        _number("times", times, 1, whole=True)
-        _number("seconds", seconds, 0)
-        return self._set("break_stream", f"break_stream({kind!r})", Break(kind, after, seconds), times)
+        return self._set("break_stream", f"break_stream({kind!r})", Breakage(kind, after, seconds), times)
 
+    @checked
     def limit(
         self,
-        requests_per_minute: int | None = None,
-        input_tokens_per_minute: int | None = None,
-        output_tokens_per_minute: int | None = None,
+        requests_per_minute: Times | None = None,
+        input_tokens_per_minute: Times | None = None,
+        output_tokens_per_minute: Times | None = None,
     ) -> Control:
         """Enforce rate limits: a 429 with retry-after once one is used up. Cache reads do not count."""
         given = {
@@ -130,70 +204,74 @@ class Faults:
         given = {name: value for name, value in given.items() if value is not None}
         if not given:
             raise ValueError("limit needs at least one of requests_per_minute, input_tokens_per_minute, …")
-        for name, value in given.items():
-            _number(name, value, 1, whole=True)
         words = ", ".join(f"{value} {name} a minute" for name, value in given.items())
         return self._set("limit", f"limit({words})", Limits(given))
 
-    def shape(self, kind: str) -> Control:
+    @checked
+    def shape(self, kind: Shape) -> Control:
         """Every answer has an awkward shape: thinking_first, thinking_only, refusal or empty."""
-        _one_of("kind", kind, SHAPES)
         return self._set("shape", f"shape({kind!r})", kind)
 
-    def pace(self, tokens_per_second: float | None = None, first_token_seconds: float = 0.0) -> Control:
+    @checked
+    def pace(
+        self,
+        tokens_per_second: Annotated[int | float, Field(ge=0.001, allow_inf_nan=False)] | None = None,
+        first_token_seconds: Seconds = 0.0,
+    ) -> Control:
         """Answer at the speed of a real model: seconds before the first token, then tokens a second."""
-        if tokens_per_second is not None:
-            _number("tokens_per_second", tokens_per_second, 0.001)
-        _number("first_token_seconds", first_token_seconds, 0)
         text = f"pace({tokens_per_second} tokens a second, first after {first_token_seconds} s)"
         return self._set("pace", text, Pace(tokens_per_second, first_token_seconds))
 
-    def chaos(self, rate: float, seed: int = 0) -> Control:
+    @checked
+    def chaos(self, rate: Annotated[float, Field(ge=0, le=1)], seed: int = 0) -> Control:
         """Each request fails with probability `rate`: 429, 500, 502, 503, 529 or a dropped connection."""
-        _number("rate", rate, 0, 1)
         return self._set("chaos", f"chaos({rate}, seed={seed})", (rate, random.Random(seed)))
+
+    @checked
+    def retire(self, model: str) -> Control:
+        """From now on `model` (an id) is answered like a retired one: 404."""
+        return self._set("retire", f"retire({model!r})", model)
 
     def reset(self) -> None:
         """Clear all faults."""
-        with self._lock:
-            self._controls.clear()
+        self._controls.clear()
 
     def remove(self, control: Control) -> None:
         """Clear `control`, if it is still set."""
-        with self._lock:
-            self._controls = [other for other in self._controls if other is not control]
+        with contextlib.suppress(ValueError):
+            self._controls.remove(control)
 
     def __str__(self) -> str:
-        with self._lock:
-            return "; ".join(map(str, self._controls)) or "none"
+        return "; ".join(map(str, self._controls.copy())) or "none"
 
     # What the routes ask
 
     def take(self, kind: str) -> Any:
         """The value of the first control of `kind`, counted down; faults queue up in the order set."""
-        with self._lock:
-            control = next((c for c in self._controls if c.kind == kind), None)
-            if control is None:
-                return None
-            control.left -= 1
-            if control.left == 0:
-                self._controls.remove(control)
-            return control.value
+        control = next((c for c in self._controls.copy() if c.kind == kind), None)
+        if control is None:
+            return None
+        control.left -= 1
+        if control.left == 0:
+            self.remove(control)
+        return control.value
 
     def value(self, kind: str) -> Any:
         """The value of the latest control of `kind`."""
-        with self._lock:
-            return next((c.value for c in reversed(self._controls) if c.kind == kind), None)
+        return next((c.value for c in reversed(self._controls.copy()) if c.kind == kind), None)
 
-    def take_failure(self) -> ApiError | Break | None:
+    def take_failure(self) -> Failure | Breakage | None:
         """What this request must fail with, if anything: counted down, then chaos."""
-        with self._lock:
-            failed = self.take("fail_next")
-            rate, dice = self.value("chaos") or (0, random)
-            if failed is not None or dice.random() >= rate:
-                return failed
-            choice = dice.choice(CHAOS)
-        return Break("disconnect") if choice == "disconnect" else failure(choice)
+        failed = self.take("fail_next")
+        rate, dice = self.value("chaos") or (0, random)
+        if failed is not None or dice.random() >= rate:
+            return failed
+        choice = dice.choice(CHAOS)
+        return Breakage("disconnect") if choice == "disconnect" else Failure(choice)
+
+    def retired(self, model: str) -> bool:
+        """Was `model` retired by `retire`?"""
+        return any(c.kind == "retire" and c.value == model for c in self._controls.copy())
 
     @property
     def limits(self) -> Limits:
@@ -202,46 +280,5 @@ class Faults:
 
     def _set(self, kind: str, text: str, value: Any, left: int | None = None) -> Control:
         control = Control(kind, text, self, left, value)
-        with self._lock:
-            self._controls.append(control)
+        self._controls.append(control)
         return control
-
-
-def failure(
-    status: int,
-    retry_after: float | None = None,
-    spend_cap: bool = False,
-    should_retry: bool | None = None,
-    html: bool = False,
-) -> ApiError:
-    """The answer with `status` as the real API would give it. A plain 429 says to come back in a second."""
-    if status == 429 and not spend_cap and retry_after is None:
-        retry_after = 1
-    headers = {} if retry_after is None else {"retry-after": f"{retry_after:g}"}
-    if should_retry is not None:
-        headers["x-should-retry"] = str(bool(should_retry)).lower()
-    title = f"{status} {HTTPStatus(status).phrase if status in set(HTTPStatus) else 'Error'}"
-    return ApiError(
-        status,
-        _SPEND_CAP if spend_cap else None,
-        error_code="enforced_spend_limit_reached" if spend_cap else None,
-        headers=headers,
-        page=f"<html><head><title>{title}</title></head><body>{title}</body></html>" if html else None,
-    )
-
-
-def _one_of(name: str, value: Any, choices: tuple) -> None:
-    if type(value) is not type(choices[0]) or value not in choices:
-        words = difflib.get_close_matches(str(value), map(str, choices), n=1)
-        near = next((choice for choice in choices if str(choice) in words), None)
-        quoted = ", a number without quotes" if isinstance(value, str) and isinstance(near, int) else ""
-        hint = "" if near is None else f" Did you mean {near!r}{quoted}?"
-        raise ValueError(f"{name} is one of {', '.join(map(str, choices))}, not {value!r}.{hint}")
-
-
-def _number(name: str, value: Any, least: float, most: float = math.inf, *, whole: bool = False) -> None:
-    fits = isinstance(value, int if whole else int | float) and not isinstance(value, bool)
-    if not (fits and least <= value <= most and math.isfinite(value)):
-        kind = "whole number" if whole else "number"
-        bounds = f"at least {least}" if most == math.inf else f"{least} to {most}"
-        raise ValueError(f"{name} is a {kind} of {bounds}, not {value!r}.")

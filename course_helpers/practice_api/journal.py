@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shlex
-import threading
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -87,35 +86,33 @@ def safe_headers(headers: Any) -> dict[str, str]:
 
 
 class Journal:
-    """The exchanges of this practice API, oldest first: `len`, index, slice, iterate, `clear()`."""
+    """The exchanges of this practice API, oldest first: `len`, index, slice, iterate, `clear()`.
+
+    Only the server's thread adds to it. It takes no lock, which an interrupted cell could leave held.
+    """
 
     def __init__(self) -> None:
-        self._exchanges: deque[Exchange] = deque()
-        self._bytes = 0
-        self._lock = threading.Lock()
+        self.clear()
 
     def add(self, exchange: Exchange) -> None:
         """Keep `exchange`; the oldest make room."""
-        with self._lock:
-            kept = self._exchanges
-            kept.append(exchange)
-            self._bytes += exchange.size
-            while len(kept) > MAX_EXCHANGES or (self._bytes > MAX_BYTES and len(kept) > 1):
-                self._bytes -= kept.popleft().size
+        kept = self._kept
+        kept.append(exchange)
+        self._bytes += exchange.size
+        while len(kept) > MAX_EXCHANGES or (self._bytes > MAX_BYTES and len(kept) > 1):
+            self._bytes -= kept.popleft().size
 
     def clear(self) -> None:
         """Forget all exchanges."""
-        with self._lock:
-            self._exchanges.clear()
-            self._bytes = 0
+        self._kept: deque[Exchange] = deque()
+        self._bytes = 0
 
     def __len__(self) -> int:
-        return len(self._exchanges)
+        return len(self._kept)
 
     def __getitem__(self, index):
         """The exchange at `index`, or the list of those in a slice."""
-        with self._lock:
-            kept = list(self._exchanges)
+        kept = list(self._kept.copy())
         if isinstance(index, int) and not -len(kept) <= index < len(kept):
             raise IndexError(
                 f"The journal holds {len(kept)} exchanges: make a call first, then look at journal[-1]."

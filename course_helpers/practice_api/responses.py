@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from . import generate
 from .errors import ApiError
-from .faults import Break, Pace
+from .faults import Breakage, Pace
 from .journal import Exchange
 
 TRANSPORT = "practice.transport"
@@ -45,7 +45,7 @@ class EventStream(Response):
         exchange: Exchange,
         headers: dict[str, str],
         pace: Pace,
-        fault: Break | None,
+        fault: Breakage | None,
     ) -> None:
         super().__init__(headers={"cache-control": "no-cache", **headers})
         del self.headers["content-length"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import socket
 import threading
@@ -56,6 +57,12 @@ class Protocol(H11Protocol):
 class Uvicorn(uvicorn.Server):
     """Uvicorn's own server; it does not wait for answers that are still on their way, which may be long."""
 
+    loop: asyncio.AbstractEventLoop
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        self.loop = asyncio.get_running_loop()
+        await super().startup(sockets)
+
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         for connection in list(self.server_state.connections):
             connection.transport.abort()
@@ -89,28 +96,56 @@ class Server:
             timeout_keep_alive=60,
         )
         self._uvicorn = Uvicorn(config)
-        self._thread = threading.Thread(
-            target=self._uvicorn.run, kwargs={"sockets": [self._socket]}, name="practice-api", daemon=True
-        )
+        self._thread = threading.Thread(target=self._run, name="practice-api", daemon=True)
         self._thread.start()
         deadline = time.monotonic() + START_TIMEOUT
-        while not self._uvicorn.started:
-            if not self._thread.is_alive() or time.monotonic() > deadline:
-                self._socket.close()
-                raise RuntimeError("The practice API did not start: restart the kernel and try again.")
-            time.sleep(0.002)
+        try:
+            while not self._uvicorn.started:
+                if not self._thread.is_alive() or time.monotonic() > deadline:
+                    raise RuntimeError("The practice API did not start: restart the kernel and try again.")
+                time.sleep(0.002)
+        except BaseException:  # an interrupt while it starts, too
+            self.stop(0)
+            raise
 
     @property
-    def alive(self) -> bool:
-        """Is it still serving?"""
-        return self._thread.is_alive() and not self._uvicorn.should_exit
+    def port(self) -> int:
+        """Where it listens."""
+        return int(self.url.rpartition(":")[2])
 
-    def stop(self) -> None:
-        """Stop serving, drop open connections, free the port."""
+    def answers(self, within: float) -> bool:
+        """Does its event loop take its next turn `within` these seconds?"""
+        turned = threading.Event()
+        try:
+            if self._uvicorn.should_exit or not self._thread.is_alive():
+                return False
+            self._uvicorn.loop.call_soon_threadsafe(turned.set)
+        except RuntimeError:  # the loop was closed
+            return False
+        return turned.wait(within)
+
+    def stop(self, patience: float | None = None) -> None:
+        """Stop serving, drop open connections, free the port: after `patience` seconds at the latest.
+
+        A thread that is stuck (in a finalizer of foreign objects, for instance) is left behind. It is a
+        daemon, nobody can reach it any more, and should it go on one day, it ends without a word.
+        """
         self._uvicorn.should_exit = self._uvicorn.force_exit = True
-        self._thread.join(STOP_TIMEOUT)
+        self._thread.join(STOP_TIMEOUT if patience is None else patience)
+        if self._thread.is_alive() and self._uvicorn.started:
+            self._uvicorn.loop.set_exception_handler(lambda loop, context: None)
+            for connection in list(self._uvicorn.server_state.connections):
+                with contextlib.suppress(OSError, AttributeError):  # its client must not wait for ever
+                    connection.transport.get_extra_info("socket").shutdown(socket.SHUT_RDWR)
         self._socket.close()
 
     def forget(self) -> None:
         """In a forked child, where no thread serves: close its copy of the socket, and only that."""
         self._socket.close()
+
+    def _run(self) -> None:
+        try:
+            self._uvicorn.run(sockets=[self._socket])
+        except Exception:
+            if not self._uvicorn.should_exit:
+                raise

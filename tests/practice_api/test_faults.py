@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 from collections import Counter
 
 import anthropic
 import pytest
 
-from tests.practice_api.wire import body, user
+from course_helpers.practice_api.errors import ApiError
+from tests.practice_api.wire import HAIKU, OPUS, body, user
 
 LONG = body(messages=[user("Tell me something about yourself.")])
 
@@ -121,30 +123,30 @@ def test_repr_shows_what_is_set(practice, client):
 @pytest.mark.parametrize(
     ("control", "arguments", "words"),
     [
-        ("fail_next", (999,), "status is one of 400, 401"),
-        ("fail_next", ("429",), "not '429'. Did you mean 429, a number without quotes?"),
+        ("fail_next", (999,), "status: it should be 400, 401"),
+        ("fail_next", ("429",), "not '429'. Did you mean 429?"),
         ("fail_next", (528,), "not 528. Did you mean 529?"),
-        ("fail_next", (429.0,), "status is one of"),
-        ("fail_next", (True,), "status is one of"),
-        ("fail_next", (500, 0), "times is a whole number of at least 1"),
-        ("fail_next", (500, 1.5), "times is a whole number"),
-        ("fail_next", (500, "2"), "times is a whole number"),
-        ("fail_next", (429, 1, -1), "retry_after is a number of at least 0"),
+        ("fail_next", (True,), "status: it should be"),
+        ("fail_next", (500, 0), "times: it should be greater than or equal to 1, not 0"),
+        ("fail_next", (500, 1.5), "times: it should be a valid integer"),
+        ("fail_next", (500, "2"), "times: it should be a valid integer"),
+        ("fail_next", (429, 1, -1), "retry_after: it should be greater than or equal to 0"),
         ("fail_next", (429, 1, float("nan")), "retry_after"),
         ("fail_next", (429, 1, float("inf")), "retry_after"),
         ("break_stream", ("disconect",), "Did you mean 'disconnect'?"),
-        ("break_stream", (None,), "kind is one of"),
+        ("break_stream", (None,), "kind: it should be 'disconnect'"),
         ("break_stream", ("stall", -1), "after"),
         ("shape", ("thinking",), "Did you mean 'thinking_"),
-        ("shape", (["refusal"],), "kind is one of"),
+        ("shape", (["refusal"],), "kind: it should be"),
         ("pace", (0,), "tokens_per_second"),
         ("pace", ("fast",), "tokens_per_second"),
         ("pace", (10, -1), "first_token_seconds"),
-        ("chaos", (1.1,), "rate is a number of 0 to 1"),
+        ("chaos", (1.1,), "rate: it should be less than or equal to 1, not 1.1"),
         ("chaos", (True,), "rate"),
         ("limit", (), "at least one of requests_per_minute"),
-        ("limit", (0,), "requests is a whole number of at least 1"),
-        ("limit", (2.5,), "requests is a whole number"),
+        ("limit", (0,), "requests_per_minute: it should be greater than or equal to 1"),
+        ("limit", (2.5,), "requests_per_minute: it should be a valid integer"),
+        ("retire", (5,), "model: it should be a valid string"),
     ],
 )
 def test_what_is_misspelt_is_refused_and_sets_nothing(practice, control, arguments, words):
@@ -160,6 +162,41 @@ def test_the_spend_cap_goes_with_429_alone(practice):
     for arguments in ({"status": 500}, {"status": 429, "retry_after": 1}):
         with pytest.raises(ValueError, match="spend_cap"):
             practice.fail_next(**arguments, spend_cap=True)
+
+
+def test_a_fault_keeps_no_request_alive(practice, wire):
+    """However often it strikes: each request fails with an error of its own."""
+    practice.fail_next(529, times=9)
+    with practice.fail_next(529):
+        for _ in range(3):
+            wire.post()
+    practice.journal.clear()
+    gc.collect()
+    errors = [each for each in gc.get_objects() if type(each) is ApiError]
+    assert [error for error in errors if error.__traceback__ is not None] == []
+
+
+@pytest.mark.parametrize(("wait", "headers"), [(0.25, ("0.25", "250")), (2, ("2", None))])
+def test_waits_of_a_fraction_of_a_second_come_in_both_headers(practice, wire, wait, headers):
+    """Some programs read whole seconds only, and would wait for none."""
+    practice.fail_next(429, retry_after=wait)
+    got = wire.post().headers
+    assert (got["retry-after"], got.get("retry-after-ms")) == headers
+
+
+def test_what_an_error_says_can_be_scripted(practice, wire):
+    """As the real API words a prompt that is too long."""
+    practice.fail_next(400, message="prompt is too long: 200001 tokens > 200000 maximum")
+    assert wire.refused() == "prompt is too long: 200001 tokens > 200000 maximum"
+
+
+def test_a_model_can_retire_in_mid_session(practice, wire):
+    """It alone, for messages and counting, until the block ends."""
+    with practice.retire(HAIKU):
+        assert wire.refused(404) == f"model: {HAIKU}"
+        assert wire.count().status_code == 404
+        wire.ok(model=OPUS)
+    wire.ok()
 
 
 def test_an_unknown_control_names_those_there_are(practice):

@@ -101,10 +101,10 @@ def test_the_fault_lab_is_there_for_other_programs():
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["--fail-next", "999"], "--fail-next: status is one of 400, "),
+        (["--fail-next", "999"], "--fail-next: status: it should be 400, "),
         (["--fail-next", "500", "tims=3"], "unexpected keyword argument 'tims'"),
         (["--break-stream", "disconect"], "Did you mean 'disconnect'?"),
-        (["--chaos", "2"], "--chaos: rate is a number of 0 to 1, not 2."),
+        (["--chaos", "2"], "--chaos: rate: it should be less than or equal to 1, not 2."),
         (["--explode"], "unrecognized arguments: --explode"),
     ],
 )

@@ -20,7 +20,7 @@ import httpx2
 import psutil
 import pytest
 
-from course_helpers.practice_api import PRACTICE_KEY, Practice, journal
+from course_helpers.practice_api import PRACTICE_KEY, Practice, journal, server
 from tests.practice_api.wire import KEY, NEW, Wire, body, user
 
 
@@ -89,17 +89,70 @@ def test_it_survives_restarts():
         practice.stop()
 
 
-def test_a_server_that_died_is_replaced():
-    """Whatever stopped it."""
-    practice = Practice()
+class Blocks:
+    """Garbage whose finalizer blocks the thread that collects it, as a locked connection pool's does."""
+
+    def __init__(self, until: threading.Event) -> None:
+        self.until, self.itself = until, self
+
+    def __del__(self) -> None:
+        self.until.wait(60)
+
+
+def block_in_finalizer(practice: Practice, until: threading.Event) -> None:
+    """The server's thread collects what must not be collected there."""
+    Blocks(until)
+    practice._server._uvicorn.loop.call_soon_threadsafe(gc.collect)
+
+
+def block_for_ever(practice: Practice, until: threading.Event) -> None:
+    """A request under way, and the thread stuck in it."""
+    practice._server._uvicorn.loop.call_soon_threadsafe(until.wait, 60)
+
+
+def end_it(practice: Practice, until: threading.Event) -> None:
+    """The thread ends, whatever stopped it."""
+    practice._server._uvicorn.should_exit = True
+    practice._server._thread.join(10)
+
+
+@pytest.mark.parametrize("stop", [block_in_finalizer, block_for_ever, end_it])
+def test_a_server_that_no_longer_answers_is_replaced(stop, capfd):
+    """On the same port, for clients made before too; the old thread ends without a word when it can."""
+    practice, until = Practice(), threading.Event()
     try:
-        first = practice.url
-        practice._server._uvicorn.should_exit = True
-        practice._server._thread.join(10)
-        assert says(practice.url)
-        assert practice.url != first or practice._server.alive
+        url, old = practice.start(), practice._server
+        with anthropic.Anthropic(base_url=url, api_key=PRACTICE_KEY) as client:
+            client.messages.create(**body())
+            stop(practice, until)
+            assert not practice.answers(within=0.05)
+            assert practice.start() == url
+            assert (practice.replaced, practice.answers()) == (1, True)
+            assert client.messages.create(**body()).content
+            until.set()
+            old._thread.join(10)
+            assert not old._thread.is_alive()
+            assert client.messages.create(**body()).content
+        practice.start()
+        assert (practice.replaced, len(practice.journal)) == (1, 3)
     finally:
+        until.set()
         practice.stop()
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_stuck_server_can_be_stopped_too(monkeypatch):
+    """In a bounded time; its clients are hung up on, and its port is free."""
+    monkeypatch.setattr(server, "STOP_TIMEOUT", 0.1)
+    practice, until = Practice(), threading.Event()
+    try:
+        url = practice.start()
+        block_for_ever(practice, until)
+        practice.stop()
+        with pytest.raises(httpx2.TransportError):
+            httpx2.get(url, trust_env=False, timeout=20)
+    finally:
+        until.set()
 
 
 def test_a_practice_api_nobody_holds_is_collected():

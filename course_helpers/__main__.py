@@ -1,0 +1,72 @@
+"""Opens the lessons in JupyterLab: `python -m course_helpers`, `lab`, `uv run lab`, `make lab`.
+
+lab                        lesson 1
+lab 03                     lesson 3
+lab 03 --no-browser        what follows goes to JupyterLab
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+HOME = next(
+    (f for f in (Path(__file__).resolve().parents[1], Path.cwd()) if (f / "notebooks").exists()), Path.cwd()
+)
+"""The course's folder: the one that holds this package, or the one in which the command is typed."""
+NOTEBOOKS = HOME / "notebooks"
+SETTINGS = HOME / "tools/jupyter/llm-api-course.json"
+"""JupyterLab's settings for learners, which an installation other than `--editable` puts in place itself."""
+
+
+def no_news() -> None:
+    """Keeps JupyterLab from asking, on its first start, whether it may tell news."""
+    with contextlib.suppress(OSError):
+        folder = Path(sys.prefix, "share/jupyter/lab/settings/overrides.d")
+        folder.mkdir(parents=True, exist_ok=True)
+        shutil.copy(SETTINGS, folder)
+
+
+def command(arguments: list[str]) -> list[str]:
+    """JupyterLab's command line for `arguments`; raises LookupError where there is no such lesson."""
+    named = arguments[:1] if arguments and not arguments[0].startswith("-") else []
+    lessons = sorted(NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))
+    wanted = named[0].zfill(2) if named else "01"
+    lesson = next((path for path in lessons if path.name.startswith(wanted)), None)
+    if lesson is None:
+        there = (
+            ", ".join(path.stem for path in lessons) or f"none in {NOTEBOOKS}: run it in the course's folder"
+        )
+        raise LookupError(f"There is no lesson {wanted!r}. The lessons: {there}.")
+    # JupyterLab refuses to run as root unless asked to. Some browsers may not read the file by which it opens
+    # them, so it gives them the address itself.
+    as_root = ["--allow-root"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
+    options = [
+        "--ServerApp.use_redirect_file=False",
+        f"--LabApp.default_url=/lab/tree/notebooks/{lesson.name}",
+    ]
+    return [sys.executable, "-m", "jupyterlab", *as_root, *options, *arguments[len(named) :]]
+
+
+def main() -> int:
+    """The exit code of JupyterLab, which runs until it is stopped."""
+    try:
+        lab = command(sys.argv[1:])
+    except LookupError as error:
+        print(error.args[0], file=sys.stderr)
+        return 2
+    no_news()
+    # `course-chat` and `python` in Lab's terminal, or in a cell, are those of this installation.
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
+    try:
+        return subprocess.call(lab, cwd=HOME, env={**os.environ, "PATH": path})
+    except KeyboardInterrupt:  # Ctrl-C reached JupyterLab too, which has said goodbye
+        return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

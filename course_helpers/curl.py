@@ -1,0 +1,95 @@
+"""`%%curl`: a cell that holds a curl command, as one types it in a terminal; it is the same on every system.
+
+    %%curl --out answer
+    curl -s "$ANTHROPIC_BASE_URL/v1/messages" -H "x-api-key: $ANTHROPIC_API_KEY" -d @- <<END
+    {"model": "$COURSE_MODEL", ...}
+    END
+
+No shell takes part: on Windows `bash` may be that of WSL, where neither the variables nor 127.0.0.1 are the
+same, and a browser tab has no processes at all. The real curl runs where there is one; else the SDK's HTTP
+client sends the same request.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import shlex
+import shutil
+import string
+import subprocess
+import sys
+from collections.abc import Callable
+
+import httpx2
+
+SECONDS = 120.0
+"""How long one request may take."""
+
+
+def offer(http_client: Callable[[], httpx2.Client]) -> None:
+    """Makes `%%curl` known to the notebook, if this is one; where there is no curl, `http_client` sends."""
+    get_ipython = getattr(sys.modules.get("IPython"), "get_ipython", None)
+    shell = get_ipython() if get_ipython else None
+    if shell is not None:
+        shell.register_magic_function(
+            lambda line, cell: _cell(shell, http_client, line, cell), "cell", magic_name="curl"
+        )
+
+
+def _cell(shell, http_client: Callable[[], httpx2.Client], line: str, cell: str) -> None:
+    """Prints what comes back, or keeps it in the variable that `--out` names."""
+    output = run(cell, http_client)
+    option, _, name = line.strip().partition(" ")
+    if option == "--out" and name.strip().isidentifier():
+        shell.user_ns[name.strip()] = output
+    elif line.strip():
+        raise ValueError(f"%%curl takes --out NAME, or nothing, not {line.strip()!r}.")
+    else:
+        print(output, end="" if output.endswith("\n") else "\n")
+
+
+def run(command: str, http_client: Callable[[], httpx2.Client]) -> str:
+    """What the curl `command` prints. Raises ValueError for another command, RuntimeError if curl fails."""
+    arguments, body = split(command)
+    if not shutil.which("curl"):
+        return _without_curl(arguments, body, http_client())
+    done = subprocess.run(["curl", *arguments], input=body.encode(), capture_output=True, timeout=SECONDS)
+    if done.returncode:
+        why = done.stderr.decode(errors="replace").strip() or "add -S, and it says why"
+        raise RuntimeError(f"curl ended with exit code {done.returncode}: {why}")
+    return done.stdout.decode()
+
+
+def split(command: str) -> tuple[list[str], str]:
+    """curl's arguments and what it reads from `<<END … END`, the variables of the environment filled in."""
+    text = string.Template(command).safe_substitute(os.environ)
+    heredoc = re.search(r"<<(\w+)[^\S\n]*\n(.*?)^\1\s*\Z", text, re.DOTALL | re.MULTILINE)
+    body = heredoc[2] if heredoc else ""
+    line = (text[: heredoc.start()] if heredoc else text).replace("\\\n", " ")
+    words = shlex.split(line)
+    if words[:1] != ["curl"]:
+        raise ValueError("This cell takes one curl command: its first word is curl.")
+    return words[1:], body
+
+
+def _without_curl(arguments: list[str], body: str, client: httpx2.Client) -> str:
+    """The same request by `client`; knows the options that the lessons use."""
+    parser = argparse.ArgumentParser(prog="curl", allow_abbrev=False)
+    parser.add_argument("url", nargs="?")
+    parser.add_argument("-s", "-S", "-N", "-sN", "-sS", action="store_true", dest="quiet")
+    parser.add_argument("-X", dest="method")
+    parser.add_argument("-H", action="append", default=[], dest="headers")
+    parser.add_argument("-d", "--data", dest="data")
+    parser.add_argument("-w", default="", dest="written")
+    wanted, unknown = parser.parse_known_args(arguments)
+    if unknown or not wanted.url:
+        what = f"does not know {unknown[0]}" if unknown else "needs an address"
+        raise ValueError(f"There is no curl on this machine, and what the course sends in its place {what}.")
+    data = body if wanted.data == "@-" else wanted.data
+    method = wanted.method or ("GET" if data is None else "POST")
+    headers = dict(header.split(": ", 1) for header in wanted.headers)
+    reply = client.request(method, wanted.url, headers=headers, content=data, timeout=SECONDS)
+    written = wanted.written.replace("%{http_code}", str(reply.status_code)).replace("\\n", "\n")
+    return reply.text + written
