@@ -17,6 +17,7 @@ ORDER = (
     ("environment",),
     ("first_look",),
     ("client",),
+    ("wire",),
     ("retries",),
     ("history",),
     ("frames",),
