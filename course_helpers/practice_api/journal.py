@@ -84,7 +84,7 @@ class Exchange:
     @property
     def size(self) -> int:
         """The bytes that it takes to keep, about."""
-        return len(self.raw) + len(self.answered) + len(self.path) + sum(map(len, self.headers.values()))
+        return len(self.raw) + len(self.path) + sum(map(len, self.headers.values()))
 
     def __str__(self) -> str:
         lines = [f"{self.method} {self.path}"]
