@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import itertools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pydantic_core
@@ -42,6 +42,9 @@ class Api:
 
     def __init__(self) -> None:
         self.faults, self.journal = Faults(), Journal()
+        self.keys = {PRACTICE_KEY}
+        self.on_request: Callable[[Exchange], None] | None = None
+        """Told of each request before the faults that it meets are looked up."""
         self.reset()
         endpoints = {
             "/v1/messages": {"POST": self._create},
@@ -75,6 +78,8 @@ class Api:
                     exchange.raw = await _read_body(request)
                 finally:
                     self.journal.add(exchange)
+                if self.on_request is not None:
+                    self.on_request(exchange)
                 if unknown is not None:
                     raise _not_here(request, exchange, unknown)
                 method = "GET" if request.method == "HEAD" else request.method
@@ -87,7 +92,7 @@ class Api:
         return answer
 
     async def _checked(self, endpoint, request: Request, exchange: Exchange) -> Response:
-        _check_key(request)
+        _check_key(request, self.keys)
         versions = request.headers.getlist("anthropic-version")
         require(versions, "anthropic-version: header is required")
         version = rules.check_version(", ".join(versions))
@@ -268,13 +273,13 @@ async def _read_body(request: Request) -> bytes:
     return b"".join(chunks)
 
 
-def _check_key(request: Request) -> None:
-    """Raise a 401 unless a header holds the practice key. A wrong key is not looked at again."""
+def _check_key(request: Request, keys: set[str]) -> None:
+    """Raise a 401 unless a header holds one of the keys. A wrong key is not looked at again."""
     key = request.headers.get("x-api-key")
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     if not key and not scheme:
         raise ApiError(401, "x-api-key header is required")
-    if key and key != PRACTICE_KEY:
+    if key and key not in keys:
         raise ApiError(401, "invalid x-api-key")
-    if not key and (scheme.lower() != "bearer" or token.strip() != PRACTICE_KEY):
+    if not key and (scheme.lower() != "bearer" or token.strip() not in keys):
         raise ApiError(401, "invalid bearer token")

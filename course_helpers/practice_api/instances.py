@@ -31,7 +31,11 @@ FORMATS = {
     "uuid": "123e4567-e89b-42d3-a456-426614174000",
 }
 """The string formats that structured output supports, and an example of each."""
-_NAME = re.compile(r"(?<=[\w,;:(] )[A-ZÀ-ÖØ-Þ][\w'’-]+(?: [A-ZÀ-ÖØ-Þ][\w'’-]+)*")
+_NAME = re.compile(
+    r"(?<!\w)['\"“‘]([^'\"“”‘’\n]{1,80})['\"”’](?!\w)"
+    r"|(?<=[\w,;:(] )([A-ZÀ-ÖØ-Þ][\w'’-]+(?: [A-ZÀ-ÖØ-Þ][\w'’-]+)*)"
+)
+"""Words in quotes, or proper names: capital letters within a sentence."""
 _NUMBER = re.compile(r"(?<![\w.-])-?\d+(?:,\d{3})*(?:\.\d+)?\b")
 _MOVED = re.compile(r"(?:^\{|, )([A-Za-z]+): ")
 _TYPES = {
@@ -77,7 +81,7 @@ class _Maker:
 
     def __init__(self, root: Any, question: str, attempt: int) -> None:
         self.root, self.attempt, self.left = root, attempt, MAX_VALUES
-        self.question, self.names = question.lower(), _NAME.findall(question)
+        self.question, self.names = question.lower(), [a or b for a, b in _NAME.findall(question)]
         self.numbers = [float(number.replace(",", "")) for number in _NUMBER.findall(question)]
 
     def value(self, schema: Any, depth: int = 0) -> Any:

@@ -422,7 +422,7 @@ def test_restart_leaves_a_chat_that_says_so_and_no_stream(lab, echo):
 
 def test_saved_and_opened_again(page):
     """While the kernel lives, the chat is there with a Stop that works; afterwards, one constant sentence."""
-    text = "A chat with a language model: run this cell in JupyterLab to open it."
+    text = "A chat with a language model: run this cell to open it."
     page.open([SETUP])
     assert page.run_all()
     chat = ChatPage.make(page)
