@@ -49,7 +49,8 @@ _TYPES = {
 def instance(schema: Any, question: str = "") -> Any:
     """A value that is valid against `schema` (draft 2020-12), with what fits of `question` in it."""
     first = _Maker(schema, question, 0).value(schema)
-    others = (_Maker(schema, question, attempt).value(schema) for attempt in range(1, TRIES))
+    hints = [question] * (TRIES // 2) + [""] * (TRIES // 2)  # at last without the question's words
+    others = (_Maker(schema, hint, attempt).value(schema) for attempt, hint in enumerate(hints))
     return first if is_valid(first, schema) else next((o for o in others if is_valid(o, schema)), first)
 
 
