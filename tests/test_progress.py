@@ -318,7 +318,7 @@ def test_how_far_off(value, truth, words):
 def test_a_guess_in_a_notebook():
     """A field whose number is remembered, and a sentence about what is none."""
     asked = guess("seconds", unit="seconds")
-    assert repr(asked) == "Your guess, in seconds: write it as guess('seconds', 100, unit='seconds')."
+    assert repr(asked) == "Your guess (seconds): write it as guess('seconds', 100, unit='seconds')."
     field, said = asked.widget().children
     field.value = "1,500"
     assert said.value == "Your guess: 1,500 seconds."

@@ -38,17 +38,17 @@ class Guess:
         return said if value is None else f"{said} You guessed {_shown(value)}: {how_far(value, truth)}."
 
     def __repr__(self) -> str:
-        return f"Your guess, in {self.unit}: write it as guess({self.name!r}, 100, unit={self.unit!r})."
+        return f"Your guess ({self.unit}): write it as guess({self.name!r}, 100, unit={self.unit!r})."
 
     def _ipython_display_(self) -> None:
-        stand_in.show(self, "course-guess", f"Your guess, in {self.unit}: run this cell to type it.")
+        stand_in.show(self, "course-guess", f"Your guess ({self.unit}): run this cell to type it.")
 
     def widget(self) -> ipywidgets.HBox:
         """The field, and beside it what is said to the number in it."""
         import ipywidgets as widgets
 
         field = widgets.Text(
-            description=f"Your guess, in {self.unit}:",
+            description=f"Your guess ({self.unit}):",
             placeholder="a number, then Enter",
             continuous_update=False,
             style={"description_width": "initial"},
@@ -96,9 +96,9 @@ def how_far(value: float, truth: float) -> str:
     if value * truth <= 0:
         return f"{_shown(abs(value - truth))} too {side}"
     factor = max(value / truth, truth / value)
-    return (
-        f"{abs(value / truth - 1):.0%} too {side}" if factor < 2 else f"too {side}, {_shown(factor, 2)} times"
-    )
+    if factor >= 2:
+        return f"too {side}, {_shown(factor, 2)} times"
+    return f"{abs(value / truth - 1) * 100:.0f} % too {side}"
 
 
 def _number(value: object) -> float:
