@@ -9,8 +9,8 @@ import httpx2
 from course_helpers.practice_api import PRACTICE_KEY
 
 HAIKU, SONNET, OPUS = "claude-haiku-5-5", "claude-sonnet-5-5", "claude-opus-5-5"
-HAIKU_4, SONNET_4, OPUS_4 = "claude-haiku-4-5", "claude-sonnet-4-5", "claude-opus-4-5"
-ALL_4, ALL_5 = (HAIKU_4, SONNET_4, OPUS_4), (HAIKU, SONNET, OPUS)
+HAIKU_4, OPUS_4 = "claude-haiku-4-5", "claude-opus-4-5"
+ALL_4, ALL_5 = (HAIKU_4, OPUS_4), (HAIKU, SONNET, OPUS)
 OLD, NEW = "2023-06-01", "2026-10-21"
 KEY = {"x-api-key": PRACTICE_KEY}
 
