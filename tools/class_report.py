@@ -22,7 +22,8 @@ from course_helpers.learning.lessons import lessons
 NAME = "class_report"
 STYLE = """body { font: 15px/1.5 sans-serif; color: #1b1b1b; background: #fff; margin: 2em; }
 table { border-collapse: collapse; } caption { text-align: left; font-weight: 600; padding: .5em 0; }
-th, td { border: 1px solid #999; padding: 2px 7px; text-align: center; white-space: nowrap; } th[scope=row] { text-align: left; }
+th, td { border: 1px solid #999; padding: 2px 7px; text-align: center; white-space: nowrap; }
+th[scope=row] { text-align: left; }
 .first { background: #a6dba0; } .later { background: #d9f0d3; } .tried { background: #fdd49e; }"""
 
 
