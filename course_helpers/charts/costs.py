@@ -18,7 +18,7 @@ _COSTS = {
 }
 
 
-@look.style()
+@look.styled
 def plot_session(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
     """What each call cost, of what it is made, and the running total; below, the tokens of each call.
 
@@ -32,16 +32,13 @@ def plot_session(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
     if costs.any():
         handles = look.stacked(axes[0], {n: (paint, parts[column]) for n, (column, paint) in _COSTS.items()})
         handles += _marks(axes[0], frame["kind"].to_numpy(), costs) if len(costs) <= look.FEW else []
-        look.money_axis(axes[0].yaxis)
-        look.count_axis(axes[0].xaxis)
+        look.dollars_on(axes[0].yaxis)
+        look.counts_on(axes[0].xaxis)
         look.legend(axes[0], [*handles, look.running_total(axes[0], costs, "USD")])
-    elif len(frame):
-        unknown = frame["cost_usd"].isna().any()
-        look.nothing_yet(
-            axes[0], f"{'what ' * unknown}these calls cost {'is not known' if unknown else 'nothing'}"
-        )
+    elif frame["cost_usd"].isna().any():
+        look.empty(axes[0], "what these calls cost is not known")
     else:
-        look.nothing_yet(axes[0], "no calls yet")
+        look.empty(axes[0], "these calls cost nothing" if len(frame) else "no calls yet")
     if ax is None:
         _token_panel(axes[1], frame)
     return look.with_caption(axes[0], _session_words(frame, parts))
@@ -50,7 +47,7 @@ def plot_session(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
 def _marks(ax: Axes, kinds: np.ndarray, costs: np.ndarray) -> list:
     """Marks the calls that are no replies, and says what a bar costs that a dear neighbour makes too flat to
     be seen; returns the legend's handles."""
-    handles, color = [], look.text_color(ax)
+    handles, color = [], look.ink()
     for kind, marker in (("summary", "P"), ("lost", "X")):
         at = np.flatnonzero(kinds == kind)
         if len(at):
@@ -64,9 +61,6 @@ def _marks(ax: Axes, kinds: np.ndarray, costs: np.ndarray) -> list:
 
 def _token_panel(ax: Axes, frame: pd.DataFrame) -> None:
     look.style_axes(ax, "Tokens of each call", "call", "tokens a call")
-    if not len(frame):
-        look.nothing_yet(ax, "")
-        return
     parts = {
         "cache read": (look.CACHE_READ, frame["cache_read_tokens"]),
         "cache write": (look.CACHE_WRITE, frame["cache_write_tokens"] + frame["cache_write_1h_tokens"]),
@@ -75,8 +69,8 @@ def _token_panel(ax: Axes, frame: pd.DataFrame) -> None:
         "output, thinking": (look.THINKING, frame["thinking_tokens"]),
     }
     look.legend(ax, look.stacked(ax, parts))
-    look.count_axis(ax.yaxis)
-    look.count_axis(ax.xaxis)
+    look.counts_on(ax.yaxis)
+    look.counts_on(ax.xaxis)
 
 
 def _session_words(frame: pd.DataFrame, parts: pd.DataFrame) -> str:
@@ -99,7 +93,7 @@ def _session_words(frame: pd.DataFrame, parts: pd.DataFrame) -> str:
     return words
 
 
-@look.style()
+@look.styled
 def plot_turn_tokens(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
     """The tokens that each turn sends: what is new, and what was sent or received before and goes again.
 
@@ -111,15 +105,13 @@ def plot_turn_tokens(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
     turns = table.assign(kept=frame["output_tokens"] - frame["thinking_tokens"]).groupby("turn").sum()
     sent = turns["sent"].to_numpy(float)
     again = np.minimum(sent, np.append(0, turns.sum(axis=1))[: len(sent)])
-    ax = look.new_axes(ax)[0]
-    look.style_axes(ax, "Tokens sent with each turn", "turn", "tokens sent")
-    if len(sent):
-        parts = {"sent before": (look.IDLE, again), "new in this turn": (look.INPUT, sent - again)}
-        look.legend(ax, [*look.stacked(ax, parts), look.running_total(ax, sent, "tokens")])
-        look.count_axis(ax.yaxis)
-        look.count_axis(ax.xaxis)
-    else:
-        look.nothing_yet(ax, "no turns yet")
+    ax = look.style_axes(look.new_axes(ax)[0], "Tokens sent with each turn", "turn", "tokens sent")
+    if not len(sent):
+        return look.empty(ax, "no turns yet")
+    parts = {"sent before": (look.IDLE, again), "new in this turn": (look.INPUT, sent - again)}
+    look.legend(ax, [*look.stacked(ax, parts), look.running_total(ax, sent, "tokens")])
+    look.counts_on(ax.yaxis)
+    look.counts_on(ax.xaxis)
     words = f"{count(len(sent), 'turn')} sent {count(sent.sum(), 'token')}"
     if again.any():
         words += f", {share(again.sum(), sent.sum())} of them not for the first time"
@@ -127,7 +119,7 @@ def plot_turn_tokens(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
     return look.with_caption(ax, words + ".")
 
 
-@look.style()
+@look.styled
 def plot_strategies(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
     """The same script under several strategies: tokens sent in each turn, and dollars so far.
 
@@ -143,19 +135,17 @@ def plot_strategies(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
     panels = (("Tokens sent in each turn", "tokens sent"), ("Dollars so far", "USD so far"))
     for panel, (title, y) in zip(axes, panels, strict=False):
         look.style_axes(panel, title, "turn", y)
-        if not len(table):
-            look.nothing_yet(panel, "no turns yet")
     if not len(table):
-        return look.with_caption(axes[0], "No turns yet.")
+        return look.empty(axes[0], "no turns yet")
     for number, (name, calls) in enumerate(table.groupby("strategy", sort=False)):
         sums = calls.groupby("turn")[["sent", "usd"]].sum().astype(float)
         for panel, values in zip(axes, (sums["sent"], sums["usd"].cumsum()), strict=False):
             look.line(panel, sums.index.to_numpy(float), values.to_numpy(), number, short(name))
-    for panel, y_axis in zip(axes, (look.count_axis, look.money_axis), strict=False):
-        look.count_axis(panel.xaxis)
+    for panel, y_axis in zip(axes, (look.counts_on, look.dollars_on), strict=False):
+        look.counts_on(panel.xaxis)
         y_axis(panel.yaxis)
         panel.set_ylim(0, panel.get_ylim()[1] * 1.03 or 1)
-    look.legend(axes[0], width=7 if ax is None else None)
+    look.legend(axes[0])
     totals = table.groupby("strategy", sort=False)[["sent", "usd"]].sum().sort_values("usd", kind="stable")
     listed = (
         f"{name}: {count(row.sent, 'token')} sent, {dollars(row.usd)}" for name, row in totals.iterrows()
@@ -163,7 +153,7 @@ def plot_strategies(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
     return look.with_caption(axes[0], "Cheapest first: " + "; ".join(listed) + ".")
 
 
-@look.style()
+@look.styled
 def plot_models(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
     """What the same session costs on each model, the cheapest on top.
 
@@ -173,12 +163,12 @@ def plot_models(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
     frame = as_frame(frame, "plot_models", "model", "cost_usd")
     ranked = frame.sort_values("cost_usd", kind="stable").reset_index(drop=True)
     table = ranked.head(look.ROWS)
+    title = "The same session on each model"
+    title += f": the {look.ROWS} cheapest of {len(ranked)}" if len(ranked) > look.ROWS else ""
     ax = look.new_axes(ax, 1.5 + 0.3 * len(table))[0]
-    some = f": the {look.ROWS} cheapest of {len(ranked)}" if len(ranked) > look.ROWS else ""
-    look.style_axes(ax, f"The same session on each model{some}", "USD for the session", grid="x")
+    look.style_axes(ax, title, "USD for the session", grid="x")
     if not len(table):
-        look.nothing_yet(ax, "no models")
-        return look.with_caption(ax, "No models to compare.")
+        return look.empty(ax, "no models to compare")
     costs = table["cost_usd"].to_numpy(float)
     parts = {name: (column, paint) for name, (column, paint) in _COSTS.items() if column in table}
     handles, left = [], np.zeros(len(table))
@@ -186,7 +176,7 @@ def plot_models(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
         usd = np.nan_to_num(table[column].to_numpy(float))
         handles += [look.hbars(ax, np.arange(len(table)), left, usd, paint, name)] if usd.any() else []
         left = left + usd
-    look.money_axis(ax.xaxis, 4)
+    look.dollars_on(ax.xaxis, 4)
     look.legend(ax, handles if parts else [])
     fits = table.get("fits", np.ones(len(table), bool))
     right = [
@@ -217,25 +207,23 @@ def _models_words(ranked: pd.DataFrame) -> str:
     return words + "." + (f" It would not fit {', '.join(map(short, unfit))}." if len(unfit) else "")
 
 
-@look.style()
+@look.styled
 def plot_tiers(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
     """What one request costs by the length of its prompt, with the cliffs where a dearer tier begins.
 
     `frame`: `model`, `prompt_tokens` (rising for each model) and `cost_usd`, as `cost_curve` gives it.
     """
     frame = as_frame(frame, "plot_tiers", "model", "prompt_tokens", "cost_usd")
-    ax, words = look.new_axes(ax)[0], []
-    title = "One request, by the length of its prompt"
-    look.style_axes(ax, title, "tokens in the prompt", "USD a request")
+    title, words = "One request, by the length of its prompt", []
+    ax = look.style_axes(look.new_axes(ax)[0], title, "tokens in the prompt", "USD a request")
     if not len(frame):
-        look.nothing_yet(ax, "no prices")
-        return look.with_caption(ax, "No prices.")
+        return look.empty(ax, "no prices")
     for number, (name, part) in enumerate(frame.groupby("model", sort=False)):
         x, y = part["prompt_tokens"].to_numpy(float), part["cost_usd"].to_numpy(float)
         name = label = short(name)
         cliffs = np.flatnonzero((y[1:] > 1.2 * y[:-1]) & (x[1:] < 1.01 * x[:-1]))
         for at in cliffs:
-            ax.plot(x[[at, at + 1]], y[[at, at + 1]], color=look.text_color(ax), linestyle=":", linewidth=1.2)
+            ax.plot(x[[at, at + 1]], y[[at, at + 1]], color=look.ink(), linestyle=":", linewidth=1.2)
             low, high = dollars(y[at]), dollars(y[at + 1])
             label += f": {low}, then {high} beyond {x[at]:,.0f}"
             words.append(
@@ -243,8 +231,8 @@ def plot_tiers(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
             )
             words.append(f"{high}: {times(y[at + 1] / y[at])} as much.")
         look.line(ax, np.insert(x, cliffs + 1, np.nan), np.insert(y, cliffs + 1, np.nan), number, label)
-    look.count_axis(ax.xaxis)
-    look.money_axis(ax.yaxis)
+    look.counts_on(ax.xaxis)
+    look.dollars_on(ax.yaxis)
     ax.set_ylim(0, ax.get_ylim()[1] or 1)
     look.legend(ax)
     return look.with_caption(ax, " ".join(words) or "No cliff: the price grows evenly with the prompt.")

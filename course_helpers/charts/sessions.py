@@ -12,16 +12,16 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from ..formatting import count, dollars, short
-from ..frames import TOKENS, as_frame
+from ..frames import TOKENS, as_frame, to_frame
 from ..history import storage
 from . import theme as look
-from .simulate import STRATEGIES, Habit, costs_to_come, name_of
+from .forecast import STRATEGIES, name_of, turn_costs, turn_range, turn_sizes
 
 _IDENTITY = ["kind", "model", *TOKENS, "cost_usd", "seconds"]
 """What tells one call from all others: no two take the same time to the billionth of a second."""
 
 
-@look.style()
+@look.styled
 def plot_sessions(sessions: Iterable[Any] | Mapping[str, Any], ax: Axes | None = None) -> Axes:
     """The cost curves of several sessions over each other: dollars so far, call by call.
 
@@ -32,77 +32,80 @@ def plot_sessions(sessions: Iterable[Any] | Mapping[str, Any], ax: Axes | None =
     if isinstance(sessions, str | os.PathLike | pd.DataFrame) or hasattr(sessions, "calls"):
         sessions = [sessions]
     named = sessions.items() if isinstance(sessions, Mapping) else [(None, one) for one in sessions]
-    ax, frames, words = look.new_axes(ax)[0], [], []
-    look.style_axes(ax, "What the sessions cost", "call", "USD so far")
+    ax = look.style_axes(look.new_axes(ax)[0], "What the sessions cost", "call", "USD so far")
+    if not named:
+        return look.empty(ax, "no sessions yet")
+    frames, words = [], []
     for number, (name, source) in enumerate(named):
         if isinstance(source, str | os.PathLike):
             name, source = name or Path(source).stem, storage.read(source)
-        name = short(name or f"session {number + 1}")
-        frame = as_frame(source, "plot_sessions", *_IDENTITY)
-        start, before = past_of(source)
-        so_far = before + np.append(0, frame["cost_usd"].fillna(0)).cumsum()
-        look.line(ax, np.arange(len(so_far)) + start, so_far, number, name)
-        words.append(f"{name}: {dollars(so_far[-1] - before)} ({count(len(frame), 'call')}")
-        words[-1] += f", after a past of {dollars(before)})" if start else ")"
-        frames.append(frame[_IDENTITY].round(9))
-    if not frames:
-        look.nothing_yet(ax, "no sessions yet")
-        return look.with_caption(ax, "No sessions yet.")
-    look.count_axis(ax.xaxis)
-    look.money_axis(ax.yaxis)
-    ax.set_ylim(0, ax.get_ylim()[1] or 1)
+        name, (start, before) = short(name or f"session {number + 1}"), _past(source)
+        calls = as_frame(source, "plot_sessions", "cost_usd").reindex(columns=_IDENTITY).round(9)
+        so_far = before + np.append(0, calls["cost_usd"].fillna(0)).cumsum()
+        look.line(ax, start + np.arange(len(so_far)), so_far, number, name)
+        after = f", after a past of {dollars(before)}" if start else ""
+        words.append(f"{name}: {dollars(so_far[-1] - before)} ({count(len(calls), 'call')}{after})")
+        # Of calls that are the same, the second in one session is the second in another.
+        frames.append(calls.assign(nth=calls.groupby(_IDENTITY, dropna=False).cumcount()))
+    look.counts_on(ax.xaxis)
+    look.dollars_on(ax.yaxis)
+    ax.set_ylim(0, ax.get_ylim()[1])
     look.legend(ax)
-    # Of calls that are the same, the second in one session is the second in another.
-    alike = [frame.assign(nth=frame.groupby(_IDENTITY, dropna=False).cumcount()) for frame in frames]
-    calls = pd.concat(alike).drop_duplicates()
+    calls = pd.concat(frames).drop_duplicates()
     total = f"{count(len(frames), 'session')} cost {dollars(calls['cost_usd'].sum())}: "
-    total += f"{count(len(calls), 'call')}, each counted once. "
+    total += f"{count(len(calls), 'call')}, each counted once. {'; '.join(words)}."
     unknown = int(calls["cost_usd"].isna().sum())
-    words = "; ".join(words) + "."
-    words += f" Not in this sum: {count(unknown, 'call')} at prices that are not known." if unknown else ""
-    return look.with_caption(ax, total + words)
+    total += f" Not in this sum: {count(unknown, 'call')} at prices that are not known." if unknown else ""
+    return look.with_caption(ax, total)
 
 
-def past_of(source: Any) -> tuple[int, float]:
+def _past(source: Any) -> tuple[int, float]:
     """How many calls the shared past of a fork had, and what they cost; nothing for what is no fork."""
     past = getattr(source, "past", None)
     return (past.calls, past.cost_usd) if hasattr(past, "cost_usd") else (0, 0.0)
 
 
-@look.style()
+@look.styled
 def plot_forecast(chat: Any, turns: int = 50, ax: Axes | None = None) -> Axes:
     """What the session will have cost when it has `turns` turns, as a range, under each strategy.
 
     `chat`: a conversation, the file of a saved one, or a frame. Nothing is sent to find out: the coming turns
-    are taken to be like those so far, as the caption says. Raises a ValueError where `turns` are over already.
+    are taken to be like those so far, as the caption says. Raises a ValueError where the session has them.
     """
-    if isinstance(chat, str | os.PathLike):
-        chat = storage.read(chat)
-    habit, frame = Habit.of(chat), as_frame(chat, "plot_forecast", "turn", "cost_usd")
-    spent, done = past_of(chat)[1] + frame["cost_usd"].sum(), len(habit.sizes)
-    ax = look.new_axes(ax, 3.6)[0]
-    look.style_axes(ax, f"What this session will cost until turn {turns}", "turn", "USD so far")
-    if not done or not spent > 0:
-        look.nothing_yet(ax, "these calls cost nothing that is known" if done else "no turns yet")
-        return look.with_caption(ax, "There is nothing yet that a forecast could go by.")
+    chat = storage.read(chat) if isinstance(chat, str | os.PathLike) else chat
+    calls = as_frame(chat, "plot_forecast", "kind", "model", "turn", *TOKENS, "cost_usd")
+    replies = to_frame(chat.turns) if hasattr(chat, "turns") else calls[calls["kind"] == "reply"]
+    spent, done = _past(chat)[1] + calls["cost_usd"].sum(), len(replies)
+    title = f"What this session will have cost by turn {turns}"
+    ax = look.style_axes(look.new_axes(ax, 3.6)[0], title, "turn", "USD so far")
+    if not done or not spent:
+        return look.empty(ax, "these calls cost nothing that is known" if done else "no turns yet")
     if turns <= done:
-        raise ValueError(f"The session has {count(done, 'turn')} already: ask for more than {done}.")
-    words = []
-    keep = getattr(chat, "keep", None)
-    strategies = [keep if type(keep) is type(one) else one for one in STRATEGIES]
-    for number, strategy in enumerate(strategies):
-        low, mean, high = (costs_to_come(habit, strategy, turns - done, size) + spent for size in habit.range)
-        x, name = np.arange(done, turns + 1), name_of(strategy)
-        name += ", as now" if strategy is keep else ""
-        drawn = look.line(ax, x, np.append(spent, mean), number, name)
-        ax.fill_between(x, np.append(spent, low), np.append(spent, high), color=drawn.get_color(), alpha=0.15)
-        words.append(f"{name}: {dollars(low[-1])} to {dollars(high[-1])}")
-    own = frame["cost_usd"].fillna(0).groupby(frame["turn"].bfill().ffill().array).sum()
-    so_far = past_of(chat)[1] + own.to_numpy(float).cumsum()
-    ax.plot(np.arange(done - len(own), done) + 1, so_far, color=look.text_color(ax), label="so far")
-    look.count_axis(ax.xaxis)
-    look.money_axis(ax.yaxis)
+        raise ValueError(f"The session has {count(done, 'turn')} already: ask for more than that.")
+    (sizes, system), model, words = turn_sizes(replies), replies["model"].iloc[-1], []
+    low, mean, high = turn_range(sizes)
+    keep, cache = getattr(chat, "keep", None), bool(calls["cache_read_tokens"].any())
+    for number, strategy in enumerate(keep if type(keep) is type(one) else one for one in STRATEGIES):
+        curves = []
+        for size in (low, mean, high):
+            coming = np.vstack([sizes, np.tile(size, (turns - done, 1))])
+            usd = turn_costs(coming, model, strategy, system=system, cache=cache)
+            curves.append(spent + np.append(0, usd[done:].cumsum()))
+        name = name_of(strategy) + (", as now" if strategy is keep else "")
+        drawn = look.line(ax, np.arange(done, turns + 1), curves[1], number, name)
+        ax.fill_between(drawn.get_xdata(), curves[0], curves[2], color=drawn.get_color(), alpha=0.15)
+        words.append(f"{name}: {dollars(curves[0][-1])} to {dollars(curves[2][-1])}")
+    own = calls.groupby(calls["turn"].bfill().ffill().array)["cost_usd"].sum().to_numpy(float)
+    so_far = _past(chat)[1] + own.cumsum()
+    ax.plot(done + 1 + np.arange(-len(own), 0), so_far, color=look.ink(), label="so far")
+    look.counts_on(ax.xaxis)
+    look.dollars_on(ax.yaxis)
     ax.set(xlim=(0, turns), ylim=(0, ax.get_ylim()[1]))
     look.legend(ax)
-    said = f"{count(done, 'turn')} cost {dollars(spent)}. By turn {turns}: {'; '.join(words)}. Assumed: "
-    return look.with_caption(ax, said + habit.assumptions())
+    said = (
+        f"{count(done, 'turn')} cost {dollars(spent)}. By turn {turns}: {'; '.join(words)}. Assumed: turns "
+    )
+    said += f"of {low.sum():,.0f} to {high.sum():,.0f} tokens of question and answer, as "
+    said += "the shorter and the longer half of those so far" if done > 3 else "half to twice the few so far"
+    said += f"; {model}, at the prices of the course; no call lost or tried twice"
+    return look.with_caption(ax, said + ("; a cache that is always found." if cache else "."))

@@ -14,17 +14,20 @@ from IPython.core.pylabtools import print_figure
 from matplotlib.axes import Axes
 
 from ..models import MODEL, available
-from .costs import plot_session
+from .forecast import STRATEGIES, name_of, turn_costs
 from .output import to_html
-from .simulate import STRATEGIES, Habit, name_of, simulate
+from .sessions import plot_sessions
 from .theme import caption
 from .timelines import plot_crowd
 
+JITTER = {"no jitter": 0.0, "equal jitter": 0.5, "full jitter": 1.0}
+"""Which part of a wait is random."""
+
 
 class Explorer(widgets.VBox):
-    """`controls` (name: widget) over the figure that `draw` makes of their values.
+    """`controls` over the figure that `draw` makes of their values.
 
-    Without a kernel a notebook shows the figure as it was first drawn.
+    Where no kernel runs, a notebook shows the figure as it was first drawn.
     """
 
     def __init__(self, draw: Callable[..., Axes], **controls: widgets.Widget) -> None:
@@ -32,65 +35,66 @@ class Explorer(widgets.VBox):
         for name, control in controls.items():
             control.description = name.replace("_", " ")
             control.observe(self._redraw, "value")
-        self._redraw()
-        self._first = self._words, self._figure.value
-        wrapped = widgets.Layout(flex_flow="row wrap")
-        super().__init__([widgets.HBox(list(controls.values()), layout=wrapped), self._figure])
+        self._static = {"text/plain": self._redraw(), "text/html": self._figure.value}
+        row = widgets.HBox(list(controls.values()), layout=widgets.Layout(flex_flow="row wrap"))
+        super().__init__([row, self._figure])
 
-    def _redraw(self, change: Any = None) -> None:
+    def _redraw(self, _: Any = None) -> str:
         ax = self._draw(**{name: control.value for name, control in self._controls.items()})
         plt.close(ax.figure)  # else the cell would show it a second time
-        self._words, png = caption(ax), print_figure(ax.figure, base64=True)
-        self._figure.value = f"{to_html(ax.figure, png, self._words)}<p>{self._words}</p>"
+        words = caption(ax)
+        picture = to_html(ax.figure, print_figure(ax.figure, base64=True), words)
+        self._figure.value = f"{picture}<p>{words}</p>"
+        return words
 
     def _repr_mimebundle_(self, **options: Any) -> dict[str, Any]:
-        view = super()._repr_mimebundle_(**options) or {}
-        return {**view, "text/plain": self._first[0], "text/html": self._first[1]}
+        return (super()._repr_mimebundle_(**options) or {}) | self._static
 
 
 def explore_session() -> Explorer:
     """What a session costs, by its turns, their tokens, the model, the strategy, caching and batches."""
+    strategies = {name_of(strategy): strategy for strategy in STRATEGIES}
 
     def draw(turns, tokens_a_turn, model, strategy, caching, batch) -> Axes:
         sizes = np.tile([tokens_a_turn / 2, tokens_a_turn / 2, 0], (turns, 1))
-        return plot_session(simulate(Habit(model, sizes, cache=caching, batch=batch), strategy))
+        usd = turn_costs(sizes, model, strategies[strategy], cache=caching, batch=batch)
+        return plot_sessions({f"{strategy} on {model}": pd.DataFrame({"cost_usd": usd})})
 
     return Explorer(
         draw,
-        turns=widgets.IntSlider(30, 1, 60),
+        turns=widgets.IntSlider(30, 1, 100),
         tokens_a_turn=widgets.IntSlider(200, 20, 4000, 20),
         model=widgets.Dropdown(options=[model.id for model in available()], value=MODEL),
-        strategy=widgets.Dropdown(options=[(name_of(strategy), strategy) for strategy in STRATEGIES]),
+        strategy=widgets.Dropdown(options=list(strategies)),
         caching=widgets.Checkbox(),
         batch=widgets.Checkbox(),
     )
 
 
 def explore_crowd() -> Explorer:
-    """How a crowd that was turned away comes back, by its size, the jitter of its waits and the server's limit."""
-    jitters = {"no jitter": 0.0, "equal jitter": 0.5, "full jitter": 1.0}
+    """How a crowd that was turned away comes back, by its size, the jitter of its waits and the limit."""
 
     def draw(clients, jitter, limit) -> Axes:
-        frame = pd.DataFrame({"second": _arrivals(clients, jitters[jitter], limit)}).assign(jitter=jitter)
+        frame = pd.DataFrame({"second": _arrivals(clients, JITTER[jitter], limit), "jitter": jitter})
         return plot_crowd(frame, limit=limit)
 
     return Explorer(
         draw,
         clients=widgets.IntSlider(200, 10, 500, 10),
-        jitter=widgets.Dropdown(options=list(jitters), value="equal jitter"),
+        jitter=widgets.Dropdown(options=list(JITTER), value="equal jitter"),
         limit=widgets.IntSlider(20, 1, 100),
     )
 
 
 def _arrivals(clients: int, jitter: float, limit: int) -> list[float]:
-    """When each request reaches the server, in seconds: who is beyond its `limit` doubles the wait, up to 32 s,
-    of which the part `jitter` is random."""
+    """When each request arrives, in seconds; who is beyond a second's `limit` waits twice as long again."""
     chance = random.Random(clients)
-    wait = lambda step: step * (1 - jitter + jitter * chance.random())  # noqa: E731
-    waiting, times = [(wait(1), 1) for _ in range(clients)], []
+    waiting, times = [(1 - jitter * chance.random(), 1) for _ in range(clients)], []
     for second in range(600):
         due = sorted(client for client in waiting if client[0] < second + 1)
         waiting = [client for client in waiting if client[0] >= second + 1]
         times += [when for when, _ in due]
-        waiting += [(second + 1 + wait(min(2 * step, 32)), min(2 * step, 32)) for _, step in due[limit:]]
+        for _, step in due[limit:]:
+            step = min(2 * step, 32)
+            waiting.append((second + 1 + step * (1 - jitter * chance.random()), step))
     return times

@@ -1,16 +1,15 @@
-"""How the figures look: colours with a second cue, ticks, axes, legends, captions.
+"""How the figures look: colours with a second cue, axes, legends, captions.
 
-Sizes and lines stand in `course.mplstyle`. Text takes its colour from what it stands on, so a figure looks
-right on white, in a dark style, and where it is transparent. Nothing here changes matplotlib's settings.
+Sizes and lines stand in `course.mplstyle`; colours of text follow from the ground that a figure stands on.
 """
 
 from __future__ import annotations
 
+import functools
 import math
 import re
 import textwrap
-from contextlib import contextmanager
-from functools import partial
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 from weakref import WeakKeyDictionary
@@ -20,17 +19,15 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgba
 from matplotlib.text import Text
-from matplotlib.ticker import Formatter, MaxNLocator, ScalarFormatter
+from matplotlib.ticker import MaxNLocator, ScalarFormatter
 
 from ..formatting import dollars
 from .output import show
 
 STYLE = Path(__file__).with_name("course.mplstyle")
-FEW = 60
-"""Up to so many calls each has a bar of its own; beyond, an area is drawn."""
+FEW = 60  # up to so many calls each has a bar of its own; beyond, an area is drawn
+ROWS = 30  # a figure with a row for each call shows no more than the last of these; its caption counts all
 CAPTION_WIDTH = 88  # characters: JupyterLab breaks longer lines in mid-word
-ROWS = 30
-"""A figure with a row for each call or model shows no more than these; its caption counts all."""
 
 
 class Paint(NamedTuple):
@@ -62,54 +59,51 @@ LINES = (
 # ------------------------------------------------------------------------------------------ axes
 
 
-class DollarTicks(Formatter):
-    """The ticks of a money axis, all with as many decimals as the step between them needs."""
+def styled(plot: Callable[..., Axes]) -> Callable[..., Axes]:
+    """`plot` in the course's style over matplotlib's defaults, in colours for the ground of its `ax`."""
 
-    def __call__(self, x: float, pos: int | None = None) -> str:
-        return dollars(x)
+    @functools.wraps(plot)
+    def drawn(*args, **choices) -> Axes:
+        ax = next((value for value in (*args, *choices.values()) if isinstance(value, Axes)), None)
+        ground = plt.rcParams["figure.facecolor"] if ax is None else ax.figure.figure.get_facecolor()
+        kept = {"figure.facecolor": ground, "figure.dpi": plt.rcParams["figure.dpi"]}
+        with plt.style.context([STYLE, kept | _colors(ground)], after_reset=True):
+            return plot(*args, **choices)
 
-    def format_ticks(self, values) -> list[str]:
-        steps = np.diff(np.sort(values)) if len(values) > 1 else np.abs(values)
-        step = min((s for s in steps if s > 0), default=1.0)
-        fits = (d for d in (0, *range(2, 16)) if abs(round(step, d) - step) < step * 1e-6)
-        decimals = next(fits, 16)
-        return [f"${x:,.{decimals}f}" if abs(x) > step / 2 else "$0" for x in values]
-
-
-def money_axis(axis, most: int = 6) -> None:
-    """Dollars, in at most `most` steps."""
-    axis.set_major_locator(MaxNLocator(most, steps=[1, 2, 2.5, 5, 10]))
-    axis.set_major_formatter(DollarTicks())
+    return drawn
 
 
-def count_axis(axis) -> None:
-    """Whole numbers (tokens, calls, turns)."""
-    axis.set_major_locator(MaxNLocator(8, steps=[1, 2, 5, 10], integer=True, min_n_ticks=1))
-    axis.set_major_formatter("{x:,.0f}")
-
-
-def background(ax: Axes) -> tuple:
-    """The colour between the parts of a bar: that of the figure, or white on a transparent one."""
-    color = to_rgba(ax.figure.figure.get_facecolor())
-    return color if color[3] >= 0.5 else (1, 1, 1, 1)
-
-
-def text_color(ax: Axes, faint: float = 0.0) -> str:
-    """A readable text colour for `ax`; on a transparent figure a grey that both themes show."""
-    red, green, blue, alpha = to_rgba(ax.figure.figure.get_facecolor())
-    if alpha < 0.5:
-        return "#7a7a7a"
+def _colors(ground) -> dict[str, object]:
+    """Settings for text, lines and what parts bars, readable on `ground`; on none, in both themes."""
+    red, green, blue, alpha = to_rgba(ground)
     light = 0.2126 * red + 0.7152 * green + 0.0722 * blue > 0.5
-    level = round(33 + faint * 153 if light else 237 - faint * 153)
-    return f"#{level:02x}{level:02x}{level:02x}"
+    text, frame, grid = ("0.13", "0.43", "0.67") if light else ("0.93", "0.63", "0.39")
+    if alpha < 0.5:
+        text = frame = grid = "#7a7a7a"
+    names = (
+        "text.color",
+        "axes.labelcolor",
+        "axes.titlecolor",
+        "legend.labelcolor",
+        "xtick.color",
+        "ytick.color",
+    )
+    between = ground if alpha >= 0.5 else "white"
+    return dict.fromkeys(names, text) | {
+        "axes.edgecolor": frame,
+        "grid.color": grid,
+        "patch.edgecolor": between,
+    }
 
 
-@contextmanager
-def style():
-    """The course's style over matplotlib's defaults, for what is drawn inside; only the ground stays."""
-    ground = {name: plt.rcParams[name] for name in ("figure.facecolor", "figure.dpi")}
-    with plt.style.context([STYLE, ground], after_reset=True):
-        yield
+def ink() -> str:
+    """The colour of text and of black marks."""
+    return plt.rcParams["text.color"]
+
+
+def between() -> str:
+    """The colour between the parts of a bar, and of its hatch."""
+    return plt.rcParams["patch.edgecolor"]
 
 
 def new_axes(ax: Axes | None, height: float = 3.2, **panels) -> list[Axes]:
@@ -120,16 +114,15 @@ def new_axes(ax: Axes | None, height: float = 3.2, **panels) -> list[Axes]:
     return list(plt.subplots(figsize=(width, height), squeeze=False, **panels)[1].flat)
 
 
-def style_axes(ax: Axes, title: str, x: str = "", y: str = "", grid: str = "y") -> None:
-    """Title, labels with units, and a grid along `grid`."""
+def style_axes(ax: Axes, title: str, x: str = "", y: str = "", grid: str = "y") -> Axes:
+    """`ax` with its title, labels with units, and a grid along `grid`."""
     _plain_text(ax)
-    color = text_color(ax)
-    ax.set_title(title, loc="left", color=color)
-    ax.set_xlabel(x, color=color)
-    ax.set_ylabel(y, color=color)
-    ax.tick_params(colors=color, labelcolor=color)
-    ax.spines[:].set_color(text_color(ax, 0.5))
-    ax.grid(True, axis=grid, color=text_color(ax, 0.9))
+    ax.set_title(title, loc="left")
+    ax.set_xlabel(x, color=ink())
+    ax.set_ylabel(y, color=ink())
+    ax.tick_params(colors=ink())
+    ax.grid(True, axis=grid, color=plt.rcParams["grid.color"])
+    return ax
 
 
 def _plain_text(ax: Axes) -> None:
@@ -143,21 +136,28 @@ def _plain_text(ax: Axes) -> None:
         text.set(usetex=False, parse_math=False)
 
 
-def legend(ax: Axes, handles: list | None = None, width: float | None = None) -> None:
-    """The legend between title and axes, where it hides nothing; above all panels where `width` is given."""
-    handles = handles if handles is not None else ax.get_legend_handles_labels()[0]
+def dollars_on(axis, most: int = 6) -> None:
+    """Dollars, in at most `most` steps."""
+    axis.set_major_locator(MaxNLocator(most, steps=[1, 2, 2.5, 5, 10]))
+    axis.set_major_formatter(lambda usd, _: dollars(usd))
+
+
+def counts_on(axis) -> None:
+    """Whole numbers (tokens, calls, turns)."""
+    axis.set_major_locator(MaxNLocator(8, steps=[1, 2, 5, 10], integer=True, min_n_ticks=1))
+    axis.set_major_formatter("{x:,.0f}")
+
+
+def legend(ax: Axes, handles: list | None = None) -> None:
+    """The legend between title and axes, where it hides nothing."""
+    handles = ax.get_legend_handles_labels()[0] if handles is None else handles
     if not handles:
         return
-    inches = width or ax.get_window_extent().width / ax.figure.figure.dpi
+    inches = ax.get_window_extent().width / ax.figure.figure.dpi
     widths = [0.55 + 0.07 * len(handle.get_label()) for handle in handles]
     columns = len(handles) if sum(widths) <= inches else max(1, int(inches / max(widths)))
-    look = {"handles": handles, "labelcolor": text_color(ax), "ncols": columns}
-    if width is not None:
-        ax.figure.legend(loc="outside upper left", **look)
-        return
-    ax.legend(loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0.2, **look)
-    pad = 6 + 15 * math.ceil(len(handles) / columns)
-    ax.set_title(ax.get_title("left"), loc="left", pad=pad, color=text_color(ax))
+    ax.legend(handles=handles, loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0.2, ncols=columns)
+    ax.set_title(ax.get_title("left"), loc="left", pad=6 + 15 * math.ceil(len(handles) / columns))
 
 
 def row_labels(ax: Axes, left: list[str], right: list[str]) -> None:
@@ -167,14 +167,15 @@ def row_labels(ax: Axes, left: list[str], right: list[str]) -> None:
     _plain_text(other)
     for axis, words in ((ax, left), (other, right)):
         axis.set_yticks(range(len(words)), words)
-        axis.tick_params(axis="y", length=0, labelcolor=text_color(ax))
+        axis.tick_params(axis="y", length=0, labelcolor=ink())
     other.spines["right"].set_visible(False)
 
 
-def nothing_yet(ax: Axes, words: str) -> None:
-    """Says so in the middle of an empty `ax`."""
+def empty(ax: Axes, words: str) -> Axes:
+    """`ax` with `words` in its middle, and as its caption, in place of a figure."""
     ax.set(xticks=[], yticks=[])
-    ax.text(0.5, 0.5, words, ha="center", va="center", color=text_color(ax), transform=ax.transAxes)
+    ax.text(0.5, 0.5, words, ha="center", va="center", transform=ax.transAxes)
+    return with_caption(ax, f"{words.capitalize()}.")
 
 
 # ------------------------------------------------------------------------------------------ marks
@@ -190,7 +191,7 @@ def stacked(ax: Axes, parts: dict[str, tuple[Paint, np.ndarray]]) -> list:
     for name, (paint, values) in parts.items():
         if not np.any(values):
             continue
-        look = {"facecolor": paint.color, "edgecolor": background(ax), "hatch": paint.hatch, "label": name}
+        look = {"facecolor": paint.color, "edgecolor": between(), "hatch": paint.hatch, "label": name}
         top = bottom + np.asarray(values, float)
         if length <= FEW:
             handles.append(ax.bar(at, top - bottom, 0.8, bottom, linewidth=0.5, **look))
@@ -198,9 +199,14 @@ def stacked(ax: Axes, parts: dict[str, tuple[Paint, np.ndarray]]) -> list:
             edges = np.append(0, at) + 0.5
             handles.append(ax.stairs(top, edges, baseline=bottom, fill=True, linewidth=0, **look))
         bottom = top
-    ax.set_xlim(0.4, max(length, 1) + 0.6)
-    ax.set_ylim(0, bottom.max(initial=0) * 1.08 or 1)
+    ax.set(xlim=(0.4, max(length, 1) + 0.6), ylim=(0, bottom.max(initial=0) * 1.08 or 1))
     return handles
+
+
+def hbars(ax: Axes, rows, start, length, paint: Paint, label: str):
+    """Bars from `start`, `length` long, in the given `rows`."""
+    look = {"facecolor": paint.color, "hatch": paint.hatch, "edgecolor": between(), "linewidth": 0.5}
+    return ax.barh(rows, length, 0.62, start, label=label, **look)
 
 
 def line(ax: Axes, x, y, number: int, label: str):
@@ -212,23 +218,14 @@ def line(ax: Axes, x, y, number: int, label: str):
 
 def running_total(ax: Axes, values, unit: str):
     """The sum so far of `values`, on an axis of its own to the right of `ax`; returns the legend's handle."""
-    right, total, color = ax.twinx(), np.asarray(values, float).cumsum(), text_color(ax)
+    right, total = ax.twinx(), np.asarray(values, float).cumsum()
     _plain_text(right)
-    look = {"color": color, "linewidth": 1.2, "marker": "o", "markersize": 4, "clip_on": False}
-    look["markevery"] = max(1, len(total) // 12)
-    (drawn,) = right.plot(np.arange(1, len(total) + 1), total, label="running total (right)", **look)
-    right.set_ylim(0, total[-1] * 1.08 or 1)
-    right.set_ylabel(f"{unit} so far", color=color)
-    right.tick_params(colors=color, labelcolor=color)
+    look = {"color": ink(), "linewidth": 1.2, "marker": "o", "markersize": 4, "clip_on": False}
+    look |= {"label": "running total (right)", "markevery": max(1, len(total) // 12)}
+    right.set(ylim=(0, total[-1] * 1.08 or 1), ylabel=f"{unit} so far")
     right.spines[:].set_visible(False)
-    (money_axis if unit == "USD" else count_axis)(right.yaxis)
-    return drawn
-
-
-def hbars(ax: Axes, rows, start, length, paint: Paint, label: str):
-    """Bars from `start`, `length` long, in the given `rows`."""
-    look = {"facecolor": paint.color, "hatch": paint.hatch, "edgecolor": background(ax), "linewidth": 0.5}
-    return ax.barh(rows, length, 0.62, start, label=label, **look)
+    (dollars_on if unit == "USD" else counts_on)(right.yaxis)
+    return right.plot(np.arange(1, len(total) + 1), total, **look)[0]
 
 
 # ------------------------------------------------------------------------------------------ captions
@@ -244,7 +241,7 @@ def with_caption(ax: Axes, words: str, without_seconds: str | None = None) -> Ax
     _captions[ax] = words, words if without_seconds is None else without_seconds
     figure = ax.figure.figure
     said = " ".join(_captions[panel][1] for panel in figure.axes if panel in _captions)
-    figure._ipython_display_ = partial(show, figure, said)
+    figure._ipython_display_ = functools.partial(show, figure, said)
     return ax
 
 

@@ -11,7 +11,7 @@ from ..frames import as_frame
 from . import theme as look
 
 
-@look.style()
+@look.styled
 def plot_attempts(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
     """One call as a timeline: each request, how it ended, and the wait before the next.
 
@@ -21,12 +21,10 @@ def plot_attempts(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
     columns = ("attempt", "started", "seconds", "outcome", "wait", "asked")
     frame = as_frame(frame, "plot_attempts", *columns)
     table = frame.tail(look.ROWS)
-    ax = look.new_axes(ax, 1.3 + 0.3 * len(table))[0]
-    title = f"The attempts of one call{_last(frame)}"
-    look.style_axes(ax, title, "seconds since the call began", "request", grid="x")
+    title, x = f"The attempts of one call{_last(frame)}", "seconds since the call began"
+    ax = look.style_axes(look.new_axes(ax, 1.3 + 0.3 * len(table))[0], title, x, "request", grid="x")
     if not len(table):
-        look.nothing_yet(ax, "no requests yet")
-        return look.with_caption(ax, "No requests yet.")
+        return look.empty(ax, "no requests yet")
     start, took, wait = (table[name].to_numpy() for name in ("started", "seconds", "wait"))
     asked, good = table["asked"].to_numpy(), (table["outcome"] == "reply").to_numpy(bool)
     ends, rows = start + took, np.arange(len(table))
@@ -71,7 +69,7 @@ def _attempts_words(frame: pd.DataFrame) -> tuple[str, str]:
     return words, f"{words} The call took {whole:,.2f} s, {waits['wait'].sum():,.2f} s of it waiting."
 
 
-@look.style()
+@look.styled
 def plot_first_token(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
     """Calls as timelines: how long nothing is to be seen, and how long text flows.
 
@@ -80,11 +78,10 @@ def plot_first_token(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
     """
     frame = as_frame(frame, "plot_first_token", "seconds", "first_token_seconds")
     table = frame.tail(look.ROWS)
-    ax = look.new_axes(ax, 1.3 + 0.3 * len(table))[0]
-    look.style_axes(ax, f"Waiting for the first words{_last(frame)}", "seconds since the request", grid="x")
+    title, x = f"Waiting for the first words{_last(frame)}", "seconds since the request"
+    ax = look.style_axes(look.new_axes(ax, 1.3 + 0.3 * len(table))[0], title, x, grid="x")
     if not len(table):
-        look.nothing_yet(ax, "no calls yet")
-        return look.with_caption(ax, "No calls yet.")
+        return look.empty(ax, "no calls yet")
     whole, streamed = table["seconds"].to_numpy(), table["first_token_seconds"].notna().to_numpy()
     first = table["first_token_seconds"].fillna(table["seconds"]).to_numpy()
     rows = np.arange(len(table))
@@ -92,7 +89,7 @@ def plot_first_token(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
     if streamed.any():
         spread = (rows[streamed], first[streamed], (whole - first)[streamed])
         drawn.append(look.hbars(ax, *spread, look.INPUT, "text flows"))
-    marker = {"marker": "D", "color": look.text_color(ax), "edgecolor": look.background(ax), "clip_on": False}
+    marker = {"marker": "D", "color": look.ink(), "edgecolor": look.between(), "clip_on": False}
     drawn.append(ax.scatter(first, rows, 36, zorder=5, label="first words", **marker))
     look.legend(ax, drawn)
     number = len(frame) - len(table) + 1
@@ -121,7 +118,7 @@ def _first_words(frame: pd.DataFrame) -> tuple[str, str]:
     return words, f"{words} After {early:.2f} s instead of {late:.2f} s (medians)."
 
 
-@look.style()
+@look.styled
 def plot_crowd(frame: pd.DataFrame, ax: Axes | None = None, *, limit: float | None = None) -> Axes:
     """How many requests reach the server in each second, for each kind of jitter.
 
@@ -137,22 +134,19 @@ def plot_crowd(frame: pd.DataFrame, ax: Axes | None = None, *, limit: float | No
         look.style_axes(panel, "A crowd comes back" if panel is axes[0] else "", y="requests\na second")
     axes[-1].set_xlabel("seconds on the simulated clock")
     if not groups:
-        look.nothing_yet(axes[0], "no requests")
-        return look.with_caption(axes[0], "No requests.")
+        return look.empty(axes[0], "no requests")
     last = int(frame["second"].max()) + 1
     width = max(1, -(-last // 300))  # seconds a step: thinner steps than 300 could not be seen
     edges = np.arange(0, last + width, width)
     arriving = {name: np.histogram(seconds, edges)[0] for name, seconds in groups.items()}
     for number, (panel, (name, requests)) in enumerate(zip(axes, arriving.items(), strict=False)):
         panel.stairs(requests / width, edges, color=look.LINES[number % len(look.LINES)].color, fill=True)
-        panel.set_title(
-            short(name), loc="right", fontsize=10, fontweight="normal", color=look.text_color(panel)
-        )
+        panel.set_title(short(name), loc="right", fontsize=10, fontweight="normal", color=look.ink())
         if limit is not None:
-            dashes = {"color": look.text_color(panel), "linewidth": 1.2, "linestyle": "--"}
+            dashes = {"color": look.ink(), "linewidth": 1.2, "linestyle": "--"}
             panel.axhline(limit, label=f"the server takes {limit:g} a second", **dashes)
-    look.count_axis(axes[0].xaxis)
-    look.count_axis(axes[0].yaxis)
+    look.counts_on(axes[0].xaxis)
+    look.counts_on(axes[0].yaxis)
     axes[0].set(xlim=(0, edges[-1]), ylim=(0, axes[0].get_ylim()[1]))
     look.legend(axes[0])
     words = (_crowd_words(name, requests, width, limit) for name, requests in arriving.items())
