@@ -142,6 +142,21 @@ def test_one_reply_at_a_time(cell):
     assert len(cell._exchanges) == 1
 
 
+def test_waits_set_by_code_meanwhile_stay(cell):
+    """What was there comes back after a turn; what code sets during one stays."""
+    before, other = [].append, [].append
+    cell.chat.on_wait = before
+    cell.send("hello")
+    assert cell.chat.on_wait is before
+    practice.pace(50, 60)
+    came = ask_in_background(cell, PARIS)
+    until(lambda: cell.chat.on_wait is not before)
+    cell.chat.on_wait = other
+    cell.stop()
+    until(lambda: came)
+    assert cell.chat.on_wait is other
+
+
 def test_a_huge_question_is_sent_whole_and_shown_in_part(cell):
     """A paste of a whole book does not slow the page down with every turn."""
     text = "word " * 4_000

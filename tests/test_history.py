@@ -14,7 +14,7 @@ import pytest
 import course_helpers
 from course_helpers import Conversation, connect, estimate_cost, history, practice
 from course_helpers.history import BudgetExceeded, Call, Reply, Turn, last_turns
-from course_helpers.history.steps import affordable
+from course_helpers.history.turn import Counter
 from course_helpers.models import MODELS, UnknownModelError, available
 from course_helpers.pricing import rates
 from tests import broken_server as broken
@@ -407,10 +407,11 @@ def test_other_servers_may_sell_what_has_no_known_price():
     """The cost of such a call is not a guess but unknown, and no budget can be kept there."""
     chat = chat_with("http://gateway.example:1", model="their-own-model", budget_usd=1.0)
     assert math.isnan(chat._rates(chat.model).cost({"input_tokens": 10, "output_tokens": 10}))
-    steps = affordable(chat, chat._request([{"role": "user", "content": "x"}]), chat._rates(chat.model))
+    settings = chat._settings()
+    steps = Counter().afford(settings.request([{"role": "user", "content": "x"}]), settings, chat._ledger)
     next(steps)
     with pytest.raises(BudgetExceeded, match="where a price is not known"):
-        steps.send(10)
+        steps.send(anthropic.types.MessageTokensCount(input_tokens=10))
     call = Call(kind="reply", model="their-own-model", cost_usd=math.nan, seconds=0.1)
     assert math.isnan(Call.model_validate_json(call.model_dump_json()).cost_usd)
     assert "unknown" in repr(call)

@@ -14,9 +14,8 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
-from course_helpers.learning import CheckFailed, check, exercise, quiz, sandbox
+from course_helpers.learning import CheckFailed, check, exercise, sandbox
 from course_helpers.learning import exercises as marking
-from course_helpers.learning.lessons import find_lesson, lessons
 
 
 @pytest.fixture(autouse=True)
@@ -276,98 +275,6 @@ def test_an_exercise_that_is_not_there():
     """An exercise goes by its function's name; any other name raises and lists them."""
     with pytest.raises(LookupError, match="ask, raw_call"):
         exercise("aks")
-
-
-# quiz
-
-
-def test_quiz_in_plain_text():
-    """The questions as text, answered by number and letter; each wrong choice says why."""
-    questions = quiz("raw_call")
-    assert repr(questions).startswith("Quiz 1 · The raw call · 5 questions\n\n1. Which three things")
-    assert max(map(len, repr(questions).splitlines())) <= 88
-    for number, question in enumerate(questions.lesson.questions, 1):
-        for letter, choice in zip("abcde", question.choices, strict=False):
-            said = questions.answer(number, letter)
-            assert said.startswith("✓ Right. " if choice.right else "✗ Not quite. ")
-            assert "".join(choice.feedback.split()) in "".join(said.split())
-
-
-def test_quiz_refuses_what_is_no_answer():
-    """A question or a letter that is not there is named."""
-    with pytest.raises(ValueError, match="questions 1 to 5, not 6"):
-        quiz(1).answer(6, "a")
-    with pytest.raises(ValueError, match="has the choices a, b, c, d, not 'x'"):
-        quiz(1).answer(1, "x")
-    with pytest.raises(LookupError, match="'raw_call', 'roles'"):
-        quiz("rawcall")
-
-
-def test_quiz_widget_answers_reach_python():
-    """Stock radio buttons: each choice has its feedback until another is picked; right ones are kept."""
-    box = quiz("multi_turn").widget()
-    questions = find_lesson("multi_turn").questions
-    radios = [w for w in box.children if type(w).__name__ == "RadioButtons"]
-    feedback = [box.children[box.children.index(w) + 1] for w in radios]
-    button, summary = box.children[-1].children
-    assert [r.value for r in radios] == [None] * len(questions)
-    radios[0].value = next(c for c in questions[0].choices if not c.right)
-    radios[1].value = next(c for c in questions[1].choices if c.right)
-    button.click()
-    assert radios[0].value.feedback[:20] in feedback[0].value
-    assert "Not quite" in feedback[0].value
-    assert "Right" in feedback[1].value
-    assert feedback[2].value == ""
-    assert f"1 of {len(questions)} answered correctly. {len(questions) - 2} still open." in summary.value
-    radios[0].value = next(c for c in questions[0].choices if c.right)
-    assert feedback[0].value == ""
-    assert "Right" in feedback[1].value
-    box.close()
-
-
-def test_quiz_shows_constant_text_beside_its_widget():
-    """What nbval and a reopened notebook see is one line that never changes."""
-    bundle = quiz("roles")._repr_mimebundle_()
-    assert bundle["text/plain"] == (
-        "Quiz 2 · Roles and the system prompt · 4 questions: run this cell to answer them."
-    )
-    assert "application/vnd.jupyter.widget-view+json" in bundle
-
-
-def test_quiz_without_widgets(monkeypatch):
-    """Where there is no ipywidgets, the cell shows the questions as text."""
-    monkeypatch.setitem(sys.modules, "ipywidgets", None)
-    assert "1. What is the purpose" in quiz("roles")._repr_mimebundle_()["text/plain"]
-
-
-def test_every_quiz_is_well_made():
-    """Three to five questions a lesson, as many choices, one of them right, each with its own feedback."""
-    assert [lesson.number for lesson in lessons()] == list(range(1, 9))
-    for lesson in lessons():
-        assert 3 <= len(lesson.questions) <= 5, lesson.name
-        for question in lesson.questions:
-            assert 3 <= len(question.choices) <= 5, question.text
-            assert sum(choice.right for choice in question.choices) == 1
-            assert len({choice.feedback for choice in question.choices}) == len(question.choices)
-            assert all(len(choice.feedback) > 20 for choice in question.choices)
-            assert all("`" not in choice.text for choice in question.choices)
-
-
-def test_the_questions_of_the_course_text():
-    """Its three questions are there, word for word."""
-    asked = {question.text: lesson.number for lesson in lessons() for question in lesson.questions}
-    assert asked["What is the purpose of the 'system' message in an LLM API call?"] == 2
-    assert asked["Why must you send the full conversation history with every API call?"] == 3
-    assert asked["You receive a 429 status code from the API. What should you do?"] == 6
-
-
-def test_the_right_choice_has_no_place_of_its_own():
-    """The order is mixed: no position holds most of the right answers, and none is always the longest."""
-    questions = [question for lesson in lessons() for question in lesson.questions]
-    places = [next(i for i, c in enumerate(q.choices) if c.right) for q in questions]
-    assert max(places.count(place) for place in places) < 0.5 * len(questions)
-    longest = sum(max(q.choices, key=lambda c: len(c.text)).right for q in questions)
-    assert longest <= 0.6 * len(questions)
 
 
 # In a kernel, and in fresh processes

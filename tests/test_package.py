@@ -14,6 +14,7 @@ ORDER = (
     ("curl", "formatting", "files", "models", "render"),
     ("pricing", "practice_api", "first_look"),
     ("client",),
+    ("wire",),
     ("retries",),
     ("history",),
     ("frames",),

@@ -1,4 +1,4 @@
-"""The learner's progress: private, atomic, safe with two notebooks at once, never lost in silence."""
+"""The learner's progress: private files, one an event; safe with many notebooks at once."""
 
 from __future__ import annotations
 
@@ -7,58 +7,67 @@ import os
 import stat
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from course_helpers.learning import progress, quiz
-from course_helpers.learning.lessons import exercise_id, find_lesson, lessons
-from course_helpers.learning.progress import Store, remember, store
+from course_helpers.learning import guess, quiz
+from course_helpers.learning import progress as table
+from course_helpers.learning.events import Store, store
+from course_helpers.learning.guesses import how_far
+from course_helpers.learning.lessons import Question, exercise_id, find_lesson, lessons
+from course_helpers.learning.progress import passed, record_answer, record_try
 
 
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A data folder for this test alone; it does not exist yet."""
+    """A data folder and a record for this test alone; the folder does not exist yet."""
     monkeypatch.setenv("COURSE_DATA_DIR", str(tmp_path / "data"))
-    store.unsaved.clear()
-    store.trouble = ""
+    store.__init__()
     return tmp_path / "data"
 
 
 def pass_lesson(number: int) -> str:
     """Passes all of a lesson; the line that it says at the end."""
     lesson = find_lesson(number)
-    return remember(lesson, *lesson.parts)
+    for exercise in lesson.exercises:
+        record_try(exercise.name, passed=True)
+    return [record_answer(question.id, right=True) for question in lesson.questions][-1]
+
+
+def events(home: Path) -> list[dict]:
+    """What the files hold, in the order of their names."""
+    return [json.loads(path.read_text()) for path in sorted((home / "events").glob("*.json"))]
 
 
 def test_looking_writes_nothing(home):
     """A learner who only looks leaves nothing behind."""
-    assert "0 of 8 lessons complete." in repr(progress())
+    assert "0 of 8 lessons complete." in repr(table())
     assert not home.exists()
 
 
 def test_the_table():
     """One row a lesson: exercises, quiz and what comes next."""
-    remember(find_lesson(1), exercise_id("ask"))
-    lines = repr(progress()).splitlines()
+    record_try("ask", passed=True)
+    lines = repr(table()).splitlines()
     assert lines[0].split() == ["Lesson", "Exercises", "Quiz", "Next"]
     assert " ".join(lines[1].split()) == "1 The raw call 1 of 2 0 of 5 exercise 1.2"
     assert " ".join(lines[8].split()) == "8 Your own chatbot 0 of 10 0 of 3 exercise 8.1"
-    assert "<td style='text-align:left'>1 of 2</td>" in progress()._repr_html_()
+    assert "<td style='text-align:left'>1 of 2</td>" in table()._repr_html_()
 
 
 def test_a_lesson_is_complete_with_exercises_and_quiz():
     """Exercises alone do not complete it; the last question does, and says so, once."""
-    lesson = find_lesson("raw_call")
-    assert remember(lesson, exercise_id("ask"), exercise_id("raw_call")) == ""
+    assert [record_try(name, passed=True) for name in ("ask", "raw_call")] == ["", ""]
     said = []
-    for number, question in enumerate(lesson.questions, 1):
+    for number, question in enumerate(find_lesson(1).questions, 1):
         letter = "abcde"[next(i for i, c in enumerate(question.choices) if c.right)]
         said.append(quiz("raw_call").answer(number, letter))
     assert not any("complete" in line for line in said[:-1])
     assert said[-1].endswith("Lesson 1 is complete. 1 of 8 lessons complete.")
     assert pass_lesson(1) == ""
-    assert "✓ complete" in repr(progress())
+    assert "✓ complete" in repr(table())
 
 
 def test_eight_of_eight_with_some_joy():
@@ -67,127 +76,284 @@ def test_eight_of_eight_with_some_joy():
     assert lines[6] == "Lesson 7 is complete. 7 of 8 lessons complete."
     assert "8 of 8 lessons complete!" in lines[7]
     assert "Congratulations" in lines[7]
-    assert "8 of 8 lessons complete!" in repr(progress())
 
 
-def test_a_question_with_new_words_is_to_be_answered_again(monkeypatch):
+def test_a_question_with_new_words_is_to_be_answered_again():
     """Progress knows a question by its words."""
     pass_lesson(2)
-    from dataclasses import replace
-
-    from course_helpers.learning.lessons import Question
-
     lesson = find_lesson(2)
-    changed = replace(
-        lesson, questions=(Question("New?", lesson.questions[0].choices), *lesson.questions[1:])
-    )
-    assert lesson.parts <= store.passed()
-    assert not changed.parts <= store.passed()
-
-
-def test_the_file_is_private_and_small(home):
-    """Only its owner reads it, and it holds names of exercises and questions, nothing about the person."""
-    pass_lesson(3)
-    file = home / "progress.json"
-    if os.name == "posix":
-        assert stat.S_IMODE(file.stat().st_mode) == 0o600
-        assert stat.S_IMODE(home.stat().st_mode) == 0o700
-    data = json.loads(file.read_text())
-    assert data.keys() == {"version", "passed"}
-    assert set(data["passed"]) == find_lesson(3).parts
-    assert sorted(p.name for p in home.iterdir()) == ["progress.json", "progress.lock"]
-
-
-def test_reset_forgets(home):
-    """One call, and everything is as new; it may be called again."""
-    pass_lesson(1)
-    progress().reset()
-    assert store.passed() == set()
-    assert not (home / "progress.json").exists()
-    progress().reset()
-
-
-@pytest.mark.parametrize(
-    "content", [b"", b"{", b"[1]", b'{"version": 1, "passed": "ask"}', b"\xff\xfe\x00", b"[" * 99_999]
-)
-def test_a_damaged_file_is_set_aside(home, content):
-    """It is kept under another name, said, and the learner goes on."""
-    home.mkdir()
-    (home / "progress.json").write_bytes(content)
-    assert f"set aside: {home / 'progress.damaged-1.json'}" in repr(progress())
-    assert (home / "progress.damaged-1.json").read_bytes() == content
-    pass_lesson(1)
-    assert "1 of 8" in repr(progress())
-    (home / "progress.json").write_bytes(b"{")
-    pass_lesson(2)
-    assert len(store.set_aside()) == 2
-
-
-def test_a_file_of_a_newer_release_is_left_alone(home):
-    """It is neither read wrongly nor overwritten; progress lasts for the session, and says why."""
-    home.mkdir()
-    newer = '{"version": 2, "passed": {"ask": 1}}'
-    (home / "progress.json").write_text(newer)
-    pass_lesson(1)
-    assert (home / "progress.json").read_text() == newer
-    assert "newer release" in repr(progress())
-    assert "1 of 8" in repr(progress())
-
-
-def test_a_folder_that_cannot_be_written(tmp_path, monkeypatch):
-    """The lesson goes on; progress is kept in memory, said, and saved once the folder can be written."""
-    blocked = tmp_path / "file"
-    blocked.write_text("not a folder")
-    monkeypatch.setenv("COURSE_DATA_DIR", str(blocked))
-    assert pass_lesson(1).startswith("Lesson 1 is complete")
-    assert "1 of 8" in repr(progress())
-    assert "could not be saved" in repr(progress())
-    blocked.unlink()
-    pass_lesson(2)
-    assert "could not be saved" not in repr(progress())
-    assert Store().passed() == find_lesson(1).parts | find_lesson(2).parts
-
-
-def test_many_notebooks_at_once(home):
-    """Eight processes that write at the same time lose nothing of each other."""
-    code = (
-        "import sys\n"
-        "from course_helpers.learning.progress import store\n"
-        "for i in range(25): store.add(f'item {sys.argv[1]} {i}')\n"
-        "assert not store.trouble, store.trouble\n"
-    )
-    workers = [subprocess.Popen([sys.executable, "-c", code, str(n)]) for n in range(8)]
-    assert [worker.wait(60) for worker in workers] == [0] * 8
-    assert store.passed() == {f"item {n} {i}" for n in range(8) for i in range(25)}
-    assert not list(home.glob(".*"))
-
-
-def test_a_full_disk_keeps_the_old_file(home):
-    """The file is replaced as a whole or not at all."""
-    resource = pytest.importorskip("resource")
-    pass_lesson(1)
-    code = "from course_helpers.learning.progress import store; store.add('x' * 999); print(store.trouble)"
-    done = subprocess.run(
-        [sys.executable, "-B", "-c", code],
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100)),
-        capture_output=True,
-        text=True,
-    )
-    assert done.stdout.strip() == "File too large"
-    assert set(json.loads((home / "progress.json").read_text())["passed"]) == find_lesson(1).parts
-    assert not list(home.glob(".*"))
-
-
-def test_without_a_folder_named_it_lives_in_the_users_data(monkeypatch):
-    """platformdirs says where."""
-    import platformdirs
-
-    monkeypatch.delenv("COURSE_DATA_DIR")
-    assert store.path.parent == platformdirs.user_data_path("llm-api-course", appauthor=False)
+    new = Question("New?", lesson.questions[0].choices)
+    assert lesson.parts <= passed(store.events())
+    assert not replace(lesson, questions=(new, *lesson.questions[1:])).parts <= passed(store.events())
 
 
 def test_every_lesson_can_be_completed():
     """Each has exercises and a quiz, and no two share a part."""
     parts = [part for lesson in lessons() for part in lesson.parts]
     assert len(parts) == len(set(parts))
-    assert [len(lesson.exercises) for lesson in lessons()] == [2] * 7 + [10]
+    assert all(lesson.exercises and lesson.questions for lesson in lessons())
+
+
+# The files
+
+
+def test_one_small_private_file_an_event(home):
+    """Written once, read by its owner alone, never changed by what follows; no text of an answer in it."""
+    wrong = next(c for c in find_lesson(1).questions[0].choices if not c.right)
+    quiz(1).answer(1, "abcd"[find_lesson(1).questions[0].choices.index(wrong)])
+    record_try("ask", passed=False, mistake="not the text")
+    first = {path: path.read_bytes() for path in (home / "events").iterdir()}
+    record_try("ask", passed=True)
+    guess("tokens", 12, unit="tokens")
+    guess.reveal("tokens", 24)
+    assert len(list((home / "events").iterdir())) == 5
+    assert {path: path.read_bytes() for path in first} == first
+    kinds = ["question", "exercise", "exercise", "guess", "truth"]
+    assert [event["kind"] for event in events(home)] == kinds
+    assert wrong.text[:20] not in str(events(home))
+    if os.name == "posix":
+        assert {stat.S_IMODE(p.stat().st_mode) for p in (home / "events").iterdir()} == {0o600}
+        assert {stat.S_IMODE(p.stat().st_mode) for p in (home, home / "events")} == {0o700}
+
+
+def test_many_notebooks_at_once(home):
+    """Four processes that write 200 events each lose none, and see those of the others."""
+    code = (
+        "import sys\n"
+        "from course_helpers.learning.events import store\n"
+        "for i in range(200): store.add('exercise', f'{sys.argv[1]} {i}', passed=True)\n"
+        "assert not store.trouble, store.trouble\n"
+    )
+    workers = [subprocess.Popen([sys.executable, "-c", code, str(n)]) for n in range(4)]
+    assert [worker.wait(100) for worker in workers] == [0] * 4
+    assert passed(store.events()) == {exercise_id(f"{n} {i}") for n in range(4) for i in range(200)}
+    assert all(path.suffix == ".json" for path in (home / "events").iterdir())
+
+
+def test_the_file_of_release_1_0_is_read_once(home):
+    """What it holds stands among the events from then on; the file itself stays as it is."""
+    home.mkdir()
+    old = json.dumps({"version": 1, "passed": sorted(find_lesson(1).parts)})
+    (home / "progress.json").write_text(old)
+    assert "1 of 8 lessons complete." in repr(table())
+    assert (home / "progress.json").read_text() == old
+    (home / "progress.json").write_text("{")
+    assert "1 of 8 lessons complete." in repr(table())
+    assert len(events(home)) == 1
+    table().reset()
+    assert "0 of 8 lessons complete." in repr(table())
+    assert not list(home.glob("**/*.json"))
+
+
+@pytest.mark.parametrize("name", ["progress.json", "events/1.json"])
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b"[1]", b'{"version": 1, "passed": "ask"}', b"\xff\xfe\x00", b"[" * 99_999]
+)
+def test_a_damaged_file_is_left_alone(home, content, name):
+    """It is named, kept as it is, and the learner goes on."""
+    (home / "events").mkdir(parents=True)
+    (home / name).write_bytes(content)
+    pass_lesson(1)
+    assert f"cannot be read and was left alone: {home / name}" in repr(table())
+    assert "1 of 8" in repr(table())
+    assert (home / name).read_bytes() == content
+
+
+def test_reset_forgets():
+    """One call, and everything is as new; it may be called again."""
+    pass_lesson(1)
+    table().reset()
+    assert store.events() == []
+    table().reset()
+
+
+# Where nothing can be saved
+
+LEARN = """
+import json, os, sys
+from course_helpers.learning import exercise, guess, progress, quiz
+from course_helpers.learning.events import store
+variables, user = json.loads(sys.argv[1])
+def ask(question): return question
+os.environ["COURSE_DATA_DIR"] = "/dev/null"
+print(exercise("ask"), quiz(1).answer(1, "a"), file=sys.stderr)  # loads what this user may not read
+store.__init__()
+for name in ("HOME", "COURSE_DATA_DIR"): os.environ.pop(name, None)
+os.environ.update(variables)
+if user: os.setgid(user); os.setuid(user)
+print(quiz(1).answer(1, "a"), quiz(1).answer(1, "b"), quiz(1).answer(1, "c"), quiz(1).answer(1, "d"))
+print(exercise("ask")); guess("g", 3, unit="tokens")
+print(progress()); progress().reset()
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="homes are POSIX's here")
+@pytest.mark.parametrize(
+    ("variables", "user", "reason"),
+    [
+        ({}, 54_321, "there is no home folder"),
+        ({"HOME": "/nonexistent"}, 0, "there is no home folder"),
+        ({"HOME": ""}, 54_321, "there is no home folder"),
+        ({"COURSE_DATA_DIR": "~nobody"}, 0, "there is no home folder"),
+        ({"COURSE_DATA_DIR": "~no-such-user"}, 0, "there is no home folder"),
+        ({"COURSE_DATA_DIR": "/proc/progress"}, 0, "No such file or directory"),
+        ({"COURSE_DATA_DIR": "/dev/null"}, 0, "/dev/null is no folder"),
+    ],
+)
+def test_without_a_place_the_lesson_goes_on_and_says_so_once(variables, user, reason, tmp_path):
+    """No home, a read-only or a wrong folder: answers are judged as ever, and nothing is strewn about."""
+    if user and os.getuid() != 0:
+        pytest.skip("only root can become a user without a home")
+    tmp_path.chmod(0o777)
+    done = subprocess.run(
+        [sys.executable, "-c", LEARN, json.dumps([variables, user])],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])},
+    )
+    assert done.returncode == 0, done.stderr
+    before, _, after = done.stdout.partition("Lesson  ")
+    said = f"Your progress cannot be saved here ({reason})"
+    assert [" ".join(before.split()).count(said), " ".join(after.split()).count(said)] == [1, 1]
+    assert "✓ Right." in before
+    assert "no request reached the API" in before
+    assert "1 of 5" in after
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_can_be_written_again(tmp_path, monkeypatch):
+    """What was kept in memory is saved with the next event, and nothing is said any more."""
+    blocked = tmp_path / "file"
+    blocked.write_text("not a folder")
+    monkeypatch.setenv("COURSE_DATA_DIR", str(blocked))
+    assert pass_lesson(1).startswith("Lesson 1 is complete")
+    assert f"cannot be saved here ({blocked} is no folder)" in repr(table())
+    blocked.unlink()
+    pass_lesson(2)
+    assert "cannot be saved" not in repr(table())
+    assert passed(Store().events()) == find_lesson(1).parts | find_lesson(2).parts
+
+
+def test_a_full_disk_leaves_no_half_file(home):
+    """An event is written whole or not at all."""
+    resource = pytest.importorskip("resource")
+    pass_lesson(1)
+    code = (
+        "from course_helpers.learning.progress import record_try; print(record_try('x' * 999, passed=True))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-B", "-c", code],
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100)),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert "cannot be saved here (File too large)" in done.stdout
+    assert passed(Store().events()) == find_lesson(1).parts
+    assert all(path.suffix == ".json" for path in (home / "events").iterdir())
+
+
+def test_without_a_folder_named_it_lives_in_the_users_data(monkeypatch):
+    """platformdirs says where; in a browser tab it is where JupyterLite keeps the notebooks."""
+    import platformdirs
+
+    monkeypatch.delenv("COURSE_DATA_DIR")
+    assert store.folder == platformdirs.user_data_path("llm-api-course", appauthor=False)
+    monkeypatch.setattr(sys, "platform", "emscripten")
+    record_try("ask", passed=True)
+    assert "this page gives notebooks no storage" in repr(table())
+
+
+def test_a_browser_tab_keeps_it_in_the_drive(tmp_path, monkeypatch):
+    """Of a tab's folders only the drive outlives a reload."""
+    monkeypatch.delenv("COURSE_DATA_DIR")
+    monkeypatch.setattr(sys, "platform", "emscripten")
+    monkeypatch.setattr(sys.modules[Store.__module__], "DRIVE", tmp_path)
+    record_try("ask", passed=True)
+    assert len(events(tmp_path / "course-progress")) == 1
+
+
+# Guesses
+
+
+def test_guess_and_truth(capsys, home):
+    """The number and how far off it was; the record keeps the guess as it stood when the truth came."""
+    assert guess("tokens", 300, unit="tokens") is None
+    guess.reveal("tokens", 400)
+    guess("tokens", 399, unit="tokens")
+    guess.reveal("tokens", 400)
+    guess.reveal("never asked", 0.5)
+    assert capsys.readouterr().out.splitlines() == [
+        "Your guess: 300 tokens.",
+        "It is 400 tokens. You guessed 300: 25 % too low.",
+        "Your guess: 399 tokens.",
+        "It is 400 tokens. You guessed 399: right.",
+        "It is 0.5.",
+    ]
+    table(export=home / "ada.json")
+    kept = json.loads((home / "ada.json").read_text())["guesses"]
+    assert kept[0] == {"name": "tokens", "unit": "tokens", "value": 300, "truth": 400}
+
+
+@pytest.mark.parametrize(
+    ("value", "truth", "words"),
+    [
+        (100, 100, "right"),
+        (110, 100, "10 % too high"),
+        (51, 100, "49 % too low"),
+        (300, 100, "too high, 3 times"),
+        (0.001, 0.1, "too low, 100 times"),
+        (5, 0, "5 too high"),
+        (-5, 5, "10 too low"),
+        (0, 0, "right"),
+    ],
+)
+def test_how_far_off(value, truth, words):
+    """In per cent, as a factor where that is clearer, as a difference where there is no ratio."""
+    assert how_far(value, truth) == words
+
+
+def test_a_guess_in_a_notebook():
+    """A field whose number is remembered, and a sentence about what is none."""
+    asked = guess("seconds", unit="seconds")
+    assert repr(asked) == "Your guess (seconds): write it as guess('seconds', 100, unit='seconds')."
+    field, said = asked.widget().children
+    field.value = "1,500"
+    assert said.value == "Your guess: 1,500 seconds."
+    field.value = "many"
+    assert "no number" in said.value
+    assert asked.value == 1_500
+
+
+@pytest.mark.parametrize("value", ["12", True, [1], float("nan"), float("inf"), 1j])
+def test_a_guess_is_a_number(value):
+    """Anything else is refused."""
+    with pytest.raises((TypeError, ValueError), match=r"are (finite )?numbers, not"):
+        guess("x", value, unit="tokens")
+    assert store.events() == []
+
+
+# For the teacher
+
+
+def test_export(home, tmp_path):
+    """Lessons, tries, mistakes by name and guesses, under the name of the file."""
+    record_try("ask", passed=False, mistake="no request")
+    record_try("ask", passed=False, mistake="no request")
+    record_try("ask", passed=True)
+    shown = repr(table(export=tmp_path / "Ada L.json"))
+    assert "It holds the name Ada L, what was passed" in shown
+    table(export=str(tmp_path / "Ada L.json"))
+    kept = json.loads((tmp_path / "Ada L.json").read_text(encoding="utf-8"))
+    assert kept["learner"] == "Ada L"
+    assert kept["exercises"]["ask"] == {"passed": True, "tries": 3, "mistakes": {"no request": 2}}
+    assert kept["exercises"]["raw_call"] == {"passed": False, "tries": 0, "mistakes": {}}
+    assert kept["lessons"]["raw_call"] is False
+    assert kept["questions"]["raw_call"] == [False] * 5
+    (tmp_path / "other.json").write_text('{"mine": 1}')
+    with pytest.raises(FileExistsError, match="choose another name"):
+        table(export=tmp_path / "other.json")
+    with pytest.raises(ValueError, match=r'export="ada.json"'):
+        table(export="ada")

@@ -8,8 +8,8 @@ from collections import Counter
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
-from . import graders, lessons
-from .progress import remember
+from . import graders
+from .progress import record_try
 
 if TYPE_CHECKING:
     from ..practice_api.journal import Exchange
@@ -116,9 +116,7 @@ def _graded(found: graders.Exercise, function: Any, namespace: dict[str, Any]) -
         outcome = _not_yet(found, f"what it did could not be judged: {bench.words(error)}.")
     else:
         _failures.pop(found.name, None)
-        lesson = lessons.find_lesson(found.lesson)
-        completed = remember(lesson, lessons.exercise_id(found.name))
-        outcome = Outcome(found, "passed", *filter(None, [completed]))
+        outcome = Outcome(found, "passed", *filter(None, [record_try(found.name, passed=True)]))
     finally:
         bench.close()
     outcome.lines += (note,) if note else ()

@@ -1,136 +1,54 @@
-"""What the learner has passed: a small private file in the user's data folder, and the table that shows it.
-
-The file holds a set of names and only ever grows, so two notebooks that write at once cannot undo each other.
-`COURSE_DATA_DIR` names another folder.
-"""
+"""How far the learner is: read from the events, shown as a table, exported for a teacher."""
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-from collections.abc import Iterator
+from collections import Counter
 from html import escape
 from pathlib import Path
+from typing import Any
 
 from ..files import write_whole
+from .events import Event, store
 from .lessons import Lesson, exercise_id, lessons
 
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None
 
-VERSION = 1
+def record_try(name: str, passed: bool, mistake: str = "") -> str:
+    """Remember a try at the exercise `name`, with the name of the mistake that was found.
 
-
-class Store:
-    """The file, and what could not be written to it. Trouble with the disk never stops a lesson."""
-
-    def __init__(self) -> None:
-        self.unsaved: set[str] = set()
-        self.trouble = ""
-        """Why the last change could not be saved; "" if it was."""
-
-    @property
-    def path(self) -> Path:
-        """Where the file is, or will be."""
-        if named := os.environ.get("COURSE_DATA_DIR"):
-            return Path(named).expanduser() / "progress.json"
-        from platformdirs import user_data_path
-
-        return user_data_path("llm-api-course", appauthor=False) / "progress.json"
-
-    def passed(self) -> set[str]:
-        """The names of all that was passed."""
-        with self._guarded():
-            return self._read() | self.unsaved
-        return set(self.unsaved)
-
-    def add(self, *names: str) -> None:
-        """Remember that `names` were passed."""
-        self.unsaved.update(names)
-        with self._guarded():
-            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with self._locked():
-                self._write(self._read(locked=True) | self.unsaved)
-            self.unsaved.clear()
-
-    def reset(self) -> None:
-        """Forget everything, files that were set aside included."""
-        self.unsaved.clear()
-        with self._guarded():
-            if not self.path.parent.exists():
-                return
-            with self._locked():
-                for file in (self.path, *self.set_aside()):
-                    file.unlink(missing_ok=True)
-
-    def set_aside(self) -> list[Path]:
-        """Damaged files that were found and kept."""
-        return sorted(self.path.parent.glob("progress.damaged*.json"))
-
-    @contextlib.contextmanager
-    def _guarded(self) -> Iterator[None]:
-        try:
-            yield
-            if not self.unsaved:
-                self.trouble = ""
-        except OSError as error:
-            self.trouble = error.strerror or str(error)
-
-    @contextlib.contextmanager
-    def _locked(self) -> Iterator[None]:
-        with open(self.path.with_name("progress.lock"), "a") as lock:
-            if fcntl is not None:
-                with contextlib.suppress(OSError):  # some network file systems have no locks: go on without
-                    fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
-
-    def _read(self, locked: bool = False) -> set[str]:
-        """The names in the file. A damaged one is set aside, under the lock, to be sure it is this one."""
-        try:
-            data = json.loads(self.path.read_bytes())
-        except FileNotFoundError:
-            return set()
-        except (ValueError, RecursionError):
-            data = None
-        if isinstance(data, dict) and isinstance(data.get("version"), int) and data["version"] > VERSION:
-            raise OSError(f"{self.path} was written by a newer release of the course")
-        names = data.get("passed") if isinstance(data, dict) else None
-        if isinstance(names, list) and all(isinstance(name, str) for name in names):
-            return set(names)
-        if not locked:
-            with self._locked():
-                return self._read(locked=True)
-        self.path.rename(self.path.with_name(f"progress.damaged-{len(self.set_aside()) + 1}.json"))
-        return set()
-
-    def _write(self, names: set[str]) -> None:
-        write_whole(self.path, json.dumps({"version": VERSION, "passed": sorted(names)}, indent=1).encode())
+    Returns what is to be said about it: that it completed a lesson, or, once, that nothing can be saved here.
+    """
+    return _record("exercise", name, passed=passed, mistake=mistake[:120])
 
 
-store = Store()
-_HEAD = ("Lesson", "Exercises", "Quiz", "Next")
+def record_answer(question: str, right: bool) -> str:
+    """Remember that the question with the id `question` was answered. Returns what `record_try` does."""
+    return _record("question", question, passed=right)
 
 
-def passed(lesson: Lesson, names: set[str]) -> bool:
-    """Is the lesson complete with what `names` holds: its exercises and its quiz?"""
-    return lesson.parts <= names
+def _record(kind: str, name: str, **facts: Any) -> str:
+    before = passed(store.events())
+    said = store.add(kind, name, **facts)
+    after = before | passed([{"kind": kind, "name": name, **facts}])
+    completed = [lesson for lesson in lessons() if lesson.parts <= after and not lesson.parts <= before]
+    lines = [f"Lesson {lesson.number} is complete. {_summary(after)}" for lesson in completed]
+    return " ".join([*lines, said]).strip()
 
 
-def remember(lesson: Lesson, *names: str) -> str:
-    """Remember that `names` of `lesson` were passed; a line to show if that completed it, else ""."""
-    before = store.passed()
-    store.add(*names)
-    after = before | set(names)
-    if passed(lesson, before) or not passed(lesson, after):
-        return ""
-    return f"Lesson {lesson.number} is complete. {_summary(after)}"
+def passed(events: list[Event]) -> set[str]:
+    """The exercises and questions that were passed, as `Lesson.parts` calls them."""
+    names: set[str] = set()
+    for event in events:
+        if "kind" not in event:  # what release 1.0 knew
+            names.update(map(str, event["passed"]))
+        elif event.get("passed"):
+            names.add(exercise_id(event["name"]) if event["kind"] == "exercise" else event["name"])
+    return names
 
 
 def _summary(names: set[str]) -> str:
-    done = sum(passed(lesson, names) for lesson in lessons())
+    done = sum(lesson.parts <= names for lesson in lessons())
     if done < len(lessons()):
         return f"{done} of {len(lessons())} lessons complete."
     return (
@@ -140,21 +58,47 @@ def _summary(names: set[str]) -> str:
     )
 
 
-def progress() -> Progress:
-    """The table of lessons, exercises and quizzes; `progress().reset()` forgets it."""
-    return Progress()
+def progress(export: str | os.PathLike | None = None) -> Progress:
+    """The table of lessons, exercises and quizzes; `progress().reset()` forgets it.
+
+    `export="ada.json"` also writes it to that file, under the name ada, for a teacher: what was passed,
+    tries, mistakes by name, guesses, and no text of any answer. Raises OSError where it cannot be written.
+    """
+    table = Progress()
+    if export is not None:
+        table.export(Path(export))
+    return table
 
 
 class Progress:
     """The table of lessons, exercises and quizzes. `reset()` forgets it all."""
 
+    _HEAD = ("Lesson", "Exercises", "Quiz", "Next")
+
+    def __init__(self) -> None:
+        self._exported = ""
+
     def reset(self) -> None:
         """Forget everything that was passed, in every lesson."""
         store.reset()
 
+    def export(self, path: Path) -> None:
+        """Write everything to `path`, a JSON file; the learner is called what the file is called."""
+        if path.suffix != ".json":
+            raise ValueError(
+                f'Name the file after yourself, with .json at its end: export="{path.stem}.json".'
+            )
+        if path.exists() and b'"learner"' not in path.read_bytes()[:200]:
+            raise FileExistsError(f"{path} is there already and holds something else: choose another name.")
+        write_whole(path, json.dumps(exported(path.stem), indent=1, ensure_ascii=False).encode())
+        self._exported = (
+            f"Written to {path}. It holds the name {path.stem}, what was passed, tries, mistakes by name and "
+            "guesses, and no text of your answers."
+        )
+
     def rows(self) -> list[tuple[str, str, str, str]]:
         """For each lesson its title, exercises and questions that were passed, and what comes next."""
-        names = store.passed()
+        names = passed(store.events())
         return [
             (
                 f"{lesson.number}  {lesson.title}",
@@ -167,22 +111,20 @@ class Progress:
 
     def notes(self) -> list[str]:
         """The sentences under the table."""
-        notes = [_summary(store.passed())]
+        notes = [_summary(passed(store.events()))]
         if store.trouble:
-            notes.append(
-                f"Your progress could not be saved ({store.trouble}): it lasts until the kernel restarts."
-            )
-        notes += [f"A damaged progress file was set aside: {path}" for path in store.set_aside()]
-        return notes
+            notes.append(store.not_saved)
+        notes += [f"A progress file cannot be read and was left alone: {path}" for path in store.unreadable]
+        return [*notes, *filter(None, [self._exported])]
 
     def __repr__(self) -> str:
-        rows = [_HEAD, *self.rows()]
+        rows = [self._HEAD, *self.rows()]
         widths = [max(len(row[column]) for row in rows) for column in range(3)]
         lines = ["   ".join([*map(str.ljust, row[:3], widths), row[3]]).rstrip() for row in rows]
         return "\n".join([*lines, "", *self.notes()])
 
     def _repr_html_(self) -> str:
-        head = "".join(f"<th style='text-align:left'>{name}</th>" for name in _HEAD)
+        head = "".join(f"<th style='text-align:left'>{name}</th>" for name in self._HEAD)
         body = "".join(
             "<tr>" + "".join(f"<td style='text-align:left'>{escape(cell)}</td>" for cell in row) + "</tr>"
             for row in self.rows()
@@ -191,8 +133,40 @@ class Progress:
         return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{notes}"
 
 
+def exported(learner: str) -> dict[str, Any]:
+    """All that is known of the learner: what `tools.class_report` reads."""
+    events = store.events()
+    names = passed(events)
+    exercises = {
+        e.name: {"passed": exercise_id(e.name) in names, "tries": 0, "mistakes": Counter()}
+        for lesson in lessons()
+        for e in lesson.exercises
+    }
+    for event in events:
+        if event.get("kind") == "exercise" and (of := exercises.get(event["name"])):
+            of["tries"] += 1
+            of["mistakes"].update(filter(None, [event.get("mistake")]))
+    return {
+        "learner": learner,
+        "lessons": {lesson.name: lesson.parts <= names for lesson in lessons()},
+        "exercises": exercises,
+        "questions": {lesson.name: [q.id in names for q in lesson.questions] for lesson in lessons()},
+        "guesses": list(_guesses(events).values()),
+    }
+
+
+def _guesses(events: list[Event]) -> dict[str, Event]:
+    """By name, each guess as it stood when its truth was first shown: name, unit, value, truth."""
+    found: dict[str, Event] = {}
+    for event in events:
+        known = found.setdefault(event["name"], {}) if event.get("kind") in ("guess", "truth") else None
+        if known is not None and "truth" not in known:
+            known |= {key: event[key] for key in ("name", "unit", "value", "truth") if key in event}
+    return found
+
+
 def _next(lesson: Lesson, names: set[str]) -> str:
     for exercise in lesson.exercises:
         if exercise_id(exercise.name) not in names:
             return f"exercise {exercise.number}"
-    return "✓ complete" if passed(lesson, names) else "quiz"
+    return "✓ complete" if lesson.parts <= names else "quiz"

@@ -6,26 +6,17 @@ import re
 import textwrap
 from collections.abc import Sequence
 from html import escape
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from . import stand_in
+from .events import store
 from .lessons import Choice, Lesson, Question, find_lesson
-from .progress import remember, store
+from .progress import passed, record_answer
 
 if TYPE_CHECKING:
-    import ipywidgets
+    from .quiz_widget import QuizWidget
 
 WIDTH = 88
-# ipywidgets gives a radio button's label one line of fixed height, its text before its button in the
-# document; a long answer needs as many lines as it needs, beside its button.
-_STYLE = """<style>
-.course-quiz .widget-radio, .course-quiz .widget-radio-box { width: auto; height: auto; max-width: 100%; }
-.course-quiz .widget-radio-box label { height: auto; line-height: 1.5; white-space: normal;
-  position: relative; padding-left: 22px; margin-bottom: 3px; cursor: pointer; }
-.course-quiz .widget-radio-box input { position: absolute; left: 0; top: 0; }
-.course-quiz .widget-html-content { line-height: 1.5; }
-.course-quiz p { margin: 0; }
-.course-quiz p.course-question { margin-top: 10px; }
-</style>"""
 
 
 def quiz(name: str | int) -> Quiz:
@@ -55,14 +46,12 @@ class Quiz:
         if str(letter).strip().lower() not in letters:
             raise ValueError(f"Question {number} has the choices {', '.join(letters)}, not {letter!r}.")
         choice = letters[str(letter).strip().lower()]
-        text, completed = self.judge(question, choice)
-        return Said("\n".join(_wrap(line) for line in (text, completed) if line))
+        return Said("\n".join(_wrap(line) for line in self.judge(question, choice) if line))
 
     def judge(self, question: Question, choice: Choice) -> tuple[str, str]:
-        """The feedback for `choice`, remembered if right, and a line if that completed the lesson."""
-        if not choice.right:
-            return f"✗ Not quite. {choice.feedback}", ""
-        return f"✓ Right. {choice.feedback}", remember(self.lesson, question.id)
+        """The feedback for `choice`, which is remembered, and what `record_answer` says to it."""
+        mark = "✓ Right." if choice.right else "✗ Not quite."
+        return f"{mark} {choice.feedback}", record_answer(question.id, choice.right)
 
     @property
     def title(self) -> str:
@@ -78,67 +67,35 @@ class Quiz:
             ]
         return "\n".join([*lines, "", f'Answer with quiz("{self.lesson.name}").answer(1, "a").'])
 
-    def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
-        try:
-            view = self.widget()._repr_mimebundle_()
-        except ImportError:
-            return {"text/plain": repr(self)}
-        return {**view, "text/plain": f"{self.title}: run this cell to answer them."}
+    def _ipython_display_(self) -> None:
+        stand_in.show(self, "course-quiz", f"{self.title}: run this cell to answer them.")
 
-    def widget(self) -> ipywidgets.VBox:
-        """The questions as stock widgets: radio buttons, one button to check them, feedback under each."""
-        import ipywidgets as widgets
+    def widget(self) -> QuizWidget:
+        """The questions as groups of radio buttons, and a button to check them."""
+        from .quiz_widget import QuizWidget
 
-        asked: list[tuple[Question, widgets.RadioButtons, widgets.HTML]] = []
-        rows: list[widgets.Widget] = [widgets.HTML(f"{_STYLE}<strong>{escape(self.title)}</strong>")]
-        for number, question in enumerate(self.lesson.questions, 1):
-            radios = widgets.RadioButtons(
-                options=[(choice.text, choice) for choice in question.choices],
-                value=None,
-                layout={"width": "auto", "height": "auto"},
-            )
-            feedback = widgets.HTML()
-            rows += [
-                widgets.HTML(
-                    f"<p class='course-question'><strong>{number}.</strong> {_html(question.text)}</p>"
-                ),
-                radios,
-                feedback,
-            ]
-            asked.append((question, radios, feedback))
-            radios.observe(lambda _, said=feedback: setattr(said, "value", ""), "value")
-        check = widgets.Button(
-            description="Check my answers",
-            button_style="primary",
-            layout={"width": "auto", "flex": "0 0 auto", "margin": "8px 8px 0 0"},
-        )
-        summary = widgets.HTML(self._summary(), layout={"margin": "8px 0 0"})
+        questions = [
+            (_html(question.text), [choice.text for choice in question.choices])
+            for question in self.lesson.questions
+        ]
+        return QuizWidget(self.check, title=self.title, questions=questions, summary=self._summary())
 
-        def on_check(_: object) -> None:
-            completed = ""
-            for question, radios, feedback in asked:
-                if radios.value is None:
-                    feedback.value = ""
-                    continue
-                text, line = self.judge(question, radios.value)
-                feedback.value = f"<p>{_html(text)}</p>"
-                completed = line or completed
-            unanswered = [question for question, radios, _ in asked if radios.value is None]
-            summary.value = self._summary(unanswered, completed)
+    def check(self, chosen: Sequence[int | None]) -> tuple[list[str], str]:
+        """The feedback to each question as HTML, "" where `chosen` has None for it, and how things stand."""
+        judged = [
+            ("", "") if number is None else self.judge(question, question.choices[number])
+            for question, number in zip(self.lesson.questions, chosen, strict=True)
+        ]
+        open_ones = [q for q, number in zip(self.lesson.questions, chosen, strict=True) if number is None]
+        said = " ".join(line for _, line in judged if line)
+        return [_html(text) for text, _ in judged], f"{self._summary(open_ones)} {said}".strip()
 
-        check.on_click(on_check)
-        box = widgets.VBox([*rows, widgets.HBox([check, summary])])
-        box.add_class("course-quiz")
-        return box
-
-    def _summary(self, unanswered: Sequence[Question] = (), completed: str = "") -> str:
-        names = store.passed()
+    def _summary(self, unanswered: Sequence[Question] = ()) -> str:
+        names = passed(store.events())
         done = sum(question.id in names for question in self.lesson.questions)
         left = sum(question.id not in names for question in unanswered)
-        words = [f"{done} of {len(self.lesson.questions)} answered correctly."]
-        if left:
-            words.append(f"{left} still open.")
-        return f"<span role='status'>{escape(' '.join([*words, completed]).strip())}</span>"
+        still = f" {left} still open." if left else ""
+        return f"{done} of {len(self.lesson.questions)} answered correctly.{still}"
 
 
 def _letters(question: Question) -> dict[str, Choice]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import itertools
+from collections.abc import Callable
 from datetime import date
 from typing import Any
 
@@ -35,6 +36,9 @@ class Api:
 
     def __init__(self) -> None:
         self.faults, self.journal = Faults(), Journal()
+        self.keys = {PRACTICE_KEY}
+        self.on_request: Callable[[Exchange], None] | None = None
+        """Told of each request before the faults that it meets are looked up."""
         self.reset()
         endpoints = [
             ("/v1/messages", self._create, "POST"),
@@ -64,6 +68,8 @@ class Api:
                     exchange.raw = await _read_body(request)
                 finally:
                     self.journal.add(exchange)
+                if self.on_request is not None:
+                    self.on_request(exchange)
                 if unknown is not None:
                     said = f"{request.method} {exchange.path[:200]}: {unknown.detail}"
                     raise ApiError(unknown.status_code, said)
@@ -76,7 +82,7 @@ class Api:
         return answer
 
     async def _checked(self, endpoint, request: Request, exchange: Exchange) -> Response:
-        _check_key(request)
+        _check_key(request, self.keys)
         versions = request.headers.getlist("anthropic-version")
         require(versions, "anthropic-version: header is required")
         version = rules.check_version(", ".join(versions))
@@ -198,15 +204,15 @@ async def _read_body(request: Request) -> bytes:
     return b"".join(chunks)
 
 
-def _check_key(request: Request) -> None:
-    """Raise a 401 unless a header holds the practice key. A wrong key is not looked at again."""
+def _check_key(request: Request, keys: set[str]) -> None:
+    """Raise a 401 unless a header holds one of the keys. A wrong key is not looked at again."""
     key = request.headers.get("x-api-key")
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     if not key and not scheme:
         raise ApiError(401, "x-api-key header is required")
-    if key and key != PRACTICE_KEY:
+    if key and key not in keys:
         raise ApiError(401, "invalid x-api-key")
-    if not key and (scheme.lower() != "bearer" or token.strip() != PRACTICE_KEY):
+    if not key and (scheme.lower() != "bearer" or token.strip() not in keys):
         raise ApiError(401, "invalid bearer token")
 
 

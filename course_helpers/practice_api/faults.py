@@ -86,8 +86,8 @@ class Failure:
         seconds = self.retry_after
         if self.status == 429 and not self.spend_cap and seconds is None:
             seconds = 1
-        headers = {} if seconds is None else {"retry-after": f"{seconds:g}"}
-        if seconds is not None and seconds % 1:  # for programs that read whole seconds only
+        headers = {"retry-after": f"{seconds:g}"} if seconds else {}
+        if seconds and seconds % 1:  # for programs that read whole seconds only
             headers["retry-after-ms"] = f"{seconds * 1000:g}"
         if self.should_retry is not None:
             headers["x-should-retry"] = str(self.should_retry).lower()
@@ -164,8 +164,8 @@ class Faults:
     ) -> Control:
         """The next `times` requests fail with `status`; `retry_after` in seconds goes with it.
 
-        `message` is what the error says; `spend_cap` makes a 429 the one that waiting does not cure;
-        `should_retry` sets x-should-retry; `html` sends a page instead of JSON, as a gateway would.
+        With 0 none does. `message` is what the error says; `spend_cap` makes a 429 the one that waiting
+        does not cure; `should_retry` sets x-should-retry; `html` sends a gateway's page instead of JSON.
         """
         if spend_cap and (status != 429 or retry_after is not None):
             raise ValueError("spend_cap goes with status 429, and without retry_after.")
