@@ -442,6 +442,18 @@ def test_sessions_count_each_call_once(tmp_path):
     assert named.lines[0].get_ydata()[-1] == pytest.approx(chat.total.cost_usd, abs=1e-12)
     assert caption(charts.plot_sessions(chat)).startswith("1 session cost ")
     assert caption(charts.plot_sessions([])) == "No sessions yet."
+    fork = chat.fork(after_turn=2)
+    fork.send("What is a token?")
+    fork.save(tmp_path / "fork.json")
+    ax = charts.plot_sessions([chat, fork, tmp_path / "fork.json"])
+    spent = chat.total.cost_usd + fork.total.cost_usd
+    assert caption(ax).startswith(f"3 sessions cost {dollars(spent)}: 4 calls, each counted once.")
+    assert f"(1 call, after a past of {dollars(fork.past.cost_usd)})" in caption(ax)
+    for line in ax.lines[1:]:
+        assert line.get_xdata().tolist() == [2, 3]
+        assert line.get_ydata().tolist() == pytest.approx(
+            ax.lines[0].get_ydata()[2] + [0, fork.total.cost_usd]
+        )
 
 
 def test_a_forecast_against_what_then_came():

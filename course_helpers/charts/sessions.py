@@ -14,6 +14,7 @@ from matplotlib.axes import Axes
 from ..formatting import count, dollars, short
 from ..frames import TOKENS, as_frame, to_frame
 from ..history import storage
+from ..history.records import Total
 from . import theme as look
 from .forecast import STRATEGIES, name_of, turn_costs, turn_range, turn_sizes
 
@@ -61,8 +62,9 @@ def plot_sessions(sessions: Iterable[Any] | Mapping[str, Any], ax: Axes | None =
 
 def _past(source: Any) -> tuple[int, float]:
     """How many calls the shared past of a fork had, and what they cost; nothing for what is no fork."""
-    past = getattr(source, "past", None)
-    return (past.calls, past.cost_usd) if hasattr(past, "cost_usd") else (0, 0.0)
+    past = getattr(source, "past", ())  # of a saved conversation the calls, of one that is open their total
+    total = past if isinstance(past, Total) else Total().plus(past if isinstance(past, list) else ())
+    return total.calls, total.cost_usd
 
 
 @look.styled

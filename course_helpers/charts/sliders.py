@@ -33,7 +33,7 @@ class Explorer(widgets.VBox):
     def __init__(self, draw: Callable[..., Axes], **controls: widgets.Widget) -> None:
         self._draw, self._controls, self._figure = draw, controls, widgets.HTML()
         for name, control in controls.items():
-            control.description = name.replace("_", " ")
+            control.description, control.style.description_width = name.replace("_", " "), "initial"
             control.observe(self._redraw, "value")
         self._static = {"text/plain": self._redraw(), "text/html": self._figure.value}
         row = widgets.HBox(list(controls.values()), layout=widgets.Layout(flex_flow="row wrap"))

@@ -66,6 +66,7 @@ def styled(plot: Callable[..., Axes]) -> Callable[..., Axes]:
     def drawn(*args, **choices) -> Axes:
         ax = next((value for value in (*args, *choices.values()) if isinstance(value, Axes)), None)
         ground = plt.rcParams["figure.facecolor"] if ax is None else ax.figure.figure.get_facecolor()
+        plt.draw_if_interactive()  # loads the backend, which makes pyplot interactive, not only in here
         kept = {"figure.facecolor": ground, "figure.dpi": plt.rcParams["figure.dpi"]}
         with plt.style.context([STYLE, kept | _colors(ground)], after_reset=True):
             return plot(*args, **choices)
