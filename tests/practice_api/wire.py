@@ -39,8 +39,8 @@ def body(**fields: Any) -> dict[str, Any]:
 class Wire:
     """Raw HTTP to a practice API."""
 
-    def __init__(self, url: str) -> None:
-        self.http = httpx2.Client(base_url=url, trust_env=False, timeout=30)
+    def __init__(self, url: str, transport: httpx2.BaseTransport | None = None) -> None:
+        self.http = httpx2.Client(base_url=url, transport=transport, trust_env=False, timeout=30)
 
     def post(self, *, path: str = "/v1/messages", version: str | None = NEW, headers=KEY, **fields: Any):
         """The answer to a request for a message."""
