@@ -12,9 +12,10 @@ from typing import Any
 
 import pytest
 
-from course_helpers.models import MODELS, find_model
+from course_helpers.models import ALIASES, available, find_model
 from course_helpers.practice_api import dialogue, figures, instructions, knowledge, replies
 from course_helpers.practice_api.schemas import CreateMessage, parse
+from course_helpers.pricing import rates
 from tests.practice_api.wire import HAIKU, assistant, user
 
 HERE = Path(__file__).parent
@@ -121,7 +122,11 @@ def test_every_entry_is_whole():
 def test_prices_are_those_of_the_data():
     """And model facts those of models.py: nothing is typed into an answer."""
     shown = figures.figures()
-    assert set(shown["models"].split(", ")) == {m.id for m in MODELS.values() if m.lifecycle != "retired"}
+    assert shown["models"].split(", ") == [model.id for model in available()]
+    for line, id in ALIASES.items():
+        tier = rates(id).tiers[0]
+        for kind, usd in {"in": tier.input, "out": tier.output, "read": tier.cache_read}.items():
+            assert float(shown[f"{line}_{kind}"].removeprefix("$")) == pytest.approx(usd)
     assert shown["haiku_in"] in say("How much does Haiku cost?")
     assert shown["cache_min"] in say("how long must a prompt be to be cached")
     typed = knowledge.FILE.read_text("utf-8")
