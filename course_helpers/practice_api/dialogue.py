@@ -16,13 +16,13 @@ from .figures import figures
 from .forms import Saying
 
 FILE = Path(__file__).with_name("talk.toml")
-SURE, UNSURE = 0.47, 0.28
+SURE, UNSURE = 0.47, 0.12
 """From SURE on, an entry answers; from UNSURE on, the two nearest are offered."""
 _CERTAIN, _NEAR, _ROOM = 0.75, 0.1, 850
 """An answer that is not certain names a second subject that comes so near, where there is room for it."""
 _FOLLOWS = re.compile(
     r"^(?:and|but|so|ok|okay|ah|oh|hm|then|or|what about|how about)\b"
-    r"|\b(?:it|its|that|this|they|them|their|there|these|those|ones?|though|else)\b"
+    r"|\b(?:it|its|that|this|they|them|their|there|these|those|ones?|though|else|(?:dis)?advantages?|drawbacks?|benefits?|alternatives?)\b"
 )
 _OPENING = re.compile(
     r"^(?:(?:hello|hi|hey|good (?:day|morning|evening)|there|so|well|oh|ok|and|please|sorry) )+"
@@ -32,7 +32,7 @@ _AGAIN = {
     "how": ["python", "example", "brief", "simple"],
 }
 """What is said of a subject whose answer was said already."""
-_OWN, _FAMILY, _SAID, _APART = 4, 0.2, 0.15, 0.85
+_OWN, _FAMILY, _SAID, _APART = 4, 0.2, 0.1, 0.85
 
 
 @dataclass(frozen=True)
@@ -42,9 +42,9 @@ class Subject:
     entry: knowledge.Entry
     part: str = "say"
     score: float = 1.0
-    other: knowledge.Entry | None = None
+    others: tuple[knowledge.Entry, ...] = ()
     near: bool = False
-    """Was the other one nearly as good?"""
+    """Was the first of the others nearly as good?"""
 
 
 @cache
@@ -87,19 +87,19 @@ def subject(text: str, before: Subject | None) -> Subject | None:
             near = _FAMILY if family in (entry.name, entry.of) else 0
             near -= _SAID if entry is before.entry and part == "say" else 0
             scores[name] = max(scores.get(name, 0), score + near)
-    best = sorted(scores, key=lambda name: (-scores[name], name))[:2]
-    if not best or scores[best[0]] < (SURE if elsewhere else UNSURE):
+    best = sorted(scores, key=lambda name: (-scores[name], name))[:3]
+    if not best or scores[best[0]] < (SURE if elsewhere or not knowledge.speaks_of_it(rest) else UNSURE):
         return Subject(before.entry, part) if part != "say" and before and len(loud) < 2 else None
     first, *others = [knowledge.entries()[name] for name in best]
     near = len(best) > 1 and scores[best[0]] < _CERTAIN and scores[best[1]] > scores[best[0]] - _NEAR
-    return Subject(first, part, min(1, scores[best[0]]), others[0] if others else None, near)
+    return Subject(first, part, min(1, scores[best[0]]), tuple(others), near)
 
 
 def say(found: Subject, text: str, said: Sequence[str]) -> Saying:
     """The part of an entry that is asked for; another one where that was said already."""
-    if found.score < SURE and found.other:
-        words = {"{a}": found.entry.brief.rstrip("."), "{b}": found.other.brief.rstrip(".")}
-        return Saying(fill(_fresh(_script()["unsure"]["say"], text, said), words))
+    if found.score < SURE:
+        near = "\n".join(f"- {entry.brief}" for entry in (found.entry, *found.others))
+        return Saying(fill(_fresh(_script()["unsure"]["say"], text, said), {"{near}": near}))
     order = [found.part, "say", *_AGAIN["how" if re.match(r"\W*(?:and |ok )*how\b", text.lower()) else ""]]
     if found.part == "more":
         order = ["example", "why", "simple", "python", "brief", "say"]

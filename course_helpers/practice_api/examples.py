@@ -56,7 +56,8 @@ def continued(pairs: Pairs, question: str) -> str:
     if len(pairs) < 2 or any(len(b) > 80 or not a or not b for a, b in pairs):
         return ""
     question = question.strip()
-    for rule in (_calculated, *_SIMPLE, *_tables(), *_affixes(pairs), *_wrapped(pairs)):
+    rules = (_calculated, *_SIMPLE, *_tables(), *_affixes(pairs), *_wrapped(pairs), _template(*pairs[0]))
+    for rule in rules:
         try:
             if all(rule(a) == b for a, b in pairs) and (found := rule(question)):
                 return found
@@ -168,6 +169,24 @@ def _affixes(pairs: Pairs) -> list[Callable[[str], str]]:
         rules.append(lambda text, by=int(b) - int(a): str(int(text) + by))
         rules.append(lambda text, by=int(b) / int(a): f"{int(text) * by:g}")
     return rules
+
+
+def _template(a: str, b: str) -> Callable[[str], str]:
+    """The words of the question at the places where the first answer has its own."""
+    words = re.findall(r"\w+", a)
+    parts = (
+        re.split("(" + "|".join(map(re.escape, sorted(words, key=len, reverse=True))) + ")", b)
+        if words
+        else []
+    )
+
+    def rule(text: str) -> str:
+        own = re.findall(r"\w+", text)
+        if len(own) != len(words) or len(parts) < 4:
+            raise ValueError
+        return "".join(own[words.index(part)] if part in words else part for part in parts)
+
+    return rule
 
 
 def _wrapped(pairs: Pairs) -> list[Callable[[str], str]]:

@@ -111,7 +111,7 @@ def _clause(clause: str, held: list[str], before: Wishes, spoken: bool) -> tuple
         ):
             found[wish["field"]] = wish["value"]
             left = left.replace(match[0], " ")
-    if found.get("json"):
+    if found.get("json") or (before.get("json") == ["answer"] and _pattern("keys").search(clause)):
         found["json"] = _keys(clause, held)
     for limit in _pattern("limit").finditer(lower):
         if spoken and not _pattern("length").search(lower[: limit.start()]):

@@ -23,6 +23,8 @@ _MISSING, _EXTRA = 0.45, 0.35
 """How much a word counts that only the phrasing has, and one that only the question has."""
 _ANSWERED = 0.25
 """How much it counts that an entry's answer, not its phrasing, has the words of the question."""
+_ALIKE = 0.8
+"""How much of its letters a misspelt word shares with the right one."""
 _RARE, _DOUBT = 4.6, 0.45
 """Where no word of the subject is shared, or no rare one and as many are unknown, a score counts less."""
 _UNKNOWN, _EVERYDAY = 3.5, 10.0
@@ -216,7 +218,9 @@ class Index:
         if found in self.weight or len(word) < 4 or found in _lexicon().everyday or not word.isalpha():
             return found
         near = {w for form in _deletions(word) for w in self.spellings.get(form, ()) if w[0] == word[0]}
+        near = near if len(word) > 4 else {w for w in near if stem(w) not in _lexicon().light}
         likeness = {w: (SequenceMatcher(None, word, w).ratio(), self.vocabulary[w], w) for w in near}
+        near = [w for w in near if likeness[w][0] >= _ALIKE]
         best = max(near, key=likeness.get, default=word)
         return stem(best)
 
@@ -243,7 +247,7 @@ def match(question: str, about: str = "") -> dict[str, float]:
         asked.setdefault(feature, index.weight.get(feature, 0) / 2)
     cost = asked | {f: _EVERYDAY for f in asked if f in everyday}
     total = sum(cost.values())
-    strange = sum((f not in index.weight) * (3 if f in everyday else 1) for f in asked if " " not in f)
+    strange = sum((f not in index.weight) * (3 if f in everyday else 1) for f in asked if f.isalpha())
     shared, spared, best = defaultdict(float), defaultdict(float), {}
     ours = defaultdict(list)
     for feature, weight in asked.items():

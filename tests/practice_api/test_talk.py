@@ -17,6 +17,7 @@ from course_helpers.practice_api import dialogue, figures, instructions, knowled
 from course_helpers.practice_api.schemas import CreateMessage, parse
 from course_helpers.pricing import rates
 from tests.practice_api.wire import HAIKU, assistant, user
+from tools import glossary
 
 HERE = Path(__file__).parent
 NOTE = re.compile(r"\s*\[practice model:[^\]]*\]\s*")
@@ -169,3 +170,9 @@ def test_any_text_gets_some_answer(text):
     assert say("What is a token?", system=f"{text} .")
     assert say(f"{text} .", "x", "y", "z", f"{text} .")
     assert isinstance(instructions.read(text)[0], tuple)
+
+
+def test_the_glossary_is_that_of_the_file():
+    """`make notebooks` writes it."""
+    assert glossary.PAGE.read_text("utf-8") == glossary.page()
+    assert "**streaming**" in glossary.terms(4)
