@@ -100,7 +100,10 @@ def say(found: Subject, text: str, said: Sequence[str]) -> Saying:
     if found.score < SURE:
         near = "\n".join(f"- {entry.brief}" for entry in (found.entry, *found.others))
         return Saying(fill(_fresh(_script()["unsure"]["say"], text, said), {"{near}": near}))
-    order = [found.part, "say", *_AGAIN["how" if re.match(r"\W*(?:and |ok )*how\b", text.lower()) else ""]]
+    again = _AGAIN["how" if re.match(r"\W*(?:and |ok )*how\b", text.lower()) else ""]
+    if found.entry.of and not found.entry.simple:
+        again = ["brief", *again]  # its own words before those of what it belongs to
+    order = [found.part, "say", *again]
     if found.part == "more":
         order = ["example", "why", "simple", "python", "brief", "say"]
     parts = [fill(part) for part in (_part(found.entry, name) for name in order) if part]
