@@ -6,8 +6,9 @@ They differ by `await` alone: all that a turn does stands in `turn.py`.
 from __future__ import annotations
 
 import asyncio
-import atexit
 import contextlib
+import sys
+import threading
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from typing import Any
@@ -76,7 +77,6 @@ class Pieces(_Reader, Iterator[str]):
         if not self._claim.over:
             try:
                 self._busy = True
-                _open.add(self)
                 _close_left()
                 unlock(self._client)
                 piece = self._took(advance(self._steps, self._client))
@@ -113,7 +113,7 @@ class Pieces(_Reader, Iterator[str]):
         with contextlib.suppress(Exception):
             self._settle()
             self._leave()
-            if self._claim.is_here:
+            if self._claim.thread is threading.current_thread() and not sys.is_finalizing():
                 _close_left()
 
 
@@ -153,11 +153,11 @@ class AsyncPieces(_Reader, AsyncIterator[str]):
     def __del__(self) -> None:
         with contextlib.suppress(Exception):
             self._settle()
+            self._claim.stream = None  # an async generator that is dropped is closed by its loop
 
 
 # ------------------------------------------------------------------------------ blocking connections
 
-_open: WeakSet[Pieces] = WeakSet()
 _left: list[tuple[list, Any]] = []
 """Streams that their readers left, to be closed by a thread that may wait."""
 
@@ -168,13 +168,6 @@ def _close_left() -> None:
         locks, stream = _left.pop()
         if not any(map(_is_stuck, locks)):
             stream.close()
-
-
-@atexit.register
-def _close_all() -> None:
-    """Close what is still open while that is safe: later, as CPython 3.13 goes down, it can crash."""
-    for pieces in list(_open):
-        pieces.close()
 
 
 def unlock(client: anthropic.Anthropic) -> None:
