@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from course_helpers import Conversation, connect, estimate_cost
@@ -221,6 +221,7 @@ usage = st.tuples(st.one_of(counts, near_the_cliff), counts, *[st.one_of(st.just
 models = st.sampled_from([model.id for model in available()])
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(models, usage), max_size=8), models, st.booleans(), st.booleans())
 def test_reprice_agrees_with_estimate_cost(calls, target, scale, batch):
     """Every row costs what `estimate_cost` says for its scaled counts, cliffs and caches included."""
@@ -296,6 +297,7 @@ def test_a_tokenizer_that_nobody_knows_is_refused():
 # ------------------------------------------------------------------------------------------ parts
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(models, usage), min_size=1, max_size=8))
 def test_parts_sum_to_the_cost(calls):
     """Input, output and cache are the whole bill of every row, each at its own rate and tier."""

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import anthropic
 
 from .. import models
-from ..client import current_client, place
+from ..client import costs_nothing, current_client, place
 from ..formatting import count
 from ..models import UnknownModelError, find_model, model_id
 from ..pricing import Rates, Tier, rates
@@ -283,12 +283,11 @@ class Conversation:
 
     def _rates(self, model: str) -> Rates | None:
         """The prices of `model`; None where calls cost nothing."""
-        where = place(self.client)
-        if where == "local":
+        if costs_nothing(self.client, model):
             return None
         try:
             return rates(model)
         except UnknownModelError:
-            if where == "remote":
+            if place(self.client) in ("local", "remote"):
                 return UNPRICED
             raise

@@ -105,10 +105,12 @@ class Breakage:
 
 @dataclass(frozen=True)
 class Pace:
-    """How fast answers come, in tokens a second and seconds before the first."""
+    """How fast answers come, in tokens a second and seconds before the first; and batches, in seconds."""
 
     tokens_per_second: float | None = None
     first_token_seconds: float = 0.0
+    batch_seconds: float = 0.5
+    """How long a batch takes."""
 
     def duration(self, tokens: int) -> float:
         """Seconds that `tokens` take, once the first is there."""
@@ -217,10 +219,15 @@ class Faults:
         self,
         tokens_per_second: Annotated[int | float, Field(ge=0.001, allow_inf_nan=False)] | None = None,
         first_token_seconds: Seconds = 0.0,
+        batch_seconds: Seconds = Pace.batch_seconds,
     ) -> Control:
-        """Answer at the speed of a real model: seconds before the first token, then tokens a second."""
-        text = f"pace({tokens_per_second} tokens a second, first after {first_token_seconds} s)"
-        return self._set("pace", text, Pace(tokens_per_second, first_token_seconds))
+        """Answer at the speed of a real model: seconds before the first token, then tokens a second.
+
+        A batch of messages ends after `batch_seconds`.
+        """
+        text = f"pace({tokens_per_second} tokens a second, first after {first_token_seconds} s"
+        text += "" if batch_seconds == Pace.batch_seconds else f", a batch in {batch_seconds} s"
+        return self._set("pace", f"{text})", Pace(tokens_per_second, first_token_seconds, batch_seconds))
 
     @checked
     def chaos(self, rate: Annotated[float, Field(ge=0, le=1)], seed: int = 0) -> Control:

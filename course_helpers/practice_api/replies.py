@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ..models import Model
-from . import dialogue, knowledge
+from . import dialogue, knowledge, tools
 from .schemas import CreateMessage, Message
 
 FILE = Path(__file__).with_name("replies.toml")
@@ -91,9 +91,7 @@ def answer(request: CreateMessage, messages: list[Message], model: Model) -> Ans
     at = max(i for i, message in enumerate(messages) if message.role == "user")
     results = [block for block in messages[at].content if block.type == "tool_result"]
     if results:
-        parts = [part for result in results for part in result.content or ()]
-        said = " ".join(part.text if part.type == "text" else part.type for part in parts)
-        return Answer(f"The tool answered: {said[:500]}")
+        return Answer(tools.answer(results))
     last = text_of(messages[at])[:SEARCHED]
     systems = [block.text for block in request.system] + [text_of(m) for m in messages if m.role == "system"]
     system = "\n".join(systems)
