@@ -160,13 +160,17 @@ class AsyncPieces(_Reader, AsyncIterator[str]):
 
 _left: list[tuple[list, Any]] = []
 """Streams that their readers left, to be closed by a thread that may wait."""
+_given_up: list[Any] = []
+"""Connections that are locked for ever. Whoever closed them, the collector too, would wait for as long."""
 
 
 def _close_left() -> None:
     """Close what was left open; where the connections are locked for ever, never."""
     while _left:
         locks, stream = _left.pop()
-        if not any(map(_is_stuck, locks)):
+        if any(map(_is_stuck, locks)):
+            _given_up.append(stream)
+        else:
             stream.close()
 
 
@@ -179,12 +183,9 @@ def unlock(client: anthropic.Anthropic) -> None:
         return
     if not isinstance(client._client, anthropic.DefaultHttpxClient):
         raise RuntimeError("An interrupt left this client locked: run the setup cell again, for another.")
-    _given_up.append(client._client)  # never closed: that would wait for the lock
+    _given_up.append(client._client)
     fresh = anthropic.DefaultHttpxClient(base_url=client.base_url, timeout=client.timeout)
     client._client = clients.once(client)._client = fresh
-
-
-_given_up: list[Any] = []
 
 
 def _locks(client: anthropic.Anthropic) -> Iterator[Any]:
