@@ -44,3 +44,19 @@ def short(name: object, longest: int = 34) -> str:
     name = " ".join(str(name).split())
     half = (longest - 1) // 2
     return name if len(name) <= longest else f"{name[:half]}…{name[-half:]}"
+
+
+def in_one_line(error: BaseException) -> str:
+    """What went wrong, in the server's or the system's words, and what was tried against it."""
+    status = getattr(error, "status_code", None)
+    if status is not None:  # an anthropic.APIStatusError
+        kind, said = getattr(error, "type", None), getattr(error, "api_message", None)
+        words = f"{status} {kind or ''}: {said or error.message}"
+    elif isinstance(error, OSError) and error.strerror:
+        words = f"{error.filename}: {error.strerror}"
+    else:
+        words = str(error.args[0] if error.args else error)
+    notes = getattr(error, "__notes__", ())
+    if notes and not words.endswith((".", "!", "?", "…")):
+        words += "."
+    return " ".join([words, *notes])

@@ -5,11 +5,14 @@ from __future__ import annotations
 import contextlib
 import os
 import pty
+import re
 import select
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+
+CONTROLS = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\r(?!\n)")
+"""What moves a smart terminal's cursor and colours its text."""
 
 
 class Terminal:
@@ -17,10 +20,11 @@ class Terminal:
 
     def __init__(self, command: list[str], env: dict[str, str], stdout: int | None = None) -> None:
         self._master, slave = pty.openpty()
+        out = slave if stdout is None else stdout
         self.process = subprocess.Popen(
             command,
             stdin=slave,
-            stdout=slave if stdout is None else stdout,
+            stdout=out,
             stderr=slave,
             env=os.environ | env,
             start_new_session=True,
@@ -31,22 +35,24 @@ class Terminal:
 
     @property
     def shown(self) -> str:
-        return self._bytes.decode().replace("\r\n", "\n")
+        return CONTROLS.sub("", self._bytes.decode(errors="ignore")).replace("\r\n", "\n")
 
     def until(self, text: str, seconds: float = 30) -> str:
         """Wait until `text` is shown after what was waited for last; what came on the way."""
         end = time.monotonic() + seconds
-        while True:
-            at = self.shown.find(text, self._seen)
-            if at >= 0:
-                came, self._seen = self.shown[self._seen : at + len(text)], at + len(text)
-                return came
-            if not self._read(end - time.monotonic()):
+        while (at := self.shown.find(text, self._seen)) < 0:
+            if not self.read(end - time.monotonic()):
                 raise AssertionError(f"{text!r} was not shown after:\n{self.shown[self._seen - 200 :]}")
+        came, self._seen = self.shown[self._seen : at + len(text)], at + len(text)
+        return came
 
-    def type(self, text: str) -> None:
+    def type(self, text: str, end: str = "\n") -> None:
         """Type `text` and Enter."""
-        os.write(self._master, text.encode() + b"\n")
+        os.write(self._master, (text + end).encode())
+
+    def paste(self, text: str) -> None:
+        """Paste `text`, as a terminal hands it on that was asked to say where a paste begins and ends."""
+        self.type(f"\x1b[200~{text}\x1b[201~", end="")
 
     def press(self, key: str) -> None:
         """Press Ctrl and `key`."""
@@ -55,11 +61,11 @@ class Terminal:
     def end(self, seconds: float = 30) -> int:
         """Wait for the program's end; its exit status."""
         end = time.monotonic() + seconds
-        while self._read(end - time.monotonic()):
+        while self.read(end - time.monotonic()):
             pass
         return self.process.wait(timeout=5)
 
-    def _read(self, seconds: float) -> bool:
+    def read(self, seconds: float) -> bool:
         """Read some; False at the end, or after `seconds`."""
         ready, _, _ = select.select([self._master], [], [], max(seconds, 0))
         with contextlib.suppress(OSError):  # Linux says so where the other end is closed
@@ -67,12 +73,6 @@ class Terminal:
             self._bytes += more
             return bool(more)
         return False
-
-    def close(self) -> None:
-        with contextlib.suppress(ProcessLookupError):
-            self.process.kill()
-        self.process.wait()
-        os.close(self._master)
 
 
 def _own_the_terminal() -> None:
@@ -83,11 +83,13 @@ def _own_the_terminal() -> None:
     fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
 
-@contextmanager
+@contextlib.contextmanager
 def terminal(command: list[str], env: dict[str, str], stdout: int | None = None) -> Iterator[Terminal]:
     """A `Terminal` for as long as the block lasts."""
     opened = Terminal(command, env, stdout)
     try:
         yield opened
     finally:
-        opened.close()
+        opened.process.kill()
+        opened.process.wait()
+        os.close(opened._master)

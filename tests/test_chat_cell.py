@@ -27,6 +27,7 @@ from course_helpers.chat_cell.messages import bill, explain
 from course_helpers.chat_cell.shown_exchange import UPDATES_PER_SECOND, ShownExchange
 from course_helpers.chat_cell.view import TEXT
 from course_helpers.history import BudgetExceeded, Call, StreamInterrupted
+from course_helpers.models import available
 
 PARIS = "What is the capital of France?"
 
@@ -140,6 +141,21 @@ def test_one_reply_at_a_time(cell):
     until(lambda: came)
     assert str(came[0]) == "The capital of France is Paris."
     assert len(cell._exchanges) == 1
+
+
+def test_waits_set_by_code_meanwhile_stay(cell):
+    """What was there comes back after a turn; what code sets during one stays."""
+    before, other = [].append, [].append
+    cell.chat.on_wait = before
+    cell.send("hello")
+    assert cell.chat.on_wait is before
+    practice.pace(50, 60)
+    came = ask_in_background(cell, PARIS)
+    until(lambda: cell.chat.on_wait is not before)
+    cell.chat.on_wait = other
+    cell.stop()
+    until(lambda: came)
+    assert cell.chat.on_wait is other
 
 
 def test_a_huge_question_is_sent_whole_and_shown_in_part(cell):
@@ -360,7 +376,8 @@ def test_models_to_choose_from(echo, cell):
     """The course's on the practice API, with aliases and last days; of another's server those used on it."""
     labels = {name: label for label, name in cell._model.options}
     assert labels["claude-haiku-5-5"] == "haiku: claude-haiku-5-5"
-    assert labels["claude-sonnet-4-5"] == "claude-sonnet-4-5 (retires 2026-11-30)"
+    for model in (model for model in available() if model.retires):
+        assert labels[model.id] == f"{model.id} (retires {model.retires})"
     assert not any("haiku-3" in name or "3-haiku" in name for name in labels)
     other = ChatCell(connect(echo.url) and Conversation(model="qwen3:4b"))
     assert other._model.options == (("qwen3:4b", "qwen3:4b"),)

@@ -70,7 +70,9 @@ class Background(Generic[T]):
 
     def _run(self) -> None:
         try:
-            asyncio.run(self._main())
+            # Not asyncio.run: where nest_asyncio has replaced it, it would leave loop and sockets open.
+            with asyncio.Runner() as runner:
+                runner.run(self._main())
         except BaseException as error:  # a traceback from a thread would land in whichever cell is running
             if not self._future.done():
                 self._future.set_exception(error)

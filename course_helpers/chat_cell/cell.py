@@ -22,6 +22,17 @@ CLOSING = 1.0
 class Busy(RuntimeError):
     """A reply is on its way: stop it, or wait for it."""
 
+    def _render_traceback_(self) -> list[str]:
+        """What IPython shows beneath a cell: one sentence."""
+        return [f"Busy: {self}"]
+
+
+class Interrupted(KeyboardInterrupt):
+    """The kernel was interrupted while code waited for a reply."""
+
+    def _render_traceback_(self) -> list[str]:
+        return ["KeyboardInterrupt: the reply was stopped and is not kept."]
+
 
 class ChatCell(ChatView):
     """A conversation as a widget. `chat` is the `Conversation`; the arguments are those of `Conversation`."""
@@ -49,7 +60,10 @@ class ChatCell(ChatView):
 
     def send(self, text: str) -> Reply:  # of ipywidgets' own `send` (custom messages) a box makes no use
         """One turn; its reply. Interrupting the kernel stops it; an error is shown in the chat and raised."""
-        return self._begin(text).wait()
+        try:
+            return self._begin(text).wait()
+        except KeyboardInterrupt:
+            raise Interrupted from None
 
     async def asend(self, text: str) -> Reply:
         """`send` to await: the kernel's other work goes on meanwhile."""
@@ -170,7 +184,7 @@ class ChatCell(ChatView):
     async def _turn(self, text: str, exchange: ShownExchange) -> Reply:
         """The turn itself, in the driver's thread: pieces to the screen, then the bill or what went wrong."""
         chat, known, on_wait = self.chat, len(self.chat.calls), self.chat.on_wait
-        chat.on_wait = lambda wait: self._say(waiting(wait), exchange)
+        told = chat.on_wait = lambda wait: self._say(waiting(wait), exchange)
         note, kind, said = "", "note", "The reply is complete."
         try:
             async with chat.astream(text) as pieces:
@@ -191,7 +205,8 @@ class ChatCell(ChatView):
             said = note.partition("\n")[0]
             raise
         finally:
-            chat.on_wait = on_wait
+            if chat.on_wait is told:  # code may have set another meanwhile
+                chat.on_wait = on_wait
             with self._lock:
                 self._running = None
                 if not self._closed:

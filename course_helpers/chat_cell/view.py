@@ -15,7 +15,7 @@ from ..history.records import meter
 from .input import ChatInput
 from .shown_exchange import ShownExchange
 
-TEXT = "A chat with a language model: run this cell in JupyterLab to open it."
+TEXT = "A chat with a language model: run this cell to open it."
 """What stands in place of the chat where no widget can: nbval, `jupyter execute`, a reopened notebook."""
 
 _CHARGED = {
