@@ -24,7 +24,7 @@ UNDER_WAY = (
     "answer goes where it belongs."
 )
 _failures: dict[str, Counter[str]] = {}
-"""For each exercise that is not yet passed: how often each mistake was seen, and "" how often no beginning."""
+"""For each exercise that is not yet passed: how often each mistake was seen; "" is a body not yet written."""
 _one_at_a_time = threading.RLock()
 
 
@@ -116,7 +116,7 @@ def _graded(found: graders.Exercise, function: Any, namespace: dict[str, Any]) -
         outcome = _not_yet(found, f"what it did could not be judged: {bench.words(error)}.", "not judged")
     else:
         _failures.pop(found.name, None)
-        remark = bench.remark(found)
+        remark = "It is async: whoever calls it must await it." if bench.is_async else ""
         completed = record_try(found.name, passed=True)
         outcome = Outcome(found, "passed", f"The solution's idea: {found.idea}", remark, completed)
     finally:
@@ -160,7 +160,9 @@ def _syntax_error(name: str) -> SyntaxError | None:
         return None
     last = getattr(shell.last_execution_result, "info", None)  # which In lacks where no history is kept
     cells = [*shell.user_ns.get("In", []), *([shell.transform_cell(last.raw_cell)] if last else [])]
-    defines = re.compile(rf"^\s*((async\s+)?(def|class)\s+{name}\b|{name}\s*=)", re.M)
+    defines = re.compile(
+        rf"^\s*((async\s+)?(def|class)\s+{name}\b|{name}\s*(:[^=\n]*)?=|.*import .*\b{name}\b)", re.M
+    )
     newest = next((cell for cell in reversed(cells) if defines.search(cell)), "")
     try:
         with warnings.catch_warnings(action="ignore"):

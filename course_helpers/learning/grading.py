@@ -45,6 +45,8 @@ class Bench:
         self.last = Ran()
         self.printed: list[str] = []
         """What all runs printed."""
+        self.is_async = False
+        """Was it an `async def`?"""
         self.exchanges: list = []
         """What all runs sent."""
         self.meant_for: list[httpx2.Request] = []
@@ -76,6 +78,7 @@ class Bench:
         finally:
             vars(course_client).update(before)
         self._seconds = max(0.1, self._seconds - self.last.seconds)
+        self.is_async |= self.last.is_async
         self.meant_for = redirection.meant_for
         self.exchanges += self.sent
         self.printed += [self.last.printed] if self.last.printed else []
@@ -155,6 +158,16 @@ class Bench:
             yield
         finally:
             self._place = (_practice.url, PRACTICE_KEY)
+
+    def refused(self, messages: Any) -> str:
+        """Why the API refuses these messages, in its own words; "" if it takes them."""
+        try:
+            self.client.messages.create(messages=messages, model=self.model, max_tokens=50)
+        except anthropic.APIStatusError as error:
+            return error.api_message or str(error)
+        except (TypeError, ValueError) as error:
+            return str(error)
+        return ""
 
     def close(self) -> None:
         """End whatever a grader left set, and forget what was sent."""

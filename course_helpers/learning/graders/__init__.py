@@ -99,7 +99,7 @@ def read(text: str) -> dict[str, Exercise]:
 
 def _line(text: str, name: str, field: str = "") -> str:
     """`exercises.toml, line N`: where `field` of the exercise stands, or where the exercise begins."""
-    table = re.search(rf"^\[{name}\]|^{name}\b", text, re.M)
-    start = table.start() if table else 0
-    inside = re.compile(rf"^{field}\b|^\[{name}\.{field}\]", re.M).search(text, start) if field else None
-    return f"{FILE.name}, line {text.count(chr(10), 0, inside.start() if inside else start) + 1}"
+    table = re.search(rf"^\[?{name}\b.*?(?=^\[(?!{name}\b)|\Z)", text, re.M | re.S)
+    inside = field and re.search(rf"^\[?({name}\.)?{field}\b", table[0], re.M)
+    at = table.start() + (inside.start() if inside else 0)
+    return f"{FILE.name}, line {text.count(chr(10), 0, at) + 1}"

@@ -36,12 +36,13 @@ def raw_call(bench: Bench) -> None:
     url = bench.practice.url
     with bench.elsewhere():
         ran = bench.run(url, PRACTICE_KEY, QUESTION)
+        sdk = "that was the SDK's call: make it with httpx2.post."
+        by_sdk = any("x-stainless-lang" in each.headers for each in [*bench.meant_for, *bench.sent])
+        require(not by_sdk, sdk, "the SDK's call")
         elsewhere = "nothing arrived at the `url` that it was given: it called another address."
         require(bench.sent or not bench.meant_for, elsewhere, "other address")
     for sent in bench.sent[-1:]:
         refusal = ((sent.reply or {}).get("error") or {}).get("message", "")
-        sdk = "that was the SDK's call: make it with httpx2.post."
-        require("x-stainless-lang" not in sent.headers, sdk, "the SDK's call")
         path = f"it called {shown(sent.path)}: the path is {MESSAGES}."
         require(sent.path == MESSAGES, path, "other path")
         require(sent.method == "POST", f"it made a {sent.method} request, and this one is a POST.", "no POST")

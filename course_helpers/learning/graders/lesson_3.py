@@ -81,7 +81,7 @@ ROLES = (("user", "question"), ("assistant", "answer"))
 @grader
 def window(bench: Bench) -> None:
     """The last turns, beginning with the user, whole if it is short."""
-    is_window(bench, lambda left_out: None)
+    is_window(bench, lambda case, left_out: None)
 
 
 def is_window(bench: Bench, said: object) -> None:

@@ -12,7 +12,7 @@ QUESTION = "Write two lines of verse about rain."
 LONG = "Explain recursion with a short code example."
 """A question whose answer takes more than `LIMIT` tokens."""
 LIMIT = 100
-PACE = 120  # tokens a second
+PACE = 240  # tokens a second
 BREAKS = {
     "truncate": "when the stream merely ends early, without an error",
     "disconnect": "when the connection drops in mid-stream",

@@ -103,8 +103,8 @@ def cheapest(bench: Bench) -> None:
             require(value in models, ids, "no id")
             right = min(costs, key=costs.get)
             price = (
-                f"{case}: {value} has the lower price a token, and yet the job costs more there, since it counts "
-                "more tokens for the same text."
+                f"{case}: {value} has the lower price a token, and yet the job costs more there, since it "
+                "counts more tokens for the same text."
             )
             at_face_value = min(models, key=lambda model: estimate_cost(*counts, model))
             require(value == right or value != at_face_value, price, "not recounted")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import anthropic
@@ -12,18 +13,18 @@ from ..sandbox import number, shown
 from . import grader, require
 
 ASK = {"max_tokens": 50, "messages": [{"role": "user", "content": "Hello!"}]}
-PASSING = {408: "a request timeout", 409: "a conflict", 429: "a rate limit", 529: "overload"}
+PASSING = {408: "a request timeout", 409: "a conflict", 429: "a rate limit", 500: "a server error"}
+PASSING |= {503: "an unavailable service", 529: "overload"}
 LASTING = {400: "a bad request", 401: "a wrong key", 402: "an unpaid bill", 403: "a missing permission"}
 LASTING |= {404: "an unknown model", 413: "a request that is too large"}
 SPEND_CAP = "a 429 because the spend limit is reached, which lasts until the month ends"
-DROPPED = "a dropped connection, which has no status and no response"
 
 
 @grader
 def worth_retrying(bench: Bench) -> None:
     """The right answer for real errors of each kind."""
     once = bench.client.with_options(max_retries=0)
-    for status in STATUSES:
+    for status in dict.fromkeys([*PASSING, *LASTING, *STATUSES]):
         passes = status in PASSING or status >= 500
         name = (PASSING | LASTING).get(status, "a server error" if passes else "an error of the request")
         with bench.practice.fail_next(status):
@@ -32,7 +33,7 @@ def worth_retrying(bench: Bench) -> None:
         hasty = once.with_options(timeout=0.05)
         _judge(bench, hasty, True, "a timeout, which has no status", "timeout")
     with bench.practice.break_stream("disconnect"):
-        _judge(bench, once, True, DROPPED, "dropped connection")
+        _judge(bench, once, True, "a dropped connection, which has no status", "dropped connection")
     with bench.practice.fail_next(429, spend_cap=True):
         _judge(bench, once, False, SPEND_CAP, "spend cap")
 
@@ -66,22 +67,28 @@ def patient_call(bench: Bench) -> None:
     require(not retried_by_sdk(bench), doubled, "retry on top of retry")
     times = f"after a 500 it was to wait once, with sleep; it waited {len(waits)} times."
     require(len(waits) == 1, times, "no wait with sleep")
-    for status, asked in ((429, 40), (529, 9)):
+    for status, asked in ((429, 7), (529, 40)):
         with bench.practice.fail_next(status, times=2, retry_after=asked):
             waits, _ = _patient(bench, f"after two {status}")
         made = f"after two {status} it was to succeed; it made {len(bench.sent)} requests."
         require(len(bench.sent) == 3, made, "too few tries")
         for wait in waits:
-            seen = f"with a {status} the API asked for {asked} seconds in retry-after, and it waited {wait:.1f}."
+            seen = (
+                f"with a {status} the API asked for {asked} seconds in retry-after, and it waited {wait:.1f}."
+            )
             require(asked <= wait <= 2 * asked, seen, "retry-after ignored")
     with bench.practice.break_stream("disconnect"):
-        _patient(bench, f"after {DROPPED}", mistake="dropped connection")
-    for status in (408, 409, 503):
-        with bench.practice.fail_next(status):
-            when = f"after a {status}, {PASSING.get(status, 'a server error')}, which may pass"
-            _patient(bench, when, mistake=f"status {status}")
+        _patient(bench, "after a dropped connection, which has no response", mistake="dropped connection")
     _raises_at_once(bench)
     _gives_up(bench)
+    for status in (408, 409, 503):
+        with bench.practice.fail_next(status):
+            when = f"after a {status}, {PASSING[status]}, which may pass"
+            _patient(bench, when, mistake=f"status {status}")
+    with bench.practice.fail_next(429, times=40, spend_cap=True):
+        waits, _ = _patient(bench, "at the spend limit", fails=True)
+    waited = f"{SPEND_CAP}: it was to be raised at once; it waited {len(waits)} times."
+    require(not waits and bench.last.error is not None, waited, "spend cap waited out")
 
 
 def _raises_at_once(bench: Bench) -> None:
@@ -92,15 +99,13 @@ def _raises_at_once(bench: Bench) -> None:
         require(not waits and len(bench.sent) == 1, again, "non-retryable retried")
         swallowed = f"a {status} was swallowed: raise what waiting does not cure."
         require(bench.last.error is not None, swallowed, "failure swallowed")
-    with bench.practice.fail_next(429, times=40, spend_cap=True):
-        waits, _ = _patient(bench, "at the spend limit", fails=True)
-    waited = f"{SPEND_CAP}: it was to be raised at once; it waited {len(waits)} times."
-    require(not waits and bench.last.error is not None, waited, "spend cap waited out")
 
 
 def _gives_up(bench: Bench) -> None:
     runs: list[list[float]] = []
-    while len(runs) < 2 or (runs[0] != runs[1] and len(runs) < 20):  # randomness takes some more to see through
+    while len(runs) < 2 or (
+        runs[0] != runs[1] and len(runs) < 20
+    ):  # randomness takes some more to see through
         with bench.practice.fail_next(529, times=40):
             waits, _ = _patient(bench, "when the API stays overloaded", fails=True)
         runs.append(waits)
@@ -111,10 +116,14 @@ def _gives_up(bench: Bench) -> None:
         require(3 <= made <= 6, bounded, "other number of tries")
         require(len(waits) < made, "it waits once more after the last try, for nothing.", "needless wait")
     longest = [max(waits) for waits in zip(*runs, strict=False)]
-    steps = [after - before for before, after in zip(longest, longest[1:], strict=False)]
-    require(max(longest) > longest[0], "its waits do not grow: double them, with some randomness.", "waits not longer")
+    steps = [after - before for before, after in pairwise(longest)]
+    require(
+        max(longest) > longest[0],
+        "its waits do not grow: double them, with some randomness.",
+        "waits not longer",
+    )
     doubles = longest[-1] >= 2.2 * longest[len(longest) // 2] or any(
-        after >= 1.35 * before > 0 for before, after in zip(steps, steps[1:], strict=False)
+        after >= 1.35 * before > 0 for before, after in pairwise(steps)
     )
     words = " and ".join(f"{wait:.1f}" for wait in longest)
     linear = f"its waits grow by the same step ({words} seconds at most), not exponentially: double them."
@@ -133,7 +142,9 @@ def _patient(bench: Bench, when: str, mistake: str = "", fails: bool = False) ->
 
     given = bench.client.with_options(default_headers={"x-given": "yes"})
     ran = bench.run(given, sleep, model=bench.model, **ASK)
-    ended = fails and isinstance(ran.error, Exception) and not isinstance(ran.error, RecursionError | TypeError)
+    ended = (
+        fails and isinstance(ran.error, Exception) and not isinstance(ran.error, RecursionError | TypeError)
+    )
     if not ended:
         bench.value(ran, when, "endless retries" if isinstance(ran.error, RecursionError) else mistake)
         none = f"{when}: it returned None, not the Message."
