@@ -3,20 +3,35 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import threading
-from collections.abc import Callable
+from collections.abc import Sequence
 from typing import Any
 
+import ipywidgets as widgets
 from IPython import get_ipython
+from IPython.display import display
 
+from .. import models, render
+from ..client import place
+from ..formatting import count, dollars
 from ..history import Conversation, Reply
+from ..history.records import meter
+from . import copies
 from .background import Background
-from .messages import STOPPED, STOPPED_EARLY, explain, waiting
-from .shown_exchange import ShownExchange
-from .view import ChatView
+from .exchange import Exchange
+from .messages import CHARGED, STOPPED, STOPPED_EARLY, explain, forecast, waiting
+from .page import NOTE, TEXT, Page
 
 CLOSING = 1.0
 """Seconds that Clear and closing wait for a stopped reply to end."""
+
+STARTERS = (
+    "What is a token?",
+    "Why does each turn of a chat cost more than the one before?",
+    "What does a first API call look like in Python?",
+)
+"""What an empty chat offers to ask."""
 
 
 class Busy(RuntimeError):
@@ -34,25 +49,35 @@ class Interrupted(KeyboardInterrupt):
         return ["KeyboardInterrupt: the reply was stopped and is not kept."]
 
 
-class ChatCell(ChatView):
-    """A conversation as a widget. `chat` is the `Conversation`; the arguments are those of `Conversation`."""
+class ChatCell(widgets.VBox):
+    """A conversation as a widget: `chat` is the `Conversation`, made of the arguments where none is given.
+
+    `starters` are questions that an empty chat offers; None are those of the course.
+    """
 
     _running: Background[Reply] | None = None
 
-    def __init__(self, chat: Conversation | None = None, **conversation_arguments: Any) -> None:
+    def __init__(
+        self,
+        chat: Conversation | None = None,
+        *,
+        starters: Sequence[str] | None = None,
+        **conversation_arguments: Any,
+    ) -> None:
         if chat is not None and conversation_arguments:
             raise TypeError("Pass a Conversation, or the arguments to make one, not both.")
-        super().__init__(Conversation(**conversation_arguments) if chat is None else chat)
+        self.chat = Conversation(**conversation_arguments) if chat is None else chat
+        self._exchanges: list[Exchange] = []
+        self._numbers = itertools.count(1)
         self._lock = threading.RLock()
         self._closed = False
+        self._shown_in: str | None = None
         self._sent = ""
         self._stopped_early: set[str] = set()
-        self._input.listen(self._on_send, self._on_stop)
-        self._model.observe(self._guarded(self._on_model), "value")
-        self._system.observe(self._guarded(self._on_system), "value")
-        self._retry.on_click(self._guarded(self._on_retry))
-        self._undo.on_click(self._guarded(self._on_undo))
-        self._clear.on_click(self._guarded(self._on_clear))
+        self._page = Page(starters=list(STARTERS if starters is None else starters))
+        super().__init__([self._page], layout=widgets.Layout(width="100%"))
+        self.add_class("course-chat")
+        self._page.listen(self._act)
         self._catch_up()
         _close_older(self)
 
@@ -60,14 +85,18 @@ class ChatCell(ChatView):
 
     def send(self, text: str) -> Reply:  # of ipywidgets' own `send` (custom messages) a box makes no use
         """One turn; its reply. Interrupting the kernel stops it; an error is shown in the chat and raised."""
+        running = self._begin(text)
+        if not running.threaded:
+            running.stop()
+            raise Busy("There are no threads here, so nothing can be waited for: use await cell.asend(…).")
         try:
-            return self._begin(text).wait()
+            return self._displayed(running.wait())
         except KeyboardInterrupt:
             raise Interrupted from None
 
     async def asend(self, text: str) -> Reply:
         """`send` to await: the kernel's other work goes on meanwhile."""
-        return await self._begin(text).await_()
+        return self._displayed(await self._begin(text).await_())
 
     def stop(self) -> None:
         """End the reply that is on its way, if one is."""
@@ -83,35 +112,51 @@ class ChatCell(ChatView):
         self._end_reply()
         for known in _open.values():
             known[:] = [pair for pair in known if pair[1] is not self]
+        self._page.close()
         super().close()
 
     def __repr__(self) -> str:
         return f"ChatCell({self.chat!r})"
 
+    def _ipython_display_(self) -> None:
+        self._shown_in = _this_run()
+        display({"text/plain": TEXT, "text/html": NOTE}, raw=True)
+        display(self._repr_mimebundle_(), raw=True)
+
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
+        view = {"version_major": 2, "version_minor": 0, "model_id": self.model_id}
+        return {"text/plain": "", "application/vnd.jupyter.widget-view+json": view}
+
+    def _displayed(self, reply: Reply) -> Reply:
+        """`reply`, which need not be shown again where it is the last line of the cell that asked."""
+        return reply if self._shown_in is None else SeenReply(**vars(reply), run=_this_run())
+
     # -- what the reader does; called on whichever thread the kernel chooses
 
-    def _guarded(self, action: Callable[[], None]) -> Callable[[object], None]:
-        """`action` as a callback: what goes wrong is said in the chat, not in a log that nobody reads."""
+    def _act(self, name: str, given: dict[str, Any]) -> None:
+        """Do what a message of the page says. What goes wrong is said in the chat, not in an unread log."""
+        try:
+            _ACTIONS[name](self, **given)
+        except Exception as error:
+            self._refresh(explain(error), busy=self._running is not None)
 
-        def guarded(_: object) -> None:
-            try:
-                action()
-            except Exception as error:
-                self._refresh(explain(error), busy=self._running is not None)
+    def _on_hello(self, view: str) -> None:
+        self._page.post(view=view, all=[exchange.whole for exchange in self._exchanges])
 
-        return guarded
-
-    def _on_send(self, text: str, name: str) -> None:
+    def _on_send(self, text: str, name: str, edited: int | None = None) -> None:
+        """A message under a `name` of its own, by which Stop calls it; `edited`: in place of that one."""
         try:
             with self._lock:
                 if name in self._stopped_early:  # Stop overtook Send
                     self._stopped_early.discard(name)
                     raise Busy("Stopped before it was sent.")
+                if edited is not None and self._running is None and text.strip():
+                    self._take_back(edited)
                 self._begin(text)
                 self._sent = name
         except Exception as error:
-            self._input.status = explain(error)
-            self._input.draft(text)
+            self._page.status = explain(error)
+            self._page.post(draft=text)
 
     def _on_stop(self, name: str) -> None:
         with self._lock:
@@ -120,11 +165,12 @@ class ChatCell(ChatView):
             elif name != self._sent:
                 self._stopped_early.add(name)
 
-    def _on_model(self) -> None:
-        self.chat.model = self._model.value
+    def _on_model(self, text: str) -> None:
+        self.chat.model = text
+        self._refresh(self._page.status, busy=self._running is not None)
 
-    def _on_system(self) -> None:
-        self.chat.system = self._system.value.strip() or None
+    def _on_system(self, text: str) -> None:
+        self.chat.system = text.strip() or None
 
     def _on_retry(self) -> None:
         with self._lock:
@@ -136,7 +182,7 @@ class ChatCell(ChatView):
         with self._lock:
             question = self._take_back()
             if question is not None:
-                self._input.draft(question)
+                self._page.post(draft=question)
                 self._refresh("Taken back. What it cost stays counted.", busy=False)
 
     def _on_clear(self) -> None:
@@ -146,16 +192,39 @@ class ChatCell(ChatView):
             self._show([])
             self._refresh("Cleared. What was spent stays counted.", busy=False)
 
-    def _take_back(self) -> str | None:
-        """Remove the last exchange, from the conversation too where it is kept there; its question."""
+    def _on_preview(self, text: str, view: str) -> None:
+        line, share = forecast(self.chat.preview(text)) if text.strip() else ("", None)
+        self._page.post(view=view, forecast=line, share=share)
+
+    def _on_take(self, view: str, id: int, what: str, why: str) -> None:
+        """The `question` or the `reply` of an exchange as text, or the request that was sent for it."""
+        exchange = next(each for each in self._exchanges if each.number == id)
+        if what == "request":
+            taken = copies.in_three_languages(exchange.request, self.chat.client)
+        else:
+            taken = exchange.question if what == "question" else exchange.text
+        self._page.post(view=view, id=id, taken=taken, why=why)
+
+    def _on_export(self, view: str, kind: str) -> None:
+        make, name = (copies.as_json, "chat.json") if kind == "json" else (copies.as_markdown, "chat.md")
+        self._page.post(view=view, file=name, text=make(self.chat))
+
+    def _take_back(self, number: int | None = None) -> str | None:
+        """Remove the exchange `number` and all after it, by default the last; its question.
+
+        From the conversation too, where they are kept there.
+        """
         self._catch_up()
         if self._running is not None or not self._exchanges:
             return None
-        last = self._exchanges[-1]
-        if last.turn is not None:
-            self.chat.undo()
-        self._show(self._exchanges[:-1])
-        return last.question
+        numbers = [exchange.number for exchange in self._exchanges]
+        at = len(numbers) - 1 if number is None else numbers.index(number)
+        for exchange in self._exchanges[at:]:
+            if exchange.turn is not None:
+                self.chat.undo()
+        question = self._exchanges[at].question
+        self._show(self._exchanges[:at])
+        return question
 
     def _end_reply(self) -> None:
         """Stop the reply that is on its way and wait for its end (which needs the lock)."""
@@ -174,14 +243,14 @@ class ChatCell(ChatView):
             if self._running is not None:
                 raise Busy("A reply is on its way: stop it, or wait for it.")
             self._catch_up()
-            exchange = ShownExchange(text, self.chat.model, self._shared)
+            exchange = Exchange(next(self._numbers), text, self.chat.model, self._page.post)
             self._show([*self._exchanges, exchange])
-            self._say("Waiting for the first piece…", exchange)
+            self._say("Waiting for the first piece… Stop or Esc ends it.", exchange)
             self._running = Background(lambda: self._turn(text, exchange), name="course-chat")
-            self._refresh(self._input.status, busy=True)
+            self._refresh(self._page.status, busy=True)
             return self._running
 
-    async def _turn(self, text: str, exchange: ShownExchange) -> Reply:
+    async def _turn(self, text: str, exchange: Exchange) -> Reply:
         """The turn itself, in the driver's thread: pieces to the screen, then the bill or what went wrong."""
         chat, known, on_wait = self.chat, len(self.chat.calls), self.chat.on_wait
         told = chat.on_wait = lambda wait: self._say(waiting(wait), exchange)
@@ -191,10 +260,14 @@ class ChatCell(ChatView):
                 async for piece in pieces:
                     if not exchange.text:
                         exchange.say("")
-                        self._input.status = "The reply is coming…"
+                        self._page.status = "The reply is coming… Stop or Esc ends it."
                     exchange.add(piece)
             reply = pieces.reply
-            exchange.turn, note = reply.turn, reply.note or ""
+            exchange.turn, exchange.request, note = (
+                reply.turn,
+                reply.request,
+                reply.note or "",
+            )
             said = note or said
             return reply
         except asyncio.CancelledError:
@@ -213,9 +286,20 @@ class ChatCell(ChatView):
                     exchange.finish(chat.calls[known:], note, kind)
                     self._refresh(said, busy=False)
 
-    def _say(self, words: str, exchange: ShownExchange) -> None:
+    def _say(self, words: str, exchange: Exchange) -> None:
         exchange.say(words)
-        self._input.status = words
+        self._page.status = words
+
+    # -- what is shown
+
+    def _show(self, exchanges: list[Exchange]) -> None:
+        """Show these exchanges and no others."""
+        known = {exchange.number for exchange in self._exchanges}
+        self._exchanges = exchanges
+        self._page.post(keep=[exchange.number for exchange in exchanges])
+        for exchange in exchanges:
+            if exchange.number not in known:
+                self._page.post(**exchange.whole)
 
     def _catch_up(self) -> None:
         """Show what code did to the conversation meanwhile: turns added, taken back or loaded."""
@@ -225,22 +309,76 @@ class ChatCell(ChatView):
         exchanges = [known for known in self._exchanges if known.turn is None or id(known.turn) in turns]
         shown = {id(known.turn) for known in exchanges}
         for turn in (turn for name, turn in turns.items() if name not in shown):
-            exchange = ShownExchange(turn.user, turn.model, self._shared)
+            exchange = Exchange(next(self._numbers), turn.user, turn.model, lambda **_: None)
             exchange.turn, exchange.text = turn, turn.assistant
             exchange.finish([turn])
             exchanges.append(exchange)
-        self._show(exchanges)
-        self._refresh(self._input.status, busy=False)
+        if exchanges != self._exchanges:
+            self._show(exchanges)
+        self._refresh(self._page.status, busy=False)
+
+    def _refresh(self, said: str, *, busy: bool) -> None:
+        """The lines and controls around the transcript, for what is so now."""
+        chat, page = self.chat, self._page
+        line = f"{count(len(chat.turns), 'turn')} · {meter(chat.total)}"
+        if chat.budget_usd is not None:
+            line += f" of a budget of {dollars(chat.budget_usd)}"
+        with page.hold_sync():
+            page.session, page.status, page.busy = line + CHARGED[place(chat.client)], said, busy
+            page.models, page.model, page.system = _model_options(chat), chat.model, chat.system or ""
+
+
+_ACTIONS = {name.removeprefix("_on_"): act for name, act in vars(ChatCell).items() if name.startswith("_on_")}
+
+
+class SeenReply(Reply):
+    """A reply that stands in the chat: the cell that asked for it says only what it took."""
+
+    def __init__(self, *, run: str | None, **fields: Any) -> None:
+        super().__init__(**fields)
+        vars(self)["_run"] = run
+
+    def _ipython_display_(self) -> None:
+        if self._run is not None and self._run == _this_run():
+            display({"text/plain": f"In the chat: {' · '.join(self._small)}"}, raw=True)
+        else:
+            display({"text/plain": repr(self), "text/html": self._repr_html_()}, raw=True)
+
+
+def _model_options(chat: Conversation) -> list[tuple[str, str]]:
+    """Label and id of each model to choose from, with its alias and, if it is going, its last day.
+
+    Of another's server only the names are known that were used on it.
+    """
+    names = list(dict.fromkeys([chat.model, *(call.model for call in chat.calls)]))
+    if place(chat.client) not in ("practice", "live"):
+        return [(render.plain(name), name) for name in names]
+    aliases = {model_id: f"{alias}: {model_id}" for alias, model_id in models.ALIASES.items()}
+    options = {}
+    for model in models.available():
+        going = f" (retires {model.retires:%Y-%m-%d})" if model.retires else ""
+        options[model.id] = aliases.get(model.id, model.id) + going
+    others = {name: name for name in names if name not in options}
+    return [(label, name) for name, label in (others | options).items()]
 
 
 _open: dict[str, list[tuple[str, ChatCell]]] = {}
 """For each notebook cell, the chats that it made, each with the run that made it."""
 
 
+def _message() -> dict[str, Any]:
+    """The message of the front end that is being carried out."""
+    return getattr(get_ipython(), "parent_header", None) or {}
+
+
+def _this_run() -> str | None:
+    """What tells this run of a cell from all others; None outside of a notebook."""
+    return _message().get("header", {}).get("msg_id")
+
+
 def _close_older(chat_cell: ChatCell) -> None:
     """Close what earlier runs of the same notebook cell made: their view is gone from the page."""
-    message = getattr(get_ipython(), "parent_header", None) or {}
-    cell, run = message.get("metadata", {}).get("cellId"), message.get("header", {}).get("msg_id")
+    cell, run = _message().get("metadata", {}).get("cellId"), _this_run()
     if cell is None:
         return
     for before, older in list(_open.setdefault(cell, [])):

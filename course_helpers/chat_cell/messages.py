@@ -6,16 +6,25 @@ from typing import TYPE_CHECKING
 
 import anthropic
 
-from ..formatting import count
+from ..formatting import count, dollars, share
 from ..history import StreamInterrupted
 from ..history.records import Call, meter
 from ..retries import SPEND_CAP
 
 if TYPE_CHECKING:
+    from ..history.turn import Preview
     from ..retries import Wait
 
 STOPPED = "Stopped. What had come stays here; it is billed, but not part of the conversation."
 STOPPED_EARLY = "Stopped before anything came. Nothing is kept; what was sent may still be billed."
+
+CHARGED = {
+    "practice": " (practice: nothing is charged)",
+    "live": " (live)",
+    "local": " (on this machine)",
+    "remote": "",
+}
+"""What stands behind the session's dollars, by where its calls go."""
 
 LONGEST_DETAIL = 300
 """Characters of a server's own words that are shown."""
@@ -96,3 +105,13 @@ def bill(call: Call) -> str:
     if call.kind == "lost" and call.stop_reason is None:  # the server never came to its last count
         named += "at least "
     return named + " · ".join(parts)
+
+
+def forecast(preview: Preview) -> tuple[str, float | None]:
+    """One line on a turn that was not sent yet, and the part of the context window that it would fill."""
+    about, window = "≈ " if preview.estimated else "", preview.window
+    parts = [f"{about}{count(preview.input_tokens, 'token')} in"]
+    parts.append(f"{dollars(preview.least_usd)} at least, {dollars(preview.most_usd)} at most")
+    if window:
+        parts.append(f"context window {share(preview.input_tokens, window)} full")
+    return f"This turn: {' · '.join(parts)}", preview.input_tokens / window if window else None
