@@ -292,7 +292,7 @@ def _in_options(words: str) -> str:
 def _check_model(name: str, where: str) -> None:
     """Raises UnknownModelError for what practice or live does not serve. Live may have more Claude models."""
     only_ours = where == "practice" or (where == "live" and not name.startswith("claude-"))
-    if only_ours and models.find_model(name) not in models.available():
+    if only_ours and models.find_model(name).lifecycle == "retired":
         raise UnknownModelError(f"{name} is retired and answers no more: choose another model.")
 
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from getpass import getpass
+import warnings
+from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 from urllib.parse import urlsplit
 from weakref import WeakKeyDictionary
@@ -18,49 +18,61 @@ from weakref import WeakKeyDictionary
 import anthropic
 import httpx2
 
-from . import curl, first_look, models
+from . import curl, environment, first_look, models
 from .practice_api import PRACTICE_KEY, practice
 
-Place = Literal["practice", "live", "local", "remote"]
-
 LIVE_URL = "https://api.anthropic.com"
+LOCAL_SERVERS = {"Ollama": 11434, "LM Studio": 1234, "llama.cpp": 8080}
+"""The ports on which they listen unless told otherwise, in the order in which `connect("local")` asks."""
+LOCAL_SECONDS = 2.0
+"""How long each of them may take to answer."""
 
-# What the SDK reads, and so what connect must set for its place. Custom headers can carry a key too.
-_MANAGED = (
-    "ANTHROPIC_BASE_URL",
-    "ANTHROPIC_API_KEY",
-    "ANTHROPIC_AUTH_TOKEN",
-    "ANTHROPIC_CUSTOM_HEADERS",
-    "COURSE_MODEL",
-)
-_remembered: dict[str, str] | None = None
 _current: anthropic.Anthropic | None = None
 _live_url: str | None = None
+_model_before: str | None = None  # models.MODEL, while connect("local") has put another in its place
+# A client that is garbage closes its pool on whichever thread collects it. Were that the practice API's, and
+# the pool's lock held by a call that was interrupted, the practice API would wait for ever.
+_kept: list[anthropic.Anthropic] = []
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where calls go: a client for it, the model, what connect says, and what it sets in the environment."""
+
+    client: anthropic.Anthropic
+    model: str
+    lines: list[str]
+    variables: dict[str, str]
 
 
 def connect(
     to: str | None = None, *, api_key: str | None = None, timeout: float | None = None
 ) -> anthropic.Anthropic:
-    """An SDK client for `to`: None or "practice" (free), "live" (costs money), or a base URL.
+    """An SDK client for `to`: None or "practice" (free), "live" (costs money), "local", or a base URL.
 
+    "local" is the first of Ollama, LM Studio and llama.cpp that answers on this machine; MODEL becomes the
+    first model that it lists, or COURSE_MODEL. None is "local" where COURSE_PLACE says so, else "practice".
     Prints one line: where calls go, which model, whether money is spent.
     Sets ANTHROPIC_BASE_URL, ANTHROPIC_API_KEY and COURSE_MODEL in this process, so that
-    `anthropic.Anthropic()` and a `%%curl` cell reach the same place.
+    `anthropic.Anthropic()` and a `%%curl` cell reach the same place; mends what would stop them (see
+    `environment.mend`); keeps the SDK from warning of models that the course knows to be deprecated.
     `timeout` is in seconds; None keeps the SDK's.
-    Raises ValueError for a `to` that is none of these, RuntimeError where no key can be asked for,
-    `anthropic.APIConnectionError` where nothing answers, `anthropic.AuthenticationError` for a refused key.
+    Raises ValueError for a `to` that is none of these, RuntimeError where no key can be asked for or the
+    environment is in the way, `anthropic.APIConnectionError` where nothing answers,
+    `anthropic.AuthenticationError` for a refused key.
     """
-    _remember()
-    api_key = _clean(api_key)
-    if to is None or to == "practice":
-        client, line = _practice(api_key, timeout)
-    elif to == "live":
-        client, line = _live(api_key, timeout)
-    else:
-        client, line = _base_url(to, api_key, timeout)
-    print(line)
-    curl.offer(lambda: client._client)
-    return client
+    environment.mend()
+    known = [id for model in models.MODELS.values() for id in (model.id, model.snapshot) if id]
+    warnings.filterwarnings("ignore", f"The model '({'|'.join(known)})' is deprecated", DeprecationWarning)
+    if to is None:
+        to = "local" if os.environ.get("COURSE_PLACE") == "local" else "practice"
+    known_places = {"practice": _practice, "live": _live, "local": _local}
+    make = known_places.get(str(to)) or partial(_server, _base(to))
+    made = make(environment.clean(api_key), timeout)
+    _settle(made)
+    print(*made.lines, sep="\n")
+    curl.offer(lambda: made.client._client)
+    return made.client
 
 
 def reply_text(message: anthropic.types.Message) -> str:
@@ -73,8 +85,8 @@ def reply_text(message: anthropic.types.Message) -> str:
 def current_client() -> anthropic.Anthropic:
     """The client of the last `connect`, else one for the practice API."""
     if _current is None:
-        _remember()
-        _practice(None, None)
+        environment.mend()
+        _settle(_practice(None, None))
     return _current
 
 
@@ -107,168 +119,167 @@ def once(client: anthropic.Anthropic) -> anthropic.Anthropic:
     return copy
 
 
-def place(client: anthropic.Anthropic | anthropic.AsyncAnthropic) -> Place:
-    """Where `client` sends its calls. "local" is another server on this machine: it costs nothing."""
+def place(
+    client: anthropic.Anthropic | anthropic.AsyncAnthropic,
+) -> Literal["practice", "live", "local", "remote"]:
+    """Where `client` sends its calls. "local" is another server on this machine: see `costs_nothing`."""
     url = str(client.base_url).rstrip("/")
     if practice.serves(url):
         return "practice"
     if url in (LIVE_URL, _live_url):
         return "live"
-    return "local" if first_look.is_loopback(urlsplit(url).hostname or "") else "remote"
+    return "local" if environment.is_loopback(urlsplit(url).hostname or "") else "remote"
 
 
-def _practice(api_key: str | None, timeout: float | None) -> tuple[anthropic.Anthropic, str]:
-    client = _client(practice.start(), api_key or PRACTICE_KEY, timeout)
-    _settle(client, ANTHROPIC_API_KEY=client.api_key)
-    line = f"Practice API · {models.MODEL} · free: no key, no network, no money is spent"
+def costs_nothing(client: anthropic.Anthropic | anthropic.AsyncAnthropic, model: str | None = None) -> bool:
+    """Whether calls to `model` are answered on this machine, by a server of which nothing else is known.
+
+    False where it may pass them on: it lists models that are sold (to connect), or `model` is such a one.
+    """
+    if place(client) != "local":
+        return False
+    elsewhere = first_look.elsewhere.get(str(client.base_url).rstrip("/"))
+    if elsewhere is None:  # not looked at, or it has no list
+        return not first_look.runs_elsewhere(model or models.MODEL)
+    if any(not first_look.CLOUD.search(name) for name in elsewhere):  # a proxy: whatever it calls its models
+        return False
+    return model not in elsewhere if model else not elsewhere
+
+
+# ------------------------------------------------------------------------------------- the places
+
+
+def _practice(api_key: str | None, timeout: float | None) -> Place:
+    model, before, lines = _own_model(), practice.replaced, []
+    client = _new_client(timeout, base_url=practice.start(), api_key=api_key or PRACTICE_KEY)
+    if practice.replaced > before:
+        lines.append("The practice API had stopped answering: another one was started.")
+    lines.append(f"Practice API · {model} · free: no key, no network, no money is spent")
     try:
-        models.find_model(models.MODEL)
+        models.find_model(model)
     except models.UnknownModelError as error:
-        line += f"\nThe practice API will answer 404: {error} {first_look.advice(models.DEFAULT_MODEL)}"
-    return client, line
+        lines.append(f"The practice API will answer 404: {error} {first_look.advice(models.DEFAULT_MODEL)}")
+    return Place(client, model, lines, {"ANTHROPIC_API_KEY": client.api_key})
 
 
-def _live(api_key: str | None, timeout: float | None) -> tuple[anthropic.Anthropic, str]:
+def _live(api_key: str | None, timeout: float | None) -> Place:
     global _live_url
-    environment = _remember()
-    url = environment.get("ANTHROPIC_BASE_URL", LIVE_URL).rstrip("/")
-    token = environment.get("ANTHROPIC_AUTH_TOKEN")
+    own, model = environment.remember(), _own_model()
+    environment.need_proxies()
+    url = _base(own.get("ANTHROPIC_BASE_URL", LIVE_URL))
+    token = own.get("ANTHROPIC_AUTH_TOKEN")
     typed = os.environ.get("ANTHROPIC_API_KEY")
     if typed and typed != getattr(_current, "api_key", PRACTICE_KEY):  # set since, with %env for instance
-        environment["ANTHROPIC_API_KEY"] = typed
-    key = api_key or environment.get("ANTHROPIC_API_KEY") or (None if token else _ask_for_key())
-    credentials = {"api_key": _clean(key)} if key else {"auth_token": _clean(token)}
-    headers = _headers(environment.get("ANTHROPIC_CUSTOM_HEADERS", ""))
-    client = _new_client(timeout, base_url=url, default_headers=headers, **credentials)
+        own["ANTHROPIC_API_KEY"] = typed
+    key = api_key or own.get("ANTHROPIC_API_KEY") or (None if token else environment.ask_for_key())
+    credentials = {"api_key": environment.clean(key)} if key else {"auth_token": environment.clean(token)}
+    custom = environment.headers(own.get("ANTHROPIC_CUSTOM_HEADERS", ""))
+    client = _new_client(timeout, base_url=url, default_headers=custom, **credentials)
+    lines = [f"Live API at {urlsplit(url).hostname} · {model} · every call costs money"]
     try:
-        notes = first_look.at_live_model(client)
+        lines += first_look.at_live_model(client, model)
     except anthropic.AuthenticationError:
         for name in ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN"):
-            environment.pop(name, None)  # the next connect("live") asks for another key
+            own.pop(name, None)  # the next connect("live") asks for another key
         raise
     if key:
-        environment["ANTHROPIC_API_KEY"] = key
+        own["ANTHROPIC_API_KEY"] = key
     _live_url = url
-    _settle(client, **{name: environment[name] for name in _MANAGED if name in environment})
-    line = f"Live API at {urlsplit(url).hostname} · {models.MODEL} · every call costs money"
-    return client, "\n".join([line, *notes])
+    return Place(client, model, lines, {name: own[name] for name in environment.MANAGED if name in own})
 
 
-def _base_url(to: str, api_key: str | None, timeout: float | None) -> tuple[anthropic.Anthropic, str]:
+def _server(url: str, api_key: str | None, timeout: float | None, name: str = "") -> Place:
+    """The server at `url`; its list of models chooses one if it has a `name`, being one of LOCAL_SERVERS."""
+    host, model = urlsplit(url).hostname or "", _own_model()
+    if environment.is_loopback(host):
+        environment.mend(host)
+    else:
+        environment.need_proxies()
+    # Local servers ignore the key, but the SDK insists on one. The learner's own never goes along unasked.
+    client = _new_client(timeout, base_url=url, api_key=api_key or "not-needed")
+    names, note = first_look.at_server(client, bool(api_key), LOCAL_SECONDS if name else first_look.SECONDS)
+    if name and not names and "(401)" not in note:
+        raise LookupError(f"{name} runs, but lists no model.")
+    has_it = any(first_look.is_same(each, model) for each in names)
+    if name and names and not has_it:
+        model = min(names, key=lambda each: bool(first_look.runs_elsewhere(each)) + ("embed" in each))
+    elif names and not has_it:
+        note = f"Its models: {', '.join(names[:8])}. {first_look.advice(names[0])}"
+    kind, money = "Server", "whoever runs it may charge for calls"
+    if environment.is_loopback(host):
+        kind, money = name or "Local server", "runs on this machine, costs nothing"
+        if name:
+            money = "what you type stays on this machine, and costs nothing"
+        if not costs_nothing(client, model):
+            money = "may pass calls on: what you type can leave this machine, and cost money"
+        elif first_look.elsewhere.get(url):
+            money = f"runs on this machine, but {', '.join(first_look.elsewhere[url][:3])} would not"
+    lines = [f"{kind} at {url} · {model} · {money}", *([note] if note else [])]
+    return Place(client, model, lines, {"ANTHROPIC_API_KEY": client.api_key})
+
+
+def _local(api_key: str | None, timeout: float | None) -> Place:
+    found = ""
+    for name, port in LOCAL_SERVERS.items():
+        try:
+            return _server(f"http://127.0.0.1:{port}", api_key, timeout, name)
+        except LookupError as error:
+            found += f"{error} "
+        except anthropic.APIConnectionError:
+            pass
+    raise anthropic.APIConnectionError(
+        message=f"{found}There is no model on this machine: `ollama pull llama3.2` brings one to Ollama, and "
+        "`make local` in the folder of the course a very small one with its own server.",
+        request=httpx2.Request("GET", "http://127.0.0.1"),
+    )
+
+
+# ------------------------------------------------------------------- clients and the environment
+
+
+def _base(url: str) -> str:
+    """The base URL that the SDK wants: without /v1. Raises ValueError for what is no URL."""
     try:
-        to = str(to).strip()
-        parts = httpx2.URL(to)
+        url = str(url).strip()
+        parts = httpx2.URL(url)
     except httpx2.InvalidURL:
         parts = httpx2.URL("")
     if parts.userinfo:
         raise ValueError("Pass the key as api_key=…: in the URL it would be shown.")
     if parts.scheme not in ("http", "https") or not parts.host:
-        meant = f' Did you mean "http://{to}"?' if re.fullmatch(r"[\w.-]+:\d+", to) else ""
-        places = '"practice", "live" or a base URL such as "http://127.0.0.1:11434"'
-        raise ValueError(f"connect takes {places}, not {to!r}.{meant}")
-    url = to.rstrip("/").removesuffix("/v1").rstrip("/")
-    # Local servers ignore the key, but the SDK insists on one. The learner's own never goes along unasked.
-    client = _client(url, api_key or "not-needed", timeout)
-    names, doubt = first_look.at_server(url, api_key)
-    _settle(client, ANTHROPIC_API_KEY=client.api_key)
-    kind, money = "Server", "whoever runs it may charge for calls"
-    if first_look.is_loopback(parts.host):
-        kind, money = "Local server", "runs on this machine, costs nothing"
-    line = f"{kind} at {url} · {models.MODEL} · {money}"
-    if doubt:
-        line += f"\n{doubt}"
-    if names and models.MODEL not in names:
-        line += f"\nIts models: {', '.join(names[:8])}. {first_look.advice(names[0])}"
-    return client, line
-
-
-def _client(url: str, key: str, timeout: float | None) -> anthropic.Anthropic:
-    _keep_loopback_off_the_proxy()
-    return _new_client(timeout, base_url=url, api_key=key)
+        meant = f' Did you mean "http://{url}"?' if re.fullmatch(r"[\w.-]+:\d+", url) else ""
+        places = '"local", "practice", "live" or a base URL such as "http://127.0.0.1:11434"'
+        raise ValueError(f"connect takes {places}, not {url!r}.{meant}")
+    return re.sub(r"/v1(/messages)?/*$", "", url.rstrip("/")).rstrip("/")
 
 
 def _new_client(timeout: float | None, **arguments: Any) -> anthropic.Anthropic:
-    """A client that takes nothing from the managed variables."""
+    """A client that takes nothing from the managed variables, and is never garbage."""
     if timeout is not None:
         arguments["timeout"] = timeout
-    try:
-        with _bare_environment():
-            return anthropic.Anthropic(**arguments)
-    except FileNotFoundError:
-        name = "SSL_CERT_FILE" if os.environ.get("SSL_CERT_FILE") else "SSL_CERT_DIR"
-        where = os.environ.get(name)
-        raise RuntimeError(f"{name} names {where}, which is not there: correct it, or unset it.") from None
+    environment.check_certificates()
+    with environment.bare():
+        _kept.append(anthropic.Anthropic(**arguments))
+    return _kept[-1]
 
 
-def _clean(key: str | None) -> str | None:
-    """`key` as it goes into a header. Raises ValueError, without the key, where it cannot be one."""
-    key = key and key.strip()
-    if key and not re.fullmatch(r"[!-~]+", key):
-        raise ValueError("The key holds a blank or another character that no key has: copy it once more.")
-    return key
-
-
-def _settle(client: anthropic.Anthropic, **variables: str) -> None:
-    """Make `client` the current one and point this process's environment at its place."""
-    global _current
-    _current = client
-    for name in _MANAGED:
+def _settle(made: Place) -> None:
+    """Make `made` the current place: its client, its model, and this process's environment."""
+    global _current, _model_before
+    _current, own = made.client, _own_model()
+    _model_before = own if made.model != own else None
+    for name in ("course_helpers", "__main__"):  # the MODEL that lessons import, before they connect
+        names = vars(sys.modules.get(name, models))
+        if names.get("MODEL") == models.MODEL:
+            names["MODEL"] = made.model
+    models.MODEL = made.model
+    for name in environment.MANAGED:
         os.environ.pop(name, None)
-    os.environ.update(variables)
-    os.environ["ANTHROPIC_BASE_URL"] = str(client.base_url).rstrip("/")
-    os.environ["COURSE_MODEL"] = models.MODEL
+    os.environ.update(made.variables)
+    os.environ["ANTHROPIC_BASE_URL"] = str(made.client.base_url).rstrip("/")
+    os.environ["COURSE_MODEL"] = made.model
 
 
-def _remember() -> dict[str, str]:
-    """The managed variables as they were before the first connect."""
-    global _remembered
-    if _remembered is None:
-        _remembered = {name: os.environ[name] for name in _MANAGED if os.environ.get(name)}
-        if _remembered.get("ANTHROPIC_API_KEY") == PRACTICE_KEY:
-            # A process that was connected to practice started this one: its address is not the learner's.
-            _remembered.pop("ANTHROPIC_API_KEY")
-            _remembered.pop("ANTHROPIC_BASE_URL", None)
-    return _remembered
-
-
-@contextmanager
-def _bare_environment() -> Iterator[None]:
-    """For the time of the `with` block the SDK finds none of the managed variables."""
-    before = {name: os.environ.pop(name) for name in _MANAGED if name in os.environ}
-    try:
-        yield
-    finally:
-        os.environ.update(before)
-
-
-def _headers(lines: str) -> dict[str, str]:
-    """The headers in the form that ANTHROPIC_CUSTOM_HEADERS has: `Name: value`, one a line."""
-    pairs = (line.split(":", 1) for line in lines.splitlines() if ":" in line)
-    return {name.strip(): value.strip() for name, value in pairs}
-
-
-def _ask_for_key() -> str:
-    """The key typed at a hidden prompt. It stays in this process's memory only."""
-    advice = (
-        "No API key: set ANTHROPIC_API_KEY and start again, pass api_key=…, "
-        'or go on for free with connect("practice").'
-    )
-    shell = sys.modules.get("IPython") and sys.modules["IPython"].get_ipython()
-    in_notebook = getattr(shell, "kernel", None) is not None
-    if not in_notebook and not (sys.stdin and sys.stdin.isatty()):
-        raise RuntimeError(advice)
-    try:
-        key = getpass("Anthropic API key (hidden as you type): ").strip()
-    except (EOFError, RuntimeError):  # ipykernel raises a RuntimeError where nobody can type
-        key = ""
-    if not key:
-        raise RuntimeError(advice) from None
-    return key
-
-
-def _keep_loopback_off_the_proxy() -> None:
-    """Calls to this machine must not go to a proxy: name loopback in NO_PROXY."""
-    for name in ("NO_PROXY", "no_proxy"):
-        hosts = [host for host in os.environ.get(name, "").split(",") if host.strip()]
-        hosts += [host for host in ("127.0.0.1", "localhost") if host not in hosts]
-        os.environ[name] = ",".join(hosts)
+def _own_model() -> str:
+    """The model of the lessons, unless connect("local") has put another in its place."""
+    return _model_before or models.MODEL

@@ -1,24 +1,25 @@
 """The models that the course knows: ids, limits, dates and the rules that differ between them.
 
-This is the one place for model ids.
-Prices are not here: they come from the data of `genai-prices` (see `pricing.py`).
-`make facts` compares this table with the installed SDK and with today's date.
+The facts stand in `models.toml`, the one place for model ids; prices come from elsewhere (see `pricing.py`).
+`make facts` compares them with the installed SDK and with today's date.
 """
 
 from __future__ import annotations
 
 import difflib
 import os
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
+from pathlib import Path
 from typing import Literal
 
-AS_OF = date(2026, 11, 24)
-"""The day whose prices and lifecycles the lessons show. Only `make facts` looks at today's date."""
+import pydantic
 
-DOCS = "https://platform.claude.com/docs/en/about-claude/models/overview"
-DEPRECATIONS = "https://platform.claude.com/docs/en/about-claude/model-deprecations"
+from .files import read_rows
+
+FILE = Path(__file__).with_name("models.toml")
 
 
 class UnknownModelError(LookupError):
@@ -32,10 +33,21 @@ class Model:
     The defaults are those of the 5.5 models.
     """
 
+    __pydantic_config__ = pydantic.ConfigDict(extra="forbid")
+
     id: str
     name: str
     line: str
     released: date
+    source: str
+    checked_on: date
+    """The day on which somebody compared all this with `source`."""
+    course: bool = False
+    """Do the lessons show it?"""
+    limited: bool = False
+    """Is it for verified organisations alone? To others it does not exist."""
+    deprecated: date | None = None
+    retires: date | None = None
     context_window: int = 1_000_000
     max_output: int = 128_000
     snapshot: str | None = None
@@ -48,7 +60,7 @@ class Model:
     """What happens when a request says nothing about thinking."""
     refused_thinking: tuple[str, ...] = ("enabled",)
     """Values of `thinking.type` that the model answers with a 400."""
-    effort: Literal["low", "medium", "high", "xhigh", "max"] | None = "medium"
+    effort: Literal["low", "medium", "high", "xhigh", "max"] | None = None
     """The effort of a request that names none; None where the model takes no effort."""
     prefill: bool = False
     """May the last message be the assistant's?"""
@@ -58,128 +70,52 @@ class Model:
     """Does it take `role: "system"` inside `messages`, never first?"""
     forced_tools: bool = False
     """Does it take `tool_choice` of type any or tool?"""
-    lifecycle: Literal["active", "deprecated", "retired"] = "active"
-    deprecated: date | None = None
-    retires: date | None = None
-    source: str = DOCS
-    checked_on: date = AS_OF
+
+    @property
+    def lifecycle(self) -> Literal["active", "deprecated", "retired"]:
+        """What it is on the day `AS_OF`."""
+        return self.lifecycle_on(AS_OF)
+
+    def lifecycle_on(self, day: date) -> Literal["active", "deprecated", "retired"]:
+        """What it is on `day`: from its dates alone. On the day of its retirement it answers no more."""
+        if self.retires and self.retires <= day:
+            return "retired"
+        return "deprecated" if self.retires or (self.deprecated and self.deprecated <= day) else "active"
 
 
-def _generation_4_5(**facts) -> Model:
-    rules = {
-        "context_window": 200_000,
-        "max_output": 64_000,
-        "tokenizer_factor": 1.0,
-        "min_cacheable_tokens": 4096,
-        "thinking": "off",
-        "refused_thinking": ("adaptive", "between_tools"),
-        "effort": None,
-        "prefill": True,
-        "sampling": True,
-        "system_in_messages": False,
-        "forced_tools": True,
-    }
-    return Model(**rules | facts)
+def aliases(models: Iterable[Model]) -> dict[str, str]:
+    """`haiku`, `sonnet`, `opus` → id: of each line the newest active model, else the newest that answers."""
+    newest = sorted(models, key=lambda model: (model.lifecycle == "active", model.released), reverse=True)
+    lines = {model.line for model in newest if model.course}
+    found: dict[str, str] = {}
+    for model in newest:
+        if model.line in lines and model.lifecycle != "retired":
+            found.setdefault(model.line, model.id)
+    return found
 
 
-def _retired(id: str, name: str, line: str, released: date, retires: date, max_output: int) -> Model:
-    facts = {"id": id, "name": name, "line": line, "released": released, "retires": retires}
-    return _generation_4_5(**facts, max_output=max_output, lifecycle="retired", source=DEPRECATIONS)
-
-
-_TABLE = (
-    Model(
-        id="claude-haiku-5-5",
-        name="Claude Haiku 5.5",
-        line="haiku",
-        released=date(2026, 10, 7),
-        refused_thinking=("enabled", "between_tools"),
-        forced_tools=True,
-    ),
-    Model(
-        id="claude-sonnet-5-5",
-        name="Claude Sonnet 5.5",
-        line="sonnet",
-        released=date(2026, 9, 28),
-        refused_thinking=("enabled", "disabled"),
-        effort="high",
-    ),
-    Model(
-        id="claude-opus-5-5",
-        name="Claude Opus 5.5",
-        line="opus",
-        released=date(2026, 9, 22),
-        thinking="always",
-        refused_thinking=("enabled", "disabled", "between_tools"),
-    ),
-    _generation_4_5(
-        id="claude-opus-4-5",
-        name="Claude Opus 4.5",
-        line="opus",
-        released=date(2025, 11, 24),
-        snapshot="claude-opus-4-5-20251101",
-        effort="high",
-        lifecycle="deprecated",
-        # SDK 2.13.0 brought the notice, which names the last day alone: 60 days before is what is promised.
-        deprecated=date(2026, 11, 23),
-        retires=date(2027, 1, 22),
-        source=DEPRECATIONS,
-    ),
-    _generation_4_5(
-        id="claude-haiku-4-5",
-        name="Claude Haiku 4.5",
-        line="haiku",
-        released=date(2025, 10, 15),
-        snapshot="claude-haiku-4-5-20251001",
-    ),
-    _generation_4_5(
-        id="claude-sonnet-4-5",
-        name="Claude Sonnet 4.5",
-        line="sonnet",
-        released=date(2025, 9, 29),
-        snapshot="claude-sonnet-4-5-20250929",
-        min_cacheable_tokens=1024,
-        lifecycle="deprecated",
-        deprecated=date(2026, 9, 30),
-        retires=date(2026, 11, 30),
-        source=DEPRECATIONS,
-    ),
-    _retired(
-        "claude-sonnet-4-20250514", "Claude Sonnet 4", "sonnet", date(2025, 5, 22), date(2026, 6, 15), 64_000
-    ),
-    _retired(
-        "claude-3-7-sonnet-20250219",
-        "Claude Sonnet 3.7",
-        "sonnet",
-        date(2025, 2, 24),
-        date(2026, 2, 19),
-        64_000,
-    ),
-    _retired(
-        "claude-3-5-haiku-20241022", "Claude Haiku 3.5", "haiku", date(2024, 10, 22), date(2026, 2, 19), 8_192
-    ),
-    _retired(
-        "claude-3-haiku-20240307", "Claude Haiku 3", "haiku", date(2024, 3, 7), date(2026, 4, 20), 4_096
-    ),
-)
+_TEXT = FILE.read_text(encoding="utf-8")
+AS_OF = date.fromisoformat(re.search(r"^as_of = (\S+)$", _TEXT, re.M)[1])
+"""The day whose prices and lifecycles the lessons show. Only `make facts` looks at today's date."""
 
 MODELS: dict[str, Model] = {
-    model.id: model for model in sorted(_TABLE, key=lambda m: m.released, reverse=True)
+    model.id: model
+    for model in sorted(read_rows(_TEXT, "model", Model, FILE.name), key=lambda m: m.released, reverse=True)
 }
-"""Every model by id, newest first."""
+"""Every model by id, newest first: also those that the lessons do not use, and those that are gone."""
 
-ALIASES: dict[str, str] = {
-    line: next(m.id for m in MODELS.values() if m.line == line and m.lifecycle == "active")
-    for line in ("haiku", "sonnet", "opus")
-}
-"""`haiku`, `sonnet`, `opus`: the newest active model of each line."""
-
+ALIASES = aliases(MODELS.values())
 _SNAPSHOTS = {model.snapshot: model.id for model in MODELS.values() if model.snapshot}
 
 
-def available() -> list[Model]:
-    """The models that still answer, newest first."""
-    return [model for model in MODELS.values() if model.lifecycle != "retired"]
+def available(day: date | None = None) -> list[Model]:
+    """The course's models that answer on `day`, by default `AS_OF`; newest first."""
+    day = day or AS_OF
+    return [
+        model
+        for model in MODELS.values()
+        if model.course and model.released <= day and model.lifecycle_on(day) != "retired"
+    ]
 
 
 def find_model(name: str) -> Model:
@@ -187,7 +123,7 @@ def find_model(name: str) -> Model:
 
     Raises `UnknownModelError`, a LookupError, naming the nearest ids.
     """
-    key = ALIASES.get(name.strip().lower(), name.strip())
+    key = model_id(name)
     key = _SNAPSHOTS.get(key, key)
     if key not in MODELS:
         raise UnknownModelError(unknown_model(name.strip()))
@@ -207,6 +143,6 @@ def model_id(name: str) -> str:
     return ALIASES.get(name.strip().lower(), name.strip())
 
 
-DEFAULT_MODEL = ALIASES["haiku"]
+DEFAULT_MODEL = ALIASES.get("haiku") or next(iter([*ALIASES.values(), *MODELS]))
 MODEL: str = model_id(os.environ.get("COURSE_MODEL") or DEFAULT_MODEL)
 """The model of the lessons: `COURSE_MODEL` if it is set, else the newest Haiku."""

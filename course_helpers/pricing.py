@@ -1,7 +1,8 @@
-"""What calls cost: the rates of `genai-prices` on the day `models.AS_OF`, never a table typed here.
+"""What calls cost: the prices of a day, by default `models.AS_OF`, never a table typed into code.
 
-The data comes with the installed package, so no network is needed. A model is found by its exact id: what
-the data would only match loosely raises `UnknownModelError`, as does an id that several hosts sell.
+They come from the data of the installed `genai-prices`, so no network is needed, and for what that has not
+yet from `prices.toml`. A model is found by its exact id: what the data would only match loosely raises
+`UnknownModelError`, as does an id that several hosts sell.
 """
 
 from __future__ import annotations
@@ -9,16 +10,21 @@ from __future__ import annotations
 import operator
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, time
+from datetime import UTC, date, datetime, time
+from decimal import Decimal
 from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .models import AS_OF, MODEL, MODELS, UnknownModelError, available, find_model, unknown_model
+import pydantic
+
+from .files import read_rows
+from .models import AS_OF, MODEL, MODELS, Model, UnknownModelError, available, find_model, unknown_model
 
 if TYPE_CHECKING:
     import pandas
 
-_NOON = datetime.combine(AS_OF, time(12), tzinfo=UTC)
+FILE = Path(__file__).with_name("prices.toml")
 _BATCH = {"processing": "batch"}
 _KINDS = {
     "input": ("input_mtok",),
@@ -108,12 +114,20 @@ def _count(name: str, value: object) -> int:
 
 
 @lru_cache(maxsize=1000)
-def rates(model: str = MODEL, *, batch: bool = False) -> Rates:
-    """The prices of `model`: an id, an alias (haiku, sonnet, opus), or another maker's id."""
-    id, provider, info = _find(model)
+def rates(model: str = MODEL, *, batch: bool = False, as_of: date | str | None = None) -> Rates:
+    """The prices of `model` on the day `as_of`, by default `models.AS_OF`.
+
+    `model` is an id, an alias (haiku, sonnet, opus), or another maker's id; `as_of` a date or "2026-12-01".
+    Raises ValueError for a day before the model came out, UnknownModelError for one without a price.
+    """
+    day, (id, provider, info) = _day(as_of), _find(model)
+    released = getattr(_facts(id), "released", None)
+    if released and day < released:
+        raise ValueError(f"{id} came out on {released}: on {day} it had no price.")
     if batch and not any(variant.when == _BATCH for variant in info.price_variants or ()):
         raise ValueError(f"The price data has no batch prices for {id}.")
-    prices = info.get_prices(_NOON, _BATCH if batch else None).__dict__
+    noon = datetime.combine(day, time(12), tzinfo=UTC)
+    prices = info.get_prices(noon, _BATCH if batch else None).__dict__
     if None in (prices.get("input_mtok"), prices.get("output_mtok")) or "requests_kcount" in prices:
         raise UnknownModelError(f"{id} is not sold by text tokens alone, so it has no price here.")
     chosen = {
@@ -128,73 +142,151 @@ def rates(model: str = MODEL, *, batch: bool = False) -> Rates:
     return Rates(model=id, provider=provider.id, tiers=tuple(tiers))
 
 
+def _day(as_of: date | str | None) -> date:
+    try:
+        return date.fromisoformat(as_of) if isinstance(as_of, str) else as_of or AS_OF
+    except ValueError:
+        raise ValueError(f'as_of is a date or text like "{AS_OF}", not {as_of!r}.') from None
+
+
 def _rate(price, start: int) -> float:
     """USD per million tokens of `price`, a Decimal or tiered, just above `start`."""
     steps = [tier.price for tier in getattr(price, "tiers", ()) if tier.start <= start]
     return float([getattr(price, "base", price), *steps][-1])
 
 
-def _maker(id: str, providers: list):
-    """The provider whose own ids look like `id`; None where there is none."""
-    return next((p for p in providers if p.model_match and p.model_match.is_match(id)), None)
+@dataclass(frozen=True, kw_only=True)
+class OwnRow:
+    """One entry of `prices.toml`, where its fields are explained."""
+
+    __pydantic_config__ = pydantic.ConfigDict(extra="forbid")
+
+    id: str
+    maker: str
+    source: str
+    checked_on: date
+    released: date | None = None
+    retires: date | None = None
+    successor: str | None = None
+    context_window: int | None = None
+    prices: tuple[dict[str, Any], ...] = ()
+
+    def info(self) -> Any:
+        """Its prices as an entry of the price data; None where it has none."""
+        from genai_prices import types
+
+        read = pydantic.TypeAdapter(dict[str, Decimal | types.TieredPrices]).validate_python
+        steps = [
+            types.ConditionalPrice(
+                constraint=types.StartDateConstraint(start_date=row["day"]),
+                prices=types.ModelPrice(
+                    **read({name: price for name, price in row.items() if name != "day"})
+                ),
+            )
+            for row in self.prices
+        ]
+        match = types.ClauseEquals(equals=self.id)
+        return types.ModelInfo(id=self.id, match=match, prices=steps) if steps else None
+
+
+@lru_cache(maxsize=1)
+def own_rows() -> dict[str, OwnRow]:
+    """`prices.toml` by id. Raises ValueError naming the line of a mistake."""
+    rows = read_rows(FILE.read_text(encoding="utf-8"), "model", OwnRow, FILE.name)
+    return {row.id: row for row in rows}
+
+
+def _facts(id: str) -> Model | OwnRow | None:
+    """What is known of `id` beside its price."""
+    return MODELS.get(id) or own_rows().get(id)
 
 
 def _find(name: str):
-    """The id, the provider and the entry in the price data of exactly the model `name`."""
+    """The id, the maker or host, and the entry in the price data, or else in our own, of exactly `name`."""
     from genai_prices.data import providers
+
+    def maker_of(id: str):
+        return next((p for p in providers if p.model_match and p.model_match.is_match(id)), None)
 
     try:
         id = find_model(name).id
     except UnknownModelError:
-        id, maker = name, _maker(name, providers)
+        id, maker = name, maker_of(name)
         found = [(provider, info) for provider in providers for info in provider.models if info.id == id]
         found = [hit for hit in found if hit[0] is maker] or found
     else:
-        maker = _maker(id, providers)
+        maker = maker_of(id)
         found = [(maker, info) for info in [maker.find_model(id)] if info]
+    if not found and id in own_rows() and (info := own_rows()[id].info()):
+        found = [(next(p for p in providers if p.id == own_rows()[id].maker), info)]
     if not found:
-        others = {info.id for p in providers for info in p.models if _maker(info.id, providers) is p}
-        raise UnknownModelError(unknown_model(name, sorted(others)))
+        others = {info.id for p in providers for info in p.models if maker_of(info.id) is p}
+        raise UnknownModelError(unknown_model(name, sorted(others | own_rows().keys())))
     if len(found) > 1:
         hosts = ", ".join(provider.id for provider, _ in found)
         raise UnknownModelError(f"{id} has no one price: it is sold by {hosts}.")
     return id, *found[0]
 
 
-def price_table(models: Iterable[str] | None = None) -> pandas.DataFrame:
-    """One row a model, by default those of the course that still answer: USD per million tokens, and limits.
+def successor(id: str) -> str | None:
+    """What to take instead of `id`: for Claude the newest of its line, else its maker's advice, if known."""
+    facts = _facts(id)
+    if not isinstance(facts, Model):
+        return facts and facts.successor
+    line = [
+        m
+        for m in MODELS.values()
+        if (m.line, m.limited, m.lifecycle) == (facts.line, facts.limited, "active")
+    ]
+    return line[0].id if line and line[0].released > facts.released else None
 
-    Where a prompt has more than `tier_above` tokens, `tier_input` and `tier_output` hold; a tier beyond the
-    context window is left out. What the course does not know of another maker's model is left empty.
+
+def price_table(models: Iterable[str] | None = None, *, as_of: date | str | None = None) -> pandas.DataFrame:
+    """One row a model, by default those of the course that answer on the day `as_of`, else `models.AS_OF`.
+
+    USD per million tokens, limits in tokens, dates. Where a prompt has more than `tier_above` tokens,
+    `tier_input` and `tier_output` hold; a tier beyond the context window is left out. `changes` is the next
+    day with another price. What is not known of another maker's model is left empty.
+    Raises ValueError for a day before one of `models` came out.
     """
     import pandas as pd
 
-    course = [model.id for model in available()]
-    rows = [_row(name) for name in (course if models is None else models)]
-    frame = pd.DataFrame(rows, columns=list(_row(course[0]))).set_index("model")
-    types = dict.fromkeys(("tier_above", "context_window", "max_output"), "Int64")
-    types |= dict.fromkeys((*_KINDS, "tier_input", "tier_output", "tokenizer_factor"), "float64")
-    types |= dict.fromkeys(("provider", "source"), "string")
-    types |= dict.fromkeys(("deprecated", "retires", "checked_on"), "datetime64[s]")
-    return frame.astype(types)
+    names = [model.id for model in available(_day(as_of))] if models is None else models
+    frame = pd.DataFrame([_row(name, as_of) for name in names], columns=list(_COLUMNS))
+    return frame.astype({name: kind for name, kind in _COLUMNS.items() if kind}).set_index("model")
 
 
-def _row(name: str) -> dict:
+_COLUMNS = {
+    **dict.fromkeys(("model", "provider"), "string"),
+    **dict.fromkeys((*_KINDS,), "float64"),
+    "tier_above": "Int64",
+    **dict.fromkeys(("tier_input", "tier_output"), "float64"),
+    **dict.fromkeys(("context_window", "max_output"), "Int64"),
+    "tokenizer_factor": "float64",
+    **dict.fromkeys(("deprecated", "retires", "checked_on", "changes"), "datetime64[s]"),
+    **dict.fromkeys(("successor", "source"), "string"),
+}
+
+
+def _new_prices(info: Any) -> list[date]:
+    """The days on which an entry of the price data brings a new price."""
+    steps = info.prices if isinstance(info.prices, list) else ()
+    return [step.constraint.start_date for step in steps if hasattr(step.constraint, "start_date")]
+
+
+def _row(name: str, as_of: date | str | None) -> dict:
     id, provider, info = _find(name)
-    model = MODELS.get(id)
-    first, *higher = rates(name).tiers
-    window = model.context_window if model else info.context_window
-    reached = [tier for tier in higher if window is None or tier.above < window][:1]
+    facts, (first, *higher) = _facts(id), rates(name, as_of=as_of).tiers
+    window = getattr(facts, "context_window", None) or info.context_window
+    tier = next((tier for tier in higher if window is None or tier.above < window), None)
     return {
+        **{name: getattr(facts, name, None) for name in _COLUMNS},
+        **{kind: getattr(first, kind) for kind in _KINDS},
+        **({f"tier_{name}": getattr(tier, name) for name in ("above", "input", "output")} if tier else {}),
         "model": id,
         "provider": provider.id,
-        **{kind: getattr(first, kind) for kind in _KINDS},
-        "tier_above": reached[0].above if reached else None,
-        "tier_input": reached[0].input if reached else None,
-        "tier_output": reached[0].output if reached else None,
         "context_window": window,
-        **{name: getattr(model, name, None) for name in ("max_output", "tokenizer_factor")},
-        **{name: getattr(model, name, None) for name in ("deprecated", "retires")},
-        "source": model.source if model else (provider.pricing_urls or [None])[0],
-        "checked_on": getattr(model, "checked_on", None),
+        "changes": min((day for day in _new_prices(info) if day > _day(as_of)), default=None),
+        "successor": successor(id),
+        "source": facts.source if facts else (provider.pricing_urls or [None])[0],
     }

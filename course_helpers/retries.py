@@ -2,27 +2,27 @@
 
 The policy stands once, in `Retries`; `call_with_retry` and `acall_with_retry` are that policy around one
 request, and `Conversation` puts it around its own. It retries 408, 409, 429, 5xx (529 included), connection
-errors and timeouts, unless the server's `x-should-retry` says otherwise; never the spend cap.
-`one_request` is the request itself: every way in which it can fail is an `anthropic.APIError`.
+errors and timeouts, unless the server's `x-should-retry` says otherwise; never the spend cap, and nothing
+that went wrong on this side of the wire (`final_cause`).
 """
 
 from __future__ import annotations
 
 import asyncio
-import inspect
 import math
 import random
+import ssl
 import time
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from dataclasses import dataclass, field
 from email.utils import mktime_tz, parsedate_tz
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import anthropic
+import httpx2
 from anthropic.types import Message
 
-from .client import once
+from .wire import Need, Steps, aadvance, advance, reply_to, short
 
 T = TypeVar("T")
 
@@ -91,7 +91,7 @@ def why_not_retried(error: anthropic.APIError) -> str:
     if getattr(error, "final", False):  # a StreamInterrupted that another try cannot mend
         return "Not retried: the server did answer, and would answer the same again."
     if isinstance(error, anthropic.APIConnectionError):
-        return ""
+        return "Not retried: waiting does not mend this." if final_cause(error) else ""
     if not isinstance(error, anthropic.APIStatusError):
         return "Not retried: an answer came, but not one that a retry is known to mend."
     says, status = error.response.headers.get("x-should-retry"), error.status_code
@@ -104,18 +104,34 @@ def why_not_retried(error: anthropic.APIError) -> str:
     return f"Not retried: a {status} stays a {status} until the request changes."
 
 
+def final_cause(error: BaseException) -> str:
+    """What is wrong, in a sentence, where a connection error is one that no waiting mends; else ""."""
+    cause = each = error.__cause__
+    if cause is None or not isinstance(error, anthropic.APIConnectionError) or hasattr(error, "final"):
+        return ""
+    while each is not None:
+        if isinstance(each, ssl.SSLCertVerificationError):
+            own = "where the network has a certificate of its own, SSL_CERT_FILE names its file"
+            return f"The server's certificate is not trusted ({each.verify_message}): {own}."
+        if isinstance(each, ssl.SSLError) and each.reason == "WRONG_VERSION_NUMBER":
+            return "The server does not speak TLS: should its address begin with http://?"
+        each = each.__cause__ or each.__context__
+    if isinstance(cause, httpx2.LocalProtocolError):  # its own words hold the header: perhaps a key
+        return "The request has a header that HTTP does not allow: a line break, perhaps, in a key."
+    if isinstance(cause, httpx2.TransportError | OSError) and not isinstance(
+        cause, httpx2.UnsupportedProtocol
+    ):
+        return ""
+    if "client has been closed" in str(cause):
+        return "The client is closed: run the setup cell again, or call connect(), for another."
+    return f"The request could not be made ({type(cause).__name__}): {cause}"
+
+
 def _outcome(error: anthropic.APIError) -> str:
     """`error` in a word or two: its status, or what happened to the connection."""
     if isinstance(error, anthropic.APIConnectionError):
         return "timeout" if isinstance(error, anthropic.APITimeoutError) else "connection error"
     return str(getattr(error, "status_code", type(error).__name__))
-
-
-def _reason(outcome: str) -> str:
-    """`outcome` as the line that announces a wait calls it."""
-    if outcome == "429":
-        return "Rate limited"
-    return f"API error {outcome}" if outcome.isdigit() else outcome.capitalize()
 
 
 @dataclass(kw_only=True)
@@ -146,46 +162,34 @@ class Retries:
 
     def run(self, request: Callable[[], T]) -> T:
         """The result of `request()`, tried again for as long as that makes sense."""
-        while True:
-            started = self.clock()
-            try:
-                return self._done(request(), started)
-            except anthropic.APIError as error:
-                if not self._goes_on(error, started):
-                    raise
-            paused = self.clock()
-            self.sleep(self.attempts[-1].wait)
-            self._resume(paused)
+        return advance(self.steps(lambda: _called(request)))
 
     async def arun(self, request: Callable[[], Awaitable[T]]) -> T:
         """`run` for a coroutine function; `sleep` may be a coroutine function or a plain one."""
-        sleep = asyncio.sleep if self.sleep is time.sleep else self.sleep
+        return await aadvance(self.steps(lambda: _called(request)))
+
+    def steps(self, request: Callable[[], Steps[T]]) -> Steps[T]:
+        """`run` for a function whose generator says what it needs."""
         while True:
             started = self.clock()
             try:
-                return self._done(await request(), started)
+                result = yield from request()
             except anthropic.APIError as error:
                 if not self._goes_on(error, started):
                     raise
-            paused = self.clock()
-            pause = sleep(self.attempts[-1].wait)
-            if inspect.isawaitable(pause):
-                await pause
-            self._resume(paused)
+            else:
+                self._record(started, "reply")
+                return result
+            paused, seconds = self.clock(), self.attempts[-1].wait
+            yield Need("wait", (seconds, self.sleep))
+            # A sleep may take longer than it was asked to, and a pretended one may not move the clock.
+            self.waited += max(seconds, self.clock() - paused)
 
     def _record(self, started: float, outcome: str, wait: float = 0.0, asked: bool = False) -> None:
         self._began = started if self._began is None else self._began
         times = {"started": started - self._began, "seconds": self.clock() - started}
         number = len(self.attempts) + 1
         self.attempts.append(Attempt(attempt=number, outcome=outcome, wait=wait, asked=asked, **times))
-
-    def _done(self, result: T, started: float) -> T:
-        self._record(started, "reply")
-        return result
-
-    def _resume(self, paused: float) -> None:
-        # A sleep may take longer than it was asked to, and a pretended one may not move the clock.
-        self.waited += max(self.attempts[-1].wait, self.clock() - paused)
 
     def _goes_on(self, error: anthropic.APIError, started: float) -> bool:
         """Whether a wait and a request follow `error`, announced; if not, the error gets its note."""
@@ -196,12 +200,16 @@ class Retries:
             self._record(started, outcome)
             outcomes = ", ".join(attempt.outcome for attempt in self.attempts)
             note = f"{final} Requests: {tried} ({outcomes}); waited {self.waited:.1f} s."
+            if local := final_cause(error):
+                error.message, error.args, error.__cause__ = local, (local,), None  # which may show a key
             error.add_note(note + (f" Come back in {math.ceil(asked)} s." if asked and not never else ""))
             return False
         self._record(started, outcome, seconds, asked is not None)
         if self.on_wait is not None:
             told = {"attempt": tried, "asked": asked is not None, "max_retries": self.max_retries}
-            self.on_wait(Wait(seconds=seconds, reason=_reason(outcome), error=error, **told))
+            reason = f"API error {outcome}" if outcome.isdigit() else outcome.capitalize()
+            reason = "Rate limited" if outcome == "429" else reason
+            self.on_wait(Wait(seconds=seconds, reason=reason, error=error, **told))
         return True
 
     def _why_enough(self, tried: int, seconds: float) -> str:
@@ -220,43 +228,23 @@ class Retries:
         return step / 2 + step / 2 * self.random()
 
 
+def _called(function: Callable[[], T]) -> Steps[T]:
+    return (yield Need("call", function))
+
+
 def one_request(client: anthropic.Anthropic, **create_arguments) -> Message:
-    """The reply to exactly one request: the SDK's own retries are off, so tries never multiply.
-
-    A 200 that holds no message (a proxy's page, JSON cut short), for which the SDK returns a str or raises a
-    `json.JSONDecodeError`, raises `anthropic.APIResponseValidationError`: not retried, as it may be billed.
-    """
-    raw, reply = _send(client, anthropic.AsyncAnthropic, create_arguments), None
-    with suppress(ValueError, RecursionError):
-        reply = raw.parse()
-    return _message(reply, raw.http_response)
+    """The reply to exactly one request: see `reply_to`."""
+    return advance(_checked(client, anthropic.AsyncAnthropic, create_arguments), client)
 
 
-async def aone_request(client: anthropic.AsyncAnthropic, **create_arguments) -> Message:
-    """`one_request` on an async client."""
-    raw, reply = await _send(client, anthropic.Anthropic, create_arguments), None
-    with suppress(ValueError, RecursionError):
-        reply = await raw.parse()
-    return _message(reply, raw.http_response)
-
-
-def _send(client, wrong: type, create_arguments: dict):
-    """The raw response, awaitable on an async client; a client that would be the other's is refused."""
+def _checked(client: Any, wrong: type, create_arguments: dict[str, Any]) -> Steps[Message]:
+    """`reply_to`; a client that would be the other's, and a stream, are refused before anything is sent."""
     if isinstance(client, wrong):
         raise TypeError("call_with_retry is for anthropic.Anthropic, acall_with_retry for AsyncAnthropic.")
     if create_arguments.get("stream"):
         why = "pieces may be on the screen when it breaks"
         raise TypeError(f"stream=True cannot be retried here: {why}. Use Conversation.stream, which can.")
-    return once(client).messages.with_raw_response.create(**create_arguments)
-
-
-def _message(reply: object, response) -> Message:
-    if isinstance(reply, Message) and isinstance(reply.content, list) and reply.usage is not None:
-        return reply
-    kind = response.headers.get("content-type", "no content type")
-    what = f"{response.status_code} and {len(response.content)} bytes ({kind}) that are no message"
-    said = f"The server answered {what}: a proxy's page, or a reply cut short."
-    raise anthropic.APIResponseValidationError(response, response.text, message=said)
+    return reply_to(create_arguments)
 
 
 def call_with_retry(
@@ -277,7 +265,11 @@ def call_with_retry(
     """
     bounds = {"max_retries": max_retries, "max_wait": max_wait, "max_total_wait": max_total_wait}
     retries = Retries(on_wait=on_wait, sleep=sleep, clock=clock, random=random, **bounds)
-    return retries.run(lambda: one_request(client, **create_arguments))
+    steps = retries.steps(lambda: _checked(client, anthropic.AsyncAnthropic, create_arguments))
+    try:
+        return advance(steps, client)
+    except BaseException as error:
+        raise short(error) from error.__cause__
 
 
 async def acall_with_retry(
@@ -295,4 +287,8 @@ async def acall_with_retry(
     """`call_with_retry` on an async client."""
     bounds = {"max_retries": max_retries, "max_wait": max_wait, "max_total_wait": max_total_wait}
     retries = Retries(on_wait=on_wait, sleep=sleep, clock=clock, random=random, **bounds)
-    return await retries.arun(lambda: aone_request(client, **create_arguments))
+    steps = retries.steps(lambda: _checked(client, anthropic.Anthropic, create_arguments))
+    try:
+        return await aadvance(steps, client)
+    except BaseException as error:
+        raise short(error) from error.__cause__

@@ -3,27 +3,34 @@
 from __future__ import annotations
 
 import contextlib
+import gc
+import itertools
 import json
 import os
-import pty
 import re
 import socket
+import ssl
 import subprocess
 import sys
 import threading
 import time
 import traceback
+import warnings
+import weakref
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import anthropic
 import pytest
+from anthropic._data.deprecated_models import DEPRECATED_MODELS
 
+from course_helpers import Conversation, connect, first_look, models, practice, reply_text
 from course_helpers import client as module
-from course_helpers import connect, models, practice, reply_text
-from course_helpers.client import async_client, current_client, once, place
+from course_helpers import environment as environment_module
+from course_helpers.client import async_client, costs_nothing, current_client, once, place
 
 SECRET = "sk-ant-api03-the-learners-own-key"
 MANAGED = ("ANTHROPIC_BASE_URL", "ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "COURSE_MODEL")
+NEWEST = [models.find_model(line) for line in ("haiku", "sonnet", "opus")]
 HELLO = {"model": models.MODEL, "max_tokens": 50, "messages": [{"role": "user", "content": "Hello!"}]}
 
 
@@ -36,8 +43,8 @@ def model_info(name: str, **fields) -> dict:
 class StandIn:
     """A local server in place of the real API: it lists `models`, takes one key, and keeps what it saw."""
 
-    def __init__(self, key: str | None) -> None:
-        self.models = {name: model_info(name) for name in ("claude-haiku-5-5", "claude-sonnet-5-5")}
+    def __init__(self, key: str | None, context: ssl.SSLContext | None = None) -> None:
+        self.models = {model.id: model_info(model.id, line=model.line) for model in NEWEST}
         self.key, self.seen, self.status, self.page = key, [], None, ""
         stand_in = self
 
@@ -58,6 +65,9 @@ class StandIn:
 
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self.server.server_port}"
+        if context:
+            self.server.socket = context.wrap_socket(self.server.socket, server_side=True)
+            self.url = f"https://localhost:{self.server.server_port}"
         threading.Thread(
             target=self.server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True
         ).start()
@@ -110,8 +120,11 @@ def local():
 def fresh(monkeypatch):
     """`connect` as in a new process, and this process's environment as it was afterwards."""
     before = dict(os.environ)
-    for name in ("_remembered", "_current", "_live_url"):
+    for name in ("_current", "_live_url", "_model_before"):
         monkeypatch.setattr(module, name, None)
+    monkeypatch.setattr(environment_module, "_remembered", None)
+    monkeypatch.setattr(environment_module, "_set_aside", {})
+    monkeypatch.setattr(first_look, "elsewhere", {})
     yield
     for name in os.environ.keys() - before.keys():
         del os.environ[name]
@@ -178,14 +191,94 @@ def test_an_unknown_course_model_is_said_at_once(monkeypatch, capsys):
 
 
 def test_the_proxy_is_not_asked_about_this_machine(monkeypatch):
-    """Loopback goes into NO_PROXY beside what was there."""
+    """Loopback by all its names goes into NO_PROXY beside what was there, once."""
     for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     monkeypatch.setenv("NO_PROXY", "example.com")
-    assert connect().messages.create(**HELLO).content
-    assert os.environ["NO_PROXY"] == "example.com,127.0.0.1,localhost"
+    for _ in range(2):
+        assert connect().messages.create(**HELLO).content
+        assert os.environ["NO_PROXY"] == "example.com,127.0.0.1,localhost,::1,.localhost"
+
+
+UNREADABLE = (
+    "socks://127.0.0.1:1080/",
+    "http://proxy:port",
+    "ftp://proxy:21",
+    "http://[::1",
+    "://proxy",
+    "http://",
+)
+PROXY_NAMES = [name for each in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY") for name in (each, each.lower())]
+
+
+def test_proxy_variables_that_nobody_can_read(monkeypatch):
+    """They stop neither connect nor the SDK's own client nor an async one; live and remote name them."""
+    for name, value in itertools.product(PROXY_NAMES, UNREADABLE):
+        monkeypatch.setattr(environment_module, "_set_aside", {})
+        monkeypatch.setenv(name, value)
+        connect()
+        assert anthropic.Anthropic().messages.create(**HELLO).content
+        assert current_client().messages.create(**HELLO).content
+        async_client(current_client())
+        for there in ("live", "http://192.0.2.1"):
+            with pytest.raises(RuntimeError, match=f"^{name} holds no proxy address that can be used here"):
+                connect(there, api_key=SECRET)
+    with pytest.raises(RuntimeError, match="port"):
+        connect("live", api_key=SECRET)
+    monkeypatch.setenv(name, "http://127.0.0.1:9")
+    with pytest.raises(anthropic.APIConnectionError, match=f"behind a proxy, .*{name}"):
+        connect("live", api_key=SECRET)
+
+
+@pytest.mark.parametrize("host", ["127.8.9.1", "[::1]", "a.localhost"])
+def test_no_name_of_this_machine_goes_to_the_proxy(monkeypatch, host):
+    """Not the rest of 127.0.0.0/8 and not IPv6 either: nothing answers there, and the proxy hears nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as proxy, socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{proxy.getsockname()[1]}")
+        with pytest.raises(anthropic.APIConnectionError, match="is the server running"):
+            connect(f"http://{host}:{unused.getsockname()[1]}")
+        proxy.settimeout(0.01)
+        with pytest.raises(TimeoutError):
+            proxy.accept()
+
+
+def test_what_connect_made_is_never_garbage():
+    """A pool that an interrupt left locked would else be closed on the practice API's thread, and stop it."""
+    client = connect()
+    held, client = weakref.ref(client._client), None
     connect()
-    assert os.environ["NO_PROXY"] == "example.com,127.0.0.1,localhost"
+    gc.collect()
+    assert held() is not None
+
+
+def test_the_sdk_does_not_warn_of_what_the_course_knows(monkeypatch, recwarn):
+    """A model that the SDK deprecates tomorrow changes no cell; one unknown to the course still warns."""
+    known = next(model for model in models.available() if model.lifecycle == "active")
+    for id in (known.id, "claude-of-tomorrow"):
+        monkeypatch.setitem(DEPRECATED_MODELS, id, "January 1st, 2030")
+    warnings.simplefilter("always")
+    client = connect()
+    client.messages.create(**HELLO | {"model": known.id})
+    assert not recwarn
+    with pytest.raises(anthropic.NotFoundError):
+        client.messages.create(**HELLO | {"model": "claude-of-tomorrow"})
+    assert len(recwarn) == 1
+
+
+def test_a_practice_api_that_hangs_is_replaced(monkeypatch, capsys):
+    """The setup cell run again leads to one that answers, and says so."""
+    connect()
+    stuck = threading.Event()
+    practice._server._uvicorn.servers[0].get_loop().call_soon_threadsafe(stuck.wait, 60)
+    capsys.readouterr()
+    try:
+        assert connect().messages.create(**HELLO).content
+    finally:
+        stuck.set()
+    first, second = capsys.readouterr().out.splitlines()
+    assert first == "The practice API had stopped answering: another one was started."
+    assert second.startswith("Practice API")
 
 
 def test_without_connect_the_current_client_is_practice(capsys):
@@ -221,6 +314,16 @@ def test_live_after_practice_finds_the_learners_own_key(monkeypatch, stand_in, c
     said = capsys.readouterr().out
     assert "every call costs money" in said
     assert SECRET not in said + repr(live)
+
+
+@pytest.mark.parametrize("end", ["/", "/v1", "/v1/", "/v1/messages"])
+def test_live_forgives_the_end_of_the_address(monkeypatch, stand_in, end):
+    """A gateway's address as other tools want it: the SDK adds /v1 by itself."""
+    monkeypatch.setenv("ANTHROPIC_BASE_URL", stand_in.url + end)
+    client = connect("live", api_key=SECRET)
+    assert place(client) == "live"
+    assert os.environ["ANTHROPIC_BASE_URL"] == str(client.base_url).rstrip("/") == stand_in.url
+    assert [path for path, _ in stand_in.seen] == [f"/v1/models/{models.MODEL}"]
 
 
 def test_live_takes_a_token_too(monkeypatch, stand_in):
@@ -277,23 +380,23 @@ def test_the_real_address_is_the_default(monkeypatch):
     [
         (
             {"lifecycle": "deprecated", "retires_at": "2027-01-05T00:00:00Z"},
-            "claude-haiku-5-5 is deprecated and stops answering on 2027-01-05. "
-            "Start again with COURSE_MODEL=claude-haiku-6, or pass model='claude-haiku-6' in each call.",
+            f"{models.MODEL} is deprecated and stops answering on 2027-01-05. "
+            f"Start again with COURSE_MODEL={models.MODEL}-1, or pass model='{models.MODEL}-1' in each call.",
         ),
         (
             {"lifecycle": "deprecated"},
-            "claude-haiku-5-5 is deprecated. Start again with COURSE_MODEL=",
+            f"{models.MODEL} is deprecated. Start again with COURSE_MODEL=",
         ),
-        (None, "This API does not have claude-haiku-5-5. Start again with COURSE_MODEL=claude-haiku-6,"),
+        (None, f"This API does not have {models.MODEL}. Start again with COURSE_MODEL={models.MODEL}-1,"),
     ],
 )
 def test_a_deprecated_or_missing_model_is_said_with_what_to_set(monkeypatch, stand_in, capsys, fields, words):
     """One look at the Models API; the newest active model of the same line is named."""
     monkeypatch.setenv("ANTHROPIC_BASE_URL", stand_in.url)
-    old = stand_in.models.pop("claude-haiku-5-5") | (fields or {})
-    stand_in.models["claude-haiku-6"] = model_info("claude-haiku-6")
+    old = stand_in.models.pop(models.MODEL) | (fields or {})
+    stand_in.models[f"{models.MODEL}-1"] = model_info(f"{models.MODEL}-1")
     if fields:
-        stand_in.models["claude-haiku-5-5"] = old
+        stand_in.models[models.MODEL] = old
     connect("live", api_key=SECRET)
     assert words in capsys.readouterr().out
 
@@ -301,7 +404,7 @@ def test_a_deprecated_or_missing_model_is_said_with_what_to_set(monkeypatch, sta
 def test_a_gateway_that_says_nothing_of_lifecycles_needs_no_words(monkeypatch, stand_in, capsys):
     """What it leaves out is no deprecation."""
     monkeypatch.setenv("ANTHROPIC_BASE_URL", stand_in.url)
-    del stand_in.models["claude-haiku-5-5"]["lifecycle"]
+    del stand_in.models[models.MODEL]["lifecycle"]
     connect("live", api_key=SECRET)
     assert capsys.readouterr().out.count("\n") == 1
 
@@ -391,6 +494,8 @@ def test_the_key_is_asked_for_without_showing_it(stand_in, typed):
         "from course_helpers import connect; import os\n"
         "c = connect('live'); print('connected', c.api_key == os.environ['ANTHROPIC_API_KEY'])"
     )
+    import pty  # which Windows has not
+
     pid, terminal = pty.fork()
     if pid == 0:
         os.environ["ANTHROPIC_BASE_URL"] = stand_in.url
@@ -417,25 +522,72 @@ def test_the_key_is_asked_for_without_showing_it(stand_in, typed):
 # A base URL
 
 
-@pytest.mark.parametrize("end", ["", "/", "/v1", "/v1/"])
+@pytest.mark.parametrize("end", ["", "/", "/v1", "/v1/", "/v1/messages"])
 def test_a_server_of_your_own(monkeypatch, local, capsys, end):
     """A trailing /v1 is forgiven; it is said that it costs nothing; no key goes there unasked."""
     monkeypatch.setenv("ANTHROPIC_API_KEY", SECRET)
     monkeypatch.setenv("ANTHROPIC_AUTH_TOKEN", SECRET)
     monkeypatch.setenv("ANTHROPIC_CUSTOM_HEADERS", f"x-secret: {SECRET}")
+    monkeypatch.setattr(models, "MODEL", "qwen3")
+    local.models = {"qwen3": model_info("qwen3")}
     client = connect(local.url + end)
     assert str(client.base_url).rstrip("/") == local.url
     assert place(client) == "local"
-    line = f"Local server at {local.url} · {models.MODEL} · runs on this machine, costs nothing\n"
-    assert capsys.readouterr().out == line
-    client.models.retrieve(models.MODEL)
-    assert [path for path, _ in local.seen] == ["/v1/models", f"/v1/models/{models.MODEL}"]
+    assert capsys.readouterr().out == (
+        f"Local server at {local.url} · qwen3 · runs on this machine, costs nothing\n"
+    )
+    client.models.retrieve("qwen3")
+    assert [path for path, _ in local.seen] == ["/v1/models", "/v1/models/qwen3"]
     assert SECRET not in str(local.seen)
     assert environment() == {
         "ANTHROPIC_BASE_URL": local.url,
         "ANTHROPIC_API_KEY": "not-needed",
-        "COURSE_MODEL": models.MODEL,
+        "COURSE_MODEL": "qwen3",
     }
+
+
+@pytest.mark.parametrize(
+    ("listed", "model", "free"),
+    [
+        (["qwen3:8b"], "qwen3:8b", True),
+        (["qwen3:8b"], models.MODEL, True),  # llama.cpp answers to any name
+        (["openai/gpt-oss-20b", "google/gemma-3-12b", "deepseek-r1:8b"], "deepseek-r1:8b", True),
+        (["qwen3:8b", "gpt-oss:120b-cloud"], "qwen3:8b", True),
+        (["qwen3:8b", "gpt-oss:120b-cloud"], "gpt-oss:120b-cloud", False),
+        (["glm-4.6:cloud"], "glm-4.6:cloud", False),
+        ([models.MODEL], models.MODEL, False),
+        (["my-alias", "anthropic/claude-opus-5-5"], "my-alias", False),
+        (["my-alias", "gpt-6-luna"], "my-alias", False),
+        (["my-alias", "gemini-4-argon"], "my-alias", False),
+        (None, models.MODEL, False),
+        (None, "qwen3:8b", True),
+    ],
+)
+def test_a_server_here_that_may_pass_calls_on(monkeypatch, local, capsys, listed, model, free):
+    """It is neither announced nor booked as costing nothing, and nobody promises that the text stays here."""
+    monkeypatch.setattr(models, "MODEL", model)
+    local.models = {name: model_info(name) for name in listed or ()}
+    local.status = 404 if listed is None else None
+    client = connect(local.url)
+    said = capsys.readouterr().out.splitlines()[0]
+    assert costs_nothing(client, model) is free
+    assert ("may pass calls on" in said) is not free
+    assert ("costs nothing" in said) is (free and not any(name.endswith("cloud") for name in listed or ()))
+    assert (Conversation(client, model=model)._rates(model) is None) is free
+
+
+@pytest.mark.parametrize(
+    "name", ["llama3.2", "Llama3.2", "library/llama3.2", "llama3.2:latest", "LLAMA3.2:Latest"]
+)
+def test_a_model_by_another_of_its_names(monkeypatch, local, capsys, name):
+    """Ollama lists the tag and takes names without it, and in any case: no advice is due."""
+    monkeypatch.setattr(models, "MODEL", name)
+    local.models = {"llama3.2:latest": model_info("llama3.2:latest")}
+    connect(local.url)
+    assert capsys.readouterr().out.count("\n") == 1
+    monkeypatch.setattr(models, "MODEL", "llama3.2:1b")
+    connect(local.url)
+    assert "Its models: llama3.2:latest" in capsys.readouterr().out
 
 
 def test_a_key_goes_there_when_it_is_given(stand_in):
@@ -482,19 +634,13 @@ def test_headers_of_one_place_stay_there(monkeypatch, stand_in, local):
         assert client.default_headers["X-Team"] == SECRET
 
 
-def test_a_server_without_a_list_of_models(local, capsys):
-    """Nothing is said about it."""
-    local.status = 404
-    connect(local.url)
-    assert capsys.readouterr().out.count("\n") == 1
-
-
 def test_the_practice_api_of_another_process(practice_elsewhere, capsys):
-    """By its address and its key."""
+    """By its address and its key. It lists models that are sold, and sells none."""
     client = connect(practice_elsewhere, api_key="practice")
     assert place(client) == "local"
+    assert costs_nothing(client)
     assert client.messages.create(**HELLO).content
-    assert capsys.readouterr().out.count("\n") == 1
+    assert capsys.readouterr().out.endswith("runs on this machine, costs nothing\n")
 
 
 @pytest.fixture
@@ -531,12 +677,72 @@ def test_what_is_no_place_is_refused(to):
         connect(to)
 
 
-@pytest.mark.parametrize("place", [None, "live"])
-def test_a_certificate_file_that_is_not_there_is_named(monkeypatch, place):
+@pytest.mark.parametrize("to", [None, "live"])
+@pytest.mark.parametrize(
+    ("file", "wrong"), [("/not/there.pem", "is not there"), (__file__, "holds no certificate")]
+)
+def test_a_certificate_file_that_is_none_is_named(monkeypatch, to, file, wrong):
     """Python's own error names no file and no variable."""
-    monkeypatch.setenv("SSL_CERT_FILE", "/not/there.pem")
-    with pytest.raises(RuntimeError, match=r"SSL_CERT_FILE names /not/there\.pem, which is not there"):
-        connect(place, api_key=None if place is None else SECRET)
+    monkeypatch.setenv("SSL_CERT_FILE", file)
+    with pytest.raises(RuntimeError, match=rf"SSL_CERT_FILE names {re.escape(file)}, which {wrong}"):
+        connect(to, api_key=None if to is None else SECRET)
+
+
+def test_a_certificate_that_nobody_vouches_for(monkeypatch, tmp_path):
+    """Said in one sentence with the variable that mends it, for live and any other server."""
+    make = "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost -keyout k.pem -out c.pem"
+    subprocess.run(make.split(), cwd=tmp_path, check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "c.pem", tmp_path / "k.pem")
+    server = StandIn(SECRET, context)
+    monkeypatch.setenv("ANTHROPIC_BASE_URL", server.url)
+    for to in ("live", server.url):
+        with pytest.raises(anthropic.APIConnectionError, match=r"^The certificate of .*SSL_CERT_FILE"):
+            connect(to, api_key=SECRET)
+    server.close()
+
+
+def test_local_takes_the_first_that_answers(monkeypatch, local, capsys):
+    """And its first model that chats here, which MODEL then names everywhere; connect() takes it back."""
+    local.models = {
+        name: model_info(name) for name in ("nomic-embed-text:latest", "glm-4.6:cloud", "qwen3:8b")
+    }
+    monkeypatch.setattr(sys.modules["__main__"], "MODEL", models.MODEL, raising=False)
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        ports = {"Ollama": unused.getsockname()[1], "LM Studio": local.server.server_port}
+        monkeypatch.setattr(module, "LOCAL_SERVERS", ports)
+        own, client = models.MODEL, connect("local")
+    said = f"LM Studio at {local.url} · qwen3:8b · runs on this machine, but glm-4.6:cloud would not\n"
+    assert capsys.readouterr().out == said
+    assert place(client) == "local"
+    assert costs_nothing(client, "qwen3:8b")
+    assert models.MODEL == sys.modules["__main__"].MODEL == os.environ["COURSE_MODEL"] == "qwen3:8b"
+    connect()
+    assert models.MODEL == sys.modules["__main__"].MODEL == os.environ["COURSE_MODEL"] == own
+
+
+def test_local_with_a_model_of_ones_choice(monkeypatch, local, capsys):
+    """COURSE_MODEL, where it is listed; COURSE_PLACE makes it the default."""
+    local.models = {name: model_info(name) for name in ("qwen3:8b", "llama3.2:latest")}
+    monkeypatch.setattr(module, "LOCAL_SERVERS", {"Ollama": local.server.server_port})
+    monkeypatch.setattr(models, "MODEL", "llama3.2")
+    monkeypatch.setenv("COURSE_PLACE", "local")
+    assert place(connect()) == "local"
+    assert capsys.readouterr().out == (
+        f"Ollama at {local.url} · llama3.2 · what you type stays on this machine, and costs nothing\n"
+    )
+    assert place(connect("practice")) == "practice"
+
+
+@pytest.mark.parametrize("running", [False, True])
+def test_no_local_model_is_one_sentence_with_two_ways(monkeypatch, local, running):
+    """Where none runs, and where one runs without a model."""
+    local.models = {}
+    monkeypatch.setattr(module, "LOCAL_SERVERS", {"Ollama": local.server.server_port} if running else {})
+    with pytest.raises(anthropic.APIConnectionError, match=r"`ollama pull .*`make local`") as caught:
+        connect("local")
+    assert ("Ollama runs, but lists no model." in str(caught.value)) is running
 
 
 def test_an_address_without_its_scheme_is_completed():

@@ -11,124 +11,131 @@ from datetime import date, timedelta
 
 import pytest
 from genai_prices.data_snapshot import DataSnapshot, get_snapshot
+from genai_prices.types import ClauseEquals
 
-from course_helpers.models import AS_OF, MODELS
+from course_helpers.models import AS_OF, DEFAULT_MODEL, MODELS, available
+from course_helpers.pricing import own_rows, price_table
 from tools import facts
 from tools.notebooks import OTHER_MODELS
 
-DEPRECATED = {
-    "claude-opus-4-5": date(2027, 1, 22),
-    "claude-opus-4-5-20251101": date(2027, 1, 22),
-    "claude-sonnet-4-5": date(2026, 11, 30),
-    "claude-sonnet-4-5-20250929": date(2026, 11, 30),
-}
 LISTED = {id for model in facts.served(MODELS) for id in facts.ids_of(model)}
-
-
-def changed(id: str, **facts_of_it) -> dict:
-    """models.MODELS with one model changed."""
-    return MODELS | {id: replace(MODELS[id], **facts_of_it)}
+DEPRECATED = {
+    id: model.retires
+    for model in MODELS.values()
+    if model.retires and model.retires > AS_OF
+    for id in facts.ids_of(model)
+}
+ACTIVE = [model for model in available() if model.lifecycle == "active"]
+DAY = timedelta(days=1)
 
 
 def test_nothing_has_drifted_on_the_day_that_the_lessons_show(lessons):
-    """models.py agrees with the pinned prices and with what was known that day."""
-    prices = get_snapshot()
-    used = facts.uses(MODELS, facts.lesson_paths(lessons))
+    """The tables agree with each other, with the pinned prices and with what was known that day."""
+    prices, used = get_snapshot(), facts.uses(MODELS, facts.lesson_paths(lessons))
     assert facts.check_ids(MODELS, LISTED) == []
     assert facts.check_dates(MODELS, DEPRECATED, AS_OF) == []
-    assert facts.check_use(MODELS, used, AS_OF) == []
-    assert facts.check_prices(MODELS, prices, prices, AS_OF) == []
+    assert facts.check_successors(used, AS_OF) == []
+    told = facts.check_prices(used, prices, prices, AS_OF)
+    assert [line for line in told if "its price changes on" not in line] == []
 
 
-@pytest.mark.parametrize(("days", "red"), [(31, False), (30, True), (1, True)])
-def test_a_used_model_that_retires_within_30_days_is_red(days, red):
-    """The date moves, and the model of the lessons comes within 30 days of its end."""
-    id = "claude-haiku-5-5"
-    end = date(2027, 10, 7)
-    models = changed(id, retires=end)
-    problems = facts.check_use(models, facts.uses(models, []), end - timedelta(days=days))
-    assert bool(problems) is red
-    if red:
-        assert problems[0].startswith(f"{id}: the model of the lessons, and it retires on {end}, in {days} d")
+@pytest.mark.parametrize(("days", "red"), [(31, False), (30, True), (1, True), (0, False)])
+@pytest.mark.parametrize("id", [DEFAULT_MODEL, "gpt-4o"])
+def test_a_shown_model_that_retires_within_30_days_is_red(id, days, red):
+    """Whoever makes it, and also where it is shown because it is on its way out."""
+    known, end = {**own_rows(), **MODELS}[id], date(2028, 10, 7)
+    table = {id: replace(known, retires=end)}
+    problems = facts.check_use(table, {id: "named in 07"}, end - days * DAY)
+    assert problems == ([f"{id}: named in 07, and it retires on {end}, in {days} days"] if red else [])
 
 
-def test_a_model_deprecated_on_purpose_is_not_red_before_its_end():
-    """Lessons name Sonnet 4.5 as a model on its way out. Once it is gone, models.py must say so."""
-    end = MODELS["claude-sonnet-4-5"].retires
-    assert facts.check_use(MODELS, facts.uses(MODELS, []), end - timedelta(days=3)) == []
-    assert facts.check_dates(MODELS, DEPRECATED, end - timedelta(days=1)) == []
-    (problem,) = facts.check_dates(MODELS, DEPRECATED, end)
-    assert problem == f"claude-sonnet-4-5: retired on {end}; models.py calls it deprecated"
+def test_what_the_lessons_show_as_gone_is_no_news():
+    """As of a day after its end."""
+    model = next(model for model in MODELS.values() if model.lifecycle == "retired")
+    assert facts.check_use(MODELS, {model.id: "named in 07"}, model.retires - DAY) == []
 
 
 def test_models_named_in_lessons_count_as_used(tmp_path):
-    """A literal id in a code cell is a use; one in prose or unknown to models.py is not."""
+    """Claude's in a code cell, another maker's in prose too; what is unknown is no use."""
+    old = next(model for model in available() if model.prefill)
     lesson = tmp_path / "01_a.ipynb"
     lesson.write_text(
-        """{"cells": [
-        {"cell_type": "code", "source": ["m = 'claude-opus-4-5'", "n = 'claude-nonsense-1'"]},
-        {"cell_type": "markdown", "source": "claude-sonnet-4-5"}]}"""
+        f"""{{"cells": [
+        {{"cell_type": "code", "source": ["m = '{old.id}'", "n = 'claude-nonsense-1'"]}},
+        {{"cell_type": "markdown", "source": "GPT-4o, o3 and `gemini-4-carbon`; claude-nonsense-2"}}]}}"""
     )
-    models = changed("claude-opus-4-5", lifecycle="deprecated")
-    used = facts.uses(models, [lesson])
-    assert used["claude-opus-4-5"] == "named in 01_a.ipynb"
-    assert "claude-opus-4-5" not in facts.uses(models, [])
-    assert {*OTHER_MODELS, "claude-haiku-5-5"} <= used.keys()
-    assert not used.keys() & {"claude-nonsense-1", "claude-sonnet-4-5"}
+    used = facts.uses(MODELS, [lesson])
+    assert used[old.id] in ("named in 01_a.ipynb", "tested by make test")
+    assert {"gpt-4o", "o3", "gemini-4-carbon", *OTHER_MODELS, DEFAULT_MODEL} <= used.keys()
+    assert not [id for id in used if "nonsense" in id]
 
 
 def test_what_the_sdk_knows_otherwise_is_red():
     """An id it dropped, a newer model, a deprecation or another date."""
-    assert facts.check_ids(MODELS, LISTED - {"claude-haiku-4-5"}) == [
-        "claude-haiku-4-5: the installed SDK does not list it"
+    model, end = ACTIVE[0], date(2030, 1, 30)
+    assert facts.check_ids(MODELS, LISTED - {model.id}) == [f"{model.id}: the installed SDK does not list it"]
+    assert facts.check_ids(MODELS, LISTED | {f"claude-{model.line}-99"}) == [
+        f"claude-{model.line}-99: newer than every {model.line} in models.toml"
     ]
-    assert facts.check_ids(MODELS, LISTED | {"claude-opus-6"}) == [
-        "claude-opus-6: newer than every opus in models.py"
+    assert facts.check_dates(MODELS, {**DEPRECATED, model.id: end}, AS_OF) == [
+        f"{model.id}: retires None in models.toml, {end} in the SDK"
     ]
-    notice = {**DEPRECATED, "claude-haiku-4-5-20251001": date(2027, 1, 30)}
-    assert facts.check_dates(MODELS, notice, AS_OF) == [
-        "claude-haiku-4-5: active in models.py, deprecated in the SDK",
-        "claude-haiku-4-5: retires None in models.py, 2027-01-30 in the SDK",
+    going = {model.id: replace(model, retires=end)}
+    assert facts.check_dates(going, {}, AS_OF) == [
+        f"{model.id}: retires {end} in models.toml, never in the SDK"
     ]
-    assert facts.check_dates(MODELS, {}, AS_OF) == [
-        "claude-opus-4-5: deprecated in models.py, not in the SDK",
-        "claude-sonnet-4-5: deprecated in models.py, not in the SDK",
+    assert facts.check_dates(going, {model.id: end}, end) == [
+        f"{model.id}: retired by now; as of {AS_OF} the lessons call it deprecated"
     ]
 
 
 def test_what_the_installed_sdk_says_can_be_read():
     """Its lists are there, in the form that is expected, and know the model of the lessons."""
-    assert "claude-haiku-5-5" in facts.sdk_models()
+    assert DEFAULT_MODEL in facts.sdk_models()
     assert all(isinstance(day, date) for day in facts.sdk_deprecations().values())
-
-
-def test_dates_are_read_as_the_sdk_writes_them():
-    """English months, ordinals and all."""
     written = {"a": "November 30th, 2026", "b": "July 21st, 2025", "c": "May 2nd, 2027"}
-    assert facts.sdk_deprecations(written) == {
-        "a": date(2026, 11, 30),
-        "b": date(2025, 7, 21),
-        "c": date(2027, 5, 2),
-    }
+    assert [*facts.sdk_deprecations(written).values()] == [
+        date(2026, 11, 30),
+        date(2025, 7, 21),
+        date(2027, 5, 2),
+    ]
 
 
 def test_changed_prices_are_red():
-    """Another price or another context window is named; so is a model without one."""
-    shown = get_snapshot()
+    """Another price or window is named, and a change within 30 days; so is what the price data has by now."""
+    shown, id = get_snapshot(), ACTIVE[-1].id
     anthropic = next(provider for provider in shown.providers if provider.id == "anthropic")
 
-    def newest(**changes_of_opus) -> DataSnapshot:
-        models = [
-            replace(model, **changes_of_opus) if model.id == "claude-opus-5-5" else model
-            for model in anthropic.models
-        ]
+    def newest(**changes) -> DataSnapshot:
+        models = [replace(model, **changes) if model.id == id else model for model in anthropic.models]
         return DataSnapshot([replace(anthropic, models=models)], from_auto_update=True)
 
-    haiku = next(model for model in anthropic.models if model.id == "claude-haiku-5-5")
-    assert facts.check_prices(MODELS, shown, newest(), AS_OF) == []
-    (problem,) = facts.check_prices(MODELS, shown, newest(prices=haiku.prices), AS_OF)
-    assert problem.startswith(f"claude-opus-5-5: its price changed since {AS_OF}: ")
-    (problem,) = facts.check_prices(MODELS, shown, newest(context_window=2), AS_OF)
-    assert problem == "claude-opus-5-5: 1,000,000 tokens of context in models.py, 2 in the price data"
+    other = next(model for model in anthropic.models if model.id == ACTIVE[0].id)
+    assert facts.check_prices([id], shown, newest(), AS_OF) == []
+    (problem,) = facts.check_prices([id], shown, newest(prices=other.prices), AS_OF)
+    assert problem.startswith(f"{id}: its price changed since {AS_OF}: ")
+    (problem,) = facts.check_prices([id], shown, newest(context_window=2), AS_OF)
+    assert problem.endswith("2 in the price data")
     empty = DataSnapshot([replace(anthropic, models=[])], from_auto_update=True)
-    assert "claude-opus-5-5: not in the price data" in facts.check_prices(MODELS, shown, empty, AS_OF)
+    assert facts.check_prices([id], shown, empty, AS_OF) == [f"{id}: not in the price data"]
+    ours = next(row for row in own_rows().values() if row.prices and row.maker == "anthropic")
+    models = [*anthropic.models, replace(other, id=ours.id, match=ClauseEquals(equals=ours.id))]
+    there = DataSnapshot([replace(anthropic, models=models)], from_auto_update=True)
+    assert "so its prices in prices.toml can go" in facts.check_prices([ours.id], shown, there, AS_OF)[0]
+    change = price_table(["gemini-3.8-flash"]).changes.iloc[0].date()
+    assert facts.check_prices(["gemini-3.8-flash"], shown, shown, change - 31 * DAY) == []
+    (problem,) = facts.check_prices(["gemini-3.8-flash"], shown, shown, change - 30 * DAY)
+    assert problem == f"gemini-3.8-flash: its price changes on {change}, in 30 days"
+
+
+@pytest.mark.parametrize("ci", ["", "true"])
+def test_prices_that_could_not_be_fetched(monkeypatch, capsys, ci):
+    """Red in CI; elsewhere nobody claims that all facts hold."""
+    monkeypatch.setenv("CI", ci)
+    monkeypatch.setattr(facts, "newest_prices", lambda: (get_snapshot(), "could not be fetched", False))
+    for check in ("check_ids", "check_dates", "check_use", "check_successors", "check_prices"):
+        monkeypatch.setattr(facts, check, lambda *_: [])
+    assert facts.main() == bool(ci)
+    said = capsys.readouterr().out
+    assert "All facts still hold" not in said
+    assert ("✗ the newest prices could not be fetched" in said) is bool(ci)

@@ -126,7 +126,7 @@ def test_the_file(chat, tmp_path):
 
 def test_unknown_costs_survive(chat, tmp_path):
     """A cost that is not known is null in the file, and not known again when loaded."""
-    chat._calls.append(Call(kind="lost", model="theirs", cost_usd=math.nan, seconds=0.0))
+    chat._ledger.add(Call(kind="lost", model="theirs", cost_usd=math.nan, seconds=0.0))
     chat.save(tmp_path / "chat.json")
     assert json.loads((tmp_path / "chat.json").read_text())["calls"][-1]["cost_usd"] is None
     assert math.isnan(Conversation.load(tmp_path / "chat.json").total.cost_usd)
@@ -211,7 +211,7 @@ def in_call(**changes):
         (lambda data: [data], "not a conversation saved by this course"),
         (lambda data: {"cells": [], "nbformat": 4}, "not a conversation saved by this course"),
         (changed(format="other"), "not a conversation saved by this course"),
-        (changed(version=2), r"saved by a newer version of the course \(format 2, this one reads up to 1\)"),
+        (changed(version=3), r"saved by a newer version of the course \(format 3, this one reads up to 2\)"),
         (changed(version="1"), "is damaged: version"),
         (changed(version=0), "is damaged: version"),
         (changed(extra=1), "is damaged: extra"),

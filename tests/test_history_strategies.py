@@ -190,6 +190,8 @@ def test_summary_that_fails(chat):
     assert [call.kind for call in chat.calls[calls:]] == ["summary", "lost"]
     assert len(sent()) == 5  # the history as it is, as the summary was refused
     assert chat.send("And now?").turn
+    assert sent()[0]["content"] != ASKED_BEFORE  # not asked, and paid, again until one more has grown old
+    chat.send("And then?")
     assert sent()[0]["content"] == ASKED_BEFORE
 
 

@@ -10,11 +10,17 @@ from pathlib import Path
 import nbformat
 import pytest
 
+from tools import cheatsheet
+from tools.lessons import ROOT, find_lesson, lesson_paths
+
 SETUP = """\
 from course_helpers import MODEL, connect, practice, reply_text
+from course_helpers.learning import check, exercise, guess, progress, quiz
 
 client = connect()  # free; connect("live") would cost money"""
 PRICE = re.compile(r"\$\d")
+NOTES = "09_field_notes.ipynb"
+"""Ten notes to look things up in: no lesson to work through, so no exercise, no quiz, no figure."""
 
 
 def read(folder: Path) -> dict[str, nbformat.NotebookNode]:
@@ -34,9 +40,10 @@ def code_lines(source: str) -> int:
     return sum(1 for line in source.splitlines() if line.strip())
 
 
-def test_there_are_eight_lessons(notebooks):
-    """Eight lessons, numbered in the order of the course."""
-    assert [name[:2] for name in notebooks] == [f"{number:02}" for number in range(1, 9)]
+def test_there_are_eight_lessons_and_the_notes(notebooks):
+    """Eight lessons, numbered in the order of the course, and the field notes after them."""
+    assert [name[:2] for name in notebooks] == [f"{number:02}" for number in range(1, 10)]
+    assert list(notebooks)[-1] == NOTES
 
 
 def test_a_lesson_fits_into_one_sitting(notebooks):
@@ -105,6 +112,10 @@ def test_every_claim_and_exercise_has_its_end(notebooks):
     for name, notebook in notebooks.items():
         code, prose = "\n".join(sources(notebook, "code")), "\n".join(sources(notebook, "markdown"))
         assert "check(" in code, name
+        if name == NOTES:
+            assert prose.count("**When not to.**") == prose.count("\n## ") == 10
+            continue
+        assert len(re.findall(r"^guess\(", code, re.M)) == code.count("guess.reveal(") == 1, name
         exercises = re.findall(r'^exercise\("\w+"\)$', code, re.M)
         assert len(exercises) == prose.count("<summary>Solution ") > 0, name
         assert code.count("quiz(") == 1, name
@@ -120,3 +131,18 @@ def test_outputs_hold_no_error_and_no_warning(notebooks):
             assert not [o for o in outputs if o.output_type == "error" or o.get("name") == "stderr"], name
             if any("image/png" in output.get("data", {}) for output in outputs):
                 assert "caption(" in cell.source, (name, cell.source)
+
+
+@pytest.mark.parametrize("number", range(1, 10))
+def test_the_cheat_sheet_runs(lessons, number, monkeypatch):
+    """What stands on the page for a lesson runs after its setup cell, in a fresh namespace."""
+    path = find_lesson(str(number), lesson_paths(lessons))
+    namespace: dict[str, object] = {}
+    exec(cheatsheet.setup(path), namespace)
+    for _, source in cheatsheet.snippets(path):
+        exec(source, namespace)
+
+
+def test_the_cheat_sheet_is_that_of_the_lessons(lessons):
+    """`make notebooks` brings it up to date."""
+    assert (ROOT / cheatsheet.PAGE).read_text(encoding="utf-8") == cheatsheet.page(lesson_paths(lessons))

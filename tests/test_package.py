@@ -11,9 +11,13 @@ PACKAGE = Path(__file__).parents[1] / "course_helpers"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 # From the right of the map in CONTRIBUTING.md to its left: a part imports only parts before it.
 ORDER = (
-    ("curl", "formatting", "files", "markdown", "models", "render"),
-    ("pricing", "practice_api", "first_look"),
+    ("curl", "files", "formatting", "markdown", "render"),
+    ("models",),
+    ("pricing", "practice_api"),
+    ("environment",),
+    ("first_look",),
     ("client",),
+    ("wire",),
     ("retries",),
     ("history",),
     ("frames",),

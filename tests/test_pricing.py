@@ -5,7 +5,8 @@ from __future__ import annotations
 import inspect
 import subprocess
 import sys
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
 
 import genai_prices
 import numpy as np
@@ -17,7 +18,7 @@ from hypothesis import strategies as st
 
 from course_helpers import estimate_cost
 from course_helpers.models import AS_OF, MODEL, MODELS, UnknownModelError, available
-from course_helpers.pricing import price_table, rates
+from course_helpers.pricing import own_rows, price_table, rates, successor
 
 NOON = datetime(AS_OF.year, AS_OF.month, AS_OF.day, 12, tzinfo=UTC)
 CURRENT = [model.id for model in available()]
@@ -258,13 +259,46 @@ def test_counts_of_numpy():
 
 
 def test_prices_are_those_of_the_day():
-    """Prices that change after `AS_OF` have not changed yet."""
-    later = datetime(2027, 6, 1, tzinfo=UTC)
-    usage = genai_prices.Usage(input_tokens=1_000_000, output_tokens=0)
-    then = genai_prices.calc_price(
-        usage, "gemini-4-argon", provider_id="google", genai_request_timestamp=later
-    )
-    assert estimate_cost(1_000_000, 0, "gemini-4-argon") == pytest.approx(float(then.total_price) / 2)
+    """By default AS_OF; a dated change counts from its day; no day before a model came out has a price."""
+    for id in ("gemini-4-argon", "gemini-3.8-flash", "gemini-4-carbon"):
+        row = price_table([id], as_of=own_rows()[id].released).iloc[0]
+        day = row.changes.date()
+        before, after = (rates(id, as_of=each).tiers[0] for each in (day - timedelta(days=1), day))
+        assert (after.input, after.output) == (2 * before.input, 2 * before.output)
+        assert rates(id) == rates(id, as_of=str(AS_OF)) == rates(id, as_of=AS_OF)
+        assert pd.isna(price_table([id], as_of=day).changes.iloc[0])
+        with pytest.raises(ValueError, match=f"{id} came out on .*: on 2026-01-01 it had no price"):
+            price_table([id], as_of="2026-01-01")
+    with pytest.raises(ValueError, match="as_of is a date or text like"):
+        rates(as_of="tomorrow")
+
+
+def test_our_own_prices_lose_to_the_price_data(monkeypatch):
+    """A row of prices.toml counts only until genai-prices has the id; tiers are as there."""
+    own = rates("gpt-6.2-sol")
+    assert [(tier.above, tier.input, tier.output) for tier in own.tiers] == [(0, 2, 10), (272_000, 4, 15)]
+    maker = next(provider for provider in providers if provider.id == own.provider)
+    theirs = replace(next(model for model in maker.models if model.id == "gpt-6-luna"), id="gpt-6.2-sol")
+    monkeypatch.setattr(maker, "models", [*maker.models, theirs])
+    rates.cache_clear()
+    assert rates("gpt-6.2-sol").tiers == rates("gpt-6-luna").tiers
+    rates.cache_clear()
+
+
+def test_every_row_of_our_own_can_be_used():
+    """It has a maker that sells, a price from one of the two, and a successor that has one too."""
+    for id, row in own_rows().items():
+        assert rates(id, as_of=max(AS_OF, row.released or AS_OF)).provider == row.maker
+        assert row.successor is None or rates(row.successor)
+        assert not row.prices or min(price["day"] for price in row.prices) >= (row.released or date.min)
+
+
+def test_successors():
+    """Of the same line for Claude, computed; what its maker says for others; of the newest none."""
+    for model in MODELS.values():
+        newest = max((m for m in MODELS.values() if m.line == model.line), key=lambda m: m.released)
+        assert successor(model.id) == (None if newest is model else newest.id)
+    assert price_table(["gpt-4o", "o3"]).successor.tolist() == ["gpt-6-luna", "gpt-5.6-sol"]
 
 
 def test_public_signature():
@@ -289,14 +323,13 @@ def test_price_table():
         assert (row.context_window, row.max_output) == (model.context_window, model.max_output)
         assert (row.tokenizer_factor, row.source) == (model.tokenizer_factor, model.source)
         assert row.checked_on.date() == model.checked_on
-    assert table.loc["claude-sonnet-4-5", "retires"] == pd.Timestamp("2026-11-30")
-    assert list(table.index[table.deprecated.notna()]) == ["claude-opus-4-5", "claude-sonnet-4-5"]
+        assert (model.retires is None) == pd.isna(row.retires)
     assert str(table.context_window.dtype) == "Int64"
 
 
 def test_price_table_names_the_cliff():
     """Only a tier that a prompt can still reach is shown: Haiku 5.5's, not Sonnet 4.5's."""
-    table = price_table()
+    table = price_table(["sonnet", "claude-sonnet-4-5", "haiku", "opus"])
     assert list(table.index[table.tier_above.notna()]) == ["claude-haiku-5-5"]
     row = table.loc["claude-haiku-5-5"]
     assert (row.tier_above, row.tier_input, row.tier_output) == (100_000, 5 * row.input, 5 * row.output)

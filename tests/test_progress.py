@@ -303,8 +303,8 @@ def test_guess_and_truth(capsys, home):
         (100, 100, "right"),
         (110, 100, "10 % too high"),
         (51, 100, "49 % too low"),
-        (300, 100, "too high by a factor of 3"),
-        (0.001, 0.1, "too low by a factor of 100"),
+        (300, 100, "too high, 3 times"),
+        (0.001, 0.1, "too low, 100 times"),
         (5, 0, "5 too high"),
         (-5, 5, "10 too low"),
         (0, 0, "right"),
@@ -318,7 +318,7 @@ def test_how_far_off(value, truth, words):
 def test_a_guess_in_a_notebook():
     """A field whose number is remembered, and a sentence about what is none."""
     asked = guess("seconds", unit="seconds")
-    assert repr(asked) == "Your guess, in seconds: write it as guess('seconds', 100, unit='seconds')."
+    assert repr(asked) == "Your guess (seconds): write it as guess('seconds', 100, unit='seconds')."
     field, said = asked.widget().children
     field.value = "1,500"
     assert said.value == "Your guess: 1,500 seconds."
@@ -329,8 +329,8 @@ def test_a_guess_in_a_notebook():
 
 @pytest.mark.parametrize("value", ["12", True, [1], float("nan"), float("inf"), 1j])
 def test_a_guess_is_a_number(value):
-    """Anything else is refused, naming the call."""
-    with pytest.raises((TypeError, ValueError), match=r"guess\('x', …\) takes a"):
+    """Anything else is refused."""
+    with pytest.raises((TypeError, ValueError), match=r"are (finite )?numbers, not"):
         guess("x", value, unit="tokens")
     assert store.events() == []
 

@@ -520,7 +520,9 @@ def test_cancelled_task_stops_waiting(server):
 
     async def main():
         async with anthropic.AsyncAnthropic(base_url=server.url, api_key="practice") as client:
-            request = Retries(on_wait=None).arun(lambda: retries.aone_request(client, **REQUEST))
+            request = Retries(on_wait=None).arun(
+                lambda: client.with_options(max_retries=0).messages.create(**REQUEST)
+            )
             await asyncio.wait_for(request, 0.5)
 
     began = time.monotonic()

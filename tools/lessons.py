@@ -57,6 +57,8 @@ class Cover:
     file: str
     title: str
     minutes: int
+    each: str
+    """What the minutes are for, where it is not the whole: "a note"."""
     before: str
     goals: tuple[str, ...]
 
@@ -66,7 +68,7 @@ def cover(path: Path) -> Cover:
     first = json.loads(path.read_text(encoding="utf-8"))["cells"][0]
     text = "".join(first["source"])
     title = re.search(r"^# \d+\. (.+)$", text, re.M)
-    time = re.search(r"\*\*Time\*\* about (\d+) minutes", text)
+    time = re.search(r"\*\*Time\*\* about (\d+) minutes( a note)?", text)
     before = re.search(r"\*\*Before\*\* (.+?)\.?$", text, re.M)
     goals = re.findall(r"^- (.+)$", text, re.M)
     missing = [
@@ -82,14 +84,21 @@ def cover(path: Path) -> Cover:
     if first["cell_type"] != "markdown" or missing:
         raise ValueError(f"{path.name}: the first cell lacks {'; '.join(missing) or 'being Markdown'}")
     return Cover(
-        int(path.stem[:2]), path.name, title[1].strip(), int(time[1]), before[1].strip(), tuple(goals)
+        number=int(path.stem[:2]),
+        file=path.name,
+        title=title[1].strip(),
+        minutes=int(time[1]),
+        each=time[2] or "",
+        before=before[1].strip(),
+        goals=tuple(goals),
     )
 
 
 def readme_table(covers: list[Cover]) -> str:
     """The table of lessons in README.md."""
     rows = [
-        f"| {c.number} | [{c.title}](notebooks/{c.file}) | {c.minutes} min | {c.before} |" for c in covers
+        f"| {c.number} | [{c.title}](notebooks/{c.file}) | {c.minutes} min{c.each} | {c.before} |"
+        for c in covers
     ]
     return "\n".join(["| | Lesson | Time | Before |", "|---|---|---|---|", *rows])
 
@@ -101,7 +110,7 @@ def teaching_list(covers: list[Cover]) -> str:
         goals = "\n".join(f"- {goal}" for goal in c.goals)
         parts.append(
             f"### {c.number}. [{c.title}](../notebooks/{c.file})\n\n"
-            f"About {c.minutes} minutes; before it: {c.before}.\n\n{goals}"
+            f"About {c.minutes} minutes{c.each}; before it: {c.before}.\n\n{goals}"
         )
     return "\n\n".join(parts)
 

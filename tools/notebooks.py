@@ -24,6 +24,7 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
 from course_helpers.models import ALIASES, DEFAULT_MODEL, available
+from tools import cheatsheet
 from tools.lessons import (
     GENERATED,
     ROOT,
@@ -151,6 +152,7 @@ def run_all(paths: list[Path]) -> int:
     except ValueError as error:
         print(f"README.md and docs/teaching.md stay as they were. {error}")
         return 1
+    (ROOT / cheatsheet.PAGE).write_text(cheatsheet.page(lesson_paths()), encoding="utf-8")
     for name, make in GENERATED.items():
         page = ROOT / name
         page.write_text(fill(page.read_text(encoding="utf-8"), make(covers)), encoding="utf-8")

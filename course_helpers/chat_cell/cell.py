@@ -17,6 +17,7 @@ from ..client import place
 from ..formatting import count, dollars
 from ..history import Conversation, Reply
 from ..history.records import meter
+from ..history.stream import close_async_client
 from . import copies
 from .background import Background
 from .exchange import Exchange
@@ -285,6 +286,7 @@ class ChatCell(widgets.VBox):
                 if not self._closed:
                     exchange.finish(chat.calls[known:], note, kind)
                     self._refresh(said, busy=False)
+            await close_async_client(chat.client)
 
     def _say(self, words: str, exchange: Exchange) -> None:
         exchange.say(words)

@@ -12,7 +12,7 @@ from ..history.records import Call, meter
 from ..retries import SPEND_CAP
 
 if TYPE_CHECKING:
-    from ..history.turn import Preview
+    from ..history import Preview
     from ..retries import Wait
 
 STOPPED = "Stopped. What had come stays here; it is billed, but not part of the conversation."

@@ -6,15 +6,15 @@
         for piece in pieces:
             print(piece, end="", flush=True)
 
-In the order in which it is best read: `records` (what turns and calls are), `conversation`, `turn` (a turn
-on its way), `strategies` (what of a history is sent), `steps` and `responses` (what goes over the wire),
-`stream` (pieces of a reply), `storage` (files).
+In the order in which it is best read: `records` (what turns and calls are), `ledger` (those of one
+conversation), `strategies` (what of a history is sent), `responses` (reading a reply), `turn` (how one comes
+about), `stream` (who carries it out), `conversation` and `storage` (files).
 """
 
 from .conversation import Conversation
-from .records import Call, Reply, Total, Turn
+from .ledger import BudgetExceeded
+from .records import Call, Preview, Reply, Total, Turn
 from .responses import StreamInterrupted
-from .steps import BudgetExceeded
 from .storage import NotAConversation
 from .strategies import drop_where, last_turns, summarise_older, within_tokens
 
@@ -23,6 +23,7 @@ __all__ = [
     "Call",
     "Conversation",
     "NotAConversation",
+    "Preview",
     "Reply",
     "StreamInterrupted",
     "Total",

@@ -1,34 +1,42 @@
 """The conversation itself: its settings, its turns, its transcript and its ledger.
 
-`send`, `stream`, `asend` and `astream` are drivers of one and the same turn: see `turn.py`.
+What a turn does stands in `turn.py`; `send`, `stream`, `asend` and `astream` are four faces of it.
 """
 
 from __future__ import annotations
 
+import functools
 import math
 import os
-import threading
-import weakref
 from collections.abc import Callable
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 import anthropic
 
-from ..client import current_client, place
+from .. import models
+from ..client import costs_nothing, current_client, place
 from ..formatting import count
-from ..models import MODEL, UnknownModelError, find_model, model_id
+from ..models import UnknownModelError, find_model, model_id
 from ..pricing import Rates, Tier, rates
 from ..retries import Retries, Wait
+from ..wire import Steps, advance
 from . import storage
-from .records import Call, Reply, Total, Turn, meter, sendable, shown
-from .responses import aask, ask
-from .steps import Steps, adrive, drive
-from .strategies import Strategy, Transcript, at_least
-from .stream import AsyncPieces, Pieces, async_client_of
-from .turn import OneTurn, short
+from .ledger import Claim, Ledger
+from .preview import practice_tokens, preview
+from .records import Call, Preview, Reply, Total, Turn, meter, sendable, shown
+from .strategies import Strategy, Transcript, at_least, chosen, met
+from .stream import AsyncPieces, Pieces
+from .turn import Counter, TurnSettings, aside, run
 
 if TYPE_CHECKING:
     import pandas
+
+SAVED = ("model", "system", "max_tokens", "cache", "budget_usd")
+"""The settings that a file holds."""
+
+_looking: ContextVar[bool] = ContextVar("looking", default=False)
+"""Is a strategy only asked what it would send? Then it gets no answers that cost anything."""
 
 UNPRICED = Rates(model="", provider="", tiers=(Tier(**dict.fromkeys(Tier.__annotations__, math.nan)),))
 """The prices of a model whose prices are not known: whatever it does costs nan."""
@@ -51,7 +59,7 @@ class Conversation:
         self,
         client: anthropic.Anthropic | None = None,
         *,
-        model: str = MODEL,
+        model: str | None = None,
         system: str | None = None,
         max_tokens: int = 1024,
         keep: Strategy | None = None,
@@ -60,20 +68,13 @@ class Conversation:
         on_wait: Callable[[Wait], None] | None = None,
     ) -> None:
         if client is not None and not isinstance(client, anthropic.Anthropic):
-            raise TypeError(
-                f"client is one that connect returned, not {type(client).__name__}; asend needs no other."
-            )
+            kind = type(client).__name__
+            raise TypeError(f"client is one that connect returned, not {kind}; asend needs no other.")
         self.client = client or current_client()
-        self._turns: list[Turn] = []
-        self._calls: list[Call] = []
-        self._summed = (0, Total())
-        self._lock = threading.Lock()
-        self._latest: weakref.ref[OneTurn] | None = None
+        self._ledger = Ledger()
         self.waits: dict[str, Any] = {}
-        self.model, self.system, self.max_tokens = model, system, max_tokens
+        self.model, self.system, self.max_tokens = model or models.MODEL, system, max_tokens
         self.keep, self.cache, self.budget_usd, self.on_wait = keep, cache, budget_usd, on_wait
-
-    # ------------------------------------------------------------------------------- settings
 
     @property
     def model(self) -> str:
@@ -114,89 +115,142 @@ class Conversation:
 
     @property
     def budget_usd(self) -> float | None:
-        """What may be spent in all; None for no bound."""
-        return self._budget_usd
+        """What this conversation and its forks may spend in all; None for no bound."""
+        return self._ledger.purse.budget_usd
 
     @budget_usd.setter
     def budget_usd(self, usd: float | None) -> None:
         if usd is not None and not (isinstance(usd, int | float) and 0 <= usd < math.inf):
             raise ValueError(f"budget_usd is an amount of dollars from 0, or None, not {usd!r}.")
-        self._budget_usd = None if usd is None else float(usd)
-
-    # ---------------------------------------------------------------------------------- turns
+        self._ledger.purse.budget_usd = None if usd is None else float(usd)
 
     def send(self, text: str) -> Reply:
         """Ask `text`, with the history; the whole reply at once."""
-        turn = OneTurn(self, text)
-        try:
-            request = self._carry_out(turn.prepare())
-            turn.retries.run(lambda: ask(self.client, request, turn.attempt()))
-            return turn.commit()
-        except BaseException as error:
-            turn.settle()
-            raise short(error) from error.__cause__
+        whole = Pieces(self._turn(text, streamed=False), self.client)
+        next(whole, None)
+        return whole.reply
 
     def stream(self, text: str) -> Pieces:
         """Ask `text`, with the history; the reply piece by piece. What is not read to its end is not kept."""
-        return Pieces(OneTurn(self, text))
+        return Pieces(self._turn(text, streamed=True), self.client)
 
     async def asend(self, text: str) -> Reply:
         """`send` to await."""
-        turn = OneTurn(self, text)
-        try:
-            client = await async_client_of(self.client)
-            request = await adrive(turn.prepare(), client)
-            await turn.retries.arun(lambda: aask(client, request, turn.attempt()))
-            return turn.commit()
-        except BaseException as error:
-            turn.settle()
-            raise short(error) from error.__cause__
+        whole = AsyncPieces(self._turn(text, streamed=False), self.client)
+        await anext(whole, None)
+        return whole.reply
 
     def astream(self, text: str) -> AsyncPieces:
         """`stream` for `async with` and `async for`."""
-        return AsyncPieces(OneTurn(self, text))
+        return AsyncPieces(self._turn(text, streamed=True), self.client)
 
-    # -------------------------------------------------------------------------------- history
+    def _turn(self, text: str, *, streamed: bool) -> Callable[[Claim], Steps[Reply]]:
+        def choose(transcript: Transcript) -> Steps[list[dict[str, Any]]]:
+            return chosen(self.keep, transcript, self)
+
+        ledger, question = self._ledger, sendable(text)
+        return lambda claim: run(question, ledger, claim, self._settings, choose, streamed)
+
+    def preview(self, text: str) -> Preview:
+        """What a turn would send for `text` now, and what that would cost. Nothing is sent."""
+        looking = _looking.set(True)
+        try:
+            transcript = Transcript(self._ledger.now.turns, sendable(text))
+            messages = met(chosen(self.keep, transcript, self), self)
+            return preview(messages, self._settings(), self.count(messages), self._ledger.latest)
+        finally:
+            _looking.reset(looking)
+
+    def count(self, messages: list[dict[str, Any]]) -> int | None:
+        """The input tokens of `messages` and the system prompt; None where the server does not count them."""
+        if not _looking.get():
+            return advance(Counter().count(self._settings().request(messages)), self.client)
+        if place(self.client) != "practice":
+            return None
+        return practice_tokens(messages, self.model, self.system)
+
+    def ask(self, messages: list[dict[str, Any]]) -> str:
+        """What the model answers to `messages`, outside of the conversation; its call is counted."""
+        if _looking.get():
+            return None
+        return advance(aside(messages, self._settings(), self._ledger, Counter()), self.client)
+
+    def fork(self, after_turn: int | Turn | None = None, **settings: Any) -> Conversation:
+        """A conversation with the same past and a future of its own.
+
+        Its turns are those up to the one numbered `after_turn` (0 for none, None for all). `settings` are
+        arguments of `Conversation`; the others are as they are here. `calls` starts empty: what the past had
+        cost is in `past`. `budget_usd` is one purse, for this conversation and all forks together.
+        """
+        number, turns = getattr(after_turn, "turn", after_turn), self._ledger.now.turns
+        calls = (*self._ledger.past, *self._ledger.now.calls)
+        if number is not None:
+            numbers = [0, *(turn.turn for turn in turns)]
+            if number not in numbers:
+                raise ValueError(f"after_turn is the number of a turn, one of {numbers}, not {number!r}.")
+            turns = turns[: numbers.index(number)]
+            ends = [at for at, call in enumerate(calls, 1) if call.turn and call.turn <= number]
+            calls = calls[: max(ends, default=0)]
+        return self._branch(Ledger(turns, (), calls, purse=self._ledger.purse), settings)
+
+    @property
+    def past(self) -> Total:
+        """What the shared past of a fork had cost when it was forked; nothing for other conversations."""
+        return Total().plus(self._ledger.past)
+
+    def __copy__(self) -> Conversation:
+        """One of its own that begins as this one is, calls included; the budget is one for both."""
+        ledger, now = self._ledger, self._ledger.now
+        return self._branch(Ledger(now.turns, now.calls, ledger.past, purse=ledger.purse), {})
+
+    def __deepcopy__(self, memo: dict) -> Conversation:
+        return self.__copy__()  # turns and calls are frozen; a client cannot be copied
+
+    def __reduce__(self) -> Any:
+        why = "A conversation holds a client, and with it a key, so it cannot be pickled"
+        raise TypeError(f"{why}: use chat.save(path) and Conversation.load(path).")
+
+    def _branch(self, ledger: Ledger, settings: dict[str, Any]) -> Conversation:
+        same = {name: getattr(self, name) for name in ("client", *SAVED, "keep", "on_wait")}
+        branch = Conversation(**same | settings)
+        ledger.purse.budget_usd = branch.budget_usd
+        branch._ledger, branch.waits = ledger, dict(self.waits)
+        return branch
 
     @property
     def messages(self) -> list[dict[str, str]]:
         """The transcript: a new list of `{"role", "content"}`, always fit to be sent."""
-        return list(Transcript(self._turns))
+        return list(Transcript(self._ledger.now.turns))
 
     @property
     def turns(self) -> list[Turn]:
         """What the transcript holds, with the figures of each turn."""
-        return list(self._turns)
+        return list(self._ledger.now.turns)
 
     @property
     def calls(self) -> list[Call]:
         """The ledger: each billed request, in the order in which they were billed."""
-        return list(self._calls)
+        return list(self._ledger.now.calls)
 
     @property
     def total(self) -> Total:
         """The sum of the ledger."""
-        known, total = self._summed
-        if known < len(self._calls):
-            new = self._calls[known:]
-            self._summed = (known + len(new), total.plus(new))
-        return self._summed[1]
+        return self._ledger.now.total
 
     def undo(self) -> Turn | None:
         """Take back the last turn and return it; None if there is none. Its cost stays in the ledger."""
-        self._begin(None)
-        return self._turns.pop() if self._turns else None
+        turns = self._ledger.now.turns
+        self._ledger.keep_turns(max(0, len(turns) - 1))
+        return turns[-1] if turns else None
 
     def reset(self) -> None:
         """Forget all turns. What they cost stays in the ledger."""
-        self._begin(None)
-        self._turns.clear()
+        self._ledger.keep_turns(0)
 
     def save(self, path: str | os.PathLike) -> None:
         """Write the conversation to a file that `load` reads: whole, or not at all."""
-        names = ("model", "system", "max_tokens", "cache", "budget_usd")
-        settings = {name: getattr(self, name) for name in names}
-        storage.write(path, storage.Saved.model_construct(**settings, turns=self.turns, calls=self.calls))
+        settings, now = {name: getattr(self, name) for name in SAVED}, self._ledger.now
+        storage.write(path, settings, now.turns, now.calls, self._ledger.past)
 
     @classmethod
     def load(
@@ -204,69 +258,37 @@ class Conversation:
     ) -> Conversation:
         """The conversation that `save` wrote; raises `NotAConversation`, a ValueError that says why not."""
         saved = storage.read(path)
-        chat = cls(client, system=saved.system, max_tokens=saved.max_tokens, keep=keep, cache=saved.cache)
+        settings = {name: getattr(saved, name) for name in SAVED if name != "model"}
+        chat = cls(client, keep=keep, **settings)
         chat._model = saved.model  # not served here, perhaps: then set another before the next turn
-        chat.budget_usd, chat._turns, chat._calls = saved.budget_usd, saved.turns, saved.calls
+        chat._ledger = Ledger(saved.turns, saved.calls, saved.past, purse=chat._ledger.purse)
         return chat
 
     def to_frame(self) -> pandas.DataFrame:
         """The ledger as a pandas frame, one row a call: see `frames.py`."""
         from ..frames import to_frame
 
-        return to_frame(self._calls)
+        return to_frame(self.calls)
 
     def __repr__(self) -> str:
-        return f"Conversation({self.model}, {count(len(self._turns), 'turn')}, {meter(self.total)})"
+        return f"Conversation({self.model}, {count(len(self.turns), 'turn')}, {meter(self.total)})"
 
     def _repr_html_(self) -> str:
-        return shown(self._turns, repr(self))
+        return shown(self.turns, repr(self))
 
-    # ------------------------------------------------------------- what a turn on its way needs
-
-    def _begin(self, turn: OneTurn | None) -> None:
-        """Make `turn` the one on its way. One that was left standing ends; one that is running does not."""
-        with self._lock:
-            other = self._running()
-            if other is not None and other.is_elsewhere:
-                raise RuntimeError(
-                    "This conversation is waiting for a reply: let it come, or close its stream, first."
-                )
-            self._latest = None if turn is None else weakref.ref(turn)
-        if other is not None:
-            other.give_way()
-
-    def _running(self) -> OneTurn | None:
-        turn = None if self._latest is None else self._latest()
-        return None if turn is None or turn.done else turn
-
-    def _request(self, messages: list[dict[str, Any]]) -> dict[str, Any]:
-        request = {"model": self._model, "max_tokens": self._max_tokens, "messages": messages}
-        if self._system is not None:
-            request["system"] = self._system
-        if self.cache:
-            request["cache_control"] = {"type": "ephemeral"}
-        return request
+    def _settings(self) -> TurnSettings:
+        """Raises `UnknownModelError` where the model has no price; only another's server may have such."""
+        told = {"system": self.system, "cache": self.cache, "rates": self._rates(self.model)}
+        retries = functools.partial(Retries, **{"on_wait": self.on_wait, **self.waits})
+        return TurnSettings(self.model, self.max_tokens, retries=retries, **told)
 
     def _rates(self, model: str) -> Rates | None:
-        """The prices of `model`; None where calls cost nothing.
-
-        Raises `UnknownModelError`; only another's server may have models of which no price is known.
-        """
-        where = place(self.client)
-        if where == "local":
+        """The prices of `model`; None where calls cost nothing."""
+        if costs_nothing(self.client, model):
             return None
         try:
             return rates(model)
         except UnknownModelError:
-            if where == "remote":
+            if place(self.client) in ("local", "remote"):
                 return UNPRICED
             raise
-
-    def _retries(self) -> Retries:
-        return Retries(**{"on_wait": self.on_wait, **self.waits})
-
-    def _next_number(self) -> int:
-        return 1 + next((call.turn for call in reversed(self._calls) if call.turn), 0)
-
-    def _carry_out(self, steps: Steps) -> Any:
-        return drive(steps, self.client)

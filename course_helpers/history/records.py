@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
@@ -140,7 +140,7 @@ class Reply:
     """What came of one `send`. `str(reply)` is the text.
 
     `turn` is None where nothing was kept: `note` then says what happened and what to do.
-    `call` is the entry in the ledger.
+    `call` is the entry in the ledger, `request` what was sent: arguments of `messages.create`.
     """
 
     text: str
@@ -148,6 +148,7 @@ class Reply:
     stop_reason: str | None = None
     note: str | None = None
     call: Call | None = None
+    request: dict[str, Any] | None = None
 
     def __str__(self) -> str:
         return self.text
@@ -161,6 +162,22 @@ class Reply:
     @property
     def _small(self) -> list[str]:
         return [words for words in (self.call and meter(self.call), self.note) if words]
+
+
+@dataclass(frozen=True)
+class Preview:
+    """What a turn would send, and what that would cost in USD; nothing was sent."""
+
+    request: dict[str, Any]
+    input_tokens: int
+    estimated: bool
+    """False where `input_tokens` is the server's own count."""
+    least_usd: float
+    """The input, and one token of output."""
+    most_usd: float
+    """The input at its dearest (written to the cache), and `max_tokens` of output."""
+    window: int | None
+    """The model's context window in tokens; None where it is not known."""
 
 
 def shown(turns: list[Turn], small: str) -> str:

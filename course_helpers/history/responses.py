@@ -6,15 +6,13 @@ status 200, or no error at all where a stream just ends. Here each of these is a
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from functools import partial
 
 import anthropic
 import httpx2
 from anthropic.types import Message
 
-from ..client import once, reply_text
-from ..retries import aone_request, one_request
+from ..client import reply_text
 from .records import counts
 
 FINAL_ERRORS = {
@@ -41,12 +39,9 @@ class StreamInterrupted(anthropic.APIConnectionError):
         self.final = final
         """Would another try surely fail too?"""
 
-    def __reduce__(self):
-        return _interrupted, (self.message, self.request, self.partial, self.final)
-
-
-def _interrupted(message: str, request: httpx2.Request, partial: str, final: bool) -> StreamInterrupted:
-    return StreamInterrupted(message, request=request, partial=partial, final=final)
+    def __reduce__(self):  # else pickle would give __init__ the message alone
+        told = {"request": self.request, "partial": self.partial, "final": self.final}
+        return partial(StreamInterrupted, **told), (self.message,)
 
 
 class Reading:
@@ -70,7 +65,7 @@ class Reading:
         text = "".join(self.pieces)
         return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
-    def take(self, message: Message, client: anthropic.Anthropic | anthropic.AsyncAnthropic) -> Reading:
+    def take(self, message: Message) -> None:
         """Read a whole `message`; JSON that is none is a `StreamInterrupted`."""
         try:
             self.pieces = [reply_text(message)]
@@ -79,11 +74,7 @@ class Reading:
             self.counts = counts(message.usage)
         except (AttributeError, TypeError, ValueError) as error:
             why = f"The server answered 200 with JSON that is no reply ({type(error).__name__})."
-            raise StreamInterrupted(
-                why, request=httpx2.Request("POST", client.base_url), final=True
-            ) from None
-        self.complete = True
-        return self
+            raise StreamInterrupted(why, request=httpx2.Request("POST", "/v1/messages"), final=True) from None
 
     def feed(self, event: object) -> str:
         """Take one event of a stream; the text that it brings, if any."""
@@ -113,20 +104,8 @@ class Reading:
         explanation = getattr(getattr(source, "stop_details", None), "explanation", None)
         self.explanation = explanation if isinstance(explanation, str) else None
 
-    @contextmanager
-    def whole(self) -> Iterator[None]:
-        """Around the reading of a stream: raises `StreamInterrupted` unless it came whole."""
-        try:
-            yield
-        except Exception as error:
-            if self.response is None:
-                raise
-            if not self.complete:
-                raise self._interrupted(error) from error
-        if not self.complete:  # of which the SDK says nothing
-            raise self._interrupted()
-
-    def _interrupted(self, error: Exception | None = None) -> StreamInterrupted:
+    def interrupted(self, error: Exception | None = None) -> StreamInterrupted:
+        """What to raise where a stream did not come whole, for itself or because of `error`."""
         why, final = self._why(error)
         return StreamInterrupted(why, request=self.response.request, partial=self.text, final=final)
 
@@ -155,44 +134,3 @@ class Reading:
 def _said(error: anthropic.APIStatusError) -> str:
     words = str(getattr(error, "api_message", None) or error.message)
     return words if len(words) <= 300 else f"{words[:300]}…"
-
-
-def read(client: anthropic.Anthropic, request: dict, reading: Reading) -> Iterator[str]:
-    """The pieces of text of one streamed reply, into `reading`; raises unless it came whole."""
-    with reading.whole(), once(client).messages.create(**request, stream=True) as events:
-        reading.response = events.response
-        for event in events:
-            if piece := reading.feed(event):
-                yield piece
-
-
-async def aread(client: anthropic.AsyncAnthropic, request: dict, reading: Reading) -> AsyncIterator[str]:
-    """`read` on an async client."""
-    with reading.whole():
-        async with await once(client).messages.create(**request, stream=True) as events:
-            reading.response = events.response
-            async for event in events:
-                if piece := reading.feed(event):
-                    yield piece
-
-
-def ask(client: anthropic.Anthropic, request: dict, reading: Reading) -> Reading:
-    """`reading` of the whole reply to one request; a 200 that holds none is a `StreamInterrupted`."""
-    try:
-        message = one_request(client, **request)
-    except anthropic.APIResponseValidationError as error:
-        raise _no_reply(error) from None
-    return reading.take(message, client)
-
-
-async def aask(client: anthropic.AsyncAnthropic, request: dict, reading: Reading) -> Reading:
-    """`ask` on an async client."""
-    try:
-        message = await aone_request(client, **request)
-    except anthropic.APIResponseValidationError as error:
-        raise _no_reply(error) from None
-    return reading.take(message, client)
-
-
-def _no_reply(error: anthropic.APIResponseValidationError) -> StreamInterrupted:
-    return StreamInterrupted(error.message, request=error.request, final=True)

@@ -6,6 +6,7 @@ A file holds the texts, the figures and the settings of a conversation; no key, 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -16,7 +17,7 @@ from ..files import write_whole
 from .records import Call, Number, Turn
 
 FORMAT = "llm-api-course conversation"
-VERSION = 1
+VERSION = 2
 
 
 class NotAConversation(ValueError):
@@ -29,7 +30,8 @@ class Saved(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     format: Literal["llm-api-course conversation"] = FORMAT
-    version: Literal[1] = VERSION
+    version: Literal[1, 2] = 1
+    """2 where there is a `past`, which version 1 did not know; so 1.0 reads what it can."""
     model: Annotated[str, Field(min_length=1)]
     system: str | None
     max_tokens: Number
@@ -37,11 +39,17 @@ class Saved(BaseModel):
     budget_usd: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None
     turns: list[Turn]
     calls: list[Call]
+    past: list[Call] = []
 
 
-def write(path: str | os.PathLike, saved: Saved) -> None:
-    """Write `saved` to `path`, readable by its owner alone: the file is then the new one or still the old."""
-    write_whole(path, saved.model_dump_json(indent=1).encode() + b"\n")
+def write(
+    path: str | os.PathLike, settings: dict[str, Any], turns: Iterable, calls: Iterable, past: Iterable = ()
+) -> None:
+    """Write a conversation to `path`, readable by its owner alone: the file is the new one, or the old."""
+    whole = {**settings, "turns": [*turns], "calls": [*calls]}
+    whole |= {"version": 2, "past": [*past]} if past else {}
+    saved = Saved.model_construct(**whole)
+    write_whole(path, saved.model_dump_json(indent=1, exclude=None if past else {"past"}).encode() + b"\n")
 
 
 def read(path: str | os.PathLike) -> Saved:
@@ -71,7 +79,7 @@ def read(path: str | os.PathLike) -> Saved:
 
 def _check_ledger(saved: Saved) -> None:
     """Every turn has its entry in the ledger, in the same order; no number stands there twice."""
-    billed = [call.turn for call in saved.calls if call.turn is not None]
+    billed = [call.turn for call in (*saved.past, *saved.calls) if call.turn is not None]
     if billed != sorted(set(billed)):
         raise ValueError("the turns in its ledger are out of order")
     numbers, known = [turn.turn for turn in saved.turns], set(billed)

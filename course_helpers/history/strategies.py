@@ -13,19 +13,32 @@ An exchange, below, is a question and what was answered to it.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar, Protocol
 from weakref import WeakKeyDictionary
 
+from ..models import UnknownModelError, find_model
+from ..wire import Need, Steps
 from .records import Turn, sendable
-from .steps import count_tokens, estimate_tokens, summary
-
-if TYPE_CHECKING:
-    from .conversation import Conversation
 
 Message = dict[str, Any]
-Strategy = Callable[[list[Message], "Conversation"], list[Message]]
+
+
+class Chat(Protocol):
+    """What a strategy may use of the conversation that it works for."""
+
+    model: str
+    system: str | None
+
+    def count(self, messages: list[Message]) -> int | None:
+        """The tokens of `messages` and the system prompt; None where the server does not count."""
+
+    def ask(self, messages: list[Message]) -> str:
+        """What the model answers to `messages`, outside of the conversation."""
+
+
+Strategy = Callable[[list[Message], Chat], list[Message]]
 
 SUMMARISE = (
     "Summarise the conversation so far in at most 150 words. Keep names, numbers, decisions and whatever the "
@@ -38,52 +51,53 @@ ASKED_BEFORE = "Summarise the conversation so far."
 class Transcript(Sequence):
     """The messages of `turns` and the new question, each made when it is looked at: a long one is cheap."""
 
-    def __init__(self, turns: list[Turn], question: str | None = None) -> None:
+    def __init__(self, turns: Sequence[Turn], question: str | None = None) -> None:
         self._turns, self._question = turns, question
-        self._old = 2 * len(turns)
 
     def __len__(self) -> int:
-        return self._old + (self._question is not None)
+        return 2 * len(self._turns) + (self._question is not None)
 
     def __getitem__(self, index):
         if isinstance(index, slice):
-            return [self._message(at) for at in range(*index.indices(len(self)))]
-        return self._message(range(len(self))[index])
-
-    def __iter__(self) -> Iterator[Message]:
-        return map(self._message, range(len(self)))
-
-    def _message(self, at: int) -> Message:
-        if at == self._old:
+            return [self[at] for at in range(*index.indices(len(self)))]
+        number, answered = divmod(range(len(self))[index], 2)
+        if number == len(self._turns):
             return {"role": "user", "content": self._question}
-        turn = self._turns[at // 2]
-        return (
-            {"role": "assistant", "content": turn.assistant}
-            if at % 2
-            else {"role": "user", "content": turn.user}
-        )
+        turn = self._turns[number]
+        if answered:
+            return {"role": "assistant", "content": turn.assistant}
+        return {"role": "user", "content": turn.user}
 
 
-def kept(
-    keep: Strategy | None, transcript: Transcript, chat: Conversation
-) -> Generator[Any, Any, list[Message]]:
+def chosen(keep: Strategy | None, transcript: Transcript, chat: Chat) -> Steps[list[Message]]:
     """The messages to send, as `keep` chooses them, in an order that the API takes."""
     if keep is None:
         return list(transcript)
     if not callable(keep):
         raise TypeError(f"keep is a strategy, such as last_turns(5), or None, not {keep!r}.")
     if isinstance(keep, BuiltIn):
-        chosen = yield from keep.steps(transcript, chat)
+        kept = yield from keep.steps(transcript, chat)
     else:
-        chosen = keep(list(transcript), chat)
+        kept = keep(list(transcript), chat)
     try:
-        chosen = [_checked(message) for message in chosen]
+        kept = [_checked(message) for message in kept]
     except (TypeError, ValueError, LookupError, AttributeError) as error:
         name = getattr(keep, "__name__", repr(keep))
         raise ValueError(f"What the strategy {name} gave back cannot be sent: {error}") from error
-    first = next((at for at, message in enumerate(chosen) if message["role"] == "user"), len(chosen))
+    first = next((at for at, message in enumerate(kept) if message["role"] == "user"), len(kept))
     new = transcript[-1]
-    return chosen[first:] if chosen and chosen[-1] == new else [*chosen[first:], new]
+    return kept[first:] if kept and kept[-1] == new else [*kept[first:], new]
+
+
+def met(steps: Steps[list[Message]], chat: Chat) -> list[Message]:
+    """What `steps` chooses, its needs met by `chat.count` and `chat.ask`."""
+    answer = None
+    while True:
+        try:
+            need = steps.send(answer)
+        except StopIteration as end:
+            return end.value
+        answer = getattr(chat, need.what)(need.about)
 
 
 def _checked(message: Message) -> Message:
@@ -101,15 +115,15 @@ def _starts(messages: Sequence[Message]) -> Iterator[int]:
 
 
 class BuiltIn:
-    """A strategy of this module. It is spared a copy of the transcript, and it may ask the server:
-    `steps` yields the requests, so that they are made as the turn itself is. Called, it asks and waits.
+    """A strategy of this module. It is spared a copy of the transcript, and it may ask the server: `steps`
+    yields `Need("count", messages)` and `Need("ask", messages)`, met as the turn itself is.
     """
 
-    def __call__(self, messages: Sequence[Message], chat: Conversation) -> list[Message]:
-        return chat._carry_out(self.steps(messages, chat))
+    def __call__(self, messages: Sequence[Message], chat: Chat) -> list[Message]:
+        return met(self.steps(messages, chat), chat)
 
-    def steps(self, messages: Sequence[Message], chat: Conversation) -> Generator[Any, Any, list[Message]]:
-        """The chosen messages, after the requests that it yields; by default none."""
+    def steps(self, messages: Sequence[Message], chat: Chat) -> Steps[list[Message]]:
+        """The chosen messages; by default nothing need be asked for them."""
         yield from ()
         return self.choose(messages)
 
@@ -147,13 +161,13 @@ class within_tokens(BuiltIn):
         at_least(1, tokens=self.tokens)
 
     def steps(self, messages, chat):
-        starts, sizes = [len(messages) - 1], [estimate_tokens(chat._request(messages[-1:]))]
+        first = estimate_tokens(messages[-1:], chat.model, chat.system)
+        starts, sizes = [len(messages) - 1], [first]
         for start in _starts(messages):
             if sizes[-1] > 2 * self.tokens:
                 break
+            sizes.append(sizes[-1] + estimate_tokens(messages[start : starts[-1]], chat.model))
             starts.append(start)
-            exchange = {"model": chat.model, "messages": messages[start : starts[-2]]}
-            sizes.append(sizes[-1] + estimate_tokens(exchange))
         # Between what is known to fit and what is known not to, guess by the ratio of the last count.
         fits, too_many, ratio = 0, len(starts), 1.0
         for _ in range(self.TRIES):
@@ -161,7 +175,7 @@ class within_tokens(BuiltIn):
             guess = min(max(guess, fits + 1), too_many - 1)
             if guess <= fits:
                 break
-            counted = yield from count_tokens(chat, chat._request(messages[starts[guess] :]))
+            counted = yield Need("count", messages[starts[guess] :])
             if counted is None:
                 return messages[starts[guess] if sizes[guess] <= self.tokens else starts[0] :]
             ratio = counted / sizes[guess]
@@ -192,29 +206,31 @@ class summarise_older(BuiltIn):
     """The last exchanges as they are, at least `turns` of them, and before them a summary of all older ones.
 
     The model is asked for the summary, again each time that `turns` more exchanges have grown old; these
-    calls stand in the ledger as `summary`. A summary that comes back empty leaves the history whole.
+    calls stand in the ledger as `summary`. Where it comes back empty, the history stays as it is until then.
     """
 
     turns: int
     _known: WeakKeyDictionary = field(
         default_factory=WeakKeyDictionary, init=False, repr=False, compare=False
     )
-    """For each conversation: the messages that its summary covers, and the summary."""
+    """For each conversation: the messages that were to be summed up, those that were, and the summary."""
 
     def __post_init__(self) -> None:
         at_least(1, turns=self.turns)
 
     def steps(self, messages, chat):
-        covered, summed_up = self._known.get(chat, ([], ""))
-        if messages[: len(covered)] != covered:  # undone, reset, or another history
-            covered, summed_up = [], ""
-        starts = [at for at in _starts(messages) if at >= len(covered)]
+        asked, covered, summed_up = self._known.get(chat, ([], [], ""))
+        if messages[: len(asked)] != asked:  # undone, reset, or another history
+            asked, covered, summed_up = [], [], ""
+        starts = [at for at in _starts(messages) if at >= len(asked)]
         if len(starts) >= 2 * self.turns:
             older = messages[: starts[self.turns - 1]]
             told = [*_as_messages(summed_up), *older[len(covered) :]]
-            new = yield from summary(chat, [*told, {"role": "user", "content": SUMMARISE}])
+            new = yield Need("ask", [*told, {"role": "user", "content": SUMMARISE}])
             if new:
-                covered, summed_up = self._known[chat] = older, new
+                covered, summed_up = older, new
+            if new is not None:  # in a preview nothing is asked
+                self._known[chat] = (older, covered, summed_up)
         return [*_as_messages(summed_up), *messages[len(covered) :]]
 
 
@@ -228,3 +244,13 @@ def at_least(least: int, **given: int) -> None:
     for name, value in given.items():
         if not isinstance(value, int) or isinstance(value, bool) or value < least:
             raise ValueError(f"{name} is a whole number from {least}, not {value!r}.")
+
+
+def estimate_tokens(messages: Iterable[Message], model: str, system: str | None = None) -> int:
+    """A cautious guess at the tokens of a prompt: three bytes a token, and some for each text's frame."""
+    texts = [system or "", *(str(message["content"]) for message in messages)]
+    try:
+        factor = find_model(model).tokenizer_factor
+    except UnknownModelError:
+        factor = 1.3
+    return int(sum(len(text.encode()) / 3 + 5 for text in texts) * factor) + 1

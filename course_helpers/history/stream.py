@@ -1,30 +1,37 @@
-"""Replies that come piece by piece, blocking or asynchronous, and the async client of each event loop."""
+"""The two readers that carry a turn out, blocking and asynchronous, and the connections that they use.
+
+They differ by `await` alone: all that a turn does stands in `turn.py`.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import atexit
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator
-from contextlib import aclosing, closing
-from weakref import WeakKeyDictionary, WeakSet
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from typing import Any
+from weakref import WeakKeyDictionary, WeakMethod, WeakSet
 
 import anthropic
 
 from .. import client as clients
+from ..wire import Steps, aadvance, advance, short
+from .ledger import ENDED, Claim
 from .records import Reply
-from .responses import aread, read
-from .steps import adrive, drive
-from .turn import OneTurn, short
+
+STUCK = 1.0
+"""Seconds after which a lock that is only ever held for microseconds is held by nobody any more."""
 
 
 class _Reader:
     """What both kinds of pieces have in common."""
 
-    def __init__(self, turn: OneTurn) -> None:
-        self._turn = turn
+    def __init__(self, begin: Callable[[Claim], Steps[Reply]], client: anthropic.Anthropic) -> None:
+        self._claim = Claim(WeakMethod(self._settle))
+        self._steps, self._client = begin(self._claim), client
         self._pieces: list[str] = []
-        self._closed = False
+        self._busy = False
         self.reply: Reply | None = None
         """The whole reply, once the last piece has been read."""
 
@@ -33,13 +40,29 @@ class _Reader:
         """The text so far."""
         return "".join(self._pieces)
 
+    def _took(self, came: str | Reply | None) -> str | None:
+        """`came` from the turn, if it is a piece; None at its end, also where another thread has ended it."""
+        self._busy = False
+        if isinstance(came, str) and not self._claim.over:
+            self._pieces.append(came)
+            return came
+        self.reply = came if isinstance(came, Reply) else None
+        return None
+
     def _settle(self) -> None:
-        self._closed = True
-        if self.reply is None:
-            self._turn.settle()
+        """No more of this turn: what is not complete is not kept, only what it cost."""
+        self._claim.over = True
+        with contextlib.suppress(ValueError):  # it is running in another thread, which looks at `over` then
+            self._steps.close()
+
+    def _check_lost(self) -> None:
+        """Raises, once, where another turn has taken this one's place."""
+        lost, self._claim.lost = self._claim.lost, False
+        if lost:
+            raise RuntimeError(ENDED)
 
     def __repr__(self) -> str:
-        state = "complete" if self.reply else "closed" if self._closed else "open"
+        state = "complete" if self.reply else "closed" if self._claim.over else "open"
         return f"{type(self).__name__}({state}, {len(self.text):,} characters so far)"
 
 
@@ -49,34 +72,35 @@ class Pieces(_Reader, Iterator[str]):
     Use it in a `with` block, or read it in a plain `for`: leaving early closes the stream.
     """
 
-    def __init__(self, turn: OneTurn) -> None:
-        super().__init__(turn)
-        self._source = _source(turn)
-        turn.stop = self._source.close
-        _open.add(self)
-
     def __next__(self) -> str:
-        if not self._closed:
+        if not self._claim.over:
             try:
-                piece = next(self._source, None)
-                if self._closed:  # by another thread, meanwhile
-                    self.close()
-                    raise StopIteration
-                if piece is not None and not self._turn.done:
-                    self._pieces.append(piece)
-                    return piece
-                self.reply = self._turn.commit()
+                self._busy = True
+                _open.add(self)
+                _close_left()
+                unlock(self._client)
+                piece = self._took(advance(self._steps, self._client))
             except BaseException as error:
-                self._settle()
+                self._busy = False
+                self.close()
                 raise short(error) from error.__cause__
-            self._closed = True
+            if piece is not None:
+                return piece
+            self.close()
+        self._check_lost()
         raise StopIteration
 
     def close(self) -> None:
         """Stop the reply. What has not come to its end is not kept."""
         self._settle()
-        with contextlib.suppress(ValueError):  # another thread is reading: it stops at its next piece
-            self._source.close()
+        if not self._busy:  # else the thread that is reading closes it
+            self._leave()
+            _close_left()
+
+    def _leave(self) -> None:
+        stream, self._claim.stream = self._claim.stream, None
+        if stream is not None:
+            _left.append(([*_locks(self._client)], stream))
 
     def __enter__(self) -> Pieces:
         return self
@@ -85,49 +109,40 @@ class Pieces(_Reader, Iterator[str]):
         self.close()
 
     def __del__(self) -> None:
+        # It may run on any thread, the practice API's too: only its own may wait for a socket's lock.
         with contextlib.suppress(Exception):
-            self.close()
-
-
-_open: WeakSet[Pieces] = WeakSet()
-
-
-@atexit.register
-def _close_all() -> None:
-    """Close what is still open while that is safe: later, as CPython 3.13 goes down, it can crash."""
-    for pieces in list(_open):
-        pieces.close()
+            self._settle()
+            self._leave()
+            if self._claim.is_here:
+                _close_left()
 
 
 class AsyncPieces(_Reader, AsyncIterator[str]):
     """`Pieces` for `async with` and `async for`; close it with `await pieces.aclose()`."""
 
-    def __init__(self, turn: OneTurn) -> None:
-        super().__init__(turn)
-        self._source = _asource(turn)
-
     async def __anext__(self) -> str:
-        if not self._closed:
+        if not self._claim.over:
             try:
-                piece = await anext(self._source, None)
-                if self._closed:  # by another task, meanwhile
-                    await self.aclose()
-                    raise StopAsyncIteration
-                if piece is not None and not self._turn.done:
-                    self._pieces.append(piece)
-                    return piece
-                self.reply = self._turn.commit()
+                self._busy = True
+                twin = await async_client_of(self._client, self)
+                piece = self._took(await aadvance(self._steps, twin))
             except BaseException as error:
+                self._busy = False
                 await self.aclose()
                 raise short(error) from error.__cause__
-            self._closed = True
+            if piece is not None:
+                return piece
+            await self.aclose()
+        self._check_lost()
         raise StopAsyncIteration
 
     async def aclose(self) -> None:
         """Stop the reply. What has not come to its end is not kept."""
         self._settle()
-        with contextlib.suppress(RuntimeError):  # another task is reading: it stops at its next piece
-            await self._source.aclose()
+        if not self._busy:  # else the task that is reading closes it
+            stream, self._claim.stream = self._claim.stream, None
+            if stream is not None:
+                await stream.aclose()
 
     async def __aenter__(self) -> AsyncPieces:
         return self
@@ -140,64 +155,102 @@ class AsyncPieces(_Reader, AsyncIterator[str]):
             self._settle()
 
 
-def _source(turn: OneTurn) -> Generator[str, None, None]:
-    """The pieces of text. What fails before the first is tried again, what fails later is not."""
-    client = turn.chat.client
-    request = drive(turn.prepare(), client)
+# ------------------------------------------------------------------------------ blocking connections
 
-    def opened() -> tuple[str, Generator[str, None, None]]:
-        source = read(client, request, turn.attempt())
-        return next(source, ""), source
-
-    first, rest = turn.retries.run(opened)
-    with closing(rest):
-        if first:
-            turn.flows()
-            yield first
-            yield from rest
+_open: WeakSet[Pieces] = WeakSet()
+_left: list[tuple[list, Any]] = []
+"""Streams that their readers left, to be closed by a thread that may wait."""
 
 
-async def _asource(turn: OneTurn) -> AsyncGenerator[str, None]:
-    """`_source` on the async client of the running loop."""
-    client = await async_client_of(turn.chat.client)
-    request = await adrive(turn.prepare(), client)
+def _close_left() -> None:
+    """Close what was left open; where the connections are locked for ever, never."""
+    while _left:
+        locks, stream = _left.pop()
+        if not any(map(_is_stuck, locks)):
+            stream.close()
 
-    async def opened() -> tuple[str, AsyncGenerator[str, None]]:
-        source = aread(client, request, turn.attempt())
-        return await anext(source, ""), source
 
-    first, rest = await turn.retries.arun(opened)
-    async with aclosing(rest):
-        if first:
-            turn.flows()
-            yield first
-            async for piece in rest:
-                yield piece
+@atexit.register
+def _close_all() -> None:
+    """Close what is still open while that is safe: later, as CPython 3.13 goes down, it can crash."""
+    for pieces in list(_open):
+        pieces.close()
 
+
+def unlock(client: anthropic.Anthropic) -> None:
+    """Give `client` new connections where an interrupt left the lock of its old ones held, which would hang.
+
+    httpcore2 takes it in Python, where Ctrl-C can come between taking it and the block that gives it back.
+    """
+    if not any(map(_is_stuck, _locks(client))):
+        return
+    if not isinstance(client._client, anthropic.DefaultHttpxClient):
+        raise RuntimeError("An interrupt left this client locked: run the setup cell again, for another.")
+    _given_up.append(client._client)  # never closed: that would wait for the lock
+    fresh = anthropic.DefaultHttpxClient(base_url=client.base_url, timeout=client.timeout)
+    client._client = clients.once(client)._client = fresh
+
+
+_given_up: list[Any] = []
+
+
+def _locks(client: anthropic.Anthropic) -> Iterator[Any]:
+    http = client._client
+    for transport in (getattr(http, "_transport", None), *getattr(http, "_mounts", {}).values()):
+        lock = getattr(getattr(transport, "_pool", None), "_optional_thread_lock", None)
+        if hasattr(lock, "_lock"):
+            yield lock._lock
+
+
+def _is_stuck(lock: Any) -> bool:
+    """Is `lock` held by nobody who is at it? It is only looked at: taking it could be interrupted too."""
+    end = time.monotonic() + STUCK
+    while repr(lock).startswith("<locked"):
+        if time.monotonic() > end or lock._is_owned():
+            return True
+        time.sleep(0.01)
+    return False
+
+
+# -------------------------------------------------------------------------- asynchronous connections
 
 _async_clients: WeakKeyDictionary[anthropic.Anthropic, dict] = WeakKeyDictionary()
-"""For each client its async twins: by event loop, the twin and what closes it."""
+"""For each client its async twins: by event loop, the twin, its readers, and what closes them."""
 
 
-async def async_client_of(client: anthropic.Anthropic) -> anthropic.AsyncAnthropic:
+async def async_client_of(
+    client: anthropic.Anthropic, reader: AsyncPieces | None = None
+) -> anthropic.AsyncAnthropic:
     """The async twin of `client` for the running event loop, made on first use and closed with the loop."""
     loop, twins = asyncio.get_running_loop(), _async_clients.setdefault(client, {})
     if loop not in twins:
         for ended in [other for other in twins if other.is_closed()]:
             del twins[ended]
-        twin = clients.async_client(client)
-        closer = _closing_with_the_loop(twin, twins, loop)
+        twin, readers = clients.async_client(client), WeakSet()
+        closer = _closing_with_the_loop(twin, readers, twins, loop)
         await anext(closer)
-        twins[loop] = (twin, closer)
-    return twins[loop][0]
+        twins[loop] = (twin, readers, closer)
+    twin, readers, _ = twins[loop]
+    if reader is not None:
+        readers.add(reader)
+    return twin
 
 
 async def _closing_with_the_loop(
-    twin: anthropic.AsyncAnthropic, twins: dict, loop: asyncio.AbstractEventLoop
+    twin: anthropic.AsyncAnthropic, readers: WeakSet, twins: dict, loop: asyncio.AbstractEventLoop
 ) -> AsyncGenerator[None, None]:
     """Waits at its `yield`: a loop that ends (`asyncio.run`) closes the generators that were begun in it."""
     try:
         yield
     finally:
         twins.pop(loop, None)
+        for reader in list(readers):
+            reader._settle()
         await twin.close()
+
+
+async def close_async_client(client: anthropic.Anthropic) -> None:
+    """Close the twin of `client` on the running loop, where that does not end as `asyncio.run` ends it."""
+    _, _, closer = _async_clients.get(client, {}).get(asyncio.get_running_loop(), (None, None, None))
+    if closer is not None:
+        await closer.aclose()

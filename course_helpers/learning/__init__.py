@@ -4,5 +4,6 @@ from .exercises import CheckFailed, Outcome, check, exercise
 from .guesses import guess
 from .progress import progress
 from .quizzes import quiz
+from .report_card import report_card
 
-__all__ = ["CheckFailed", "Outcome", "check", "exercise", "guess", "progress", "quiz"]
+__all__ = ["CheckFailed", "Outcome", "check", "exercise", "guess", "progress", "quiz", "report_card"]

@@ -20,8 +20,8 @@ from ..files import write_whole
 
 Event = dict[str, Any]
 IMPORTED = "0-imported.json"
+# Where JupyterLite shows a kernel the browser's storage; all else in a tab is memory, gone at a reload.
 DRIVE = Path("/drive")
-"""Where JupyterLite shows a kernel the browser's storage; all else in a tab is memory, gone at a reload."""
 
 
 class Store:
@@ -29,29 +29,27 @@ class Store:
 
     def __init__(self) -> None:
         self.unsaved: list[Event] = []
-        self.trouble = ""
-        """Why the folder could not be used the last time; "" if it could."""
+        self.trouble = ""  # why the folder could not be used the last time; "" if it could
         self.unreadable: list[Path] = []
         self._known: dict[Path, Event | None] = {}  # read once, as they never change; None: not an event
         self._told = False
-        self._lock = threading.Lock()
+        self._lock = threading.Lock()  # a widget answers on another thread than a cell
 
     @property
     def folder(self) -> Path:
         """Where the files are, or will be. Raises OSError where there is no place for them."""
         named = os.environ.get("COURSE_DATA_DIR", "")
-        if sys.platform == "emscripten" and not named:
+        if named and not named.startswith("~"):
+            return Path(named)
+        if sys.platform == "emscripten":
             if not DRIVE.is_dir():
                 raise OSError("this page gives notebooks no storage")
             return DRIVE / "course-progress"
-        if named and not named.startswith("~"):
-            return Path(named)
         from platformdirs import user_data_path
 
-        try:
+        path = Path()
+        with contextlib.suppress(RuntimeError):  # an unknown user
             path = Path(named).expanduser() if named else user_data_path("llm-api-course", appauthor=False)
-        except RuntimeError:  # an unknown user
-            path = Path()
         # A home folder that is not there is not made: neither as a folder called "~" nor as one beneath "/".
         if not path.is_absolute() or path.anchor == str(next(p for p in path.parents if p.is_dir())):
             raise OSError("there is no home folder")
@@ -60,46 +58,45 @@ class Store:
     def events(self) -> list[Event]:
         """All events, oldest first."""
         found, self.unreadable = [], []
-        try:
+        with self._disk():
             folder = self.folder / "events"
             names = sorted(os.listdir(folder)) if folder.is_dir() else []
             if IMPORTED not in names:
                 found.append(self._import())
             found += [self._read(folder / name) for name in names if name.endswith(".json")]
-            self.trouble = self.trouble if self.unsaved else ""
-        except OSError as error:
-            self.trouble = error.strerror or str(error)
         return [event for event in found if event] + self.unsaved
 
     def add(self, kind: str, name: str, **facts: Any) -> str:
         """Keep an event. Returns a sentence, once, where it cannot be saved, else ""."""
-        with self._lock:  # a widget answers on another thread than a cell
+        with self._lock:
             self.unsaved.append({"kind": kind, "name": name, **facts, "at": time.time()})
-            try:
+            with self._disk():
                 while self.unsaved:  # what could not be written before goes first
                     unique = f"{time.time_ns():020}-{os.getpid()}-{secrets.token_hex(6)}.json"
                     self._write(unique, self.unsaved[0])
                     del self.unsaved[0]
-            except OSError as error:
-                self.trouble = error.strerror or str(error)
-                told, self._told = self._told, True
-                return "" if told else self.not_saved
-            self.trouble = ""
-            return ""
+            told, self._told = self._told, self._told or bool(self.unsaved)
+            return self.not_saved if self._told and not told else ""
 
     def reset(self) -> None:
         """Forget everything."""
         self.unsaved.clear()
-        try:
+        with self._disk():
             for file in [*self.folder.glob("events/*.json"), *self.folder.glob("progress*.json")]:
                 file.unlink(missing_ok=True)
-        except OSError as error:
-            self.trouble = error.strerror or str(error)
 
     @property
     def not_saved(self) -> str:
         """The sentence that says so."""
         return f"Your progress cannot be saved here ({self.trouble}): it lasts until the kernel restarts."
+
+    @contextlib.contextmanager
+    def _disk(self):
+        try:
+            yield
+            self.trouble = self.trouble if self.unsaved else ""
+        except OSError as error:
+            self.trouble = error.strerror or str(error)
 
     def _write(self, name: str, event: Event) -> None:
         folder = self.folder / "events"
@@ -127,17 +124,14 @@ class Store:
         """What release 1.0 kept in one file: read once, and an event among the others from then on."""
         old = self.folder / "progress.json"
         event = self._read(old) if old.is_file() else None
-        if event:
-            with contextlib.suppress(OSError):
-                self._write(IMPORTED, event)
+        with contextlib.suppress(OSError):
+            self._write(IMPORTED, event) if event else None
         return event
 
 
 def _is_event(event: object) -> bool:
-    if not isinstance(event, dict):
-        return False
-    if "kind" not in event:  # the file of release 1.0
-        return isinstance(event.get("passed"), list)
+    if not isinstance(event, dict) or "kind" not in event:
+        return isinstance(event, dict) and isinstance(event.get("passed"), list)  # the file of release 1.0
     return isinstance(event["kind"], str) and isinstance(event.get("name"), str)
 
 

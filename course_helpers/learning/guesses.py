@@ -15,47 +15,40 @@ if TYPE_CHECKING:
 
 
 class Guess:
-    """The guess called `name`. In a notebook it shows as a field to type a number into."""
+    """The guess called `name`, a number of `unit`. In a notebook it shows as a field to type it into."""
 
     def __init__(self, name: str, unit: str) -> None:
         self.name, self.unit = name, unit
 
     @property
     def value(self) -> float | None:
-        """The number that was guessed last, in `unit`; None if there is none yet."""
+        """The number that was guessed last; None if there is none yet."""
         made = [e["value"] for e in store.events() if e.get("kind") == "guess" and e["name"] == self.name]
         return made[-1] if made else None
 
     def take(self, value: float) -> str:
         """Remember `value`; the sentence to show."""
-        value = _number(value, f"guess({self.name!r}, …)")
         trouble = store.add("guess", self.name, value=value, unit=self.unit)
-        return " ".join(["Your guess:", _shown(value), self.unit + ".", trouble]).strip()
+        return f"Your guess: {_shown(value)} {self.unit}. {trouble}".strip()
 
     def reveal(self, truth: float) -> str:
         """Remember the `truth`; the sentence that compares the last guess with it, if there was one."""
         store.add("truth", self.name, truth=truth, unit=self.unit)
-        said = f"It is {_shown(truth)} {self.unit}".strip() + "."
-        value = self.value
+        said, value = f"It is {_shown(truth)} {self.unit}".strip() + ".", self.value
         return said if value is None else f"{said} You guessed {_shown(value)}: {how_far(value, truth)}."
 
     def __repr__(self) -> str:
-        return f"Your guess, in {self.unit}: write it as guess({self.name!r}, 100, unit={self.unit!r})."
+        return f"Your guess ({self.unit}): write it as guess({self.name!r}, 100, unit={self.unit!r})."
 
     def _ipython_display_(self) -> None:
-        try:
-            box = self.widget()
-        except ImportError:
-            print(repr(self))
-            return
-        stand_in.show(box, "course-guess", f"Your guess, in {self.unit}: run this cell to type it.")
+        stand_in.show(self, "course-guess", f"Your guess ({self.unit}): run this cell to type it.")
 
     def widget(self) -> ipywidgets.HBox:
         """The field, and beside it what is said to the number in it."""
         import ipywidgets as widgets
 
         field = widgets.Text(
-            description=f"Your guess, in {self.unit}:",
+            description=f"Your guess ({self.unit}):",
             placeholder="a number, then Enter",
             continuous_update=False,
             style={"description_width": "initial"},
@@ -65,14 +58,12 @@ class Guess:
 
         def on_typed(change: dict) -> None:
             try:
-                said.value = escape(self.take(float(change["new"].replace(",", "").strip("$ "))))
+                said.value = escape(self.take(_number(float(change["new"].replace(",", "").strip("$ ")))))
             except ValueError:
                 said.value = "That is no number: type one such as 250 or 0.5." if change["new"] else ""
 
         field.observe(on_typed, "value")
-        box = widgets.HBox([field, said])
-        box.add_class("course-guess")
-        return box
+        return widgets.HBox([field, said])
 
 
 class _Guessing:
@@ -86,12 +77,12 @@ class _Guessing:
         self._asked[name] = asked = Guess(name, unit)
         if value is None:
             return asked
-        print(asked.take(value))
+        print(asked.take(_number(value)))
         return None
 
     def reveal(self, name: str, truth: float) -> None:
         """Prints the `truth` about `name`, and how far off the last guess was, if there was one."""
-        print(self._asked.get(name, Guess(name, "")).reveal(_number(truth, f"guess.reveal({name!r}, …)")))
+        print(self._asked.get(name, Guess(name, "")).reveal(_number(truth)))
 
 
 guess = _Guessing()
@@ -102,26 +93,24 @@ def how_far(value: float, truth: float) -> str:
     if math.isclose(value, truth, rel_tol=0.005, abs_tol=1e-12):
         return "right"
     side = "high" if value > truth else "low"
-    if truth == 0 or value == 0 or (value < 0) != (truth < 0):
+    if value * truth <= 0:
         return f"{_shown(abs(value - truth))} too {side}"
     factor = max(value / truth, truth / value)
     if factor >= 2:
-        return f"too {side} by a factor of {_shown(factor, 2)}"
-    return f"{abs(value / truth - 1):.0%} too {side}".replace("%", " %")
+        return f"too {side}, {_shown(factor, 2)} times"
+    return f"{abs(value / truth - 1) * 100:.0f} % too {side}"
 
 
-def _number(value: object, where: str) -> float:
-    """`value` as an int or a float. Raises TypeError or ValueError, naming `where` it was given."""
+def _number(value: object) -> float:
+    """`value` as an int or a float. Raises TypeError or ValueError for what is no finite number."""
     if isinstance(value, bool) or not (isinstance(value, numbers.Real) or hasattr(value, "__float__")):
-        raise TypeError(f"{where} takes a number, not {type(value).__name__}.")
+        raise TypeError(f"A guess and its truth are numbers, not {type(value).__name__}.")
     number = int(value) if isinstance(value, numbers.Integral) else float(value)
     if not math.isfinite(number):
-        raise ValueError(f"{where} takes a finite number, not {number}.")
+        raise ValueError(f"A guess and its truth are finite numbers, not {number}.")
     return number
 
 
 def _shown(value: float, digits: int = 4) -> str:
     """`value` with thousands separators; a fraction with `digits` figures."""
-    if value == int(value) and abs(value) < 1e15:
-        return f"{int(value):,}"
-    return f"{value:,.{digits}g}" if abs(value) < 10**digits else f"{value:,.0f}"
+    return f"{value:,.0f}" if value == int(value) or abs(value) >= 10**digits else f"{value:,.{digits}g}"

@@ -80,12 +80,10 @@ def find_lesson(name: str | int) -> Lesson:
 
 
 def _question(lesson: str, entry: dict) -> Question:
-    missing = {"ask", "right", "why", "wrong"} - entry.keys()
-    if missing or not entry["wrong"]:
-        raise ValueError(
-            f"quizzes.toml, {lesson}: a question lacks {', '.join(sorted(missing)) or 'wrong choices'}."
-        )
-    choices = [Choice(entry["right"], entry["why"], True)]
-    choices += [Choice(text, feedback, False) for text, feedback in entry["wrong"].items()]
-    choices.sort(key=lambda choice: hashlib.sha256(f"{entry['ask']} {choice.text}".encode()).digest())
-    return Question(entry["ask"], tuple(choices))
+    try:
+        wrong = [Choice(text, feedback, False) for text, feedback in entry["wrong"].items()]
+        choices = [Choice(entry["right"], entry["why"], True), *wrong]
+        choices.sort(key=lambda choice: hashlib.sha256(f"{entry['ask']} {choice.text}".encode()).digest())
+        return Question(entry["ask"], tuple(choices))
+    except KeyError as missing:
+        raise ValueError(f"quizzes.toml, {lesson}: a question lacks {missing}.") from None

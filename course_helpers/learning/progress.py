@@ -137,20 +137,15 @@ def exported(learner: str) -> dict[str, Any]:
     """All that is known of the learner: what `tools.class_report` reads."""
     events = store.events()
     names = passed(events)
-    tries = Counter(event["name"] for event in events if event.get("kind") == "exercise")
     exercises = {
-        exercise.name: {
-            "passed": exercise_id(exercise.name) in names,
-            "tries": tries[exercise.name],
-            "mistakes": Counter(
-                str(event["mistake"])
-                for event in events
-                if event.get("mistake") and event["name"] == exercise.name
-            ),
-        }
+        e.name: {"passed": exercise_id(e.name) in names, "tries": 0, "mistakes": Counter()}
         for lesson in lessons()
-        for exercise in lesson.exercises
+        for e in lesson.exercises
     }
+    for event in events:
+        if event.get("kind") == "exercise" and (of := exercises.get(event["name"])):
+            of["tries"] += 1
+            of["mistakes"].update(filter(None, [event.get("mistake")]))
     return {
         "learner": learner,
         "lessons": {lesson.name: lesson.parts <= names for lesson in lessons()},

@@ -68,12 +68,7 @@ class Quiz:
         return "\n".join([*lines, "", f'Answer with quiz("{self.lesson.name}").answer(1, "a").'])
 
     def _ipython_display_(self) -> None:
-        try:
-            widget = self.widget()
-        except ImportError:
-            print(repr(self))
-            return
-        stand_in.show(widget, "course-quiz", f"{self.title}: run this cell to answer them.")
+        stand_in.show(self, "course-quiz", f"{self.title}: run this cell to answer them.")
 
     def widget(self) -> QuizWidget:
         """The questions as groups of radio buttons, and a button to check them."""
@@ -87,25 +82,20 @@ class Quiz:
 
     def check(self, chosen: Sequence[int | None]) -> tuple[list[str], str]:
         """The feedback to each question as HTML, "" where `chosen` has None for it, and how things stand."""
-        feedback, said = [], ""
-        for question, number in zip(self.lesson.questions, chosen, strict=True):
-            if number is None:
-                feedback.append("")
-                continue
-            text, line = self.judge(question, question.choices[number])
-            feedback.append(_html(text))
-            said = line or said
-        unanswered = [q for q, number in zip(self.lesson.questions, chosen, strict=True) if number is None]
-        return feedback, self._summary(unanswered, said)
+        judged = [
+            ("", "") if number is None else self.judge(question, question.choices[number])
+            for question, number in zip(self.lesson.questions, chosen, strict=True)
+        ]
+        open_ones = [q for q, number in zip(self.lesson.questions, chosen, strict=True) if number is None]
+        said = " ".join(line for _, line in judged if line)
+        return [_html(text) for text, _ in judged], f"{self._summary(open_ones)} {said}".strip()
 
-    def _summary(self, unanswered: Sequence[Question] = (), said: str = "") -> str:
+    def _summary(self, unanswered: Sequence[Question] = ()) -> str:
         names = passed(store.events())
         done = sum(question.id in names for question in self.lesson.questions)
         left = sum(question.id not in names for question in unanswered)
-        words = [f"{done} of {len(self.lesson.questions)} answered correctly."]
-        if left:
-            words.append(f"{left} still open.")
-        return " ".join([*words, said]).strip()
+        still = f" {left} still open." if left else ""
+        return f"{done} of {len(self.lesson.questions)} answered correctly.{still}"
 
 
 def _letters(question: Question) -> dict[str, Choice]:

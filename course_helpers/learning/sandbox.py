@@ -50,7 +50,7 @@ class Ran:
     seconds: float = 0.0
 
 
-class _Printed(io.TextIOBase):
+class Printed(io.TextIOBase):
     """Keeps the beginning of what is printed, so that an endless print fills no memory."""
 
     def __init__(self) -> None:
@@ -64,12 +64,14 @@ class _Printed(io.TextIOBase):
         return len(text)
 
 
-def run(call: Callable[[], Any], typed: Sequence[str] = (), seconds: float | None = None) -> Ran:
+def run(
+    call: Callable[[], Any], typed: Sequence[str] = (), seconds: float | None = None, printed=None
+) -> Ran:
     """What `call` returned, raised and printed. `typed` is what `input()` hands out, line by line.
 
     A KeyboardInterrupt is the learner's own and comes through; everything else ends here.
     """
-    printed, lines, ran = _Printed(), iter(typed), Ran()
+    printed, lines, ran = printed or Printed(), iter(typed), Ran()
 
     def type_in(prompt: object = "", /) -> str:
         line = next(lines, None)

@@ -13,10 +13,19 @@ _NOTE = """<div class="{name}-closed">{text}</div><style>
 </style>"""
 
 
-def show(widget: Any, name: str, text: str) -> None:
-    """Display `widget`, which carries the CSS class `name`, and `text` in its place where it is dead."""
+def show(what: Any, name: str, text: str) -> None:
+    """Display `what.widget()`, with the CSS class `name`, and `text` in its place where it is dead.
+
+    Where there are no widgets, `what` is printed.
+    """
     from IPython.display import display
 
+    try:
+        widget = what.widget()
+    except ImportError:
+        print(what)
+        return
+    widget.add_class(name)
     display({"text/plain": text, "text/html": _NOTE.format(name=name, text=escape(text))}, raw=True)
     view = {"version_major": 2, "version_minor": 0, "model_id": widget.model_id}
     display({"text/plain": "", "application/vnd.jupyter.widget-view+json": view}, raw=True)

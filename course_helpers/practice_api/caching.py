@@ -69,6 +69,12 @@ def count(prompt: Prompt, model: Model) -> int:
     return whole(_blocks(prompt, model)[-1].end)
 
 
+def marked_tokens(prompt: Prompt, model: Model) -> int:
+    """The tokens of the longest prefix of `prompt` that is marked for the cache and long enough for it."""
+    marked = (whole(block.end) for block in _blocks(prompt, model) if block.ttl)
+    return max((size for size in marked if size >= model.min_cacheable_tokens), default=0)
+
+
 class PromptCache:
     """What this practice API has cached. One for all callers: there is one account here."""
 

@@ -86,8 +86,8 @@ class Failure:
         seconds = self.retry_after
         if self.status == 429 and not self.spend_cap and seconds is None:
             seconds = 1
-        headers = {} if seconds is None else {"retry-after": f"{seconds:g}"}
-        if seconds is not None and seconds % 1:  # for programs that read whole seconds only
+        headers = {"retry-after": f"{seconds:g}"} if seconds else {}
+        if seconds and seconds % 1:  # for programs that read whole seconds only
             headers["retry-after-ms"] = f"{seconds * 1000:g}"
         if self.should_retry is not None:
             headers["x-should-retry"] = str(self.should_retry).lower()
@@ -105,10 +105,12 @@ class Breakage:
 
 @dataclass(frozen=True)
 class Pace:
-    """How fast answers come, in tokens a second and seconds before the first."""
+    """How fast answers come, in tokens a second and seconds before the first; and batches, in seconds."""
 
     tokens_per_second: float | None = None
     first_token_seconds: float = 0.0
+    batch_seconds: float = 0.5
+    """How long a batch takes."""
 
     def duration(self, tokens: int) -> float:
         """Seconds that `tokens` take, once the first is there."""
@@ -164,8 +166,8 @@ class Faults:
     ) -> Control:
         """The next `times` requests fail with `status`; `retry_after` in seconds goes with it.
 
-        `message` is what the error says; `spend_cap` makes a 429 the one that waiting does not cure;
-        `should_retry` sets x-should-retry; `html` sends a page instead of JSON, as a gateway would.
+        With 0 none does. `message` is what the error says; `spend_cap` makes a 429 the one that waiting
+        does not cure; `should_retry` sets x-should-retry; `html` sends a gateway's page instead of JSON.
         """
         if spend_cap and (status != 429 or retry_after is not None):
             raise ValueError("spend_cap goes with status 429, and without retry_after.")
@@ -217,10 +219,15 @@ class Faults:
         self,
         tokens_per_second: Annotated[int | float, Field(ge=0.001, allow_inf_nan=False)] | None = None,
         first_token_seconds: Seconds = 0.0,
+        batch_seconds: Seconds = Pace.batch_seconds,
     ) -> Control:
-        """Answer at the speed of a real model: seconds before the first token, then tokens a second."""
-        text = f"pace({tokens_per_second} tokens a second, first after {first_token_seconds} s)"
-        return self._set("pace", text, Pace(tokens_per_second, first_token_seconds))
+        """Answer at the speed of a real model: seconds before the first token, then tokens a second.
+
+        A batch of messages ends after `batch_seconds`.
+        """
+        text = f"pace({tokens_per_second} tokens a second, first after {first_token_seconds} s"
+        text += "" if batch_seconds == Pace.batch_seconds else f", a batch in {batch_seconds} s"
+        return self._set("pace", f"{text})", Pace(tokens_per_second, first_token_seconds, batch_seconds))
 
     @checked
     def chaos(self, rate: Annotated[float, Field(ge=0, le=1)], seed: int = 0) -> Control:

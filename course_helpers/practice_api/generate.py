@@ -12,12 +12,12 @@ from typing import Any
 from anthropic import types
 
 from ..models import Model
-from . import replies, tokens
+from . import replies, tokens, tools
 from .caching import InputTokens
-from .schemas import CreateMessage, CustomTool, Message
+from .instances import instance
+from .schemas import CreateMessage, Message
 
 _EFFORT = {"low": 0.5, "medium": 1, "high": 2, "xhigh": 4, "max": 8}
-_MAX_FIELDS = 100
 _ALWAYS_THINKS = "The question is clear. I recall what I know and answer it."
 
 
@@ -88,13 +88,17 @@ def _draft(request: CreateMessage, messages: list[Message], model: Model, shape:
     thinking = _thinking(request, model, answer)
     if shape in ("thinking_first", "thinking_only"):
         thinking = thinking or answer.thinks or _ALWAYS_THINKS
-    tool = _tool_call(request, messages)
+    tool = tools.call(request, messages)
     if tool:
         return Draft(thinking, tool=tool, stop_reason="tool_use")
     prefill = replies.text_of(messages[-1]) if messages[-1].role == "assistant" else ""
     text = answer.text.removeprefix(prefill)
     if request.output_config and request.output_config.format:
-        text = json.dumps(_example(request.output_config.format.get("schema")))
+        question = replies.text_of(messages[-1])
+        # What a short answer says beyond the question goes first: Paris, not France.
+        news = " ".join(word for word in answer.text.split() if word not in question)
+        hints = f"{news if len(answer.text) < 100 else ''}\n{question}"
+        text = json.dumps(instance(request.output_config.format.schema_, hints))
     at, sequence = min(((text.find(s), s) for s in request.stop_sequences if s in text), default=(None, None))
     return Draft(thinking, text[:at], None, "stop_sequence" if sequence else "end_turn", sequence)
 
@@ -108,36 +112,6 @@ def _thinking(request: CreateMessage, model: Model, answer: replies.Answer) -> s
     effort = (request.output_config and request.output_config.effort) or model.effort or "medium"
     words = (answer.thinks or (_ALWAYS_THINKS if always else "")).split()
     return " ".join((words * 8)[: int(len(words) * _EFFORT[effort])])
-
-
-def _tool_call(request: CreateMessage, messages: list[Message]) -> dict[str, Any] | None:
-    """A call of the tool that is forced or that the last user turn names; its input fits the schema."""
-    tools = {tool.name: tool for tool in request.tools if isinstance(tool, CustomTool)}
-    kind = request.tool_choice.type if request.tool_choice else "auto"
-    if kind == "none" or not tools or messages[-1].role != "user":
-        return None
-    words = {
-        word for word in replies.text_of(messages[-1]).lower().replace("?", " ").split() if len(word) > 3
-    }
-    named = [name for name in tools if words & set(name.lower().split("_"))]
-    named += list(tools) if kind == "any" else []
-    name = request.tool_choice.name if kind == "tool" else named[0] if named else None
-    if name not in tools:
-        return None
-    fields = {"type": "object", "properties": tools[name].input_schema.get("properties")}
-    return {"name": name, "input": _example(fields)}
-
-
-def _example(schema: Any) -> Any:
-    """Something that fits `schema`."""
-    schema = schema if isinstance(schema, dict) else {}
-    if isinstance(schema.get("enum"), list) and schema["enum"] and isinstance(schema["enum"][0], str):
-        return schema["enum"][0]
-    if schema.get("type") == "object":
-        fields = schema.get("properties")
-        fields = list(fields.items())[:_MAX_FIELDS] if isinstance(fields, dict) else []
-        return {name: _example(rule) for name, rule in fields}
-    return {"integer": 1, "number": 1.0, "boolean": True, "array": []}.get(str(schema.get("type")), "example")
 
 
 def _content(draft: Draft, request: CreateMessage, model: Model) -> list[dict[str, Any]]:

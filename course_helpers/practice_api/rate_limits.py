@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 from .caching import InputTokens
 from .errors import ApiError
@@ -66,8 +67,13 @@ class Limits:
 
     def headers(self) -> dict[str, str]:
         """The rate-limit headers of a response sent now."""
+        if not self.enforced:
+            return _full_buckets(datetime.now(UTC).replace(microsecond=0))
+        return self._headers_at(datetime.now(UTC))
+
+    def _headers_at(self, now: datetime) -> dict[str, str]:
         tightest = min(("input-tokens", "output-tokens"), key=lambda name: self._share(self._buckets[name]))
-        now, headers = datetime.now(UTC), {}
+        headers: dict[str, str] = {}
         for name, bucket in (self._buckets | {"tokens": self._buckets[tightest]}).items():
             left = max(0, math.floor(bucket.level()))
             # The API rounds token counts to thousands; the small limits of a lesson would show nothing then.
@@ -84,3 +90,9 @@ class Limits:
     @staticmethod
     def _share(bucket: Bucket) -> float:
         return bucket.level() / bucket.per_minute
+
+
+@lru_cache(maxsize=1)
+def _full_buckets(now: datetime) -> dict[str, str]:
+    """The headers where no limit is in force: the same for all answers of one second."""
+    return Limits()._headers_at(now)

@@ -13,11 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from ..models import Model
+from . import dialogue, knowledge, tools
 from .schemas import CreateMessage, Message
 
 FILE = Path(__file__).with_name("replies.toml")
 # Longer texts are searched in their first part only, so that a huge paste costs no time.
 SEARCHED = 20_000
+_QUESTION, _TURNS = 1_000, 20
+"""Characters of a question, and questions before it, in which a subject is looked for."""
 _FACT = re.compile(
     r"\b(?:my|the user's) (?P<thing>[a-z][a-z -]{0,30}?) (?:is|are|was) "
     r"(?P<value>[^\s.!?,;\n][^.!?,;\n]{0,60})",
@@ -56,6 +59,7 @@ class Answer:
 @cache
 def entries() -> tuple[Entry, ...]:
     """The canned answers. Raises ValueError that names the file, the entry and what is wrong with it."""
+    knowledge.entries()
     try:
         found = tomllib.loads(FILE.read_text("utf-8"))
     except ValueError as error:  # no TOML, and then it names the line, or no UTF-8
@@ -87,9 +91,7 @@ def answer(request: CreateMessage, messages: list[Message], model: Model) -> Ans
     at = max(i for i, message in enumerate(messages) if message.role == "user")
     results = [block for block in messages[at].content if block.type == "tool_result"]
     if results:
-        parts = [part for result in results for part in result.content or ()]
-        said = " ".join(part.text if part.type == "text" else part.type for part in parts)
-        return Answer(f"The tool answered: {said[:500]}")
+        return Answer(tools.answer(results))
     last = text_of(messages[at])[:SEARCHED]
     systems = [block.text for block in request.system] + [text_of(m) for m in messages if m.role == "system"]
     system = "\n".join(systems)
@@ -111,11 +113,30 @@ def answer(request: CreateMessage, messages: list[Message], model: Model) -> Ans
         value = facts(messages, system).get(thing)
         unknown = f"I don't know your {thing}: none of the messages I was sent says so."
         return Answer(f"Your {thing} is {value}." if value else unknown)
-    told = _FACT.search(last)
-    if told and "?" not in last:
-        return Answer(f"Noted: your {told['thing'].lower()} is {told['value'].strip()}.")
-    thinks = "I look for a canned answer, find none, and had better say so." if _HARD.search(last) else ""
-    return Answer(_describe(request, model, system, last), thinks)
+    said = [text_of(message) for message in messages[:at] if message.role == "assistant"]
+    thinks = "I look for an answer that was written down for this." if _HARD.search(last) else ""
+    return Answer(_talk(messages[: at + 1], last, said), thinks)
+
+
+def _talk(messages: list[Message], last: str, said: list[str]) -> str:
+    """What is said where no entry of replies.toml fits: small talk, a subject, a fact or nothing."""
+    if social := dialogue.small_talk(last, said):
+        return social
+    told = _FACT.search(last) if "?" not in last else None
+    if told and (
+        told["value"][0].isupper() or told["value"][0].isdigit() or not knowledge.speaks_of_it(told[0])
+    ):
+        return f"Noted: your {told['thing'].lower()} is {told['value'].strip()}."
+    asked = [text_of(message)[:_QUESTION] for message in messages if message.role == "user"][-_TURNS:]
+    found = None
+    for text in asked:
+        if not dialogue.small_talk(text, ()):  # thanks between two questions change no subject
+            found = dialogue.subject(text, found)
+    if found and found.score >= dialogue.SURE:
+        return dialogue.say(found, last, said)
+    if others := sorted({block.type for block in messages[-1].content} - {"text"}):
+        return f"I was sent {' and '.join(others)}, and cannot look into it. {dialogue.off(last, said)}"
+    return dialogue.say(found, last, said) if found else dialogue.off(last, said)
 
 
 def text_of(message: Message) -> str:
@@ -135,25 +156,3 @@ def facts(messages: list[Message], system: str) -> dict[str, str]:
     return {
         match["thing"].lower(): match["value"].strip() for text in texts for match in _FACT.finditer(text)
     }
-
-
-def _describe(request: CreateMessage, model: Model, system: str, last: str) -> str:
-    """An honest answer where nothing canned fits."""
-    others = sorted({block.type for message in request.messages for block in message.content} - {"text"})
-    shown = " ".join(last.split())
-    shown = shown if len(shown) <= 120 else f"{shown[:120]}…"
-    parts = [
-        f"I am the practice model of this course, standing in for {model.name}: not a language model, "
-        "so I have no answer of my own to this.",
-        f"I received {_plural(len(request.messages), 'message')}"
-        + (f", a system prompt of {_plural(len(system), 'character')}" if system else "")
-        + (f", {_plural(len(request.tools), 'tool')}" if request.tools else "")
-        + (f", blocks of type {', '.join(others)}" if others else "")
-        + ".",
-        f"The last message says: “{shown}”" if shown else "The last message holds no text.",
-    ]
-    return " ".join(parts)
-
-
-def _plural(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -17,15 +17,6 @@ TRANSPORT = "practice.transport"
 """Where the server leaves the connection's transport in the ASGI scope."""
 
 
-class JSONAnswer(Response):
-    """A body in JSON."""
-
-    media_type = "application/json"
-
-    def render(self, content: Any) -> bytes:
-        return pydantic_core.to_json(content)
-
-
 class Dropped(Response):
     """The connection closes without a word."""
 
@@ -80,7 +71,7 @@ class EventStream(Response):
                 await gone
                 return
             if kind == "message_stop":
-                self.exchange.reply = self.message
+                self.exchange.answered = pydantic_core.to_json(self.message)
             await send(_event(kind, pydantic_core.to_json(event)))
         await send(_END)
 

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import base64
+import re
 from itertools import groupby
 
 from ..models import Model, UnknownModelError, find_model
 from .errors import ApiError, bad_request, require
+from .formats import check_schemas
 from .generate import is_intact
 from .schemas import CreateMessage, Message, Prompt
 
 OLD_VERSION, NEW_VERSION = "2023-06-01", "2026-10-21"
 MAX_BREAKPOINTS = 4
+_MAGIC = {
+    "image/png": rb"\x89PNG\r\n\x1a\n",
+    "image/jpeg": rb"\xff\xd8\xff",
+    "image/gif": rb"GIF8[79]a",
+    "image/webp": rb"RIFF....WEBP",
+}
+"""How the data of each kind of image begins."""
 _SAMPLING = {"temperature": 1.0, "top_p": 1.0, "top_k": None}
 
 
@@ -55,13 +65,16 @@ def check_prompt(prompt: Prompt, model: Model, version: str) -> None:
             _check_new_version(i, message)
     for block in prompt.system:
         _check_text("system", block)
+    check_schemas(prompt)
     _check_tools(prompt, model)
     _check_thinking(prompt, model)
     _check_cache_control(prompt)
 
 
-def check_create(request: CreateMessage, model: Model, version: str) -> None:
+def check_create(request: CreateMessage, model: Model, version: str, *, batched: bool = False) -> None:
     """Raise a 400 for the first rule that a request to create a message breaks, besides its prompt's."""
+    require(not (batched and request.stream), "stream: a request of a batch cannot be streamed")
+    require(not batched or request.max_tokens, "max_tokens: 0 is not supported in a batch")
     _check_sampling(request, model, version)
     wanted, limit = request.max_tokens, model.max_output
     require(
@@ -125,14 +138,33 @@ def _check_content(i: int, message: Message, *, last: bool) -> None:
         f"messages.{i}: all messages must have non-empty content except for the optional final "
         "assistant message",
     )
-    for block in message.content:
+    for j, block in enumerate(message.content):
         _check_text(f"messages.{i}", block)
+        _check_image(f"messages.{i}.content.{j}", block)
 
 
 def _check_text(path: str, block) -> None:
     if block.type == "text" and not block.text.strip():
         gist = "contain non-whitespace text" if block.text else "be non-empty"
         raise bad_request(f"{path}: text content blocks must {gist}")
+
+
+def _check_image(path: str, block) -> None:
+    """Is the data of an image, or of those in a tool result, what its media type says?"""
+    if block.type == "tool_result":
+        for k, part in enumerate(block.content or ()):
+            _check_image(f"{path}.tool_result.content.{k}", part)
+    if block.type == "image" and block.source.type == "base64":
+        path, said = f"{path}.image.source.base64", block.source.media_type
+        try:
+            head = base64.b64decode(block.source.data[:64], validate=True)
+        except ValueError:
+            raise bad_request(f"{path}.data: the image is not valid base64") from None
+        kind = next((kind for kind, magic in _MAGIC.items() if re.match(magic, head, re.S)), None)
+        require(kind, f"{path}: Could not process image")
+        require(
+            kind == said, f"{path}: The image does not match the provided media type {said}: it is {kind}"
+        )
 
 
 def _check_new_version(i: int, message: Message) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from functools import cache
 from itertools import islice
-from typing import Annotated, Any, Literal, Union
+from typing import Annotated, Any, Literal, Union, get_args, get_type_hints
 
 import pydantic_core
+from anthropic import types
 from pydantic import (
     BaseModel,
     BeforeValidator,
@@ -13,10 +15,13 @@ from pydantic import (
     Discriminator,
     Field,
     Tag,
+    TypeAdapter,
     ValidationError,
     create_model,
     model_validator,
+    with_config,
 )
+from pydantic_core import PydanticCustomError
 
 from .errors import bad_request, require
 
@@ -72,21 +77,20 @@ class Cacheable(Strict):
 
 
 Object = dict[str, Any]
-_FILES = (
-    variant("base64", media_type=str, data=str),
-    variant("url", url=str),
-    variant("file", file_id=str),
+_FILES = (variant("url", url=str), variant("file", file_id=str))
+_PICTURE = variant(
+    "base64", media_type=Literal["image/jpeg", "image/png", "image/gif", "image/webp"], data=str
 )
 _TEXTS = (
     variant("text", media_type=Literal["text/plain"], data=str),
     variant("content", content=str | many(Object)),
 )
 Text = variant("text", Cacheable, text=str, citations=many(Object) | None)
-Image = variant("image", Cacheable, source=one_of(*_FILES))
+Image = variant("image", Cacheable, source=one_of(_PICTURE, *_FILES), transformations=Object | None)
 Document = variant(
     "document",
     Cacheable,
-    source=one_of(*_FILES, *_TEXTS),
+    source=one_of(variant("base64", media_type=str, data=str), *_FILES, *_TEXTS),
     title=str | None,
     context=str | None,
     citations=Object | None,
@@ -94,11 +98,11 @@ Document = variant(
 SearchResult = variant(
     "search_result", Cacheable, source=str, title=str, content=many(Text), citations=Object | None
 )
+ToolReference = variant("tool_reference", Cacheable, tool_name=str)
 Results = Annotated[
-    many(one_of(Text, Image, Document, SearchResult, variant("tool_reference", tool_name=str))),
-    BeforeValidator(_as_content),
+    many(one_of(Text, Image, Document, SearchResult, ToolReference)), BeforeValidator(_as_content)
 ]
-Block = one_of(
+_BLOCKS = (
     Text,
     Image,
     Document,
@@ -112,9 +116,47 @@ Block = one_of(
         name=str,
         input=Object,
         caller=Object | None,
+        toolset_name=str | None,
     ),
-    variant("tool_result", Cacheable, tool_use_id=str, content=Results | None, is_error=bool | None),
+    variant(
+        "tool_result",
+        Cacheable,
+        tool_use_id=str,
+        content=Results | None,
+        is_error=bool | None,
+        toolset_name=str | None,
+    ),
 )
+
+
+def _tag(kind: Any) -> str:
+    """The `type` of a block, from the SDK's types or ours."""
+    return get_args(get_type_hints(kind)["type"])[0]
+
+
+_SDK_BLOCKS = {_tag(kind): kind for kind in get_args(types.ContentBlockParam)}
+_checker = cache(lambda tag: TypeAdapter(with_config(arbitrary_types_allowed=True)(_SDK_BLOCKS[tag])))
+
+
+class ServerBlock(BaseModel):
+    """A block that only the real API makes (web search, code execution …): taken along if it is whole."""
+
+    model_config = ConfigDict(extra="allow")
+
+    cache_control: CacheControl | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _whole(cls, data: Any) -> Any:
+        try:
+            _checker(data["type"]).validate_python(data)
+        except ValidationError as error:
+            raise PydanticCustomError("block", "{fault}", {"fault": first_fault(error)}) from None
+        return data
+
+
+_SERVER_BLOCKS = [variant(tag, ServerBlock) for tag in _SDK_BLOCKS.keys() - {_tag(kind) for kind in _BLOCKS}]
+Block = one_of(*_BLOCKS, *_SERVER_BLOCKS)
 Display = Literal["summarized", "omitted"] | None
 Thinking = one_of(
     variant("enabled", budget_tokens=Annotated[int, Field(ge=1024)], display=Display),
@@ -162,9 +204,18 @@ Tool = Annotated[
 ]
 
 
+class Format(Strict):
+    type: Literal["json_schema"]
+    schema_: Object = Field(alias="schema")
+
+
 class OutputConfig(Strict):
     effort: Literal["low", "medium", "high", "xhigh", "max"] | None = None
-    format: Object | None = None
+    format: Format | None = None
+
+
+class Diagnostics(Strict):
+    previous_message_id: str | None = None
 
 
 class Metadata(Strict):
@@ -200,7 +251,7 @@ class CreateMessage(Prompt):
     top_k: int | None = Field(None, ge=0)
     service_tier: Literal["auto", "standard_only"] | None = None
     container: Any = None
-    diagnostics: Object | None = None
+    diagnostics: Diagnostics | None = None
     inference_geo: str | None = None
 
 
@@ -214,14 +265,20 @@ def read_json(body: bytes) -> Object:
     return value
 
 
-def parse(kind: type[Prompt], data: Object) -> Prompt:
+def parse(kind: type[Strict], data: Object) -> Any:
     """`data` as a `kind`. Raises the 400 that names the first field at fault."""
     messages = data.get("messages")
     count = len(messages) if isinstance(messages, list) else 0
     require(count <= MAX_MESSAGES, f"messages: List should have at most {MAX_MESSAGES} items, not {count}")
+    renamed = "output_format: This field was renamed: use output_config.format instead."
+    require("output_format" not in data, renamed)
     try:
         return kind.model_validate(data)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-        path = ".".join(str(part) for part in first["loc"])
-        raise bad_request(f"{path}: {first['msg']}"[:500]) from None
+        raise bad_request(first_fault(error)) from None
+
+
+def first_fault(error: ValidationError) -> str:
+    """The path to the first field at fault, and what is wrong with it."""
+    first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    return f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"[:500]

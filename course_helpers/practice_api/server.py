@@ -23,8 +23,40 @@ START_TIMEOUT = 20.0
 STOP_TIMEOUT = 5.0
 
 
+class Gathering:
+    """A transport that sends what was written within one turn of the event loop as one piece."""
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport, self._loop, self._pieces = transport, loop, []
+
+    def write(self, data: bytes) -> None:
+        """Send `data`, soon."""
+        if not self._pieces:
+            self._loop.call_soon(self._send)
+        self._pieces.append(data)
+
+    def close(self) -> None:
+        """Send what is left, then close."""
+        self._send()
+        self._transport.close()
+
+    def _send(self) -> None:
+        if self._pieces and not self._transport.is_closing():
+            self._transport.write(b"".join(self._pieces))
+        self._pieces = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+
 class Protocol(H11Protocol):
-    """Uvicorn's own protocol; requests that are not HTTP get an error in the API's shape too."""
+    """Uvicorn's own protocol, with three differences.
+
+    Requests that are not HTTP get an error in the API's shape, a client that has closed its half of the
+    connection still gets its answer, and a short answer is one piece on the wire.
+    """
+
+    half_closed = False
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -39,6 +71,20 @@ class Protocol(H11Protocol):
                 await disconnected(receive)
 
         self.app = app
+
+    def connection_made(self, transport: asyncio.Transport) -> None:
+        super().connection_made(transport)
+        self.transport = Gathering(transport, self.loop)
+
+    def eof_received(self) -> bool:
+        """Whether to keep the connection open: until the answer to a whole request is sent."""
+        self.half_closed = self.cycle is not None and not self.cycle.more_body
+        return self.half_closed and not self.cycle.response_complete
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self.half_closed and (self.cycle is None or self.cycle.response_complete):
+            self.transport.close()
 
     def send_400_response(self, msg: str) -> None:
         """Answer what could not be read as a request, unless an answer has begun; then hang up."""

@@ -40,6 +40,7 @@ async def answer(request):
 app = Starlette(routes=[Route("/v1/messages", answer, methods=["POST"])])
 listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
 listener.bind(("127.0.0.1", 0))
+listener.listen(100)
 print(f"Bare route at http://127.0.0.1:{listener.getsockname()[1]},", flush=True)
 config = uvicorn.Config(app, http="h11", ws="none", loop="asyncio", log_level="error", access_log=False)
 uvicorn.Server(config).run(sockets=[listener])

@@ -103,7 +103,7 @@ def test_reopened(lab):
     assert lab.run_all()
     expect(lab.cell(1).locator(".course-quiz")).to_be_visible()
     expect(lab.cell(1).locator(".course-quiz-closed")).to_be_hidden()
-    field = lab.cell(2).get_by_role("textbox", name="Your guess, in seconds:")
+    field = lab.cell(2).get_by_role("textbox", name="Your guess (seconds):")
     field.fill("12")
     field.press("Enter")
     expect(lab.cell(2)).to_contain_text("Your guess: 12 seconds.")

@@ -139,7 +139,7 @@ def test_structured_output_fits_its_schema(wire, model):
         "stream": True,
     }
     said = told(wire.http.post("/v1/messages", json=data, headers=BEARER))
-    assert json.loads(said) == {"city": "example", "people": 1}
+    assert json.loads(said) == {"city": "Paris", "people": 1}
 
 
 def test_tool_rounds_in_the_order_of_keys_of_each_client(wire):
@@ -147,7 +147,7 @@ def test_tool_rounds_in_the_order_of_keys_of_each_client(wire):
     data = {"max_tokens": 500, "model": "claude-haiku-5-5", "tools": [TOOL]}
     first = wire.http.post("/v1/messages", json=data | {"messages": WEATHER}, headers=BEARER).json()
     [call] = first["content"]
-    assert call["input"] == {"city": "example", "people": 1}
+    assert call["input"] == {"city": "Paris", "people": 1}
     sent_back = {"id": call["id"], "type": "tool_use", "name": call["name"], "input": call["input"]}
     results = [
         {"tool_use_id": call["id"], "type": "tool_result", "content": "19 degrees", "is_error": False},

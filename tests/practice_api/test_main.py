@@ -67,7 +67,7 @@ def test_it_serves_until_ctrl_c_and_says_so(how):
 
 def test_ctrl_c_ends_it_at_once_while_a_client_listens():
     """An open stream does not hold it back."""
-    with serving("--pace", "1") as (process, url), once(url).messages.stream(**HELLO) as stream:
+    with serving() as (process, url), once(url).messages.stream(**HELLO) as stream:
         next(iter(stream))
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=20)
@@ -85,35 +85,22 @@ def test_the_commands_that_it_prints_work():
         assert f"ANTHROPIC_BASE_URL={url} ANTHROPIC_API_KEY=practice python my_program.py" in "".join(lines)
 
 
-def test_the_fault_lab_is_there_for_other_programs():
-    """Each control is an option that takes the control's own arguments."""
-    options = (
-        "--fail-next 529 times=2 retry_after=0.01 --limit requests_per_minute=3 --shape refusal --pace 5000"
-    )
-    with serving(*options.split()) as (_, url):
-        for _ in range(2):
-            with pytest.raises(anthropic.OverloadedError) as caught:
-                once(url).messages.create(**HELLO)
-            assert caught.value.response.headers["retry-after"] == "0.01"
-        assert once(url).messages.create(**HELLO).stop_reason == "refusal"
-
-
-@pytest.mark.parametrize(
-    ("options", "words"),
-    [
-        (["--fail-next", "999"], "--fail-next: status: it should be 400, "),
-        (["--fail-next", "500", "tims=3"], "unexpected keyword argument 'tims'"),
-        (["--break-stream", "disconect"], "Did you mean 'disconnect'?"),
-        (["--chaos", "2"], "--chaos: rate: it should be less than or equal to 1, not 2."),
-        (["--explode"], "unrecognized arguments: --explode"),
-    ],
-)
-def test_misspelt_faults_are_refused(options, words, capsys):
-    """Status 2, the usage and one sentence; nothing is started."""
-    with pytest.raises(SystemExit) as caught:
-        main(options)
-    assert caught.value.code == 2
-    assert words in capsys.readouterr().err
+def test_a_storm_meets_each_question_with_a_fault_and_reports_at_the_end():
+    """The faults of the report card, for a program in any language; the report when it ends."""
+    with serving("--storm") as (process, url):
+        answers = []
+        for question in ("Hello!", "What is a token?", "Who are you?", "And now?"):
+            try:
+                once(url).messages.create(**HELLO | {"messages": [{"role": "user", "content": question}]})
+                answers.append("ok")
+            except anthropic.APIError as error:
+                answers.append(type(error).__name__)
+        assert {*answers} - {"ok"}
+        process.send_signal(signal.SIGTERM)
+        out, err = process.communicate(timeout=20)
+        assert (process.returncode, err) == (0, "")
+        assert "Report card" in out
+        assert out.endswith("The practice API has stopped.\n")
 
 
 def test_a_port_in_use_is_one_clear_sentence(capsys, restore_signals):

@@ -40,11 +40,14 @@ def test_it_remembers_only_what_is_in_the_messages(wire):
 
 
 def test_anything_else_gets_an_honest_answer(wire):
-    """It says what it is and what it received; it never pretends to be a real model."""
-    said = says(wire, user("Write me a sonnet about databases."), system="Be brief.")
-    assert "practice model" in said
-    assert "1 message, a system prompt of 9 characters" in said
-    assert "Write me a sonnet about databases." in said
+    """It says what it is not, and how to get a real model, in other words each time."""
+    turns, answers = [], []
+    for asked in ("Write me a sonnet about databases.", "Then book me a flight to Lisbon.") * 4:
+        turns.append(user(asked))
+        answers.append(says(wire, *turns))
+        turns.append(assistant(answers[-1]))
+    assert len(set(answers)) == 8
+    assert all('connect("live")' in said and "model" in said for said in answers)
 
 
 def test_the_same_request_gets_the_same_reply_in_every_process():

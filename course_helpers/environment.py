@@ -1,0 +1,138 @@
+"""The environment of this process: what the SDK reads there, what would stop it, what the learner had set."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from getpass import getpass
+
+import httpx2
+
+from .practice_api import PRACTICE_KEY
+
+# What the SDK reads, and so what connect must set for its place. Custom headers can carry a key too.
+MANAGED = (
+    "ANTHROPIC_BASE_URL",
+    "ANTHROPIC_API_KEY",
+    "ANTHROPIC_AUTH_TOKEN",
+    "ANTHROPIC_CUSTOM_HEADERS",
+    "COURSE_MODEL",
+)
+PROXIES = {"http_proxy", "https_proxy", "all_proxy"}
+_LOOPBACK = ("127.0.0.1", "localhost", "::1", ".localhost")
+_remembered: dict[str, str] | None = None  # the managed variables as they were before the first connect
+_set_aside: dict[str, str] = {}  # proxy variables that no client can be made with
+
+
+def is_loopback(host: str) -> bool:
+    """Whether `host` is this machine by any of its names."""
+    with suppress(ValueError):
+        return ipaddress.ip_address(host).is_loopback
+    return host == "localhost" or host.endswith(".localhost")
+
+
+def mend(*hosts: str) -> None:
+    """Let every client of this process be made and reach this machine, whatever stands in the environment.
+
+    Proxy variables that httpx2 cannot read (a scheme it does not know, a port that is a word) are set aside,
+    and `connect` names them where a proxy may be needed. Loopback, and `hosts`, go into NO_PROXY.
+    """
+    remember()
+    for name in [name for name in os.environ if name.lower() in PROXIES]:
+        _set_aside.pop(name, None)
+        if not _is_proxy(os.environ[name]):
+            _set_aside[name] = os.environ.pop(name)
+    for name in ("NO_PROXY", "no_proxy"):
+        named = [host for host in os.environ.get(name, "").split(",") if host.strip()]
+        named += [host for host in (*_LOOPBACK, *hosts) if host not in named]
+        os.environ[name] = ",".join(dict.fromkeys(named))
+
+
+def _is_proxy(address: str) -> bool:
+    try:
+        proxy = httpx2.Proxy(address if "://" in address else f"http://{address}")
+        httpx2.HTTPTransport(proxy=proxy, verify=False).close()
+    except Exception:  # each part of an address has an error of its own
+        return not address
+    return bool(proxy.url.host)
+
+
+def need_proxies() -> None:
+    """Raises RuntimeError where a variable was set aside that may name the way out of this network."""
+    if _set_aside:
+        names, verb = ", ".join(sorted(_set_aside)), "hold" if len(_set_aside) > 1 else "holds"
+        raise RuntimeError(
+            f"{names} {verb} no proxy address that can be used here (http, https, socks5 or socks5h, a host "
+            "and a port): correct or unset it, and start again."
+        )
+
+
+def remember() -> dict[str, str]:
+    """The managed variables as they were before the first connect."""
+    global _remembered
+    if _remembered is None:
+        _remembered = {name: os.environ[name] for name in MANAGED if os.environ.get(name)}
+        if _remembered.get("ANTHROPIC_API_KEY") == PRACTICE_KEY:
+            # A process that was connected to practice started this one: its address is not the learner's.
+            _remembered.pop("ANTHROPIC_API_KEY")
+            _remembered.pop("ANTHROPIC_BASE_URL", None)
+    return _remembered
+
+
+@contextmanager
+def bare() -> Iterator[None]:
+    """For the time of the `with` block the SDK finds none of the managed variables."""
+    before = {name: os.environ.pop(name) for name in MANAGED if name in os.environ}
+    try:
+        yield
+    finally:
+        os.environ.update(before)
+
+
+def headers(lines: str) -> dict[str, str]:
+    """The headers in the form that ANTHROPIC_CUSTOM_HEADERS has: `Name: value`, one a line."""
+    pairs = (line.split(":", 1) for line in lines.splitlines() if ":" in line)
+    return {name.strip(): value.strip() for name, value in pairs}
+
+
+def check_certificates() -> None:
+    """Raises RuntimeError where no client can be made for what SSL_CERT_FILE or SSL_CERT_DIR names."""
+    name = next((name for name in ("SSL_CERT_FILE", "SSL_CERT_DIR") if os.environ.get(name)), None)
+    try:
+        if name:
+            httpx2.create_ssl_context()
+    except OSError as error:  # of which ssl's own errors are a kind
+        wrong = "is not there" if isinstance(error, FileNotFoundError) else "holds no certificate"
+        words = f"{name} names {os.environ[name]}, which {wrong}: correct it, or unset it."
+        raise RuntimeError(words) from None
+
+
+def clean(key: str | None) -> str | None:
+    """`key` as it goes into a header. Raises ValueError, without the key, where it cannot be one."""
+    key = key and key.strip()
+    if key and not re.fullmatch(r"[!-~]+", key):
+        raise ValueError("The key holds a blank or another character that no key has: copy it once more.")
+    return key
+
+
+def ask_for_key() -> str:
+    """The key typed at a hidden prompt. It stays in this process's memory only."""
+    advice = (
+        "No API key: set ANTHROPIC_API_KEY and start again, pass api_key=…, "
+        'or go on for free with connect("practice").'
+    )
+    shell = sys.modules.get("IPython") and sys.modules["IPython"].get_ipython()
+    in_notebook = getattr(shell, "kernel", None) is not None
+    if not in_notebook and not (sys.stdin and sys.stdin.isatty()):
+        raise RuntimeError(advice)
+    try:
+        key = getpass("Anthropic API key (hidden as you type): ").strip()
+    except (EOFError, RuntimeError):  # ipykernel raises a RuntimeError where nobody can type
+        key = ""
+    if not key:
+        raise RuntimeError(advice) from None
+    return key

@@ -1,0 +1,132 @@
+"""What goes over the wire, and who carries it: a call is sans-IO, as it is in httpx's `auth_flow`.
+
+A generator (of `Steps`) yields what it needs, and one of two drivers, `advance` and `aadvance`, gets it.
+So one and the same code is blocking and asynchronous, and it works without threads and without sockets.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import time
+from collections.abc import AsyncGenerator, Callable, Generator
+from contextlib import suppress
+from typing import Any, NamedTuple, TypeVar
+
+import anthropic
+from anthropic.types import Message
+
+from .client import once
+
+T = TypeVar("T")
+
+COUNT_TIMEOUT = 3.0  # seconds for a count of tokens: without one there is an estimate
+
+
+class Need(NamedTuple):
+    """What a generator cannot do itself: `what` it is, one of the cases of `_get`, and with what."""
+
+    what: str
+    about: Any
+
+
+Steps = Generator[Any, Any, T]
+"""Yields a `Need`, is sent what came of it or thrown what went wrong; returns its result."""
+
+
+def _get(need: Need, client: Any, sleep: Callable) -> Any:
+    """What came of `need`; on an async client something to await. All that goes over the wire goes here."""
+    match need:
+        case ("ask", request):
+            return once(client).messages.with_raw_response.create(**request)
+        case ("parse", raw):
+            return raw.parse()
+        case ("count", request):
+            patience = (
+                min(COUNT_TIMEOUT, client.timeout) if isinstance(client.timeout, float) else COUNT_TIMEOUT
+            )
+            return once(client).messages.count_tokens(**request, timeout=patience)
+        case ("open", request):
+            return once(client).messages.create(**request, stream=True)
+        case ("events", stream):
+            return _aevents(stream) if isinstance(stream, anthropic.AsyncStream) else _events(stream)
+        case ("event", events):  # None at their end
+            return anext(events, None) if hasattr(events, "aclose") else next(events, None)
+        case ("close", events):
+            return events.aclose() if hasattr(events, "aclose") else events.close()
+        case ("wait", (seconds, how)):
+            return (sleep if how is time.sleep else how)(seconds)
+        case ("call", function):
+            return function()
+    raise AssertionError(need)
+
+
+def _events(stream: anthropic.Stream) -> Generator[Any, None, None]:
+    with stream:
+        yield from stream
+
+
+async def _aevents(stream: anthropic.AsyncStream) -> AsyncGenerator[Any, None]:
+    async with stream:  # which a loop that ends closes, if nobody else has
+        async for event in stream:
+            yield event
+
+
+def advance(steps: Steps[T], client: anthropic.Anthropic | None = None) -> T | Any:
+    """Meets the needs of `steps` until it yields something else, or returns: that."""
+    answer = error = None
+    while True:
+        try:
+            need = steps.send(answer) if error is None else steps.throw(error)
+        except StopIteration as end:
+            return end.value
+        if not isinstance(need, Need):
+            return need
+        try:
+            answer, error = _get(need, client, time.sleep), None
+        except Exception as failure:
+            answer, error = None, failure
+
+
+async def aadvance(steps: Steps[T], client: anthropic.AsyncAnthropic | None = None) -> T | Any:
+    """`advance` on an async client."""
+    answer = error = None
+    while True:
+        try:
+            need = steps.send(answer) if error is None else steps.throw(error)
+        except StopIteration as end:
+            return end.value
+        if not isinstance(need, Need):
+            return need
+        try:
+            answer, error = _get(need, client, asyncio.sleep), None
+            answer = await answer if inspect.isawaitable(answer) else answer
+        except Exception as failure:
+            answer, error = None, failure
+
+
+def reply_to(request: dict[str, Any]) -> Steps[Message]:
+    """The reply to exactly one request: the SDK's own retries are off, so tries never multiply.
+
+    A 200 that holds no message (a proxy's page, JSON cut short), for which the SDK returns a str or raises a
+    `json.JSONDecodeError`, raises `anthropic.APIResponseValidationError`: not retried, as it may be billed.
+    """
+    raw, reply = (yield Need("ask", request)), None
+    with suppress(ValueError, RecursionError):
+        reply = yield Need("parse", raw)
+    if isinstance(reply, Message) and isinstance(reply.content, list) and reply.usage is not None:
+        return reply
+    response = raw.http_response
+    kind = response.headers.get("content-type", "no content type")
+    what = f"{response.status_code} and {len(response.content)} bytes ({kind}) that are no message"
+    said = f"The server answered {what}: a proxy's page, or a reply cut short."
+    raise anthropic.APIResponseValidationError(response, response.text, message=said)
+
+
+def short(error: BaseException) -> BaseException:
+    """`error`; a call's without its way through the SDK, which fills a screen and helps nobody."""
+    if isinstance(error, anthropic.APIError | KeyboardInterrupt):
+        each = error
+        while each is not None:
+            each = each.with_traceback(None).__cause__
+    return error

@@ -1,0 +1,280 @@
+"""Schemas: replies and tool inputs that are valid against theirs, and schemas that the API refuses."""
+
+from __future__ import annotations
+
+import json
+from datetime import date
+from enum import Enum
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+import pytest
+from anthropic import beta_tool
+from jsonschema import Draft202012Validator
+from pydantic import BaseModel, Field
+
+from course_helpers.practice_api.instances import instance
+from tests.practice_api.wire import HAIKU, assistant, body, user
+
+RECURSIVE = {
+    "$defs": {
+        "Node": {
+            "type": "object",
+            "properties": {
+                "value": {"type": "integer"},
+                "next": {"anyOf": [{"$ref": "#/$defs/Node"}, {"type": "null"}]},
+                "children": {"type": "array", "items": {"$ref": "#/$defs/Node"}},
+            },
+            "required": ["value", "next"],
+            "additionalProperties": False,
+        }
+    },
+    "$ref": "#/$defs/Node",
+}
+NAMED = {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]}
+TWINS = {"type": "object", "properties": {"a": {"minimum": 7}, "b": {"const": 3}}, "required": ["b"]}
+IF_THEN = {"properties": {"k": {"type": "string"}}, "then": {"required": ["z"]}, "if": {"required": ["k"]}}
+SCHEMAS = [
+    RECURSIVE,
+    {"enum": [None, 2]},
+    {"const": {"a": [1]}},
+    {"type": ["null", "string"]},
+    {"anyOf": [{"type": "integer", "minimum": 5}, {"type": "string"}]},
+    {"oneOf": [{"type": "integer"}, {"type": "number", "minimum": 2}]},
+    {"allOf": [NAMED, TWINS]},
+    {"allOf": [{"type": "integer", "minimum": 3}, {"maximum": 4}]},
+    {"not": {"type": "string"}},
+    {"type": "object"} | IF_THEN,
+    {"type": "object", "required": ["q"]},
+    {"type": "object", "minProperties": 2, "additionalProperties": {"type": "boolean"}},
+    {"type": "object", "properties": {"a": {}, "b": {}, "c": {}}, "required": ["c"], "maxProperties": 2},
+    {"type": "array", "minItems": 3, "items": {"enum": [1, 2, 3]}, "uniqueItems": True},
+    {"type": "array", "minItems": 3, "items": {"type": "string"}, "uniqueItems": True},
+    {"type": "array", "prefixItems": [{"type": "integer"}, {"type": "string"}], "items": False},
+    {"type": "array", "contains": {"const": 7}, "minItems": 2},
+    {"type": "array", "maxItems": 0},
+    {"type": "number", "multipleOf": 0.25, "exclusiveMinimum": 0.3},
+    {"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 0.1},
+    {"type": "integer", "exclusiveMinimum": 20, "multipleOf": 7},
+    {"type": "integer", "maximum": -5},
+    {"type": "string", "minLength": 50},
+    {"type": "string", "maxLength": 2},
+    {"type": "string", "pattern": r"^(foo|bar)-[A-Z]{2}\d+[^a-z]$"},
+    {"type": "string", "pattern": r"^[\w.]+@x\.org$", "minLength": 20},
+    *({"type": "string", "format": form} for form in ("date-time", "date", "email", "ipv6", "uuid", "uri")),
+    True,
+    {},
+]
+QUESTIONS = ["", "Compare 12 and 3.5 in New York, please: is Ada right about 'blue'?"]
+
+
+@pytest.mark.parametrize("schema", SCHEMAS, ids=lambda schema: json.dumps(schema)[:60])
+def test_an_instance_is_valid_and_always_the_same(schema):
+    """Whatever the schema says, and whatever was asked."""
+    checker = Draft202012Validator(schema, format_checker=Draft202012Validator.FORMAT_CHECKER)
+    for question in QUESTIONS:
+        made = instance(schema, question)
+        checker.validate(made)
+        assert json.dumps(instance(schema, question)) == json.dumps(made)
+
+
+ODD = [
+    {"type": "object", "properties": {"a": {"$ref": "#"}}, "required": ["a"]},  # has no finite instance
+    {"$ref": "#/nowhere"},
+    {"$ref": "https://example.com/schema"},
+    {"type": "string", "pattern": "("},
+    {"type": "string", "pattern": r"\p{L}+"},
+    {"type": "string", "minLength": 10**12},
+    {"type": "array", "minItems": 10**9, "items": {"type": "array", "minItems": 10**9}},
+    {"enum": "x", "required": 5, "properties": [], "items": 3, "type": {"a": 1}},
+    {"type": "object", "properties": {f"f{n}": {} for n in range(50_000)}},
+    {"anyOf": [{"$ref": "#"}, {"$ref": "#"}]},
+]
+
+
+@pytest.mark.parametrize("schema", ODD, ids=lambda schema: json.dumps(schema)[:60])
+def test_odd_schemas_end_too(schema):
+    """With something that JSON can hold, and not too much of it."""
+    assert len(json.dumps(instance(schema, "Well?"))) < 200_000
+
+
+class Mood(Enum):
+    GOOD = "good"
+    BAD = "bad"
+
+
+class Leaf(BaseModel):
+    kind: Literal["leaf"]
+    name: str = Field(max_length=4)
+
+
+class Tree(BaseModel):
+    kind: Literal["tree"]
+    leaves: list[Leaf] = Field(min_length=2)
+
+
+class Person(BaseModel):
+    name: str = Field(min_length=3)
+    age: int = Field(ge=18, le=99)
+    share: float = Field(gt=0, lt=1)
+    code: str = Field(pattern=r"^[A-Z]{3}-\d{4}$", description="A code.")
+    size: Annotated[int, Field(multiple_of=7, gt=20)]
+    born: date
+    mood: Mood
+    ids: list[UUID] = Field(min_length=1)
+    tags: set[str] = Field(min_length=3)
+    pair: tuple[int, str]
+    plant: Leaf | Tree = Field(discriminator="kind")
+    plants: list[Leaf | Tree]
+    note: str | None = None
+
+
+def test_messages_parse_gets_what_its_model_takes(client):
+    """Bounds too, which the SDK moves into the descriptions; names and numbers come from the question."""
+    asked = [user("Who is Ada Lovelace, aged 36?")]
+    reply = client.messages.parse(model=HAIKU, max_tokens=900, messages=asked, output_format=Person)
+    assert (reply.parsed_output.name, reply.parsed_output.age) == ("Ada Lovelace", 36)
+
+
+def test_what_a_short_answer_adds_comes_first(wire):
+    """Paris, not France."""
+    schema = {"type": "object", "properties": {"city": {"type": "string"}}, "additionalProperties": False}
+    reply = wire.ok(output_config={"format": {"type": "json_schema", "schema": schema}})
+    assert json.loads(reply["content"][-1]["text"]) == {"city": "Paris"}
+
+
+def closed(**properties: Any) -> dict[str, Any]:
+    """A schema that structured output takes, if it takes `properties`."""
+    return {"type": "object", "properties": properties, "additionalProperties": False}
+
+
+@pytest.mark.parametrize(
+    ("schema", "words"),
+    [
+        (
+            closed(n={"type": "integer", "minimum": 1}),
+            "For 'integer' type, property 'minimum' is not supported",
+        ),
+        (closed(s={"type": "string", "maxLength": 1}), "For 'string' type, property 'maxLength' is not"),
+        (closed(a={"type": "array", "maxItems": 1}), "For 'array' type, property 'maxItems' is not"),
+        (closed(a={"type": "array", "minItems": 2}), "'minItems' values other than 0 or 1"),
+        (closed(s={"type": "string", "format": "color"}), "format 'color' is not supported"),
+        (closed(s={"anyOf": [{"type": "text"}]}), "JSON schema is invalid"),
+        (closed(a={"type": "array", "items": {"type": "object"}}), "explicitly set to false"),
+        ({"type": "object"}, "'additionalProperties' must be explicitly set to false"),
+        ({"$defs": {"A": {"type": "object"}}, "$ref": "#/$defs/A"}, "explicitly set to false"),
+        ({"type": 5}, "It must match JSON Schema draft 2020-12"),
+        ({"required": "all"}, "It must match JSON Schema draft 2020-12"),
+    ],
+)
+def test_schemas_for_replies_that_are_refused(wire, schema, words):
+    """In the API's words, with their place."""
+    said = wire.refused(output_config={"format": {"type": "json_schema", "schema": schema}})
+    assert said.startswith("output_config.format.schema: ")
+    assert words in said
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"output_config": {"format": {"type": "xml", "schema": {}}}}, "output_config.format.type"),
+        (
+            {"output_config": {"format": {"type": "json_schema"}}},
+            "output_config.format.schema: Field required",
+        ),
+        ({"output_format": {"type": "json_schema", "schema": {}}}, "use output_config.format"),
+        ({"tools": [{"name": "t", "input_schema": {}}]}, "tools.0.custom.input_schema.type: Field required"),
+        ({"tools": [{"name": "t", "input_schema": {"type": "string"}}]}, "Input should be 'object'"),
+        ({"tools": [{"name": "t", "input_schema": {"type": "object", "required": 1}}]}, "draft 2020-12"),
+    ],
+)
+def test_other_schemas_that_are_refused(wire, fields, words):
+    """The old name of the field names its successor."""
+    assert words in wire.refused(**fields)
+
+
+# Tools
+
+SHOP = {
+    "name": "search_products",
+    "description": "Search the shop's catalogue.",
+    "input_schema": {
+        "type": "object",
+        "properties": {
+            "sort": {"enum": ["price", "rating"]},
+            "query": {"type": "string"},
+            "most": {"type": "number", "exclusiveMinimum": 10, "maximum": 500},
+        },
+        "required": ["query", "most"],
+    },
+}
+WEATHER = {
+    "name": "getWeather",
+    "description": "The weather of a city on a day.",
+    "input_schema": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]},
+}
+
+
+@pytest.mark.parametrize(
+    ("question", "choice", "called"),
+    [
+        (
+            "Search the catalogue for 'teapot' up to 40 euros, by rating.",
+            None,
+            {"query": "teapot", "most": 40},
+        ),
+        ("Is there a product below 5 or 40, in Oslo?", None, {"query": "Oslo", "most": 40}),
+        ("What is the weather in New York?", None, {"city": "New York"}),
+        ("What is the capital of France?", None, None),
+        ("What is the capital of France?", {"type": "any"}, {"query": "France", "most": 500}),
+        ("The weather in Oslo?", {"type": "tool", "name": "search_products"}, {"query": "Oslo", "most": 500}),
+        ("The weather in Oslo?", {"type": "none"}, None),
+    ],
+)
+def test_which_tool_is_called_and_with_what(wire, question, choice, called):
+    """The one whose words the question shares, or the forced one; the question's words where they fit."""
+    reply = wire.ok(tools=[SHOP, WEATHER], tool_choice=choice, messages=[user(question)])
+    assert (reply["stop_reason"] == "tool_use") == (called is not None)
+    if called:
+        given = reply["content"][-1]["input"]
+        Draft202012Validator(SHOP["input_schema"] if "query" in called else WEATHER["input_schema"]).validate(
+            given
+        )
+        assert called.items() <= given.items()
+        assert "rating" not in question or given["sort"] == "rating"
+
+
+def test_the_answer_quotes_the_result(wire):
+    """Also of a call that failed, and of several at once."""
+    call = {"type": "tool_use", "id": "toolu_1", "name": "getWeather", "input": {"city": "Oslo"}}
+    given = {"type": "tool_result", "tool_use_id": "toolu_1", "content": "19 °C"}
+    failed = {"type": "tool_result", "tool_use_id": "toolu_2", "content": "no such city", "is_error": True}
+    turns = [user("Weather?"), assistant([call, call | {"id": "toolu_2"}]), user([given, failed])]
+    [block] = wire.ok(tools=[WEATHER], messages=turns)["content"]
+    assert block["text"] == "The tool answered: 19 °C\nThe tool failed: no such city"
+
+
+def test_the_sdks_tool_runner_falls_back_to_the_whole_history(practice, client):
+    """It begins with a thread, is told that there is none, and sends everything itself."""
+
+    @beta_tool
+    def get_weather(city: str) -> str:
+        """The weather of a city.
+
+        Args:
+            city: its name
+        """
+        return f"19 degrees in {city}"
+
+    runner = client.beta.messages.tool_runner(
+        model=HAIKU, max_tokens=500, tools=[get_weather], messages=[user("What is the weather in Oslo?")]
+    )
+    assert runner.until_done().content[-1].text == "The tool answered: 19 degrees in Oslo"
+    assert [exchange.status for exchange in practice.journal] == [400, 200, 200]
+    details = practice.journal[0].reply["error"]["details"]
+    assert details["error_code"] == "thread_unsupported_request"
+
+
+def test_outside_the_beta_a_thread_is_an_unknown_field(wire):
+    """As any other."""
+    assert "thread: Extra inputs" in wire.refused(**body(thread={"type": "create"}))

@@ -1,0 +1,151 @@
+"""The table of models: dates decide, a mistake is named by its line, and no one model is needed."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from dataclasses import replace
+from datetime import date, timedelta
+
+import pytest
+
+from course_helpers import models, pricing
+from course_helpers.files import read_rows
+from course_helpers.models import (
+    AS_OF,
+    FILE,
+    MODELS,
+    Model,
+    UnknownModelError,
+    aliases,
+    available,
+    find_model,
+)
+
+TEXT = FILE.read_text(encoding="utf-8")
+DAY = timedelta(days=1)
+
+
+def test_dates_decide_the_lifecycle():
+    """Nothing is typed: deprecated once that is announced, retired from its last day on."""
+    model = replace(available()[0], deprecated=date(2030, 1, 1), retires=None)
+    assert [model.lifecycle_on(date(2030, 1, 1) - DAY * n) for n in (1, 0)] == ["active", "deprecated"]
+    model = replace(model, retires=date(2030, 3, 1))
+    assert [model.lifecycle_on(date(2030, 3, 1) - DAY * n) for n in (1, 0)] == ["deprecated", "retired"]
+
+
+def test_the_day_somebody_looked_is_not_the_day_that_is_shown():
+    """`checked_on` is of the row's own; nothing follows AS_OF."""
+    rows = read_rows(TEXT.replace(f"as_of = {AS_OF}", "as_of = 2031-01-01"), "model", Model, FILE.name)
+    assert rows == [*read_rows(TEXT, "model", Model, FILE.name)]
+    assert all(row.checked_on <= max(AS_OF, date(2026, 11, 25)) for row in rows if row.id in MODELS)
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "words"),
+    [
+        ('line = "opus"', 'lime = "opus"', "line: Field required"),
+        ('effort = "medium"\nthinking = "always"', 'thinking = "alwais"', "thinking: Input should be 'off'"),
+        ("released = 2026-09-22", 'released = "some day"', "released: Input should be a valid date"),
+        ("released = 2026-09-22", "released = 2026-19-22", "at line"),
+        ('id = "claude-opus-5-5"', 'id = "claude-haiku-5-5"', "id: another row has it already"),
+        ("max_output = 8192", 'max_output = "many"', "max_output: Input should be a valid integer"),
+        ('like = "4.7"', 'like = "4.9"', "like: there is no generation of that name"),
+    ],
+)
+def test_a_mistake_in_the_table_is_named_by_its_line(right, wrong, words):
+    """A teacher edits these files, and finds the place."""
+    assert right in TEXT
+    line = TEXT[: TEXT.index(right)].count("\n") + 1
+    with pytest.raises(ValueError, match=words) as caught:
+        read_rows(TEXT.replace(right, wrong, 1), "model", Model, FILE.name)
+    said = str(caught.value)
+    number = int(re.search(r"(?:, |at )line (\d+)", said)[1])
+    assert said.startswith("models.toml")
+    assert line - 12 <= number <= line + 1
+
+
+def test_a_mistake_in_the_prices_is_named_too():
+    """The same check of the same form."""
+    text = pricing.FILE.read_text(encoding="utf-8")
+    with pytest.raises(ValueError, match=r"^prices\.toml, line \d+: successors: "):
+        read_rows(text.replace("successor =", "successors =", 1), "model", pricing.OwnRow, "prices.toml")
+
+
+@pytest.mark.parametrize(
+    "gone", [{model.id} for model in available()] + [{model.id for model in MODELS.values()}]
+)
+def test_any_model_may_retire(gone):
+    """Aliases name the newest that is active, else one that answers; nothing needs a line to have any."""
+    table = [replace(m, retires=AS_OF) if m.id in gone else m for m in MODELS.values()]
+    found = aliases(table)
+    assert not gone & {*found.values()}
+    for line, id in found.items():
+        rest = [m for m in table if m.line == line and m.lifecycle == "active"]
+        assert id == max(rest, key=lambda m: m.released).id if rest else MODELS[id].lifecycle == "deprecated"
+
+
+RETIRED = """
+import sys
+from dataclasses import replace
+from course_helpers import models
+gone = {*sys.argv[1:]}
+for id in gone:
+    models.MODELS[id] = replace(models.MODELS[id], retires=models.AS_OF)
+models.ALIASES.clear()
+models.ALIASES.update(models.aliases(models.MODELS.values()))
+models.MODEL = next(iter([*models.ALIASES.values(), *models.MODELS]))
+from course_helpers import Conversation, connect, estimate_cost
+from course_helpers.frames import compare_models
+from course_helpers.pricing import price_table
+import anthropic
+connect()
+chat = Conversation(model=models.MODEL)
+try:
+    chat.send("Hello!")
+except anthropic.NotFoundError:
+    assert not models.available()
+    sys.exit()
+assert gone.isdisjoint(price_table().index)
+assert gone.isdisjoint(compare_models(chat.to_frame()).model)
+try:
+    Conversation(model=[*gone][0]).send("Hello!")
+except anthropic.NotFoundError:
+    sys.exit()
+"""
+
+
+@pytest.mark.parametrize("which", ["the default", "all of its line", "all"])
+def test_the_course_goes_on_without(which):
+    """Retiring is data alone: connect, a chat, prices and frames work, and the retired one is a 404."""
+    default = find_model(models.DEFAULT_MODEL)
+    gone = [m.id for m in MODELS.values() if which == "all" or m.line == default.line]
+    gone = [default.id] if which == "the default" else gone
+    done = subprocess.run(
+        [sys.executable, "-c", RETIRED, *gone],
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_lessons_show_the_courses_models_alone():
+    """What the practice API knows besides is in no table, and in no advice."""
+    shown = {model.id for model in available()}
+    assert shown < {model.id for model in MODELS.values() if model.lifecycle != "retired"}
+    with pytest.raises(UnknownModelError) as caught:
+        find_model("claude-oops-4-8")
+    assert not [id for id in MODELS if id in str(caught.value).split() and id not in shown]
+    first = min(model.released for model in available())
+    assert max(model.released for model in available(first)) == first
+
+
+@pytest.mark.parametrize("model", MODELS.values(), ids=lambda model: model.id)
+def test_each_model_has_what_the_practice_api_needs(model):
+    """Its names lead to it, it has a price, and its numbers are those of a model."""
+    assert find_model(model.snapshot or model.id) is find_model(model.id) is model
+    assert model.line in model.id
+    assert model.max_output < model.context_window
+    assert model.id in pricing.rates(model.id).model

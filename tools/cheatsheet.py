@@ -1,0 +1,47 @@
+"""docs/cheatsheet.md: one page for all lessons, made from their own cells.
+
+A code cell whose metadata holds `"cheatsheet": "One call"` stands in it under that title. The cells of one
+lesson run in their order after its setup cell: a test runs them as somebody would who copied them.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from tools.lessons import cover
+
+PAGE = "docs/cheatsheet.md"
+HEAD = """# Cheat sheet
+
+One page for all lessons, made from their own cells by `make notebooks`.
+Everything here runs after the setup cell:
+
+```python
+{setup}
+```
+"""
+
+
+def snippets(path: Path) -> list[tuple[str, str]]:
+    """Title and source of each cell of the lesson at `path` that belongs on the page."""
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    marked = [cell for cell in cells if "cheatsheet" in cell["metadata"]]
+    return [(cell["metadata"]["cheatsheet"], "".join(cell["source"])) for cell in marked]
+
+
+def setup(path: Path) -> str:
+    """The source of the setup cell of the lesson at `path`."""
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    return "".join(next(cell["source"] for cell in cells if cell["cell_type"] == "code"))
+
+
+def page(paths: list[Path]) -> str:
+    """The whole page."""
+    parts = [HEAD.format(setup=setup(paths[0]))]
+    for path in paths:
+        found = cover(path)
+        if marked := snippets(path):
+            parts.append(f"## {found.number}. [{found.title}](../notebooks/{found.file})\n")
+            parts += [f"### {title}\n\n```python\n{source}\n```\n" for title, source in marked]
+    return "\n".join(parts)
