@@ -338,8 +338,12 @@ def test_nested_loops_leave_nothing_open():
 def test_without_threads_it_runs_on_the_loop_that_is_there(cell, monkeypatch):
     """As in a browser tab: asend and a typed message work; send, which cannot wait there, says what does."""
 
-    def refuse(self) -> None:
-        raise RuntimeError("can't start new thread")
+    start = threading.Thread.start
+
+    def refuse(thread: threading.Thread) -> None:
+        if thread.name == "course-chat":
+            raise RuntimeError("can't start new thread")
+        start(thread)
 
     async def chat() -> None:
         with monkeypatch.context() as patch:
@@ -497,7 +501,7 @@ def test_errors_in_words():
     request = httpx2.Request("POST", "http://x")
     cases = [
         (_status_error(400), "The API refused the request. The server said: Said so."),
-        (_status_error(429, code="enforced_spend_limit"), "spend limit of this account"),
+        (_status_error(429, code="enforced_spend_limit_reached"), "spend limit of this account"),
         (_status_error(503), "not your mistake"),
         (_status_error(418), "status 418"),
         (anthropic.APIConnectionError(request=request), "No connection to the server."),

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Coroutine
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
@@ -66,13 +66,10 @@ class Background(Generic[T]):
             self.stop()
             raise
 
-    def join(self, timeout: float) -> bool:
-        """Wait until the coroutine has ended, whatever its result; False if it has not by then."""
-        try:
-            self._future.exception(timeout if self.threaded else 0)
-        except TimeoutError:
-            return self._future.done()
-        return True
+    def join(self, seconds: float) -> None:
+        """Wait until the coroutine has ended, whatever its result, or `seconds` have passed."""
+        if self.threaded:
+            wait([self._future], seconds)
 
     def _run(self) -> None:
         # Not asyncio.run: where nest_asyncio has replaced it, it would leave loop and sockets open.

@@ -3,36 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import threading
 from collections.abc import Sequence
 from typing import Any
 
-import ipywidgets as widgets
-from IPython import get_ipython
-from IPython.display import display
-
-from .. import models, render
-from ..client import place
-from ..formatting import count, dollars
 from ..history import Conversation, Reply
-from ..history.records import meter
+from ..history.records import sendable
 from ..history.stream import close_async_client
 from . import copies
 from .background import Background
 from .exchange import Exchange
-from .messages import CHARGED, STOPPED, STOPPED_EARLY, explain, forecast, waiting
-from .page import NOTE, TEXT, Page
+from .messages import STOPPED, STOPPED_EARLY, explain, forecast, waiting
+from .view import STARTERS, ChatView, SeenReply, kernel_message, this_run
 
 CLOSING = 1.0
 """Seconds that Clear and closing wait for a stopped reply to end."""
-
-STARTERS = (
-    "What is a token?",
-    "Why does each turn of a chat cost more than the one before?",
-    "What does a first API call look like in Python?",
-)
-"""What an empty chat offers to ask."""
 
 
 class Busy(RuntimeError):
@@ -50,13 +35,11 @@ class Interrupted(KeyboardInterrupt):
         return ["KeyboardInterrupt: the reply was stopped and is not kept."]
 
 
-class ChatCell(widgets.VBox):
+class ChatCell(ChatView):
     """A conversation as a widget: `chat` is the `Conversation`, made of the arguments where none is given.
 
     `starters` are questions that an empty chat offers; None are those of the course.
     """
-
-    _running: Background[Reply] | None = None
 
     def __init__(
         self,
@@ -67,17 +50,12 @@ class ChatCell(widgets.VBox):
     ) -> None:
         if chat is not None and conversation_arguments:
             raise TypeError("Pass a Conversation, or the arguments to make one, not both.")
-        self.chat = Conversation(**conversation_arguments) if chat is None else chat
-        self._exchanges: list[Exchange] = []
-        self._numbers = itertools.count(1)
+        made = Conversation(**conversation_arguments) if chat is None else chat
+        super().__init__(made, STARTERS if starters is None else starters)
         self._lock = threading.RLock()
         self._closed = False
-        self._shown_in: str | None = None
         self._sent = ""
         self._stopped_early: set[str] = set()
-        self._page = Page(starters=list(STARTERS if starters is None else starters))
-        super().__init__([self._page], layout=widgets.Layout(width="100%"))
-        self.add_class("course-chat")
         self._page.listen(self._act)
         self._catch_up()
         _close_older(self)
@@ -113,24 +91,14 @@ class ChatCell(widgets.VBox):
         self._end_reply()
         for known in _open.values():
             known[:] = [pair for pair in known if pair[1] is not self]
-        self._page.close()
         super().close()
 
     def __repr__(self) -> str:
         return f"ChatCell({self.chat!r})"
 
-    def _ipython_display_(self) -> None:
-        self._shown_in = _this_run()
-        display({"text/plain": TEXT, "text/html": NOTE}, raw=True)
-        display(self._repr_mimebundle_(), raw=True)
-
-    def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
-        view = {"version_major": 2, "version_minor": 0, "model_id": self.model_id}
-        return {"text/plain": "", "application/vnd.jupyter.widget-view+json": view}
-
     def _displayed(self, reply: Reply) -> Reply:
         """`reply`, which need not be shown again where it is the last line of the cell that asked."""
-        return reply if self._shown_in is None else SeenReply(**vars(reply), run=_this_run())
+        return reply if self._shown_in is None else SeenReply(**vars(reply), run=this_run())
 
     # -- what the reader does; called on whichever thread the kernel chooses
 
@@ -151,7 +119,8 @@ class ChatCell(widgets.VBox):
                 if name in self._stopped_early:  # Stop overtook Send
                     self._stopped_early.discard(name)
                     raise Busy("Stopped before it was sent.")
-                if edited is not None and self._running is None and text.strip():
+                sendable(text)
+                if edited is not None and self._running is None:
                     self._take_back(edited)
                 self._begin(text)
                 self._sent = name
@@ -209,23 +178,6 @@ class ChatCell(widgets.VBox):
     def _on_export(self, view: str, kind: str) -> None:
         make, name = (copies.as_json, "chat.json") if kind == "json" else (copies.as_markdown, "chat.md")
         self._page.post(view=view, file=name, text=make(self.chat))
-
-    def _take_back(self, number: int | None = None) -> str | None:
-        """Remove the exchange `number` and all after it, by default the last; its question.
-
-        From the conversation too, where they are kept there.
-        """
-        self._catch_up()
-        if self._running is not None or not self._exchanges:
-            return None
-        numbers = [exchange.number for exchange in self._exchanges]
-        at = len(numbers) - 1 if number is None else numbers.index(number)
-        for exchange in self._exchanges[at:]:
-            if exchange.turn is not None:
-                self.chat.undo()
-        question = self._exchanges[at].question
-        self._show(self._exchanges[:at])
-        return question
 
     def _end_reply(self) -> None:
         """Stop the reply that is on its way and wait for its end (which needs the lock)."""
@@ -292,95 +244,17 @@ class ChatCell(widgets.VBox):
         exchange.say(words)
         self._page.status = words
 
-    # -- what is shown
-
-    def _show(self, exchanges: list[Exchange]) -> None:
-        """Show these exchanges and no others."""
-        known = {exchange.number for exchange in self._exchanges}
-        self._exchanges = exchanges
-        self._page.post(keep=[exchange.number for exchange in exchanges])
-        for exchange in exchanges:
-            if exchange.number not in known:
-                self._page.post(**exchange.whole)
-
-    def _catch_up(self) -> None:
-        """Show what code did to the conversation meanwhile: turns added, taken back or loaded."""
-        if self._running is not None:
-            return
-        turns = {id(turn): turn for turn in self.chat.turns}
-        exchanges = [known for known in self._exchanges if known.turn is None or id(known.turn) in turns]
-        shown = {id(known.turn) for known in exchanges}
-        for turn in (turn for name, turn in turns.items() if name not in shown):
-            exchange = Exchange(next(self._numbers), turn.user, turn.model, lambda **_: None)
-            exchange.turn, exchange.text = turn, turn.assistant
-            exchange.finish([turn])
-            exchanges.append(exchange)
-        if exchanges != self._exchanges:
-            self._show(exchanges)
-        self._refresh(self._page.status, busy=False)
-
-    def _refresh(self, said: str, *, busy: bool) -> None:
-        """The lines and controls around the transcript, for what is so now."""
-        chat, page = self.chat, self._page
-        line = f"{count(len(chat.turns), 'turn')} · {meter(chat.total)}"
-        if chat.budget_usd is not None:
-            line += f" of a budget of {dollars(chat.budget_usd)}"
-        with page.hold_sync():
-            page.session, page.status, page.busy = line + CHARGED[place(chat.client)], said, busy
-            page.models, page.model, page.system = _model_options(chat), chat.model, chat.system or ""
-
 
 _ACTIONS = {name.removeprefix("_on_"): act for name, act in vars(ChatCell).items() if name.startswith("_on_")}
-
-
-class SeenReply(Reply):
-    """A reply that stands in the chat: the cell that asked for it says only what it took."""
-
-    def __init__(self, *, run: str | None, **fields: Any) -> None:
-        super().__init__(**fields)
-        vars(self)["_run"] = run
-
-    def _ipython_display_(self) -> None:
-        if self._run is not None and self._run == _this_run():
-            display({"text/plain": f"In the chat: {' · '.join(self._small)}"}, raw=True)
-        else:
-            display({"text/plain": repr(self), "text/html": self._repr_html_()}, raw=True)
-
-
-def _model_options(chat: Conversation) -> list[tuple[str, str]]:
-    """Label and id of each model to choose from, with its alias and, if it is going, its last day.
-
-    Of another's server only the names are known that were used on it.
-    """
-    names = list(dict.fromkeys([chat.model, *(call.model for call in chat.calls)]))
-    if place(chat.client) not in ("practice", "live"):
-        return [(render.plain(name), name) for name in names]
-    aliases = {model_id: f"{alias}: {model_id}" for alias, model_id in models.ALIASES.items()}
-    options = {}
-    for model in models.available():
-        going = f" (retires {model.retires:%Y-%m-%d})" if model.retires else ""
-        options[model.id] = aliases.get(model.id, model.id) + going
-    others = {name: name for name in names if name not in options}
-    return [(label, name) for name, label in (others | options).items()]
 
 
 _open: dict[str, list[tuple[str, ChatCell]]] = {}
 """For each notebook cell, the chats that it made, each with the run that made it."""
 
 
-def _message() -> dict[str, Any]:
-    """The message of the front end that is being carried out."""
-    return getattr(get_ipython(), "parent_header", None) or {}
-
-
-def _this_run() -> str | None:
-    """What tells this run of a cell from all others; None outside of a notebook."""
-    return _message().get("header", {}).get("msg_id")
-
-
 def _close_older(chat_cell: ChatCell) -> None:
     """Close what earlier runs of the same notebook cell made: their view is gone from the page."""
-    cell, run = _message().get("metadata", {}).get("cellId"), _this_run()
+    cell, run = kernel_message().get("metadata", {}).get("cellId"), this_run()
     if cell is None:
         return
     for before, older in list(_open.setdefault(cell, [])):

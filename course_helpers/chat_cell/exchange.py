@@ -13,10 +13,10 @@ from .messages import bill
 if TYPE_CHECKING:
     from ..history import Call, Turn
 
-UPDATES_PER_SECOND = 24
+UPDATES_PER_SECOND = 23
 """How often a growing reply is told to the page, at most; the first piece after a pause goes at once."""
 
-REDRAWN_EVERY = 0.5
+REDRAWN_EVERY = 0.6
 """Seconds until what came as plain words is drawn as Markdown, at least."""
 
 LONGEST_QUESTION = 5_000

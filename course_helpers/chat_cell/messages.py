@@ -9,7 +9,7 @@ import anthropic
 from ..formatting import count, dollars, share
 from ..history import StreamInterrupted
 from ..history.records import Call, meter
-from ..retries import SPEND_CAP
+from ..retries import SPEND_CAP, final_cause
 
 if TYPE_CHECKING:
     from ..history import Preview
@@ -29,6 +29,8 @@ CHARGED = {
 LONGEST_DETAIL = 300
 """Characters of a server's own words that are shown."""
 
+_UNREACHABLE = "No connection to the server. Check the network (or that the local server runs), then Retry."
+_CAPPED = "The spend limit of this account is reached. Waiting does not help: raise it in the console."
 _BY_STATUS = {
     400: "The API refused the request.",
     401: 'The API refused the key. Check it and connect again; connect("practice") needs none.',
@@ -66,18 +68,11 @@ def _explain(error: BaseException) -> tuple[str, str]:
     if isinstance(error, anthropic.APITimeoutError):
         return "The server did not answer in time. Check the network, then Retry.", ""
     if isinstance(error, anthropic.APIConnectionError):
-        return (
-            "No connection to the server. Check the network (or that the local server runs), then Retry.",
-            "",
-        )
+        return final_cause(error) or _UNREACHABLE, ""
     if isinstance(error, anthropic.APIStatusError):
-        said = str(getattr(error, "api_message", None) or error.message)
-        status = error.status_code
+        said, status = str(getattr(error, "api_message", None) or error.message), error.status_code
         if getattr(error, "error_code", None) == SPEND_CAP:
-            return (
-                "The spend limit of this account is reached. Waiting does not help: raise it in the console.",
-                said,
-            )
+            return _CAPPED, said
         if status >= 500:
             words = f"The API failed (status {status}). This is not your mistake. Wait a moment, then Retry."
             return _BY_STATUS.get(status, words), ""

@@ -87,7 +87,8 @@ function render({ model, el }) {
   // -- controls above the transcript
 
   const top = make(el, "div", "course-chat-top");
-  const choice = make(make(top, "label", "", {}, "Model "), "select");
+  make(top, "label", "", { for: named("model") }, "Model");
+  const choice = make(top, "select", "", { id: named("model") });
   choice.addEventListener("change", () => tell("model", { text: choice.value }));
   const toggle = button(top, "System prompt", () => unfold(prompt.hidden));
   toggle.title = "Show or hide who the model is told to be";
@@ -115,7 +116,7 @@ function render({ model, el }) {
     if (document.activeElement !== system) system.value = model.get("system");
   }
 
-  // -- transcript: growing upwards, it stays at its end, and holds its place when the reader scrolls up
+  // -- transcript: growing upwards, it stays at its end; when the reader scrolls up, `change` holds its place
 
   const scroll = make(el, "div", "course-chat-scroll", { tabindex: 0, role: "group", "aria-label": "Conversation" });
   const talk = make(scroll, "div", "course-chat-talk");
@@ -141,6 +142,13 @@ function render({ model, el }) {
   }
 
   function change(message) {
+    const above = scroll.scrollTop < -2;
+    const height = above ? scroll.scrollHeight : 0;
+    draw(message);
+    if (above) scroll.scrollTop -= scroll.scrollHeight - height;
+  }
+
+  function draw(message) {
     const it = exchange(message.id);
     if ("head" in message) {
       it.head.innerHTML = message.head;
