@@ -290,6 +290,7 @@ def test_nothing_hinders_a_reader(chat):
     chat.box.fill("not sent")
     expect(chat.root.locator(".course-chat-forecast")).to_contain_text("tokens in")
     chat.lab.page.emulate_media(reduced_motion="reduce")
+    chat.lab.command("application:toggle-left-area")  # which leaves no room at 480 pixels
     for dark in (False, True):
         chat.lab.theme(dark)
         for width, zoom in ((1280, 1), (1280, 2), (480, 1)):
@@ -305,6 +306,7 @@ def test_nothing_hinders_a_reader(chat):
         chat.lab.page.evaluate("() => { document.body.style.zoom = 1; }")
     chat.lab.page.set_viewport_size({"width": 1280, "height": 900})
     chat.lab.page.emulate_media(reduced_motion="no-preference")
+    chat.lab.command("application:toggle-left-area")
     chat.lab.theme(False)
 
 
