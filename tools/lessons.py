@@ -21,6 +21,7 @@ import re
 import shutil
 import subprocess
 import tempfile
+import tomllib
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -104,7 +105,8 @@ def readme_table(covers: list[Cover]) -> str:
 
 
 def teaching_list(covers: list[Cover]) -> str:
-    """The objectives of each lesson in docs/teaching.md."""
+    """What docs/teaching.md has on each lesson: its first cell, minutes by section, docs/teaching.toml."""
+    notes = tomllib.loads((ROOT / "docs" / "teaching.toml").read_text(encoding="utf-8"))
     parts = []
     for c in covers:
         goals = "\n".join(f"- {goal}" for goal in c.goals)
@@ -112,7 +114,34 @@ def teaching_list(covers: list[Cover]) -> str:
             f"### {c.number}. [{c.title}](../notebooks/{c.file})\n\n"
             f"About {c.minutes} minutes{c.each}; before it: {c.before}.\n\n{goals}"
         )
+        if of := notes.get(str(c.number)):
+            sections = minutes_by_section(NOTEBOOKS / c.file, c.minutes)
+            spent = " · ".join(f"{title} ({n})" for title, n in sections)
+            listed = [f"- {line}" for line in of["mistakes"]]
+            asked = [f"- {line}" for line in of["discuss"]]
+            parts.append(f"**Minutes**, by the length of its sections: {spent}")
+            parts.append(f"**If time is short**, leave out: {of['cut']}")
+            parts.append("\n".join(["**To discuss**", "", *asked]))
+            parts.append("\n".join(["**Likely mistakes**, and what to do", "", *listed]))
     return "\n\n".join(parts)
+
+
+def minutes_by_section(path: Path, minutes: int) -> list[tuple[str, int]]:
+    """The sections of the lesson at `path`, `minutes` shared out by words, lines of code and own work."""
+    weights = {"Beginning": 0}
+    for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
+        text = re.sub(r"(?s)<details>.*?</details>", "", "".join(cell["source"]))
+        for line in text.splitlines():
+            if cell["cell_type"] == "markdown" and line.startswith("## "):
+                weights[title := re.sub(r"^## (Exercise \d\.\d · )?|`", "", line)] = 0
+            else:
+                title = [*weights][-1]
+            # What is thought about and written takes longer than what is read.
+            own_work = 300 * line.startswith("exercise(") + 150 * line.startswith("quiz(")
+            weights[title] += own_work + (len(line.split()) if cell["cell_type"] == "markdown" else 12)
+    whole = sum(weights.values())
+    shares = {title: minutes * weight / whole for title, weight in weights.items()}
+    return [(title, max(1, round(share))) for title, share in shares.items()]
 
 
 GENERATED = {"README.md": readme_table, "docs/teaching.md": teaching_list}

@@ -170,6 +170,7 @@ def nbval(path: Path, model: str | None) -> tuple[bool, str, str]:
             *(sys.executable, "-m", "pytest", "-rN", "-p", "no:cacheprovider", "--maxfail=3"),
             "--nbval-lax" if model else "--nbval",
             *("--nbval-current-env", f"--nbval-cell-timeout={CELL_SECONDS}", str(path)),
+            f"--nbval-sanitize-with={Path(__file__).with_name('nbval.cfg')}",
         ]
         try:
             done = subprocess.run(

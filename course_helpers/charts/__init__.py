@@ -5,11 +5,12 @@
     print(caption(ax))
 
 A figure made here has every panel; a given `ax` gets the first alone. Its caption, which says in words and
-numbers what is to be seen, is text to print: JupyterLab gives a picture no alternative text.
+numbers what is to be seen, is text to print, and the alternative text of the image in a notebook.
 Units stand on the axes, money is printed as people write it, and nothing depends on colour alone.
 """
 
 from .costs import plot_models, plot_session, plot_strategies, plot_tiers, plot_turn_tokens
+from .sessions import plot_forecast, plot_sessions
 from .theme import caption
 from .timelines import plot_attempts, plot_crowd, plot_first_token
 
@@ -18,8 +19,10 @@ __all__ = [
     "plot_attempts",
     "plot_crowd",
     "plot_first_token",
+    "plot_forecast",
     "plot_models",
     "plot_session",
+    "plot_sessions",
     "plot_strategies",
     "plot_tiers",
     "plot_turn_tokens",

@@ -11,48 +11,43 @@ from ..frames import as_frame
 from . import theme as look
 
 
+@look.styled
 def plot_attempts(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
     """One call as a timeline: each request, how it ended, and the wait before the next.
 
     `frame`: `pandas.DataFrame` of a list of `retries.Attempt`: `attempt`, `started`, `seconds`, `outcome`,
     `wait` and `asked` (the server named the wait).
     """
-    frame = as_frame(frame, "plot_attempts", "attempt", "started", "seconds", "outcome", "wait", "asked")
+    columns = ("attempt", "started", "seconds", "outcome", "wait", "asked")
+    frame = as_frame(frame, "plot_attempts", *columns)
     table = frame.tail(look.ROWS)
-    start, took, wait = (table[name].to_numpy(float) for name in ("started", "seconds", "wait"))
-    asked, good = table["asked"].to_numpy(bool), (table["outcome"] == "reply").to_numpy(bool)
-    rows, ends = np.arange(len(table)), start + took
-    with look.style():
-        ax = look.new_axes(ax, 1.3 + 0.3 * len(table))[0]
-        look.dress(
-            ax, f"The attempts of one call{_last(frame)}", "seconds since the call began", "request", grid="x"
-        )
-        if not len(table):
-            look.nothing_yet(ax, "no requests yet")
-            return look.with_caption(ax, "No requests yet.")
-        low, high = start.min(), (ends + wait).max()
-        # A request on loopback is over in a millisecond: it stays visible beside waits of seconds.
-        least = np.maximum(took, (high - low) * 0.006)
-        bars = (
-            ("wait that the server asked for", (wait > 0) & asked, ends, wait, look.ASKED),
-            ("wait of our own backoff", (wait > 0) & ~asked, ends, wait, look.IDLE),
-            ("request that failed", ~good, start, least, look.BAD),
-            ("request that got its reply", good, start, least, look.GOOD),
-        )
-        drawn = [
-            look.spans(ax, rows[at], begin[at], length[at], paint, name)
-            for name, at, begin, length, paint in bars
-            if at.any()
-        ]
-        look.legend(ax, drawn[::-1], most=2)
-        left = [
-            f"{n}: {short(outcome, 24)}"
-            for n, outcome in zip(table["attempt"], table["outcome"], strict=True)
-        ]
-        look.row_words(ax, left, [f"waits {seconds:,.2g} s" if seconds else "" for seconds in wait])
-        ax.set_xlim(low, high + (high - low) * 0.02 or 1)
-        plain, timed = _attempts_words(frame)
-        return look.with_caption(ax, timed, plain)
+    title, x = f"The attempts of one call{_last(frame)}", "seconds since the call began"
+    ax = look.style_axes(look.new_axes(ax, 1.3 + 0.3 * len(table))[0], title, x, "request", grid="x")
+    if not len(table):
+        return look.empty(ax, "no requests yet")
+    start, took, wait = (table[name].to_numpy() for name in ("started", "seconds", "wait"))
+    asked, good = table["asked"].to_numpy(), (table["outcome"] == "reply").to_numpy(bool)
+    ends, rows = start + took, np.arange(len(table))
+    low, high = start.min(), (ends + wait).max()
+    # A request on loopback is over in a millisecond: it stays visible beside waits of seconds.
+    least = np.maximum(took, (high - low) * 0.006)
+    bars = (
+        ("wait that the server asked for", (wait > 0) & asked, ends, wait, look.ASKED),
+        ("wait of our own backoff", (wait > 0) & ~asked, ends, wait, look.IDLE),
+        ("request that failed", ~good, start, least, look.BAD),
+        ("request that got its reply", good, start, least, look.GOOD),
+    )
+    drawn = [
+        look.hbars(ax, rows[at], begin[at], length[at], paint, name)
+        for name, at, begin, length, paint in bars
+        if at.any()
+    ]
+    look.legend(ax, drawn[::-1])
+    left = [f"{n}: {short(end, 24)}" for n, end in zip(table["attempt"], table["outcome"], strict=True)]
+    look.row_labels(ax, left, [f"waits {seconds:,.2g} s" if seconds else "" for seconds in wait])
+    ax.set_xlim(low, high + (high - low) * 0.02 or 1)
+    plain, timed = _attempts_words(frame)
+    return look.with_caption(ax, timed, plain)
 
 
 def _last(frame: pd.DataFrame) -> str:
@@ -74,6 +69,7 @@ def _attempts_words(frame: pd.DataFrame) -> tuple[str, str]:
     return words, f"{words} The call took {whole:,.2f} s, {waits['wait'].sum():,.2f} s of it waiting."
 
 
+@look.styled
 def plot_first_token(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
     """Calls as timelines: how long nothing is to be seen, and how long text flows.
 
@@ -82,35 +78,29 @@ def plot_first_token(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
     """
     frame = as_frame(frame, "plot_first_token", "seconds", "first_token_seconds")
     table = frame.tail(look.ROWS)
-    whole, first = table["seconds"].to_numpy(float), table["first_token_seconds"].to_numpy(float)
-    streamed, rows = np.isfinite(first), np.arange(len(table))
-    first = np.where(streamed, first, whole)
-    with look.style():
-        ax = look.new_axes(ax, 1.3 + 0.3 * len(table))[0]
-        look.dress(ax, f"Waiting for the first words{_last(frame)}", "seconds since the request", grid="x")
-        if not len(table):
-            look.nothing_yet(ax, "no calls yet")
-            return look.with_caption(ax, "No calls yet.")
-        drawn = [look.spans(ax, rows, 0, first, look.IDLE, "nothing to read yet")]
-        if streamed.any():
-            spread = (rows[streamed], first[streamed], (whole - first)[streamed])
-            drawn.append(look.spans(ax, *spread, look.INPUT, "text flows"))
-        marker = {"marker": "D", "color": look.ink(ax), "edgecolor": look.paper(ax), "clip_on": False}
-        drawn.append(ax.scatter(first, rows, 36, zorder=5, label="first words", **marker))
-        look.legend(ax, drawn)
-        right = [
-            (f"first words {a:.2f} s, " if flag else "") + f"all {b:.2f} s"
-            for a, b, flag in zip(first, whole, streamed, strict=True)
-        ]
-        numbers = range(len(frame) - len(table) + 1, len(frame) + 1)
-        labels = [
-            f"call {n}, {'streamed' if flag else 'blocking'}"
-            for n, flag in zip(numbers, streamed, strict=True)
-        ]
-        look.row_words(ax, [short(label) for label in table.get("label", labels)], right)
-        ax.set_xlim(0, whole.max() * 1.02 or 1)
-        plain, timed = _first_words(frame)
-        return look.with_caption(ax, timed, plain)
+    title, x = f"Waiting for the first words{_last(frame)}", "seconds since the request"
+    ax = look.style_axes(look.new_axes(ax, 1.3 + 0.3 * len(table))[0], title, x, grid="x")
+    if not len(table):
+        return look.empty(ax, "no calls yet")
+    whole, streamed = table["seconds"].to_numpy(), table["first_token_seconds"].notna().to_numpy()
+    first = table["first_token_seconds"].fillna(table["seconds"]).to_numpy()
+    rows = np.arange(len(table))
+    drawn = [look.hbars(ax, rows, 0, first, look.IDLE, "nothing to read yet")]
+    if streamed.any():
+        spread = (rows[streamed], first[streamed], (whole - first)[streamed])
+        drawn.append(look.hbars(ax, *spread, look.INPUT, "text flows"))
+    marker = {"marker": "D", "color": look.ink(), "edgecolor": look.between(), "clip_on": False}
+    drawn.append(ax.scatter(first, rows, 36, zorder=5, label="first words", **marker))
+    look.legend(ax, drawn)
+    number = len(frame) - len(table) + 1
+    left, right = [], []
+    for row, (early, late, flows) in enumerate(zip(first, whole, streamed, strict=True)):
+        left.append(f"call {number + row}, {'streamed' if flows else 'blocking'}")
+        right.append((f"first words {early:.2f} s, " if flows else "") + f"all {late:.2f} s")
+    look.row_labels(ax, [short(label) for label in table.get("label", left)], right)
+    ax.set_xlim(0, whole.max() * 1.02 or 1)
+    plain, timed = _first_words(frame)
+    return look.with_caption(ax, timed, plain)
 
 
 def _first_words(frame: pd.DataFrame) -> tuple[str, str]:
@@ -128,6 +118,7 @@ def _first_words(frame: pd.DataFrame) -> tuple[str, str]:
     return words, f"{words} After {early:.2f} s instead of {late:.2f} s (medians)."
 
 
+@look.styled
 def plot_crowd(frame: pd.DataFrame, ax: Axes | None = None, *, limit: float | None = None) -> Axes:
     """How many requests reach the server in each second, for each kind of jitter.
 
@@ -136,40 +127,30 @@ def plot_crowd(frame: pd.DataFrame, ax: Axes | None = None, *, limit: float | No
     `limit`: requests a second that the server takes, drawn as a line.
     """
     frame = as_frame(frame, "plot_crowd", "jitter", "second")
-    last = int(frame["second"].max()) + 1 if len(frame) else 1
-    width = max(1, -(-last // (2 * look.GROUPS)))
+    groups = {name: part["second"].to_numpy() for name, part in frame.groupby("jitter", sort=False)}
+    panels = max(1, len(groups))
+    axes = look.new_axes(ax, 1.0 + 1.2 * panels, nrows=panels, sharex=True, sharey=True)
+    for panel in axes:
+        look.style_axes(panel, "A crowd comes back" if panel is axes[0] else "", y="requests\na second")
+    axes[-1].set_xlabel("seconds on the simulated clock")
+    if not groups:
+        return look.empty(axes[0], "no requests")
+    last = int(frame["second"].max()) + 1
+    width = max(1, -(-last // 300))  # seconds a step: thinner steps than 300 could not be seen
     edges = np.arange(0, last + width, width)
-    groups = {str(name): part["second"].to_numpy(float) for name, part in frame.groupby("jitter", sort=False)}
-    words = []
-    with look.style():
-        panels = look.new_axes(
-            ax, 1.0 + 1.2 * max(1, len(groups)), nrows=max(1, len(groups)), sharex=True, sharey=True
-        )
-        for panel in panels:
-            look.dress(panel, "A crowd comes back" if panel is panels[0] else "", y="requests\na second")
-        panels[-1].set_xlabel("seconds on the simulated clock", color=look.ink(panels[0]))
-        if not groups:
-            look.nothing_yet(panels[0], "no requests")
-            return look.with_caption(panels[0], "No requests.")
-        for number, (name, seconds) in enumerate(groups.items()):
-            arriving, paint = np.histogram(seconds, edges)[0], look.LINES[number % len(look.LINES)]
-            outline = {} if ax is None else {"linestyle": paint.line, "linewidth": 1.6}
-            panel = panels[number % len(panels)]
-            panel.stairs(
-                arriving / width, edges, color=paint.color, fill=ax is None, label=short(name), **outline
-            )
-            if ax is None:
-                panel.set_title(short(name), loc="right", fontsize=10, color=look.ink(panel))
-            words.append(_crowd_words(name, arriving, width, limit))
-        for panel in panels if limit is not None else ():
-            line = {"color": look.ink(panel), "linewidth": 1.2, "linestyle": "--"}
-            panel.axhline(limit, label=f"the server takes {limit:g} a second", **line)
-        look.count_axis(panels[0].xaxis)
-        look.count_axis(panels[0].yaxis)
-        panels[0].set(xlim=(0, edges[-1]), ylim=(0, panels[0].get_ylim()[1]))
-        handles = panels[0].get_legend_handles_labels()[0]
-        look.legend(panels[0], handles if ax is not None else handles[1:])
-        return look.with_caption(panels[0], " ".join(words))
+    arriving = {name: np.histogram(seconds, edges)[0] for name, seconds in groups.items()}
+    for number, (panel, (name, requests)) in enumerate(zip(axes, arriving.items(), strict=False)):
+        panel.stairs(requests / width, edges, color=look.LINES[number % len(look.LINES)].color, fill=True)
+        panel.set_title(short(name), loc="right", fontsize=10, fontweight="normal", color=look.ink())
+        if limit is not None:
+            dashes = {"color": look.ink(), "linewidth": 1.2, "linestyle": "--"}
+            panel.axhline(limit, label=f"the server takes {limit:g} a second", **dashes)
+    look.counts_on(axes[0].xaxis)
+    look.counts_on(axes[0].yaxis)
+    axes[0].set(xlim=(0, edges[-1]), ylim=(0, axes[0].get_ylim()[1]))
+    look.legend(axes[0])
+    words = (_crowd_words(name, requests, width, limit) for name, requests in arriving.items())
+    return look.with_caption(axes[0], " ".join(words))
 
 
 def _crowd_words(name: str, arriving: np.ndarray, width: int, limit: float | None) -> str:

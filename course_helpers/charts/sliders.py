@@ -1,0 +1,100 @@
+"""Figures to play with: sliders over a figure, which is drawn anew with each move."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from typing import Any
+
+import ipywidgets as widgets
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from IPython.core.pylabtools import print_figure
+from matplotlib.axes import Axes
+
+from ..models import MODEL, available
+from .forecast import STRATEGIES, name_of, turn_costs
+from .output import to_html
+from .sessions import plot_sessions
+from .theme import caption
+from .timelines import plot_crowd
+
+JITTER = {"no jitter": 0.0, "equal jitter": 0.5, "full jitter": 1.0}
+"""Which part of a wait is random."""
+
+
+class Explorer(widgets.VBox):
+    """`controls` over the figure that `draw` makes of their values.
+
+    Where no kernel runs, a notebook shows the figure as it was first drawn.
+    """
+
+    def __init__(self, draw: Callable[..., Axes], **controls: widgets.Widget) -> None:
+        self._draw, self._controls, self._figure = draw, controls, widgets.HTML()
+        for name, control in controls.items():
+            control.description, control.style.description_width = name.replace("_", " "), "initial"
+            control.observe(self._redraw, "value")
+        self._static = {"text/plain": self._redraw(), "text/html": self._figure.value}
+        row = widgets.HBox(list(controls.values()), layout=widgets.Layout(flex_flow="row wrap"))
+        super().__init__([row, self._figure])
+
+    def _redraw(self, _: Any = None) -> str:
+        ax = self._draw(**{name: control.value for name, control in self._controls.items()})
+        plt.close(ax.figure)  # else the cell would show it a second time
+        words = caption(ax)
+        picture = to_html(ax.figure, print_figure(ax.figure, base64=True), words)
+        self._figure.value = f"{picture}<p>{words}</p>"
+        return words
+
+    def _repr_mimebundle_(self, **options: Any) -> dict[str, Any]:
+        return (super()._repr_mimebundle_(**options) or {}) | self._static
+
+
+def explore_session() -> Explorer:
+    """What a session costs, by its turns, their tokens, the model, the strategy, caching and batches."""
+    strategies = {name_of(strategy): strategy for strategy in STRATEGIES}
+
+    def draw(turns, tokens_a_turn, model, strategy, caching, batch) -> Axes:
+        sizes = np.tile([tokens_a_turn / 2, tokens_a_turn / 2, 0], (turns, 1))
+        usd = turn_costs(sizes, model, strategies[strategy], cache=caching, batch=batch)
+        return plot_sessions({f"{strategy} on {model}": pd.DataFrame({"cost_usd": usd})})
+
+    return Explorer(
+        draw,
+        turns=widgets.IntSlider(30, 1, 100),
+        tokens_a_turn=widgets.IntSlider(200, 20, 4000, 20),
+        model=widgets.Dropdown(options=[model.id for model in available()], value=MODEL),
+        strategy=widgets.Dropdown(options=list(strategies)),
+        caching=widgets.Checkbox(),
+        batch=widgets.Checkbox(),
+    )
+
+
+def explore_crowd() -> Explorer:
+    """How a crowd that was turned away comes back, by its size, the jitter of its waits and the limit."""
+
+    def draw(clients, jitter, limit) -> Axes:
+        frame = pd.DataFrame({"second": _arrivals(clients, JITTER[jitter], limit), "jitter": jitter})
+        return plot_crowd(frame, limit=limit)
+
+    return Explorer(
+        draw,
+        clients=widgets.IntSlider(200, 10, 500, 10),
+        jitter=widgets.Dropdown(options=list(JITTER), value="equal jitter"),
+        limit=widgets.IntSlider(20, 1, 100),
+    )
+
+
+def _arrivals(clients: int, jitter: float, limit: int) -> list[float]:
+    """When each request arrives, in seconds; who is beyond a second's `limit` waits twice as long again."""
+    chance = random.Random(clients)
+    waiting, times = [(1 - jitter * chance.random(), 1) for _ in range(clients)], []
+    for second in range(600):
+        due = sorted(client for client in waiting if client[0] < second + 1)
+        waiting = [client for client in waiting if client[0] >= second + 1]
+        times += [when for when, _ in due]
+        for _, step in due[limit:]:
+            step = min(2 * step, 32)
+            waiting.append((second + 1 + step * (1 - jitter * chance.random()), step))
+    return times

@@ -1,0 +1,136 @@
+"""A class of thirty in one table: from exports, from notebooks, and from files that are neither."""
+
+from __future__ import annotations
+
+import csv
+import json
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from course_helpers.learning import guess, progress
+from course_helpers.learning.events import store
+from course_helpers.learning.graders import exercises
+from course_helpers.learning.lessons import lessons
+from course_helpers.learning.progress import record_answer, record_try
+from tools.class_report import collect, hardest, page, report, table
+
+ROOT = Path(__file__).parents[1]
+
+
+def simulate(name: str, skill: float, dice: random.Random, folder: Path) -> None:
+    """A learner who works through the course until patience ends, and hands in an export."""
+    store.__init__()
+    for lesson in lessons():
+        if dice.random() > 0.6 + 0.4 * skill:
+            break
+        for exercise in lesson.exercises:
+            for _ in range(dice.randint(0, round(4 * (1 - skill)))):
+                record_try(exercise.name, passed=False, mistake=dice.choice(["no request", "wrong role"]))
+            record_try(exercise.name, passed=True)
+        for question in lesson.questions:
+            record_answer(question.id, right=dice.random() < 0.5 + skill / 2)
+        guess(lesson.name, dice.randint(1, 100), unit="tokens")
+        guess.reveal(lesson.name, 50)
+    progress(export=folder / f"{name}.json")
+
+
+@pytest.fixture
+def thirty(tmp_path, monkeypatch):
+    """The exports of thirty simulated learners."""
+    dice = random.Random(1)
+    folder = tmp_path / "class"
+    folder.mkdir()
+    for number in range(30):
+        monkeypatch.setenv("COURSE_DATA_DIR", str(tmp_path / f"data {number}"))
+        # Written events are synced to disk one by one: here they stay in memory.
+        monkeypatch.setattr(
+            type(store), "_write", lambda self, name, event: (_ for _ in ()).throw(OSError("no"))
+        )
+        simulate(f"learner {number:02}", number / 30, dice, folder)
+    return folder
+
+
+def test_a_class_of_thirty(thirty):
+    """Everybody has a row with what they did; the page names the hard exercises and the common mistakes."""
+    said = report(thirty)
+    assert said.startswith("30 learners: ")
+    with open(thirty / "class_report.csv", encoding="utf-8-sig") as file:
+        rows = list(csv.reader(file))
+    assert len(rows) == 31
+    assert len(rows[0]) == 3 + len(exercises()) + len(lessons())
+    data = json.loads((thirty / "learner 29.json").read_text())
+    last = dict(zip(rows[0], rows[-1], strict=True))
+    assert last["Learner"] == "learner 29"
+    assert int(last["Complete"]) == sum(data["lessons"].values())
+    assert last["1.1"].startswith("✓") == data["exercises"]["ask"]["passed"]
+    assert last["Quiz 1"] == f"{sum(data['questions']['raw_call'])}/5"
+    shown = (thirty / "class_report.html").read_text(encoding="utf-8")
+    assert shown.count('<th scope="row">learner ') == 30
+    assert "no request (" in shown
+    assert "raw_call, tokens" in shown
+    # A second run takes its own files for nobody's.
+    assert len(collect(thirty)) == 30
+
+
+def test_hardest_first(tmp_path):
+    """Where few pass after many tries comes before where all pass at once."""
+    for name, passed, tries in (("a", False, 5), ("b", True, 3)):
+        of = {"ask": {"passed": True, "tries": 1, "mistakes": {}}}
+        of["raw_call"] = {"passed": passed, "tries": tries, "mistakes": {"<b>": tries}}
+        data = {"learner": name, "exercises": of, "questions": {}, "lessons": {}, "guesses": []}
+        (tmp_path / f"{name}.json").write_text(json.dumps(data))
+    rows = hardest(collect(tmp_path))
+    assert [row[:3] for row in rows[1:]] == [[rows[1][0], "1 of 2", "4.0"], [rows[2][0], "2 of 2", "1.0"]]
+    assert rows[1][3] == "<b> (8)"
+    assert "&lt;b&gt; (8)" in page(collect(tmp_path))
+    words = {row[0]: row[4] for row in table(collect(tmp_path))}
+    assert words == {"Learner": "1.2", "a": "✗ 5", "b": "✓ 3"}
+
+
+def test_from_notebooks_where_no_export_is_there(tmp_path):
+    """A folder a learner: what their exercise cells show counts, where no export has the same name."""
+    outputs = [
+        {"data": {"text/plain": ["✓ Exercise 1.1 · Ask · passed"]}},
+        {"data": {"text/plain": "Exercise 1.2 · The raw call · not yet\n  Seen: …"}},
+        {"data": {"text/plain": "Exercise 2.1 · X · not started\n"}},
+    ]
+    for name in ("bob", "ada"):
+        (tmp_path / name).mkdir()
+        cells = [{"outputs": [output]} for output in outputs]
+        (tmp_path / name / "01_raw_call.ipynb").write_text(json.dumps({"cells": cells}), encoding="utf-8")
+    (tmp_path / "ada" / "broken.ipynb").write_text("{")
+    data = {"learner": "ada", "exercises": {}, "questions": {}, "lessons": {"roles": True}, "guesses": []}
+    (tmp_path / "ada" / "ada.json").write_text(json.dumps(data))
+    (tmp_path / "other.json").write_text("[1]")
+    ada, bob = collect(tmp_path)
+    assert (ada.source, ada.complete) == ("ada.json", 1)
+    assert bob.source == "notebooks"
+    assert {name: each.words for name, each in bob.exercises.items()} == {"ask": "✓", "raw_call": "✗ 1"}
+
+
+def test_names_are_text_only(tmp_path):
+    """A name is neither markup nor a formula."""
+    data = {"learner": "=1+1<script>", "exercises": {}, "questions": {}, "lessons": {}, "guesses": []}
+    (tmp_path / "x.json").write_text(json.dumps(data))
+    report(tmp_path)
+    assert "'=1+1<script>" in (tmp_path / "class_report.csv").read_text(encoding="utf-8-sig")
+    assert "<script>" not in (tmp_path / "class_report.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(("given", "words"), [("", "Say which folder"), ("empty", "Ask each learner for")])
+def test_command(tmp_path, given, words):
+    """Without a folder, or with an empty one, one sentence says what to do."""
+    (tmp_path / "empty").mkdir()
+    done = subprocess.run(
+        [sys.executable, "-m", "tools.class_report", *filter(None, [given and str(tmp_path / given)])],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode
+    assert words in done.stderr
