@@ -130,9 +130,11 @@ def _part(entry: knowledge.Entry, name: str) -> str:
     return text
 
 
-def off(text: str, said: Sequence[str], kind: str = "off") -> str:
-    """An honest answer where nothing fits: in other words each time."""
-    return _fresh(_script()[kind]["say"], text, said)
+def off(text: str, said: Sequence[str]) -> str:
+    """An honest answer where nothing fits, or nothing is there to follow: in other words each time."""
+    words = " ".join(knowledge.words_of(text))
+    lost = not knowledge.loud(text) and any(facet.search(words) for facet in _script()["facets"].values())
+    return _fresh(_script()["lost" if lost else "off"]["say"], text, said)
 
 
 def _fresh(options: list[str], text: str, said: Sequence[str]) -> str:
