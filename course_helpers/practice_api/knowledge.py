@@ -137,9 +137,9 @@ def loud(text: str) -> list[str]:
     return [found for found in map(stem, words_of(text)) if found not in _lexicon().light]
 
 
-def speaks_of_it(text: str) -> bool:
-    """Does `text` have a word of the subject, one that is not common besides?"""
-    return not _ours().isdisjoint(loud(text))
+def speaks_of_it(text: str) -> int:
+    """How many words of the subject `text` has, those that are common besides left out."""
+    return len(_ours().intersection(loud(text)))
 
 
 def is_foreign(text: str) -> bool:
@@ -198,7 +198,7 @@ class Index:
         near = {w for form in _deletions(word) for w in self.spellings.get(form, ()) if w[0] == word[0]}
         near = near if len(word) > 4 else {w for w in near if stem(w) not in _lexicon().light}
         likeness = {w: (SequenceMatcher(None, word, w).ratio(), self.vocabulary[w], w) for w in near}
-        near = [w for w in near if likeness[w][0] >= _ALIKE]
+        near = [w for w in near if likeness[w][0] > _ALIKE or sorted(w) == sorted(word)]
         best = max(near, key=likeness.get, default=word)
         return stem(best)
 

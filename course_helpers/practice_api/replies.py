@@ -31,10 +31,10 @@ _TELLING = re.compile(
 )
 _RECALL = re.compile(
     r"\b(?:what(?:'s| is| was| are)|which|tell me|remember|know|remind me of) "
-    r"(?:again )?my (?P<thing>[a-z][a-z -]{0,30}?)\s*(?:\?|\.|!|,|again|$)",
+    r"(?:again )?my (?P<thing>[a-z-]+(?: [a-z-]+){0,2}?)\s*(?:\?|\.|!|,|again|$)",
     re.I | re.M,
 )
-_WHO = re.compile(r"\bwho am i\b|\bwhat am i called\b", re.I)
+_WHO = re.compile(r"\b(?:who am i|what am i called)\W*$", re.I)
 _HARD = re.compile(
     r"step by step|\bprove\b|\bthink\b|\bwhy\b|\bexplain\b|\bcompare\b|\bplan\b|\bdebug\b", re.I
 )
