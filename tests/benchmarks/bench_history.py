@@ -13,7 +13,7 @@ from statistics import median
 import anthropic
 
 from course_helpers import MODEL, Conversation, practice, wire
-from course_helpers.history import Call, Turn, last_turns, storage
+from course_helpers.history import Turn, last_turns, storage
 from tests.benchmarks import Row, at_most
 
 ROUNDS, LONG = 400, 10_000
