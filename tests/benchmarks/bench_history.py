@@ -36,7 +36,7 @@ def bench() -> Iterator[Row]:
     yield at_most("send, added to a turn", added[1], 0.3, "ms over the bare SDK")
     added = added_ms(*side_by_side(bare_stream, lambda: chat.stream(QUESTION)))
     yield at_most("stream, added to the first piece", added[0], 1.0, "ms over the bare SDK")
-    yield at_most("stream, added to a turn", added[1], 0.5, "ms over the bare SDK")
+    yield at_most("stream, added to a turn", added[1], 0.3, "ms over the bare SDK")
     yield from long_conversations(client)
 
 
