@@ -114,8 +114,9 @@ def checked(control: Callable[..., Control]) -> Callable[..., Control]:
     @functools.wraps(control)
     def call(*given: Any, **named: Any) -> Control:
         arguments = inspect.signature(control).bind(*given, **named).arguments
+        me = arguments.pop("self")  # by position: pydantic before 2.14 takes it no other way
         try:
-            return strictly(**arguments)
+            return strictly(me, **arguments)
         except ValidationError as error:
             first = error.errors()[0]
         name, value, rule = first["loc"][0], first["input"], first["msg"].replace("Input should", "it should")

@@ -27,7 +27,7 @@ TOOL = {"name": "get_weather", "input_schema": {"type": "object", "properties": 
 CALL = {"type": "tool_use", "id": "toolu_1", "name": "get_weather", "input": {"city": "Paris"}}
 RESULT = {"type": "tool_result", "tool_use_id": "toolu_1", "content": "19 °C"}
 MANUAL = {"type": "enabled", "budget_tokens": 1024}
-SERVED = [model for model in MODELS.values() if model.lifecycle != "retired"]
+SERVED = [model for model in MODELS.values() if model.lifecycle != "retired" and not model.limited]
 RETIRED = [model for model in MODELS.values() if model.lifecycle == "retired"]
 
 
