@@ -84,8 +84,9 @@ class Store:
         """Forget everything."""
         self.unsaved.clear()
         with self._disk():
-            for file in [*self.folder.glob("events/*.json"), *self.folder.glob("progress*.json")]:
-                file.unlink(missing_ok=True)
+            for pattern in ("events/*.json", "progress.json", "progress.damaged*.json"):
+                for file in self.folder.glob(pattern):
+                    file.unlink(missing_ok=True)
 
     @property
     def not_saved(self) -> str:
