@@ -7,8 +7,8 @@ import numbers
 from html import escape
 from typing import TYPE_CHECKING
 
-from . import stand_in
-from .events import store
+from .progress import store
+from .quizzes import show
 
 if TYPE_CHECKING:
     import ipywidgets
@@ -53,7 +53,7 @@ class Guess:
         return f"{self.label} write it as guess({self.name!r}, 100, unit={_units[self.name]!r})."
 
     def _ipython_display_(self) -> None:
-        stand_in.show(self, "course-guess", f"{self.label} run this cell to type it.")
+        show(self, "course-guess", f"{self.label} run this cell to type it.")
 
     def widget(self) -> ipywidgets.HBox:
         """The field, and beside it what is said to the number in it."""
