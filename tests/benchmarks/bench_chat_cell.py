@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -87,6 +88,7 @@ def bench() -> Iterator[Row]:
         try:
             yield from _streams(lab, echo)
             yield from _stops(lab)
+            yield _opens(lab)
         finally:
             lab.close()
             browser.close()
@@ -144,3 +146,14 @@ def _stops(lab: Lab) -> Iterator[Row]:
             lab.page.wait_for_timeout(200)
             took.append(chat.stop())
         yield at_most(f"chat cell, Stop {name}", max(took), goal=0.3, unit="s, the slowest of five")
+
+
+def _opens(lab: Lab) -> Row:
+    """From the start of the cell until all of 200 turns stand on the page."""
+    lab.run("long = ChatCell()\nfor number in range(200): long.chat.send('What is a token?');")
+    index = lab.add_cell("long = ChatCell(long.chat)\nlong")
+    began = time.monotonic()
+    lab.start_cell(index)
+    turns = ".jp-Notebook .jp-Cell:last-of-type .course-chat-exchange"
+    lab.page.wait_for_function(f"() => document.querySelectorAll('{turns}').length === 200", polling="raf")
+    return at_most("chat cell, a chat of 200 turns opens", time.monotonic() - began, goal=1, unit="s")
