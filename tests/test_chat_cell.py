@@ -135,7 +135,7 @@ def test_an_existing_conversation_is_shown(cell):
     chat.send("My cat is called Tom.")
     other.send("hello")
     assert questions(other) == [PARIS, "My cat is called Tom.", "hello"]
-    other._act("hello", {"view": "v"})
+    other._act("hello", {})
     assert [each["id"] for each in told(other, "all")] == [each.number for each in other._exchanges]
     chat.reset()
     other.send("hello")
