@@ -144,7 +144,8 @@ def rates(model: str = MODEL, *, batch: bool = False, as_of: date | str | None =
 
 def _day(as_of: date | str | None) -> date:
     try:
-        return date.fromisoformat(as_of) if isinstance(as_of, str) else as_of or AS_OF
+        day = date.fromisoformat(as_of) if isinstance(as_of, str) else as_of or AS_OF
+        return day.date() if isinstance(day, datetime) else day
     except ValueError:
         raise ValueError(f'as_of is a date or text like "{AS_OF}", not {as_of!r}.') from None
 

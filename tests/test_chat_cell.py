@@ -27,6 +27,7 @@ from course_helpers.chat_cell.messages import bill, explain
 from course_helpers.chat_cell.shown_exchange import UPDATES_PER_SECOND, ShownExchange
 from course_helpers.chat_cell.view import TEXT
 from course_helpers.history import BudgetExceeded, Call, StreamInterrupted
+from course_helpers.models import available
 
 PARIS = "What is the capital of France?"
 
@@ -375,7 +376,8 @@ def test_models_to_choose_from(echo, cell):
     """The course's on the practice API, with aliases and last days; of another's server those used on it."""
     labels = {name: label for label, name in cell._model.options}
     assert labels["claude-haiku-5-5"] == "haiku: claude-haiku-5-5"
-    assert labels["claude-sonnet-4-5"] == "claude-sonnet-4-5 (retires 2026-11-30)"
+    for model in (model for model in available() if model.retires):
+        assert labels[model.id] == f"{model.id} (retires {model.retires})"
     assert not any("haiku-3" in name or "3-haiku" in name for name in labels)
     other = ChatCell(connect(echo.url) and Conversation(model="qwen3:4b"))
     assert other._model.options == (("qwen3:4b", "qwen3:4b"),)

@@ -8,12 +8,14 @@ from __future__ import annotations
 import atexit
 import contextlib
 import os
+import sys
 import threading
 import weakref
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .app import Api
+    from .in_process import InProcess, Transport
     from .journal import Journal
     from .server import Server
 
@@ -25,12 +27,16 @@ ANSWERS_WITHIN = 1.0
 
 
 class Practice:
-    """A practice API with its controls and its journal."""
+    """A practice API with its controls and its journal.
 
-    def __init__(self) -> None:
+    `in_process` ones have no server, for a browser tab has no sockets: see `in_process`.
+    """
+
+    def __init__(self, in_process: bool = sys.platform == "emscripten") -> None:
+        self.in_process = in_process
         self._lock = threading.RLock()
         self._api: Api | None = None
-        self._server: Server | None = None
+        self._server: Server | InProcess | None = None
         self.replaced = 0
         """How many servers have stopped answering and were replaced."""
         _all.add(self)
@@ -49,12 +55,30 @@ class Practice:
                     return self.start(port or stuck.port)
             if self._server is None:
                 from .replies import entries
-                from .server import Server
 
                 entries()  # a mistake in replies.toml is told now, not by a 500 to every call
-                self._server = Server(self.api.app, port)
+                self._server = self._serve(port)
                 atexit.register(self.stop)
             return self._server.url
+
+    def _serve(self, port: int) -> Server | InProcess:
+        if self.in_process:
+            from .in_process import InProcess, lead_all_clients_here
+
+            if sys.platform == "emscripten":  # where nothing else could answer a client of a cell's own
+                lead_all_clients_here()
+            return InProcess(self.api.app)
+        from .server import Server
+
+        return Server(self.api.app, port)
+
+    def transport(self) -> Transport | None:
+        """What leads a client of httpx2 to an in-process practice API; None where there is a server."""
+        if not self.in_process:
+            return None
+        from .in_process import Transport
+
+        return Transport()
 
     def answers(self, within: float = ANSWERS_WITHIN) -> bool:
         """Does the server run, and give a sign of life within so many seconds?"""
@@ -116,7 +140,7 @@ def _start_afresh() -> None:
     for practice in _all:
         if practice._server is not None:
             practice._server.forget()
-        practice.__init__()
+        practice.__init__(practice.in_process)
 
 
 _all: weakref.WeakSet[Practice] = weakref.WeakSet()

@@ -235,7 +235,9 @@ class Api:
         query = request.query_params
         states = query.getlist("lifecycle") + query.getlist("lifecycle[]") or ["active", "deprecated"]
         require({*states} <= {"active", "deprecated", "retired"}, "lifecycle: active, deprecated or retired")
-        found = [model_info(model) for model in MODELS.values() if model.lifecycle in states]
+        found = [
+            model_info(model) for model in MODELS.values() if model.lifecycle in states and not model.limited
+        ]
         return self._send(exchange, page_of(found, query))
 
     async def _model(self, request: Request, exchange: Exchange, version: str, data: None) -> Response:

@@ -37,7 +37,8 @@ def served_model(name: str) -> Model:
         model = find_model(name)
     except UnknownModelError:
         model = None
-    if model is None or model.lifecycle == "retired" or name not in (model.id, model.snapshot):
+    gone = model is None or model.lifecycle == "retired" or model.limited
+    if gone or name not in (model.id, model.snapshot):
         raise ApiError(404, f"model: {name[:256]}")
     return model
 

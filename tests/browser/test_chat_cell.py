@@ -6,6 +6,7 @@ import pytest
 from playwright.sync_api import expect
 
 from browser.chat_page import ChatPage
+from course_helpers.models import available
 
 SETUP = """
 from course_helpers import Conversation, connect, practice
@@ -230,7 +231,8 @@ def test_clear_ends_a_reply_on_its_way(chat):
 def test_switching_model_and_system_prompt(chat):
     """Both hold from the next turn on; a model that goes says when."""
     labels = [label.replace("\xa0", " ") for label in chat.root.locator("select option").all_inner_texts()]
-    assert any("claude-sonnet-4-5" in label and "retires 2026-11-30" in label for label in labels)
+    for model in (model for model in available() if model.retires):
+        assert f"{model.id} (retires {model.retires})" in labels
     assert any(label.startswith("haiku") for label in labels)
     chat.ask("hello")
     chat.root.locator("select").select_option(index=1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import anthropic
 import pytest
@@ -10,11 +11,16 @@ import pytest
 from course_helpers.practice_api import PRACTICE_KEY, Practice
 from tests.practice_api.wire import Wire
 
+BOTH_WAYS = pytest.mark.parametrize(
+    "module_practice", [False, True], ids=["server", "in process"], indirect=True
+)
+"""For modules whose tests run against a server, and again without one."""
+
 
 @pytest.fixture(scope="module")
-def module_practice() -> Iterator[Practice]:
-    """One server for the tests of a module."""
-    practice = Practice()
+def module_practice(request) -> Iterator[Practice]:
+    """One practice API for the tests of a module."""
+    practice = Practice(in_process=getattr(request, "param", False))
     yield practice
     practice.stop()
 
@@ -29,7 +35,7 @@ def practice(module_practice: Practice) -> Practice:
 @pytest.fixture
 def wire(practice: Practice) -> Iterator[Wire]:
     """Raw HTTP to the practice API."""
-    made = Wire(practice.url)
+    made = Wire(practice.url, practice.transport())
     with made.http:
         yield made
 
@@ -37,5 +43,12 @@ def wire(practice: Practice) -> Iterator[Wire]:
 @pytest.fixture
 def client(practice: Practice) -> Iterator[anthropic.Anthropic]:
     """The SDK's client, without retries."""
-    with anthropic.Anthropic(base_url=practice.url, api_key=PRACTICE_KEY, max_retries=0) as made:
+    with anthropic.Anthropic(**sdk_arguments(practice), max_retries=0) as made:
         yield made
+
+
+def sdk_arguments(practice: Practice, *, asynchronous: bool = False) -> dict[str, Any]:
+    """What leads a client of the SDK to `practice`, by its server or without one."""
+    kind = anthropic.DefaultAsyncHttpxClient if asynchronous else anthropic.DefaultHttpxClient
+    inside = {"http_client": kind(transport=practice.transport())} if practice.in_process else {}
+    return {"base_url": practice.url, "api_key": PRACTICE_KEY} | inside

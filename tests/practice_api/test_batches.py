@@ -10,7 +10,10 @@ from typing import Any
 import anthropic
 import pytest
 
+from tests.practice_api.conftest import BOTH_WAYS, sdk_arguments
 from tests.practice_api.wire import HAIKU, KEY, NEW, body, error_message, user
+
+pytestmark = BOTH_WAYS
 
 PATH = "/v1/messages/batches"
 AT_ONCE, NEVER = {"batch_seconds": 0}, {"batch_seconds": 3600}
@@ -145,7 +148,7 @@ def test_the_async_client(practice):
     """The same, awaited."""
 
     async def talk() -> list[str]:
-        async with anthropic.AsyncAnthropic(base_url=practice.url, api_key="practice") as client:
+        async with anthropic.AsyncAnthropic(**sdk_arguments(practice, asynchronous=True)) as client:
             batch = await client.messages.batches.create(requests=[one("a", model=HAIKU)])
             return [line.custom_id async for line in await client.messages.batches.results(batch.id)]
 

@@ -7,7 +7,7 @@ import pytest
 from course_helpers.models import find_model
 from course_helpers.practice_api.caching import PromptCache
 from course_helpers.practice_api.schemas import CreateMessage, parse
-from tests.practice_api.wire import ALL_5, HAIKU, HAIKU_4, OPUS_4, SONNET_4, assistant, body, text, user
+from tests.practice_api.wire import ALL_5, HAIKU, HAIKU_4, OPUS_4, assistant, body, text, user
 
 MARK, HOUR = {"type": "ephemeral"}, {"type": "ephemeral", "ttl": "1h"}
 RULES = "Answer in one short and friendly sentence. "
@@ -59,9 +59,7 @@ def test_nothing_to_mark(wire):
     assert wire.count(**fields).status_code == 200
 
 
-@pytest.mark.parametrize(
-    ("model", "least"), [(m, 512) for m in ALL_5] + [(HAIKU_4, 4096), (OPUS_4, 4096), (SONNET_4, 1024)]
-)
+@pytest.mark.parametrize(("model", "least"), [(m, 512) for m in ALL_5] + [(HAIKU_4, 4096), (OPUS_4, 4096)])
 def test_the_shortest_prefix_that_is_cached(wire, model, least):
     """Shorter ones are silently not cached; the longest such is just below the limit of the model."""
 

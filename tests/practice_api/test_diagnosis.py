@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from tests.practice_api.conftest import BOTH_WAYS
 from tests.practice_api.wire import HAIKU, OPUS, assistant, body, text, user
+
+pytestmark = BOTH_WAYS
 
 MARK = {"type": "ephemeral"}
 RULES = "Answer in one short and friendly sentence. " * 60

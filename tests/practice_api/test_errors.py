@@ -7,7 +7,10 @@ import json
 import anthropic
 import pytest
 
+from tests.practice_api.conftest import BOTH_WAYS
 from tests.practice_api.wire import KEY, NEW, OLD, body, error_message
+
+pytestmark = BOTH_WAYS
 
 STATUSES = {
     400: ("invalid_request_error", anthropic.BadRequestError, False),

@@ -10,7 +10,10 @@ import anthropic
 import pytest
 
 from course_helpers.practice_api.errors import ApiError
+from tests.practice_api.conftest import BOTH_WAYS
 from tests.practice_api.wire import HAIKU, OPUS, body, user
+
+pytestmark = BOTH_WAYS
 
 LONG = body(messages=[user("Tell me something about yourself.")])
 

@@ -10,7 +10,10 @@ import json
 
 import pytest
 
+from tests.practice_api.conftest import BOTH_WAYS
 from tests.practice_api.wire import KEY, NEW, OLD, error_message
+
+pytestmark = BOTH_WAYS
 
 PARIS = [{"role": "user", "content": "What is the capital of France?"}]
 PARIS_BLOCKS = [{"role": "user", "content": [{"type": "text", "text": "What is the capital of France?"}]}]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import anthropic
 import pytest
+from anthropic.resources.messages.messages import DEPRECATED_MODELS
 
 from course_helpers.models import MODELS
 from tests.practice_api.wire import (
@@ -16,7 +17,6 @@ from tests.practice_api.wire import (
     OPUS,
     OPUS_4,
     SONNET,
-    SONNET_4,
     assistant,
     error_message,
     text,
@@ -27,7 +27,7 @@ HARD = user("Explain step by step why the sky is blue.")
 ADAPTIVE, DISABLED = {"type": "adaptive"}, {"type": "disabled"}
 MANUAL, BETWEEN_TOOLS = {"type": "enabled", "budget_tokens": 1024}, {"type": "between_tools"}
 ROOM = 2_000
-SERVED = [model for model in MODELS.values() if model.lifecycle != "retired"]
+SERVED = [model for model in MODELS.values() if model.lifecycle != "retired" and not model.limited]
 
 
 # The list
@@ -63,7 +63,9 @@ def test_before_id_gives_the_page_just_before(wire):
 def test_retired_models_are_listed_on_request(client):
     """`lifecycle` chooses; a deprecated model names its dates."""
     retired = list(client.models.list(lifecycle=["retired"]))
-    assert {model.id for model in retired} == {m.id for m in MODELS.values() if m.lifecycle == "retired"}
+    assert {model.id for model in retired} == {
+        m.snapshot or m.id for m in MODELS.values() if m.lifecycle == "retired"
+    }
     deprecated = list(client.models.list(lifecycle=["deprecated"]))
     assert {model.id: model.retires_at.date() for model in deprecated} == {
         model.snapshot or model.id: model.retires for model in SERVED if model.lifecycle == "deprecated"
@@ -106,9 +108,12 @@ def test_a_retired_model_is_a_404_like_an_unknown_one(wire):
 
 
 def test_the_deprecated_model_still_answers_and_the_sdk_warns(client):
-    """Sonnet 4.5, in its last week."""
-    with pytest.warns(DeprecationWarning, match=SONNET_4):
-        assert client.messages.create(model=SONNET_4, max_tokens=50, messages=[user()]).content
+    """Until its last day."""
+    for model in (
+        model for model in SERVED if model.lifecycle == "deprecated" and model.id in DEPRECATED_MODELS
+    ):
+        with pytest.warns(DeprecationWarning, match=model.id):
+            assert client.messages.create(model=model.id, max_tokens=50, messages=[user()]).content
 
 
 # Thinking

@@ -6,6 +6,7 @@ import anthropic
 import pytest
 
 from course_helpers.models import MODEL
+from tests.practice_api.conftest import BOTH_WAYS
 from tests.practice_api.wire import (
     ALL_4,
     HAIKU,
@@ -20,6 +21,8 @@ from tests.practice_api.wire import (
     text,
     user,
 )
+
+pytestmark = BOTH_WAYS
 
 NON_EMPTY = "all messages must have non-empty content except for the optional final assistant message"
 TOOL = {"name": "get_weather", "input_schema": {"type": "object", "properties": {"city": {"type": "string"}}}}

@@ -9,11 +9,13 @@ import anthropic
 import httpx2
 import pytest
 
-from course_helpers.practice_api import PRACTICE_KEY
 from course_helpers.practice_api.faults import Pace
 from course_helpers.practice_api.journal import Exchange
 from course_helpers.practice_api.responses import TRANSPORT, EventStream
+from tests.practice_api.conftest import BOTH_WAYS, sdk_arguments
 from tests.practice_api.wire import ALL_4, ALL_5, HAIKU, HAIKU_4, OPUS, body, text, user
+
+pytestmark = BOTH_WAYS
 
 HARD = user("Explain step by step why the sky is blue.")
 LONG = body(messages=[user("Tell me something about yourself.")])
@@ -128,7 +130,7 @@ def test_the_async_client(practice):
     """Plain, streaming, create(stream=True), counting, models."""
 
     async def talk():
-        async with anthropic.AsyncAnthropic(base_url=practice.url, api_key=PRACTICE_KEY) as client:
+        async with anthropic.AsyncAnthropic(**sdk_arguments(practice, asynchronous=True)) as client:
             plain = await client.messages.create(**body())
             async with client.messages.stream(**body()) as stream:
                 assert (await stream.get_final_message()).to_dict() == plain.to_dict()

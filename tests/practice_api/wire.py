@@ -9,8 +9,8 @@ import httpx2
 from course_helpers.practice_api import PRACTICE_KEY
 
 HAIKU, SONNET, OPUS = "claude-haiku-5-5", "claude-sonnet-5-5", "claude-opus-5-5"
-HAIKU_4, SONNET_4, OPUS_4 = "claude-haiku-4-5", "claude-sonnet-4-5", "claude-opus-4-5"
-ALL_4, ALL_5 = (HAIKU_4, SONNET_4, OPUS_4), (HAIKU, SONNET, OPUS)
+HAIKU_4, OPUS_4 = "claude-haiku-4-5", "claude-opus-4-5"
+ALL_4, ALL_5 = (HAIKU_4, OPUS_4), (HAIKU, SONNET, OPUS)
 OLD, NEW = "2023-06-01", "2026-10-21"
 KEY = {"x-api-key": PRACTICE_KEY}
 
@@ -39,8 +39,8 @@ def body(**fields: Any) -> dict[str, Any]:
 class Wire:
     """Raw HTTP to a practice API."""
 
-    def __init__(self, url: str) -> None:
-        self.http = httpx2.Client(base_url=url, trust_env=False, timeout=30)
+    def __init__(self, url: str, transport: httpx2.BaseTransport | None = None) -> None:
+        self.http = httpx2.Client(base_url=url, transport=transport, trust_env=False, timeout=30)
 
     def post(self, *, path: str = "/v1/messages", version: str | None = NEW, headers=KEY, **fields: Any):
         """The answer to a request for a message."""
