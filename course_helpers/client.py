@@ -22,8 +22,12 @@ from . import curl, environment, first_look, models
 from .practice_api import PRACTICE_KEY, practice
 
 LIVE_URL = "https://api.anthropic.com"
-LOCAL_SERVERS = {"Ollama": 11434, "LM Studio": 1234, "llama.cpp": 8080}
-"""The ports on which they listen unless told otherwise, in the order in which `connect("local")` asks."""
+LOCAL_SERVERS = {
+    "Ollama": "http://127.0.0.1:11434",
+    "LM Studio": "http://127.0.0.1:1234",
+    "llama.cpp": "http://127.0.0.1:8080",
+}
+"""Where they listen unless told otherwise, in the order in which `connect("local")` asks."""
 LOCAL_SECONDS = 2.0
 """How long each of them may take to answer."""
 
@@ -50,7 +54,7 @@ def connect(
 ) -> anthropic.Anthropic:
     """An SDK client for `to`: None or "practice" (free), "live" (costs money), "local", or a base URL.
 
-    "local" is the first of Ollama, LM Studio and llama.cpp that answers on this machine; MODEL becomes the
+    "local" is the first of COURSE_LOCAL_URL, Ollama, LM Studio and llama.cpp that answers; MODEL becomes the
     first model that it lists, or COURSE_MODEL. None is "local" where COURSE_PLACE says so, else "practice".
     Prints one line: where calls go, which model, whether money is spent.
     Sets ANTHROPIC_BASE_URL, ANTHROPIC_API_KEY and COURSE_MODEL in this process, so that
@@ -219,10 +223,11 @@ def _server(url: str, api_key: str | None, timeout: float | None, name: str = ""
 
 
 def _local(api_key: str | None, timeout: float | None) -> Place:
-    found = ""
-    for name, port in LOCAL_SERVERS.items():
+    found, named = "", os.environ.get("COURSE_LOCAL_URL")
+    servers = {"Local server": _base(named)} if named else {}
+    for name, url in (servers | LOCAL_SERVERS).items():
         try:
-            return _server(f"http://127.0.0.1:{port}", api_key, timeout, name)
+            return _server(url, api_key, timeout, name)
         except LookupError as error:
             found += f"{error} "
         except anthropic.APIConnectionError:

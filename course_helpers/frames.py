@@ -27,6 +27,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from datetime import date
 from operator import attrgetter
 from typing import Any
 
@@ -53,16 +54,14 @@ _TYPES = {
     "stop_reason": "string",
 }
 _OTHER_TYPES = {
-    "call": "int64",
+    **dict.fromkeys(("call", "attempt", "prompt_tokens"), "int64"),
     **dict.fromkeys(("strategy", "label", "jitter", "outcome"), "string"),
-    "attempt": "int64",
-    **dict.fromkeys(("started", "wait", "second"), "float64"),
+    **dict.fromkeys(("started", "wait", "second", "cumulative_cost_usd"), "float64"),
+    **dict.fromkeys(("input_usd", "output_usd", "cache_read_usd", "cache_write_usd"), "float64"),
     **dict.fromkeys(("asked", "fits"), "bool"),
 }
-"""Columns of other frames that figures are drawn from."""
-_SUFFIXES = {"_tokens": "int64", "_usd": "float64", "_seconds": "float64"}
+"""Columns of other frames, which people make, and figures are drawn from."""
 _MISSING = ("", "<NA>", "NaN", "nan", "None", "null", "unknown")
-_BOOLEANS = {"true": True, "false": False, "1": True, "0": False, "1.0": True, "0.0": False}
 _PARTS = {
     "cache_read_usd": ("cache_read",),
     "cache_write_usd": ("cache_write", "cache_write_1h"),
@@ -102,36 +101,28 @@ def as_frame(source: Any, what: str, *columns: str) -> pd.DataFrame:
         raise ValueError(
             f"{what} needs a frame with the columns {', '.join(columns)}; missing: {', '.join(missing)}."
         )
-    return source.assign(**{name: _typed(source[name], what) for name in source.columns if _type_of(name)})
+    types = {name: dtype for name, dtype in {**_TYPES, **_OTHER_TYPES}.items() if name in source.columns}
+    return source.assign(**{name: _typed(source[name], dtype, what) for name, dtype in types.items()})
 
 
-def _type_of(name: object) -> str | None:
-    """The type of the column `name`; None for one that nothing here knows."""
-    known = (_TYPES | _OTHER_TYPES).get(name)
-    return known or next((dtype for end, dtype in _SUFFIXES.items() if str(name).endswith(end)), None)
-
-
-def _typed(column: pd.Series, what: str) -> pd.Series:
-    """`column` in the type of its name."""
-    dtype = _type_of(column.name)
+def _typed(column: pd.Series, dtype: str, what: str) -> pd.Series:
+    """`column` as `dtype`."""
     if str(column.dtype) == dtype:
         return column
     text = column.astype(object).map(_plain, na_action="ignore").astype("string")
-    text = text.mask(text.isin(("", "<NA>") if dtype == "string" else _MISSING))
-    if dtype == "string":
-        return text if column.name in _TYPES else text.fillna("none")  # read_csv takes "None" for missing
+    if dtype == "string":  # read_csv takes a name "None" for a missing one
+        return text.replace("", pd.NA) if column.name in _TYPES else text.fillna("none")
+    text = text.mask(text.isin(_MISSING)).str.replace(r"[$,]", "", regex=True)
     if dtype == "bool":
-        numbers = text.str.lower().map(_BOOLEANS).astype("Float64")
-    else:
-        numbers = pd.to_numeric(text.str.replace(r"[$,]", "", regex=True), errors="coerce").astype("Float64")
+        text = text.str.lower().replace({"true": "1", "false": "0"})
+    numbers = pd.to_numeric(text, errors="coerce").astype("Float64")
     wrong = text.notna() & numbers.isna()
     if dtype != "float64":
         wrong |= (numbers % 1 != 0).fillna(dtype != "Int64") | (numbers < 0).fillna(False)
     if wrong.any():
-        value, kind = column[wrong.to_numpy(bool)].iloc[0], "number" if dtype == "float64" else "whole number"
-        kind = "true or false" if dtype == "bool" else f"a {kind}"
+        value = str(column[wrong.to_numpy(bool)].iloc[0])
         raise ValueError(
-            f"{what}: the column {column.name} holds {str(value)!r}, where {kind} belongs. "
+            f"{what}: the column {column.name} holds {value!r}, which is no {dtype.lower()}. "
             "Take the frame as it was made, or as it was saved."
         )
     return numbers.astype(dtype) if dtype == "Int64" else numbers.astype("float64").astype(dtype)
@@ -157,9 +148,15 @@ def _exact(usd: float) -> str:
 
 
 def reprice(
-    frame: pd.DataFrame, model: str, *, scale_tokens: bool = True, batch: bool = False
+    frame: pd.DataFrame,
+    model: str,
+    *,
+    scale_tokens: bool = True,
+    batch: bool = False,
+    as_of: date | str | None = None,
 ) -> pd.DataFrame:
-    """The same session on `model`: a new frame with its model, tokens and costs in place of those held.
+    """The same session on `model`, at the prices of the day `as_of` (by default `models.AS_OF`): a new frame
+    with its model, tokens and costs in place of those held.
 
     Models count the same text differently, so the counts are scaled by the models' `tokenizer_factor` and
     rounded to whole tokens; `scale_tokens=False` keeps them. What cannot be known is left as it was: the
@@ -168,7 +165,7 @@ def reprice(
     Raises `UnknownModelError` for a model without a price, or where a tokenizer is not known.
     """
     frame = as_frame(frame, "reprice", "model", *TOKENS)
-    prices = rates(model, batch=batch)
+    prices = rates(model, batch=batch, as_of=as_of)
     counts = frame[list(TOKENS)].to_numpy(float)
     if scale_tokens:
         counts = np.rint(counts * _factors(frame["model"], prices.model)[:, None])

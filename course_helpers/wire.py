@@ -42,10 +42,7 @@ def _get(need: Need, client: Any, sleep: Callable) -> Any:
         case ("parse", raw):
             return raw.parse()
         case ("count", request):
-            patience = (
-                min(COUNT_TIMEOUT, client.timeout) if isinstance(client.timeout, float) else COUNT_TIMEOUT
-            )
-            return once(client).messages.count_tokens(**request, timeout=patience)
+            return once(client).messages.count_tokens(**request, timeout=COUNT_TIMEOUT)
         case ("open", request):
             return once(client).messages.create(**request, stream=True)
         case ("events", stream):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import anthropic
@@ -36,11 +36,10 @@ def astream(chat: Conversation, text: str) -> Reply:
     return asyncio.run(turn())
 
 
-Driver = Callable[[Conversation, str], Reply]
-BLOCKING, STREAMING = (send, asend), (stream, astream)
-all_drivers = pytest.mark.parametrize("take", [send, stream, asend, astream])
-blocking_drivers = pytest.mark.parametrize("take", BLOCKING)
-streaming_drivers = pytest.mark.parametrize("take", STREAMING)
+ALL = (send, stream, asend, astream)
+all_drivers = pytest.mark.parametrize("take", ALL)
+blocking_drivers = pytest.mark.parametrize("take", [send, asend])
+streaming_drivers = pytest.mark.parametrize("take", [stream, astream])
 
 
 class Waits(list):

@@ -710,8 +710,8 @@ def test_local_takes_the_first_that_answers(monkeypatch, local, capsys):
     monkeypatch.setattr(sys.modules["__main__"], "MODEL", models.MODEL, raising=False)
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
-        ports = {"Ollama": unused.getsockname()[1], "LM Studio": local.server.server_port}
-        monkeypatch.setattr(module, "LOCAL_SERVERS", ports)
+        servers = {"Ollama": f"http://127.0.0.1:{unused.getsockname()[1]}", "LM Studio": local.url}
+        monkeypatch.setattr(module, "LOCAL_SERVERS", servers)
         own, client = models.MODEL, connect("local")
     said = f"LM Studio at {local.url} · qwen3:8b · runs on this machine, but glm-4.6:cloud would not\n"
     assert capsys.readouterr().out == said
@@ -725,7 +725,7 @@ def test_local_takes_the_first_that_answers(monkeypatch, local, capsys):
 def test_local_with_a_model_of_ones_choice(monkeypatch, local, capsys):
     """COURSE_MODEL, where it is listed; COURSE_PLACE makes it the default."""
     local.models = {name: model_info(name) for name in ("qwen3:8b", "llama3.2:latest")}
-    monkeypatch.setattr(module, "LOCAL_SERVERS", {"Ollama": local.server.server_port})
+    monkeypatch.setattr(module, "LOCAL_SERVERS", {"Ollama": local.url})
     monkeypatch.setattr(models, "MODEL", "llama3.2")
     monkeypatch.setenv("COURSE_PLACE", "local")
     assert place(connect()) == "local"
@@ -739,7 +739,7 @@ def test_local_with_a_model_of_ones_choice(monkeypatch, local, capsys):
 def test_no_local_model_is_one_sentence_with_two_ways(monkeypatch, local, running):
     """Where none runs, and where one runs without a model."""
     local.models = {}
-    monkeypatch.setattr(module, "LOCAL_SERVERS", {"Ollama": local.server.server_port} if running else {})
+    monkeypatch.setattr(module, "LOCAL_SERVERS", {"Ollama": local.url} if running else {})
     with pytest.raises(anthropic.APIConnectionError, match=r"`ollama pull .*`make local`") as caught:
         connect("local")
     assert ("Ollama runs, but lists no model." in str(caught.value)) is running

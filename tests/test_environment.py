@@ -30,11 +30,25 @@ def test_conda_gets_the_same_bounds_as_pip():
     tools = bounds(PROJECT["project"]["optional-dependencies"]["dev"])
     wanted = {CONDA_NAMES.get(name, name): at for name, at in project.items() if name not in FROM_PYPI}
     wanted |= {name: tools[name] for name in ("nbval", "pytest")}
-    wanted |= {"pip": "", "python": PROJECT["project"]["requires-python"]}
-    named = [each for each in CONDA["dependencies"] if isinstance(each, str)]
+    wanted |= {"pip": ""}
+    named = [
+        each for each in CONDA["dependencies"] if isinstance(each, str) and not each.startswith("python=")
+    ]
     assert bounds(named) == wanted
     assert CONDA["dependencies"][-1] == {"pip": ["-e ."]}
     assert CONDA["channels"][0] == "conda-forge"
+
+
+REPO2DOCKER = re.compile(r"python\s*=+\s*([\d\.]*)")
+"""How Binder finds the Python of an environment.yml (repo2docker's CondaBuildPack); else it takes its own."""
+
+
+def test_binder_reads_which_python_to_take():
+    """One that the course runs on."""
+    found = [match[1] for each in CONDA["dependencies"] if (match := REPO2DOCKER.match(str(each)))]
+    (python,) = found
+    workflow = yaml.safe_load((ROOT / ".github/workflows/test.yml").read_text(encoding="utf-8"))
+    assert python in workflow["jobs"]["test"]["strategy"]["matrix"]["python"]
 
 
 def test_every_dependency_is_bounded():

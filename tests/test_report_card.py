@@ -6,12 +6,13 @@ import os
 import sys
 import time
 import types
+from contextlib import suppress
 
 import anthropic
 import pytest
 from echo_server import EchoServer
 
-from course_helpers import MODEL, Conversation, call_with_retry, connect, reply_text
+from course_helpers import MODEL, Conversation, call_with_retry, connect, estimate_cost, reply_text
 from course_helpers.chatbot import main as course_chat
 from course_helpers.learning import report_card, storm
 from course_helpers.learning.report_card import ReportCard
@@ -46,9 +47,9 @@ class Clean:
         self.client = anthropic.Anthropic()
         self.history: list[dict] = []
 
-    def call(self, messages: list[dict]) -> str:
-        message = call_with_retry(self.client, on_wait=None, model=MODEL, max_tokens=300, messages=messages)
-        return reply_text(message)
+    def call(self, messages: list[dict], **bounds) -> str:
+        asked = {"model": MODEL, "max_tokens": 300, "messages": messages}
+        return reply_text(call_with_retry(self.client, on_wait=None, **bounds, **asked))
 
     def send(self, text: str) -> str:
         turn = {"role": "user", "content": text}
@@ -60,43 +61,36 @@ class Clean:
 
 class IgnoresRetryAfter(Clean):
     def call(self, messages):
-        client = self.client.with_options(max_retries=0)
-        for _ in range(2):
-            try:
-                return reply_text(client.messages.create(model=MODEL, max_tokens=300, messages=messages))
-            except anthropic.RateLimitError as error:
-                if error.error_code:
-                    raise
-        return ""
+        with suppress(anthropic.RateLimitError):
+            return super().call(messages, max_retries=0)
+        return super().call(messages, max_retries=0)
 
 
 class RetriesEverything(Clean):
     def call(self, messages):
-        for _ in range(2):
-            try:
-                return super().call(messages)
-            except anthropic.NotFoundError:
-                pass
-        return ""
+        with suppress(anthropic.NotFoundError):
+            return super().call(messages)
+        return super().call(messages)
 
 
 class TwoLoops(Clean):
     def call(self, messages):
-        for _ in range(3):
-            try:
+        for _ in range(2):
+            with suppress(anthropic.InternalServerError):
                 return super().call(messages)
-            except anthropic.InternalServerError as error:
-                failed = error
-        raise failed
+        return super().call(messages)
 
 
 class TakesHalf(Clean):
     def call(self, messages):
         client = self.client.with_options(max_retries=0)
-        text = ""
-        for event in client.messages.create(model=MODEL, max_tokens=300, messages=messages, stream=True):
-            text += getattr(getattr(event, "delta", None), "text", None) or ""
-        return text
+        events = client.messages.create(model=MODEL, max_tokens=300, messages=messages, stream=True)
+        return "".join(getattr(getattr(e, "delta", None), "text", None) or "" for e in events)
+
+
+class ForgetfulHalf(TakesHalf):
+    def send(self, text):
+        return self.call([{"role": "user", "content": text}])
 
 
 class StoresEmpty(Clean):
@@ -110,10 +104,9 @@ class KeepsFailed(Clean):
     def send(self, text):
         self.history.append({"role": "user", "content": text})
         answer = self.call(self.history)
-        if answer:
-            self.history.append({"role": "assistant", "content": answer})
-        else:
-            self.history.pop()
+        self.history.append({"role": "assistant", "content": answer})
+        if not answer:
+            del self.history[-2:]
         return answer
 
 
@@ -131,11 +124,11 @@ class ShowsKey(Clean):
             raise RuntimeError(f"bad key {os.environ['ANTHROPIC_API_KEY']}") from None
 
 
-def counting_main(all_calls: bool):
-    """A `main` that prints the session's tokens: of all calls, or of those that had a text."""
+def counting_main(all_calls: bool, in_usd: bool = False):
+    """A `main` that prints the session's tokens or USD: of all calls, or of those that had a text."""
 
     def main() -> None:
-        client, history, tokens = anthropic.Anthropic(), [], 0
+        client, history, tokens, usd = anthropic.Anthropic(), [], 0, 0.0
         while (text := input("You: ")) != "quit":
             turn = {"role": "user", "content": text}
             try:
@@ -146,9 +139,10 @@ def counting_main(all_calls: bool):
             answer = reply_text(message)
             if answer or all_calls:
                 tokens += message.usage.input_tokens
+                usd += estimate_cost(message.usage.input_tokens, message.usage.output_tokens)
             if answer:
                 history += [turn, {"role": "assistant", "content": answer}]
-            print(answer, f"[session: {tokens:,} tokens in]")
+            print(answer, f"[session: ${usd:.5f}]" if in_usd else f"[session: {tokens:,} tokens in]")
 
     return main
 
@@ -161,31 +155,31 @@ def fragile_main() -> None:
         print(bot.send(input("You: ")))
 
 
-FAULTS = {
-    "retry-after ignored": (IgnoresRetryAfter, ["429 with retry-after", "spend cap", "calm again"]),
-    "non-retryable retried": (RetriesEverything, ["spend cap", "model retired", "wrong key"]),
-    "retry storm": (TwoLoops, ["429 with retry-after", "529 that lasts", "calm again"]),
-    "truncated stream accepted": (TakesHalf, ["stream truncated", "calm", "stream dropped", "calm again"]),
-    "empty turn stored": (StoresEmpty, ["empty reply", "calm again"]),
-    "failed turn left in history": (KeepsFailed, ["calm", "spend cap", "empty reply", "calm again"]),
-    "unbounded wait": (WaitsForEver, ["calm", "stream stalled"]),
-    "key shown": (ShowsKey, ["calm", "wrong key", "calm again"]),
-    "cost not counted": (lambda: counting_main(False), ["calm", "thinking only", "calm again"]),
-    "session ended by an error": (lambda: fragile_main, ["calm", "wrong key", "calm again"]),
-}
+FAULTS = [
+    ("retry-after ignored", IgnoresRetryAfter, ["429 with retry-after", "calm again"]),
+    ("non-retryable retried", RetriesEverything, ["spend cap", "model retired", "wrong key"]),
+    ("retry storm", TwoLoops, ["429 with retry-after", "529 that lasts", "calm again"]),
+    ("truncated stream accepted", TakesHalf, ["stream truncated", "calm", "stream dropped", "calm again"]),
+    ("truncated stream accepted", ForgetfulHalf, ["stream truncated", "stream garbled", "calm again"]),
+    ("empty turn stored", StoresEmpty, ["empty reply", "calm again"]),
+    ("failed turn left in history", KeepsFailed, ["calm", "spend cap", "empty reply", "calm again"]),
+    ("unbounded wait", WaitsForEver, ["calm", "stream stalled"]),
+    ("key shown", ShowsKey, ["calm", "wrong key", "calm again"]),
+    ("cost not counted", lambda: counting_main(False), ["calm", "thinking only", "calm again"]),
+    ("cost not counted", lambda: counting_main(False, True), ["calm", "thinking only", "calm again"]),
+    ("session ended by an error", lambda: fragile_main, ["calm", "wrong key", "calm again"]),
+]
 
 
-@pytest.mark.parametrize("name", storm.LESSONS)
-def test_a_bot_with_one_fault_gets_just_that(name, capsys):
+@pytest.mark.parametrize(("name", "make", "cases"), FAULTS)
+def test_a_bot_with_one_fault_gets_just_that(name, make, cases, capsys):
     """And the same cases find nothing in a clean bot; each case is told in a line."""
-    make, cases = FAULTS[name]
     made = card(make(), *cases)
     assert seen(made) == {name}, made.cases.to_string()
-    lines = capsys.readouterr().out.splitlines()
-    assert [line.split(":")[0] for line in lines] == cases
+    assert [line.split(":")[0] for line in capsys.readouterr().out.splitlines()] == cases
     assert f"✗ {name}: " in repr(made)
     assert f"(lesson {storm.LESSONS[name]})" in repr(made)
-    assert "<script" not in made._repr_html_()
+    assert not made.clean
     assert card(Clean(), *cases).clean
 
 
@@ -195,9 +189,16 @@ def test_clean_bots():
     assert made.clean, made
     assert list(made.cases["requests"]) == [1, 2, 2, 1, 2, 6, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1]
     assert set(made.cases["history"][:-1]) == {"valid"}
-    assert card(counting_main(True), "calm", "thinking only", "calm again").clean
-    short = ["429 with retry-after", "wrong key", "calm again"]
-    assert card(Clean().send, *short).clean
+    for in_usd in (False, True):
+        assert card(counting_main(True, in_usd), "calm", "thinking only", "calm again").clean
+
+    async def ask(text: str) -> str:
+        return Clean().send(text)
+
+    for bot in (Clean().send, ask, Clean):
+        made = card(bot, "429 with retry-after", "wrong key", "calm again")
+        assert made.clean
+        assert list(made.cases["requests"]) == [2, 1, 1]
 
 
 def test_the_table_and_the_timeline():

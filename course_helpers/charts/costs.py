@@ -145,7 +145,7 @@ def plot_strategies(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
         look.counts_on(panel.xaxis)
         y_axis(panel.yaxis)
         panel.set_ylim(0, panel.get_ylim()[1] * 1.03 or 1)
-    look.legend(axes[0])
+    look.legend(axes[0], width=7 if ax is None else None)
     totals = table.groupby("strategy", sort=False)[["sent", "usd"]].sum().sort_values("usd", kind="stable")
     listed = (
         f"{name}: {count(row.sent, 'token')} sent, {dollars(row.usd)}" for name, row in totals.iterrows()

@@ -95,7 +95,9 @@ def plot_forecast(chat: Any, turns: int = 50, ax: Axes | None = None) -> Axes:
             curves.append(spent + np.append(0, usd[done:].cumsum()))
         name = name_of(strategy) + (", as now" if strategy is keep else "")
         drawn = look.line(ax, np.arange(done, turns + 1), curves[1], number, name)
-        ax.fill_between(drawn.get_xdata(), curves[0], curves[2], color=drawn.get_color(), alpha=0.15)
+        ax.fill_between(
+            drawn.get_xdata(), curves[0], curves[2], color=drawn.get_color(), alpha=0.15, linewidth=0
+        )
         words.append(f"{name}: {dollars(curves[0][-1])} to {dollars(curves[2][-1])}")
     own = calls.groupby(calls["turn"].bfill().ffill().array)["cost_usd"].sum().to_numpy(float)
     so_far = _past(chat)[1] + own.cumsum()

@@ -81,30 +81,14 @@ def _colors(ground) -> dict[str, object]:
     text, frame, grid = ("0.13", "0.43", "0.67") if light else ("0.93", "0.63", "0.39")
     if alpha < 0.5:
         text = frame = grid = "#7a7a7a"
-    names = (
-        "text.color",
-        "axes.labelcolor",
-        "axes.titlecolor",
-        "legend.labelcolor",
-        "xtick.color",
-        "ytick.color",
-    )
-    between = ground if alpha >= 0.5 else "white"
-    return dict.fromkeys(names, text) | {
-        "axes.edgecolor": frame,
-        "grid.color": grid,
-        "patch.edgecolor": between,
-    }
+    texts = ("text.color", "axes.labelcolor", "axes.titlecolor", "legend.labelcolor", "xtick.color")
+    colors = dict.fromkeys((*texts, "ytick.color"), text) | {"axes.edgecolor": frame, "grid.color": grid}
+    return colors | {"patch.edgecolor": ground if alpha >= 0.5 else "white"}
 
 
 def ink() -> str:
     """The colour of text and of black marks."""
     return plt.rcParams["text.color"]
-
-
-def between() -> str:
-    """The colour between the parts of a bar, and of its hatch."""
-    return plt.rcParams["patch.edgecolor"]
 
 
 def new_axes(ax: Axes | None, height: float = 3.2, **panels) -> list[Axes]:
@@ -149,14 +133,17 @@ def counts_on(axis) -> None:
     axis.set_major_formatter("{x:,.0f}")
 
 
-def legend(ax: Axes, handles: list | None = None) -> None:
-    """The legend between title and axes, where it hides nothing."""
+def legend(ax: Axes, handles: list | None = None, width: float | None = None) -> None:
+    """The legend between title and axes, where it hides nothing; above all panels where `width` is given."""
     handles = ax.get_legend_handles_labels()[0] if handles is None else handles
     if not handles:
         return
-    inches = ax.get_window_extent().width / ax.figure.figure.dpi
+    inches = width or ax.get_window_extent().width / ax.figure.figure.dpi
     widths = [0.55 + 0.07 * len(handle.get_label()) for handle in handles]
     columns = len(handles) if sum(widths) <= inches else max(1, int(inches / max(widths)))
+    if width:
+        ax.figure.legend(handles=handles, loc="outside upper left", ncols=columns)
+        return
     ax.legend(handles=handles, loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0.2, ncols=columns)
     ax.set_title(ax.get_title("left"), loc="left", pad=6 + 15 * math.ceil(len(handles) / columns))
 
@@ -192,10 +179,10 @@ def stacked(ax: Axes, parts: dict[str, tuple[Paint, np.ndarray]]) -> list:
     for name, (paint, values) in parts.items():
         if not np.any(values):
             continue
-        look = {"facecolor": paint.color, "edgecolor": between(), "hatch": paint.hatch, "label": name}
+        look = {"facecolor": paint.color, "hatch": paint.hatch, "label": name}
         top = bottom + np.asarray(values, float)
         if length <= FEW:
-            handles.append(ax.bar(at, top - bottom, 0.8, bottom, linewidth=0.5, **look))
+            handles.append(ax.bar(at, top - bottom, 0.8, bottom, **look))
         else:
             edges = np.append(0, at) + 0.5
             handles.append(ax.stairs(top, edges, baseline=bottom, fill=True, linewidth=0, **look))
@@ -206,8 +193,7 @@ def stacked(ax: Axes, parts: dict[str, tuple[Paint, np.ndarray]]) -> list:
 
 def hbars(ax: Axes, rows, start, length, paint: Paint, label: str):
     """Bars from `start`, `length` long, in the given `rows`."""
-    look = {"facecolor": paint.color, "hatch": paint.hatch, "edgecolor": between(), "linewidth": 0.5}
-    return ax.barh(rows, length, 0.62, start, label=label, **look)
+    return ax.barh(rows, length, 0.62, start, label=label, facecolor=paint.color, hatch=paint.hatch)
 
 
 def line(ax: Axes, x, y, number: int, label: str):

@@ -89,7 +89,7 @@ def plot_first_token(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
     if streamed.any():
         spread = (rows[streamed], first[streamed], (whole - first)[streamed])
         drawn.append(look.hbars(ax, *spread, look.INPUT, "text flows"))
-    marker = {"marker": "D", "color": look.ink(), "edgecolor": look.between(), "clip_on": False}
+    marker = {"marker": "D", "color": look.ink(), "clip_on": False}
     drawn.append(ax.scatter(first, rows, 36, zorder=5, label="first words", **marker))
     look.legend(ax, drawn)
     number = len(frame) - len(table) + 1
@@ -140,7 +140,8 @@ def plot_crowd(frame: pd.DataFrame, ax: Axes | None = None, *, limit: float | No
     edges = np.arange(0, last + width, width)
     arriving = {name: np.histogram(seconds, edges)[0] for name, seconds in groups.items()}
     for number, (panel, (name, requests)) in enumerate(zip(axes, arriving.items(), strict=False)):
-        panel.stairs(requests / width, edges, color=look.LINES[number % len(look.LINES)].color, fill=True)
+        paint = look.LINES[number % len(look.LINES)]
+        panel.stairs(requests / width, edges, color=paint.color, fill=True, linewidth=0)
         panel.set_title(short(name), loc="right", fontsize=10, fontweight="normal", color=look.ink())
         if limit is not None:
             dashes = {"color": look.ink(), "linewidth": 1.2, "linestyle": "--"}

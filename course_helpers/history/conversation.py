@@ -22,7 +22,7 @@ from ..pricing import Rates, Tier, rates
 from ..retries import Retries, Wait
 from ..wire import Steps, advance
 from . import storage
-from .ledger import Claim, Ledger
+from .ledger import Claim, Ledger, Purse
 from .preview import practice_tokens, preview
 from .records import Call, Preview, Reply, Total, Turn, meter, sendable, shown
 from .strategies import Strategy, Transcript, at_least, chosen, met
@@ -70,9 +70,8 @@ class Conversation:
         if client is not None and not isinstance(client, anthropic.Anthropic):
             kind = type(client).__name__
             raise TypeError(f"client is one that connect returned, not {kind}; asend needs no other.")
-        self.client = client or current_client()
-        self._ledger = Ledger()
-        self.waits: dict[str, Any] = {}
+        self.client, self.waits = client or current_client(), {}
+        self._ledger = Ledger((), (), (), Purse())
         self.model, self.system, self.max_tokens = model or models.MODEL, system, max_tokens
         self.keep, self.cache, self.budget_usd, self.on_wait = keep, cache, budget_usd, on_wait
 
@@ -191,7 +190,15 @@ class Conversation:
             turns = turns[: numbers.index(number)]
             ends = [at for at, call in enumerate(calls, 1) if call.turn and call.turn <= number]
             calls = calls[: max(ends, default=0)]
-        return self._branch(Ledger(turns, (), calls, purse=self._ledger.purse), settings)
+        return self._branch(turns, (), calls, settings)
+
+    def _branch(self, turns: tuple, calls: tuple, past: tuple, settings: dict[str, Any]) -> Conversation:
+        same = {name: getattr(self, name) for name in ("client", *SAVED, "keep", "on_wait")}
+        branch, purse = Conversation(**same | settings), self._ledger.purse
+        purse.budget_usd, branch.waits = branch.budget_usd, dict(self.waits)
+        branch._ledger = Ledger(turns, calls, past, purse)
+        branch._ledger.counted = branch.total.cost_usd
+        return branch
 
     @property
     def past(self) -> Total:
@@ -200,22 +207,14 @@ class Conversation:
 
     def __copy__(self) -> Conversation:
         """One of its own that begins as this one is, calls included; the budget is one for both."""
-        ledger, now = self._ledger, self._ledger.now
-        return self._branch(Ledger(now.turns, now.calls, ledger.past, purse=ledger.purse), {})
+        return self._branch(self._ledger.now.turns, self._ledger.now.calls, self._ledger.past, {})
 
     def __deepcopy__(self, memo: dict) -> Conversation:
-        return self.__copy__()  # turns and calls are frozen; a client cannot be copied
+        return self.__copy__()  # turns and calls are frozen, and a client cannot be copied
 
     def __reduce__(self) -> Any:
         why = "A conversation holds a client, and with it a key, so it cannot be pickled"
         raise TypeError(f"{why}: use chat.save(path) and Conversation.load(path).")
-
-    def _branch(self, ledger: Ledger, settings: dict[str, Any]) -> Conversation:
-        same = {name: getattr(self, name) for name in ("client", *SAVED, "keep", "on_wait")}
-        branch = Conversation(**same | settings)
-        ledger.purse.budget_usd = branch.budget_usd
-        branch._ledger, branch.waits = ledger, dict(self.waits)
-        return branch
 
     @property
     def messages(self) -> list[dict[str, str]]:
@@ -261,7 +260,7 @@ class Conversation:
         settings = {name: getattr(saved, name) for name in SAVED if name != "model"}
         chat = cls(client, keep=keep, **settings)
         chat._model = saved.model  # not served here, perhaps: then set another before the next turn
-        chat._ledger = Ledger(saved.turns, saved.calls, saved.past, purse=chat._ledger.purse)
+        chat._ledger = Ledger(saved.turns, saved.calls, tuple(saved.past), Purse(chat.budget_usd))
         return chat
 
     def to_frame(self) -> pandas.DataFrame:

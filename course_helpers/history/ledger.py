@@ -16,6 +16,7 @@ from typing import Any
 from ..formatting import dollars
 from .records import Call, Reply, Total, Turn
 
+BUSY = "This conversation is waiting for a reply: let it come, or close its stream, first."
 ENDED = "This reply was ended: another turn of the conversation has begun since."
 
 
@@ -24,19 +25,17 @@ class BudgetExceeded(ValueError):
 
 
 class Claim:
-    """The right to add the next turn, which one reader has at a time."""
+    """The right to add the next turn, which one reader has at a time; `close` ends its reading."""
 
     def __init__(self, close: Callable[[], Callable | None] = lambda: None) -> None:
-        self.lost, self.over = False, False
-        """Has another taken it? Has its turn come to an end, in whatever way?"""
-        self.stream: Any = None
-        """The SDK's stream that its reader has open, and closes."""
-        self._close = close  # a weak reference, so that a reader nobody holds is gone at once
-        self._thread, self._task = threading.current_thread(), None
+        self._close = close  # a weak reference, so that a reader whom nobody holds is gone at once
+        self.lost = self.over = False  # has another taken it? has its turn ended, in whatever way?
+        self.stream: Any = None  # the events that its reader has open
+        self.take()
 
     def take(self) -> None:
         """This thread, or this task of it, is at it now."""
-        self._thread, self._task = threading.current_thread(), _current_task()
+        self.thread, self._task = threading.current_thread(), _current_task()
 
     def give_way(self) -> None:
         """Lose it to another."""
@@ -45,40 +44,38 @@ class Claim:
             close()
 
     @property
-    def is_here(self) -> bool:
-        """Is it in the hands of this very thread?"""
-        return self._thread is threading.current_thread()
-
-    @property
     def is_elsewhere(self) -> bool:
         """Is it in the hands of another thread or task that is still at it?"""
         if self._task is not None:
             return self._task is not _current_task() and not self._task.done()
-        return not self.is_here and self._thread.is_alive()
+        return self.thread is not threading.current_thread() and self.thread.is_alive()
+
+
+def _current_task() -> asyncio.Task | None:
+    try:
+        return asyncio.current_task()
+    except RuntimeError:
+        return None
 
 
 @dataclass
 class Purse:
-    """One budget for a conversation and all its forks, and what they have spent of it in USD."""
+    """One budget, in USD, for a conversation and all its forks."""
 
     budget_usd: float | None = None
     ledgers: list[Ledger] = field(default_factory=list)
     """Of them all, also those whose conversations are gone: what was spent stays spent."""
 
-    @property
-    def spent(self) -> float:
-        return sum(ledger.spent for ledger in self.ledgers)
-
     def check(self, worst: float, said: str) -> None:
         """Raises `BudgetExceeded`, which begins with `said`, where `worst` dollars are more than is left."""
-        if self.budget_usd is None or self.spent + worst <= self.budget_usd * (1 + 1e-9):
+        spent = sum(ledger.now.total.cost_usd - ledger.counted for ledger in self.ledgers)
+        if self.budget_usd is None or spent + worst <= self.budget_usd * (1 + 1e-9):
             return
-        if math.isnan(worst + self.spent):
+        if math.isnan(spent + worst):
             raise BudgetExceeded("Nothing was sent: budget_usd cannot be kept where a price is not known.")
-        raise BudgetExceeded(
-            f"{said}, and {dollars(self.spent)} of the budget of {dollars(self.budget_usd)} is spent. "
-            "Raise budget_usd, lower max_tokens or shorten the history."
-        )
+        so_far = f"{dollars(spent)} of the budget of {dollars(self.budget_usd)} is spent"
+        advice = "Raise budget_usd, lower max_tokens or shorten the history."
+        raise BudgetExceeded(f"{said}, and {so_far}. {advice}")
 
 
 @dataclass(frozen=True)
@@ -93,27 +90,13 @@ class State:
 class Ledger:
     """Turns and calls as they are `now`; `past` has the calls that a fork's shared turns had taken."""
 
-    def __init__(
-        self,
-        turns: Iterable[Turn] = (),
-        calls: Iterable[Call] = (),
-        past: Iterable[Call] = (),
-        **purse: Purse,
-    ) -> None:
-        calls = tuple(calls)
-        self.now, self.past = State(tuple(turns), calls, Total().plus(calls)), tuple(past)
-        self.latest: Reply | None = None
-        """The last reply that was kept, with its request: what an estimate of the next can build on."""
+    def __init__(self, turns: Iterable, calls: Iterable, past: Iterable, purse: Purse) -> None:
+        self.now, self.past, self.purse = State(tuple(turns), tuple(calls), Total().plus(calls)), past, purse
+        self.counted = 0.0  # USD of these calls that the purse knows from another ledger
+        self.latest: Reply | None = None  # the last that was kept: an estimate of the next builds on it
         self._claim: Claim | None = None
         self._lock = threading.Lock()
-        self.purse: Purse = purse.get("purse") or Purse()
-        self._counted = self.now.total.cost_usd if purse else 0.0
-        self.purse.ledgers.append(self)
-
-    @property
-    def spent(self) -> float:
-        """USD that the purse has not counted elsewhere."""
-        return self.now.total.cost_usd - self._counted
+        purse.ledgers.append(self)
 
     @property
     def next_number(self) -> int:
@@ -134,7 +117,7 @@ class Ledger:
 
     def has(self, call: Call | None) -> bool:
         """Was `call` the last that was written down?"""
-        return call is not None and bool(self.now.calls) and self.now.calls[-1] is call
+        return call is not None and self.now.calls[-1:] == (call,) and self.now.calls[-1] is call
 
     def keep_turns(self, count: int) -> None:
         """Forget all turns but the first `count`; what they cost stays."""
@@ -145,24 +128,15 @@ class Ledger:
     def begin(self, claim: Claim) -> None:
         """Give `claim` the next turn. One that was left standing loses it; raises where one is running."""
         with self._lock:  # safe from interrupts, which CPython does not let in between a C lock and its block
-            other = self._claim
-            if other is not None and not other.over and other.is_elsewhere:
-                raise RuntimeError(
-                    "This conversation is waiting for a reply: let it come, or close its stream, first."
-                )
+            other = self._claim if self._claim is not None and not self._claim.over else None
+            if other is not None and other.is_elsewhere:
+                raise RuntimeError(BUSY)
             claim.take()
             self._claim = claim
-        if other is not None and not other.over and other is not claim:
+        if other is not None:
             other.give_way()
 
     def check(self, claim: Claim) -> None:
         """Raises RuntimeError where another turn has begun since `claim` did."""
         if claim.lost or self._claim is not claim:
             raise RuntimeError(ENDED)
-
-
-def _current_task() -> asyncio.Task | None:
-    try:
-        return asyncio.current_task()
-    except RuntimeError:
-        return None

@@ -6,8 +6,8 @@ Nothing here talks to a server. `storage.py` writes these values to a file.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
@@ -20,14 +20,8 @@ Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Usd = Annotated[float, BeforeValidator(lambda usd: math.nan if usd is None else usd)]
 """US dollars; nan (null in a file) where the price is not known."""
 
-TOKENS = (
-    "input_tokens",
-    "cache_write_tokens",
-    "cache_write_1h_tokens",
-    "cache_read_tokens",
-    "output_tokens",
-    "thinking_tokens",
-)
+PROMPT_TOKENS = ("input_tokens", "cache_write_tokens", "cache_write_1h_tokens", "cache_read_tokens")
+TOKENS = (*PROMPT_TOKENS, "output_tokens", "thinking_tokens")
 """The counts of a call: the whole prompt in four parts, the output, and the part of it that is thinking."""
 
 SHOWN_TURNS = 20
@@ -42,9 +36,8 @@ def sendable(text: str, what: str = "message") -> str:
     try:
         text.encode()
     except UnicodeEncodeError:
-        raise ValueError(
-            f"The {what} holds half a character (a lone surrogate), which JSON cannot carry."
-        ) from None
+        half = "half a character (a lone surrogate), which JSON cannot carry"
+        raise ValueError(f"The {what} holds {half}.") from None
     return text
 
 
@@ -75,9 +68,7 @@ class Call(BaseModel):
     @property
     def prompt_tokens(self) -> int:
         """The whole prompt: uncached, written to the cache and read from it."""
-        return (
-            self.input_tokens + self.cache_write_tokens + self.cache_write_1h_tokens + self.cache_read_tokens
-        )
+        return sum(getattr(self, name) for name in PROMPT_TOKENS)
 
     def __str__(self) -> str:
         return meter(self)
@@ -127,7 +118,7 @@ class Total:
 
     def plus(self, calls: Iterable[Call]) -> Total:
         """This total and `calls`."""
-        sums = {field.name: getattr(self, field.name) for field in fields(self)}
+        sums = dict(self.__dict__)
         for call in calls:
             sums["calls"] += 1
             for name in (*TOKENS, "cost_usd"):
@@ -180,34 +171,25 @@ class Preview:
     """The model's context window in tokens; None where it is not known."""
 
 
-def shown(turns: list[Turn], small: str) -> str:
+def shown(turns: Sequence[Turn], small: str) -> str:
     """The last of `turns` as HTML, and `small` beneath them."""
     from .. import render
 
     head = '<div style="font-weight: 600; margin-top: .7em">{}</div>'.format
     words = '<div style="white-space: pre-wrap; overflow-wrap: anywhere">{}</div>'.format
-    said = [
-        head("You")
-        + words(render.escape(turn.user))
-        + head(render.escape(turn.model))
-        + turn.to_html(style=False)
-        for turn in turns[-SHOWN_TURNS:]
-    ]
-    return render.STYLE + "".join(said) + _card("", small)
+    said = ""
+    for turn in turns[-SHOWN_TURNS:]:
+        said += head("You") + words(render.escape(turn.user)) + head(render.escape(turn.model))
+        said += turn.to_html(style=False)
+    return render.STYLE + said + _card("", small)
 
 
 def meter(figures: Call | Total) -> str:
     """Tokens and dollars on one line; no seconds, so that a lesson shows the same everywhere."""
-    parts = [
-        f"{figures.prompt_tokens:,} tokens in",
-        f"{figures.output_tokens:,} out",
-        dollars(figures.cost_usd),
-    ]
-    if figures.cache_read_tokens:
-        parts[0] += f" ({figures.cache_read_tokens:,} from the cache)"
-    if figures.thinking_tokens:
-        parts[1] += f" ({figures.thinking_tokens:,} of thinking)"
-    return " · ".join(parts)
+    cached, thought = figures.cache_read_tokens, figures.thinking_tokens
+    sent = f"{figures.prompt_tokens:,} tokens in" + (f" ({cached:,} from the cache)" if cached else "")
+    came = f"{figures.output_tokens:,} out" + (f" ({thought:,} of thinking)" if thought else "")
+    return f"{sent} · {came} · {dollars(figures.cost_usd)}"
 
 
 def counts(usage: object, before: dict[str, int] | None = None) -> dict[str, int]:
@@ -216,16 +198,14 @@ def counts(usage: object, before: dict[str, int] | None = None) -> dict[str, int
     Raises ValueError where a count is none: there is no guessing at money.
     """
     old = before or dict.fromkeys(TOKENS, 0)
-    hour_before = old["cache_write_1h_tokens"]
-    written = _whole(usage, "cache_creation_input_tokens", old["cache_write_tokens"] + hour_before)
-    hour = min(
-        written, _whole(getattr(usage, "cache_creation", None), "ephemeral_1h_input_tokens", hour_before)
-    )
-    details = getattr(usage, "output_tokens_details", None)
+    by_age, details = getattr(usage, "cache_creation", None), getattr(usage, "output_tokens_details", None)
+    hour = _whole(by_age, "ephemeral_1h_input_tokens", old["cache_write_1h_tokens"])
+    both = old["cache_write_tokens"] + old["cache_write_1h_tokens"]
+    written = _whole(usage, "cache_creation_input_tokens", both)
     return {
         "input_tokens": _whole(usage, "input_tokens", old["input_tokens"]),
-        "cache_write_tokens": written - hour,
-        "cache_write_1h_tokens": hour,
+        "cache_write_tokens": max(0, written - hour),
+        "cache_write_1h_tokens": min(hour, written),
         "cache_read_tokens": _whole(usage, "cache_read_input_tokens", old["cache_read_tokens"]),
         "output_tokens": _whole(usage, "output_tokens", old["output_tokens"]),
         "thinking_tokens": _whole(details, "thinking_tokens", old["thinking_tokens"]),

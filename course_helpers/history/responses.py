@@ -15,15 +15,15 @@ from anthropic.types import Message
 from ..client import reply_text
 from .records import counts
 
-FINAL_ERRORS = {
-    "invalid_request_error",
-    "authentication_error",
-    "billing_error",
-    "permission_error",
-    "not_found_error",
+FINAL_ERRORS = (
+    "invalid_request",
+    "authentication",
+    "billing",
+    "permission",
+    "not_found",
     "request_too_large",
-}
-"""Types of an `error` event that a retry cannot mend."""
+)
+"""How the types of those `error` events begin that a retry cannot mend."""
 
 THINKING = {"thinking", "redacted_thinking"}
 
@@ -31,13 +31,9 @@ THINKING = {"thinking", "redacted_thinking"}
 class StreamInterrupted(anthropic.APIConnectionError):
     """The reply broke off before it was complete. `partial` is the text that had come."""
 
-    def __init__(
-        self, message: str, *, request: httpx2.Request, partial: str = "", final: bool = False
-    ) -> None:
+    def __init__(self, message: str, *, request: httpx2.Request, partial: str = "", final: bool = False):
         super().__init__(message=message, request=request)
-        self.partial = partial
-        self.final = final
-        """Would another try surely fail too?"""
+        self.partial, self.final = partial, final  # final: another try would surely fail too
 
     def __reduce__(self):  # else pickle would give __init__ the message alone
         told = {"request": self.request, "partial": self.partial, "final": self.final}
@@ -113,10 +109,12 @@ class Reading:
         """What happened, in a sentence, and whether it is final."""
         kind = self.response.headers.get("content-type", "no content type")
         if isinstance(error, anthropic.APIStatusError):
-            return (
-                f"The server reported {error.type or 'an error'}: {_said(error)}",
-                error.type in FINAL_ERRORS,
+            kind, said = (
+                str(error.type or "an error"),
+                str(getattr(error, "api_message", None) or error.message),
             )
+            said = said if len(said) <= 300 else f"{said[:300]}…"
+            return f"The server reported {kind}: {said}", kind.startswith(FINAL_ERRORS)
         if isinstance(error, httpx2.TimeoutException):
             return "Nothing came for longer than the read timeout.", False
         if isinstance(error, httpx2.HTTPError):
@@ -129,8 +127,3 @@ class Reading:
             return "The stream ended without a reply in it (no message_start).", False
         missing = "stop reason" if self.stop_reason is None else "message_stop"
         return f"The stream ended before the reply was complete (no {missing}).", False
-
-
-def _said(error: anthropic.APIStatusError) -> str:
-    words = str(getattr(error, "api_message", None) or error.message)
-    return words if len(words) <= 300 else f"{words[:300]}…"

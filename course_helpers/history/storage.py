@@ -58,17 +58,14 @@ def read(path: str | os.PathLike) -> Saved:
     try:
         content = from_json(Path(path).read_bytes())
     except ValueError as error:
-        raise NotAConversation(
-            f"{name} is damaged, or no saved conversation: it is not JSON ({error})."
-        ) from None
+        why = f"{name} is damaged, or no saved conversation: it is not JSON ({error})."
+        raise NotAConversation(why) from None
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise NotAConversation(f"{name} is JSON, but not a conversation saved by this course.")
     version = content.get("version")
     if isinstance(version, int) and version > VERSION:
-        raise NotAConversation(
-            f"{name} was saved by a newer version of the course (format {version}, this one reads up to "
-            f"{VERSION}). Update the course to load it."
-        )
+        newer = f"saved by a newer version of the course (format {version}, this one reads up to {VERSION})"
+        raise NotAConversation(f"{name} was {newer}. Update the course to load it.")
     try:
         saved = Saved.model_validate(content)
         _check_ledger(saved)

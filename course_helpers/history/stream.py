@@ -6,8 +6,9 @@ They differ by `await` alone: all that a turn does stands in `turn.py`.
 from __future__ import annotations
 
 import asyncio
-import atexit
 import contextlib
+import sys
+import threading
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from typing import Any
@@ -76,7 +77,6 @@ class Pieces(_Reader, Iterator[str]):
         if not self._claim.over:
             try:
                 self._busy = True
-                _open.add(self)
                 _close_left()
                 unlock(self._client)
                 piece = self._took(advance(self._steps, self._client))
@@ -113,7 +113,7 @@ class Pieces(_Reader, Iterator[str]):
         with contextlib.suppress(Exception):
             self._settle()
             self._leave()
-            if self._claim.is_here:
+            if self._claim.thread is threading.current_thread() and not sys.is_finalizing():
                 _close_left()
 
 
@@ -153,28 +153,25 @@ class AsyncPieces(_Reader, AsyncIterator[str]):
     def __del__(self) -> None:
         with contextlib.suppress(Exception):
             self._settle()
+            self._claim.stream = None  # an async generator that is dropped is closed by its loop
 
 
 # ------------------------------------------------------------------------------ blocking connections
 
-_open: WeakSet[Pieces] = WeakSet()
 _left: list[tuple[list, Any]] = []
 """Streams that their readers left, to be closed by a thread that may wait."""
+_given_up: list[Any] = []
+"""Connections that are locked for ever. Whoever closed them, the collector too, would wait for as long."""
 
 
 def _close_left() -> None:
     """Close what was left open; where the connections are locked for ever, never."""
     while _left:
         locks, stream = _left.pop()
-        if not any(map(_is_stuck, locks)):
+        if any(map(_is_stuck, locks)):
+            _given_up.append(stream)
+        else:
             stream.close()
-
-
-@atexit.register
-def _close_all() -> None:
-    """Close what is still open while that is safe: later, as CPython 3.13 goes down, it can crash."""
-    for pieces in list(_open):
-        pieces.close()
 
 
 def unlock(client: anthropic.Anthropic) -> None:
@@ -186,12 +183,9 @@ def unlock(client: anthropic.Anthropic) -> None:
         return
     if not isinstance(client._client, anthropic.DefaultHttpxClient):
         raise RuntimeError("An interrupt left this client locked: run the setup cell again, for another.")
-    _given_up.append(client._client)  # never closed: that would wait for the lock
+    _given_up.append(client._client)
     fresh = anthropic.DefaultHttpxClient(base_url=client.base_url, timeout=client.timeout)
     client._client = clients.once(client)._client = fresh
-
-
-_given_up: list[Any] = []
 
 
 def _locks(client: anthropic.Anthropic) -> Iterator[Any]:

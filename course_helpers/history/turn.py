@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import anthropic
@@ -98,18 +98,20 @@ class Counter:
         return worst
 
 
+@dataclass
 class Exchange:
     """The requests of one turn, until one is answered. What the others are known to have cost is kept."""
 
-    def __init__(
-        self, request: dict, worst: float, settings: TurnSettings, ledger: Ledger, claim: Claim
-    ) -> None:
-        self.request, self.worst, self.settings = request, worst, settings
-        self.ledger, self.claim = ledger, claim
-        self.reading: Reading | None = None
-        self.call: Call | None = None
-        self.requests = 0
-        self.started, self.first = time.perf_counter(), None
+    request: dict[str, Any]
+    worst: float  # the most in USD that it can cost
+    settings: TurnSettings
+    ledger: Ledger
+    claim: Claim
+    reading: Reading | None = None
+    call: Call | None = None
+    requests: int = 0
+    started: float = field(default_factory=time.perf_counter)
+    first: float | None = None  # seconds until the first piece of text
 
     def ask(self) -> Steps[None]:
         """One request for the whole reply."""
@@ -193,13 +195,12 @@ def figures(settings: TurnSettings, reading: Reading, **times: Any) -> dict[str,
     return {"model": settings.model, **reading.counts, **told}
 
 
+Settings = Callable[[], TurnSettings]
+Choose = Callable[[Transcript], Steps[list[Message]]]
+
+
 def run(
-    question: str,
-    ledger: Ledger,
-    claim: Claim,
-    settings: Callable[[], TurnSettings],
-    choose: Callable[[Transcript], Steps[list[Message]]],
-    streamed: bool,
+    question: str, ledger: Ledger, claim: Claim, settings: Settings, choose: Choose, streamed: bool
 ) -> Steps[Reply]:
     """The whole turn. Raises before anything is sent: busy, unknown model, over budget."""
     ledger.begin(claim)
@@ -262,9 +263,8 @@ def why_not_kept(reading: Reading, max_tokens: int) -> str | None:
         return None
     if reading.stop_reason == "max_tokens":
         went = "went into thinking" if reading.thought else "ran out"
-        return (
-            f"No text came: max_tokens={max_tokens:,} {went}. Nothing was kept: raise max_tokens, ask again."
-        )
+        kept = "Nothing was kept: raise max_tokens, ask again."
+        return f"No text came: max_tokens={max_tokens:,} {went}. {kept}"
     if reading.stop_reason == "model_context_window_exceeded":
         return "No text came: the context window is full. Nothing was kept: shorten the history."
     what = "The model thought, and then said nothing" if reading.thought else "The reply was empty"

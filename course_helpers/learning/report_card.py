@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import gc
 import inspect
@@ -11,23 +12,21 @@ import textwrap
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from html import escape
 from typing import Any
 
 import anthropic
 
+from ..formatting import count
 from ..practice_api import PRACTICE_KEY, Practice
-from ..pricing import estimate_cost
 from . import sandbox
 from .redirect import others_have_ended, redirected
 from .storm import HISTORY, KEY, LESSONS, Met, Storm
 
-SESSION_LIMIT, CARD_LIMIT = 10.0, 17.0
-"""Seconds that one start of the bot, and all of them, may take."""
-PATIENCE = 4.0
-"""Seconds after which a bot that has not come back for its next line hangs: the longest case takes two."""
-LONGEST_SLEEP = 0.5
-"""Seconds of each `time.sleep` of the bot that are sat through; the rest is counted."""
+SESSION_LIMIT, CARD_LIMIT = 10.0, 17.0  # seconds that one start of the bot, and all of them, may take
+PATIENCE = 4.0  # seconds after which a bot that does not read on hangs: the longest case takes two
+LONGEST_SLEEP = 0.5  # seconds of each `time.sleep` that are sat through; the rest is counted
 
 
 def report_card(bot: Any) -> ReportCard:
@@ -60,7 +59,8 @@ def storm(practice: Practice) -> Callable[[], str]:
 
 def _program(bot: Any) -> Callable[[], Any]:
     """`bot` as a program that reads lines and prints."""
-    ask = getattr(bot, "send", bot)
+    bot = bot() if isinstance(bot, type) else bot
+    ask, stream = getattr(bot, "send", bot), getattr(bot, "stream", None)
     if not callable(ask):
         raise TypeError("report_card takes a main(), a function ask(text) or an object with send(text).")
     given = inspect.signature(ask).parameters.values()
@@ -70,15 +70,22 @@ def _program(bot: Any) -> Callable[[], Any]:
     def program() -> None:
         while text := sys.stdin.readline().strip():
             try:
-                if hasattr(bot, "stream"):
-                    with contextlib.closing(bot.stream(text)) as pieces:
-                        print(*pieces, sep="")
+                if stream is None:
+                    print(_awaited(ask(text)))
                 else:
-                    print(ask(text))
+                    with contextlib.closing(stream(text)) as pieces:
+                        print(*pieces, sep="")
             except Exception as error:  # for a function, raising is a way to say that it failed
                 print(f"{type(error).__name__}: {error}")
 
     return program
+
+
+def _awaited(answer: Any) -> Any:
+    if not inspect.iscoroutine(answer):
+        return answer
+    with ThreadPoolExecutor(1) as thread:  # a notebook's own thread has a loop that runs already
+        return thread.submit(asyncio.run, answer).result()
 
 
 def _weather(program: Callable[[], Any], storm: Storm) -> None:
@@ -93,10 +100,9 @@ def _weather(program: Callable[[], Any], storm: Storm) -> None:
         met = storm.met[-1]
         if met.end is None:
             error = "" if ran.error is None else f"{type(ran.error).__name__}: {ran.error}"
-            met.saw = f"{printed.text.replace(met.question, '')}{error}"
             hangs = time.monotonic() - met.began > PATIENCE
-            met.end = "ended" if not isinstance(ran.error, sandbox.TimeUp) else "hangs" if hangs else ""
-            print(f"{met.case.name}: {met.came_to}", file=screen, flush=True)
+            end = "ended" if not isinstance(ran.error, sandbox.TimeUp) else "hangs" if hangs else ""
+            _came_back(met, printed.text + error, end, screen)
 
 
 def _lines(storm: Storm, session: int, printed: sandbox.Printed, screen: Any) -> Iterator[str]:
@@ -110,8 +116,13 @@ def _lines(storm: Storm, session: int, printed: sandbox.Printed, screen: Any) ->
             yield met.question
             if met.requests:
                 break
-        met.saw, met.end = printed.text.replace(met.question, ""), ""
-        print(f"{met.case.name}: {met.came_to}", file=screen, flush=True)
+        _came_back(met, printed.text, "", screen)
+
+
+def _came_back(met: Met, saw: str, end: str, screen: Any) -> None:
+    met.saw, met.end = saw.replace(met.question, ""), end
+    reply = "a reply" if met.answered else "no reply"
+    print(f"{met.case.name}: {count(len(met.requests), 'request')}, {reply}", file=screen, flush=True)
 
 
 @contextlib.contextmanager
@@ -180,7 +191,7 @@ class ReportCard:
 def _row(storm: Storm, met: Met) -> dict[str, Any]:
     """A case for the table. With a finding, each request after the first that got no reply is wasted."""
     found = storm.findings(met)
-    lost = [request for request in met.requests if found and not request.whole]
+    lost = [request for request in met.requests if found and not request.text]
     history = "broken" if found.keys() & HISTORY else "valid" if storm.after(met) else "not seen"
     return {
         "case": met.case.name,
@@ -189,7 +200,7 @@ def _row(storm: Storm, met: Met) -> dict[str, Any]:
         "history": history,
         "requests": len(met.requests),
         "wasted": max(len(lost) - 1, 0),
-        "USD wasted": sum(estimate_cost(*r.usage, r.exchange.body["model"]) for r in lost if any(r.usage)),
+        "USD wasted": sum(request.bill[2] for request in lost),
         "lessons": ", ".join(sorted({str(LESSONS[name]) for name in found})),
     }
 
@@ -203,7 +214,7 @@ def _attempt(storm: Storm, met: Met, number: int) -> dict[str, Any]:
         "attempt": number + 1,
         "started": request.at - storm.began,
         "seconds": 0.0,
-        "outcome": "reply" if request.whole else "no text" if status == 200 else str(status or "cut off"),
+        "outcome": "reply" if request.text else "no text" if status == 200 else str(status or "cut off"),
         "wait": following[0].at - request.at if following else 0.0,
         "asked": "retry_after" in met.case.named,
     }

