@@ -17,7 +17,7 @@ export no_proxy := $(NO_PROXY)
 # More processes than two cores, since many tests wait; the tests of one file stay together.
 PARALLEL := --numprocesses=3 --dist=loadfile
 
-.PHONY: help install install-dev lab local local-model test test-all lint unit browser lessons bench facts notebooks reset clean
+.PHONY: help install install-dev lab local local-model test test-all lint unit browser lessons bench facts live-check notebooks reset clean
 
 help:
 	@echo 'make lab                 opens lesson 1 in JupyterLab        (LESSON=03, LAB_ARGS="--no-browser --port 9000")'
@@ -27,6 +27,7 @@ help:
 	@echo 'make test-all            the same and the long tests, with a real local model (200 MB to download)'
 	@echo 'make bench               measures speed against the bare SDK'
 	@echo 'make facts               asks whether models and prices are still those of today'
+	@echo 'make live-check          compares the practice API with the real one, with your key, for about a cent'
 	@echo 'make notebooks           runs every lesson and writes its outputs   (LESSON=03)'
 	@echo 'make lint                ruff; parts of make test: make lint, unit, browser, lessons'
 	@echo 'make clean               removes .venv and caches, never your lessons or your progress'

@@ -9,9 +9,8 @@ import os
 import re
 import sys
 import warnings
-from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal
+from typing import Literal, NamedTuple
 from urllib.parse import urlsplit
 from weakref import WeakKeyDictionary
 
@@ -39,9 +38,8 @@ _model_before: str | None = None  # models.MODEL, while connect("local") has put
 _kept: list[anthropic.Anthropic] = []
 
 
-@dataclass(frozen=True)
-class Place:
-    """Where calls go: a client for it, the model, what connect says, and what it sets in the environment."""
+class Place(NamedTuple):
+    """Where calls go: the client for it, its model, what connect says, and what the SDK finds there."""
 
     client: anthropic.Anthropic
     model: str
@@ -70,13 +68,12 @@ def connect(
     warnings.filterwarnings("ignore", f"The model '({'|'.join(known)})' is deprecated", DeprecationWarning)
     if to is None:
         to = "local" if os.environ.get("COURSE_PLACE") == "local" else "practice"
-    known_places = {"practice": _practice, "live": _live, "local": _local}
-    make = known_places.get(str(to)) or partial(_server, _base(to))
-    made = make(environment.clean(api_key), timeout)
-    _settle(made)
-    print(*made.lines, sep="\n")
-    curl.offer(lambda: made.client._client)
-    return made.client
+    make = {"practice": _practice, "live": _live, "local": _local}.get(str(to)) or partial(_server, _base(to))
+    here = make(environment.clean(api_key), timeout)
+    _settle(here)
+    print(*here.lines, sep="\n")
+    curl.offer(lambda: here.client._client)
+    return here.client
 
 
 def reply_text(message: anthropic.types.Message) -> str:
@@ -155,7 +152,7 @@ def costs_nothing(client: anthropic.Anthropic | anthropic.AsyncAnthropic, model:
 
 def _practice(api_key: str | None, timeout: float | None) -> Place:
     model, before, lines = _own_model(), practice.replaced, []
-    client = _new_client(timeout, base_url=practice.start(), api_key=api_key or PRACTICE_KEY)
+    variables = {"ANTHROPIC_BASE_URL": practice.start(), "ANTHROPIC_API_KEY": api_key or PRACTICE_KEY}
     if practice.replaced > before:
         lines.append("The practice API had stopped answering: another one was started.")
     lines.append(f"Practice API · {model} · free: no key, no network, no money is spent")
@@ -163,22 +160,23 @@ def _practice(api_key: str | None, timeout: float | None) -> Place:
         models.find_model(model)
     except models.UnknownModelError as error:
         lines.append(f"The practice API will answer 404: {error} {first_look.advice(models.DEFAULT_MODEL)}")
-    return Place(client, model, lines, {"ANTHROPIC_API_KEY": client.api_key})
+    return Place(_new_client(variables, timeout), model, lines, variables)
 
 
 def _live(api_key: str | None, timeout: float | None) -> Place:
     global _live_url
     own, model = environment.remember(), _own_model()
-    environment.need_proxies()
-    url = _base(own.get("ANTHROPIC_BASE_URL", LIVE_URL))
-    token = own.get("ANTHROPIC_AUTH_TOKEN")
     typed = os.environ.get("ANTHROPIC_API_KEY")
     if typed and typed != getattr(_current, "api_key", PRACTICE_KEY):  # set since, with %env for instance
         own["ANTHROPIC_API_KEY"] = typed
-    key = api_key or own.get("ANTHROPIC_API_KEY") or (None if token else environment.ask_for_key())
-    credentials = {"api_key": environment.clean(key)} if key else {"auth_token": environment.clean(token)}
-    custom = environment.headers(own.get("ANTHROPIC_CUSTOM_HEADERS", ""))
-    client = _new_client(timeout, base_url=url, default_headers=custom, **credentials)
+    url = _base(own.get("ANTHROPIC_BASE_URL", LIVE_URL))
+    environment.mend(urlsplit(url).hostname)
+    if not (api_key or own.get("ANTHROPIC_API_KEY") or own.get("ANTHROPIC_AUTH_TOKEN")):
+        api_key = environment.ask_for_key()
+    variables = own | {"ANTHROPIC_BASE_URL": url} | ({"ANTHROPIC_API_KEY": api_key} if api_key else {})
+    for name in {"ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN"} & variables.keys():
+        variables[name] = environment.clean(variables[name])
+    client = _new_client(variables, timeout)
     lines = [f"Live API at {urlsplit(url).hostname} · {model} · every call costs money"]
     try:
         lines += first_look.at_live_model(client, model)
@@ -186,40 +184,38 @@ def _live(api_key: str | None, timeout: float | None) -> Place:
         for name in ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN"):
             own.pop(name, None)  # the next connect("live") asks for another key
         raise
-    if key:
-        own["ANTHROPIC_API_KEY"] = key
+    own.update(variables)
     _live_url = url
-    return Place(client, model, lines, {name: own[name] for name in environment.MANAGED if name in own})
+    return Place(client, model, lines, variables)
 
 
 def _server(url: str, api_key: str | None, timeout: float | None, name: str = "") -> Place:
     """The server at `url`; its list of models chooses one if it has a `name`, being one of LOCAL_SERVERS."""
     host, model = urlsplit(url).hostname or "", _own_model()
-    if environment.is_loopback(host):
-        environment.mend(host)
-    else:
-        environment.need_proxies()
+    environment.mend(host)
     # Local servers ignore the key, but the SDK insists on one. The learner's own never goes along unasked.
-    client = _new_client(timeout, base_url=url, api_key=api_key or "not-needed")
-    names, note = first_look.at_server(client, bool(api_key), LOCAL_SECONDS if name else first_look.SECONDS)
+    variables = {"ANTHROPIC_BASE_URL": url, "ANTHROPIC_API_KEY": api_key or "not-needed"}
+    client = _new_client(variables, timeout)
+    with environment.holding(variables):
+        names, note = first_look.at_server(client, bool(api_key), LOCAL_SECONDS if name else None)
     if name and not names and "(401)" not in note:
         raise LookupError(f"{name} runs, but lists no model.")
-    has_it = any(first_look.is_same(each, model) for each in names)
-    if name and names and not has_it:
-        model = min(names, key=lambda each: bool(first_look.runs_elsewhere(each)) + ("embed" in each))
-    elif names and not has_it:
-        note = f"Its models: {', '.join(names[:8])}. {first_look.advice(names[0])}"
+    if names and not any(first_look.is_same(each, model) for each in names):
+        if name:  # the first that runs here and can chat
+            model = min(names, key=lambda each: bool(first_look.runs_elsewhere(each)) + ("embed" in each))
+        else:
+            note = f"Its models: {', '.join(names[:8])}. {first_look.advice(names[0])}"
     kind, money = "Server", "whoever runs it may charge for calls"
     if environment.is_loopback(host):
         kind, money = name or "Local server", "runs on this machine, costs nothing"
-        if name:
-            money = "what you type stays on this machine, and costs nothing"
         if not costs_nothing(client, model):
             money = "may pass calls on: what you type can leave this machine, and cost money"
-        elif first_look.elsewhere.get(url):
-            money = f"runs on this machine, but {', '.join(first_look.elsewhere[url][:3])} would not"
+        elif elsewhere := first_look.elsewhere.get(url):
+            money = f"runs on this machine, but {', '.join(elsewhere[:3])} would not"
+        elif name:
+            money = "what you type stays on this machine, and costs nothing"
     lines = [f"{kind} at {url} · {model} · {money}", *([note] if note else [])]
-    return Place(client, model, lines, {"ANTHROPIC_API_KEY": client.api_key})
+    return Place(client, model, lines, variables)
 
 
 def _local(api_key: str | None, timeout: float | None) -> Place:
@@ -239,9 +235,6 @@ def _local(api_key: str | None, timeout: float | None) -> Place:
     )
 
 
-# ------------------------------------------------------------------- clients and the environment
-
-
 def _base(url: str) -> str:
     """The base URL that the SDK wants: without /v1. Raises ValueError for what is no URL."""
     try:
@@ -258,33 +251,26 @@ def _base(url: str) -> str:
     return re.sub(r"/v1(/messages)?/*$", "", url.rstrip("/")).rstrip("/")
 
 
-def _new_client(timeout: float | None, **arguments: Any) -> anthropic.Anthropic:
-    """A client that takes nothing from the managed variables, and is never garbage."""
-    if timeout is not None:
-        arguments["timeout"] = timeout
-    environment.check_certificates()
-    with environment.bare():
-        _kept.append(anthropic.Anthropic(**arguments))
+def _new_client(variables: dict[str, str], timeout: float | None) -> anthropic.Anthropic:
+    """What `anthropic.Anthropic()` makes of `variables` and of no others. It is never garbage."""
+    with environment.holding(variables):
+        _kept.append(anthropic.Anthropic(**({} if timeout is None else {"timeout": timeout})))
     return _kept[-1]
-
-
-def _settle(made: Place) -> None:
-    """Make `made` the current place: its client, its model, and this process's environment."""
-    global _current, _model_before
-    _current, own = made.client, _own_model()
-    _model_before = own if made.model != own else None
-    for name in ("course_helpers", "__main__"):  # the MODEL that lessons import, before they connect
-        names = vars(sys.modules.get(name, models))
-        if names.get("MODEL") == models.MODEL:
-            names["MODEL"] = made.model
-    models.MODEL = made.model
-    for name in environment.MANAGED:
-        os.environ.pop(name, None)
-    os.environ.update(made.variables)
-    os.environ["ANTHROPIC_BASE_URL"] = str(made.client.base_url).rstrip("/")
-    os.environ["COURSE_MODEL"] = made.model
 
 
 def _own_model() -> str:
     """The model of the lessons, unless connect("local") has put another in its place."""
     return _model_before or models.MODEL
+
+
+def _settle(here: Place) -> None:
+    """Make `here` the current place: its client, its model, and this process's environment."""
+    global _current, _model_before
+    _current, own = here.client, _own_model()
+    _model_before = own if here.model != own else None
+    for name in ("course_helpers", "__main__"):  # the MODEL that lessons import, before they connect
+        names = vars(sys.modules.get(name, models))
+        if names.get("MODEL") == models.MODEL:
+            names["MODEL"] = here.model
+    models.MODEL = here.model
+    environment.set_to(here.variables | {"COURSE_MODEL": here.model})

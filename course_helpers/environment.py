@@ -6,7 +6,7 @@ import ipaddress
 import os
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from getpass import getpass
 
@@ -24,51 +24,8 @@ MANAGED = (
 )
 PROXIES = {"http_proxy", "https_proxy", "all_proxy"}
 _LOOPBACK = ("127.0.0.1", "localhost", "::1", ".localhost")
-_remembered: dict[str, str] | None = None  # the managed variables as they were before the first connect
+_remembered: dict[str, str] | None = None
 _set_aside: dict[str, str] = {}  # proxy variables that no client can be made with
-
-
-def is_loopback(host: str) -> bool:
-    """Whether `host` is this machine by any of its names."""
-    with suppress(ValueError):
-        return ipaddress.ip_address(host).is_loopback
-    return host == "localhost" or host.endswith(".localhost")
-
-
-def mend(*hosts: str) -> None:
-    """Let every client of this process be made and reach this machine, whatever stands in the environment.
-
-    Proxy variables that httpx2 cannot read (a scheme it does not know, a port that is a word) are set aside,
-    and `connect` names them where a proxy may be needed. Loopback, and `hosts`, go into NO_PROXY.
-    """
-    remember()
-    for name in [name for name in os.environ if name.lower() in PROXIES]:
-        _set_aside.pop(name, None)
-        if not _is_proxy(os.environ[name]):
-            _set_aside[name] = os.environ.pop(name)
-    for name in ("NO_PROXY", "no_proxy"):
-        named = [host for host in os.environ.get(name, "").split(",") if host.strip()]
-        named += [host for host in (*_LOOPBACK, *hosts) if host not in named]
-        os.environ[name] = ",".join(dict.fromkeys(named))
-
-
-def _is_proxy(address: str) -> bool:
-    try:
-        proxy = httpx2.Proxy(address if "://" in address else f"http://{address}")
-        httpx2.HTTPTransport(proxy=proxy, verify=False).close()
-    except Exception:  # each part of an address has an error of its own
-        return not address
-    return bool(proxy.url.host)
-
-
-def need_proxies() -> None:
-    """Raises RuntimeError where a variable was set aside that may name the way out of this network."""
-    if _set_aside:
-        names, verb = ", ".join(sorted(_set_aside)), "hold" if len(_set_aside) > 1 else "holds"
-        raise RuntimeError(
-            f"{names} {verb} no proxy address that can be used here (http, https, socks5 or socks5h, a host "
-            "and a port): correct or unset it, and start again."
-        )
 
 
 def remember() -> dict[str, str]:
@@ -83,24 +40,67 @@ def remember() -> dict[str, str]:
     return _remembered
 
 
-@contextmanager
-def bare() -> Iterator[None]:
-    """For the time of the `with` block the SDK finds none of the managed variables."""
+def set_to(variables: Mapping[str, str]) -> dict[str, str]:
+    """Make the managed variables `variables`, and nothing else; returns those that were set before."""
     before = {name: os.environ.pop(name) for name in MANAGED if name in os.environ}
+    os.environ.update(variables)
+    return before
+
+
+@contextmanager
+def holding(variables: Mapping[str, str]) -> Iterator[None]:
+    """For the time of the `with` block the SDK finds `variables`, and no other of the managed ones."""
+    before = set_to(variables)
     try:
         yield
     finally:
-        os.environ.update(before)
+        set_to(before)
 
 
-def headers(lines: str) -> dict[str, str]:
-    """The headers in the form that ANTHROPIC_CUSTOM_HEADERS has: `Name: value`, one a line."""
-    pairs = (line.split(":", 1) for line in lines.splitlines() if ":" in line)
-    return {name.strip(): value.strip() for name, value in pairs}
+def is_loopback(host: str) -> bool:
+    """Whether `host` is this machine by any of its names."""
+    with suppress(ValueError):
+        return ipaddress.ip_address(host).is_loopback
+    return host == "localhost" or host.endswith(".localhost")
 
 
-def check_certificates() -> None:
-    """Raises RuntimeError where no client can be made for what SSL_CERT_FILE or SSL_CERT_DIR names."""
+def mend(host: str = "localhost") -> None:
+    """Let every client of this process be made and reach this machine, whatever stands in the environment.
+
+    Proxy variables that httpx2 cannot read (a scheme it does not know, a port that is a word) are set aside,
+    and loopback goes into NO_PROXY, with `host` if that is a name of it.
+    Raises RuntimeError where it is not and a variable was set aside that may name the way to it, and where
+    no client can be made for what SSL_CERT_FILE or SSL_CERT_DIR names.
+    """
+    remember()
+    for name in [name for name in os.environ if name.lower() in PROXIES]:
+        _set_aside.pop(name, None)
+        if not _is_proxy(os.environ[name]):
+            _set_aside[name] = os.environ.pop(name)
+    if _set_aside and not is_loopback(host):
+        names = " and ".join(sorted(_set_aside))
+        raise RuntimeError(
+            f"{names} holds no proxy address that can be used here (http, https, socks5 or socks5h, a host "
+            "and a port): correct or unset it, and start again."
+        )
+    for name in ("NO_PROXY", "no_proxy"):
+        named = [entry for entry in os.environ.get(name, "").split(",") if entry.strip()]
+        os.environ[name] = ",".join(
+            dict.fromkeys([*named, *_LOOPBACK, *([host] if is_loopback(host) else [])])
+        )
+    _check_certificates()
+
+
+def _is_proxy(address: str) -> bool:
+    try:
+        proxy = httpx2.Proxy(address if "://" in address else f"http://{address}")
+        httpx2.HTTPTransport(proxy=proxy, verify=False).close()
+    except Exception:  # each part of an address has an error of its own
+        return not address
+    return bool(proxy.url.host)
+
+
+def _check_certificates() -> None:
     name = next((name for name in ("SSL_CERT_FILE", "SSL_CERT_DIR") if os.environ.get(name)), None)
     try:
         if name:
@@ -121,18 +121,13 @@ def clean(key: str | None) -> str | None:
 
 def ask_for_key() -> str:
     """The key typed at a hidden prompt. It stays in this process's memory only."""
-    advice = (
-        "No API key: set ANTHROPIC_API_KEY and start again, pass api_key=…, "
-        'or go on for free with connect("practice").'
-    )
     shell = sys.modules.get("IPython") and sys.modules["IPython"].get_ipython()
-    in_notebook = getattr(shell, "kernel", None) is not None
-    if not in_notebook and not (sys.stdin and sys.stdin.isatty()):
-        raise RuntimeError(advice)
-    try:
-        key = getpass("Anthropic API key (hidden as you type): ").strip()
-    except (EOFError, RuntimeError):  # ipykernel raises a RuntimeError where nobody can type
-        key = ""
+    key, can_ask = "", getattr(shell, "kernel", None) or (sys.stdin and sys.stdin.isatty())
+    with suppress(EOFError, RuntimeError):  # ipykernel raises a RuntimeError where nobody can type
+        key = getpass("Anthropic API key (hidden as you type): ").strip() if can_ask else ""
     if not key:
-        raise RuntimeError(advice) from None
+        raise RuntimeError(
+            "No API key: set ANTHROPIC_API_KEY and start again, pass api_key=…, "
+            'or go on for free with connect("practice").'
+        )
     return key

@@ -10,7 +10,7 @@ import anthropic
 import httpx2
 
 from . import models
-from .environment import PROXIES, bare, is_loopback
+from .environment import PROXIES, is_loopback
 
 SECONDS = 10.0
 """How long a look may take."""
@@ -61,7 +61,7 @@ def _advice_for(look: anthropic.Anthropic, wanted: str) -> str:
     return advice([*(id for id in active if f"-{line}-" in id), *active, models.DEFAULT_MODEL][0])
 
 
-def at_server(client: anthropic.Anthropic, with_key: bool, seconds: float) -> tuple[list[str], str]:
+def at_server(client: anthropic.Anthropic, with_key: bool, seconds: float | None) -> tuple[list[str], str]:
     """The model names that the server lists, and a sentence where calls to it will fail, else "".
 
     Raises `anthropic.APIConnectionError` where nothing answers.
@@ -71,8 +71,7 @@ def at_server(client: anthropic.Anthropic, with_key: bool, seconds: float) -> tu
     url = str(client.base_url).rstrip("/")
     elsewhere.pop(url, None)
     try:
-        with bare():  # a copy of a client reads the environment anew, and that is not this server's yet
-            look = client.with_options(max_retries=0, timeout=seconds)
+        look = client.with_options(max_retries=0, timeout=seconds or SECONDS)
         answer = look.get("/v1/models", cast_to=httpx2.Response)
         names = [plain(str(item["id"])) for item in answer.json()["data"]]
     except anthropic.AuthenticationError:

@@ -237,6 +237,7 @@ def test_at_a_terminal_with_answers_in_a_file(tmp_path):
         screen.until("[System prompt: Sprich Deutsch. ä]")
         screen.until("You:")
         screen.type("My name is 太郎😀.")
+        screen.until("[Session")
         screen.until("You:")
         screen.press("d")
         assert screen.end() == 0

@@ -16,7 +16,7 @@ from course_helpers.learning.events import store
 from course_helpers.learning.graders import exercises
 from course_helpers.learning.lessons import lessons
 from course_helpers.learning.progress import record_answer, record_try
-from tools.class_report import collect, hardest, page, report, table
+from tools.class_report import collect, from_export, hardest, off_by, page, report, table
 
 ROOT = Path(__file__).parents[1]
 
@@ -56,39 +56,40 @@ def thirty(tmp_path, monkeypatch):
 
 def test_a_class_of_thirty(thirty):
     """Everybody has a row with what they did; the page names the hard exercises and the common mistakes."""
-    said = report(thirty)
-    assert said.startswith("30 learners: ")
+    assert report(thirty).startswith("30 learners: ")
     with open(thirty / "class_report.csv", encoding="utf-8-sig") as file:
         rows = list(csv.reader(file))
-    assert len(rows) == 31
-    assert len(rows[0]) == 3 + len(exercises()) + len(lessons())
-    data = json.loads((thirty / "learner 29.json").read_text())
-    last = dict(zip(rows[0], rows[-1], strict=True))
+    assert [len(rows), len(rows[0])] == [31, 3 + len(exercises()) + len(lessons())]
+    best, last = from_export(thirty / "learner 29.json"), dict(zip(rows[0], rows[-1], strict=True))
     assert last["Learner"] == "learner 29"
-    assert int(last["Complete"]) == sum(data["lessons"].values())
-    assert last["1.1"].startswith("✓") == data["exercises"]["ask"]["passed"]
-    assert last["Quiz 1"] == f"{sum(data['questions']['raw_call'])}/5"
+    assert last["Complete"] == str(best.complete) != "0"
+    assert last["1.1"] == "✓"
+    assert last["Quiz 1"] == f"{best.questions['raw_call']}/5"
     shown = (thirty / "class_report.html").read_text(encoding="utf-8")
     assert shown.count('<th scope="row">learner ') == 30
     assert "no request (" in shown
     assert "raw_call, tokens" in shown
-    # A second run takes its own files for nobody's.
-    assert len(collect(thirty)) == 30
+    assert len(collect(thirty)) == 30  # its own files are nobody's
 
 
-def test_hardest_first(tmp_path):
-    """Where few pass after many tries comes before where all pass at once."""
-    for name, passed, tries in (("a", False, 5), ("b", True, 3)):
-        of = {"ask": {"passed": True, "tries": 1, "mistakes": {}}}
-        of["raw_call"] = {"passed": passed, "tries": tries, "mistakes": {"<b>": tries}}
-        data = {"learner": name, "exercises": of, "questions": {}, "lessons": {}, "guesses": []}
-        (tmp_path / f"{name}.json").write_text(json.dumps(data))
-    rows = hardest(collect(tmp_path))
-    assert [row[:3] for row in rows[1:]] == [[rows[1][0], "1 of 2", "4.0"], [rows[2][0], "2 of 2", "1.0"]]
-    assert rows[1][3] == "<b> (8)"
-    assert "&lt;b&gt; (8)" in page(collect(tmp_path))
-    words = {row[0]: row[4] for row in table(collect(tmp_path))}
-    assert words == {"Learner": "1.2", "a": "✗ 5", "b": "✓ 3"}
+def export(path: Path, *events: dict) -> None:
+    """An export with these events, under the name of the file."""
+    path.write_text(json.dumps({"learner": path.stem, "events": events}))
+
+
+def test_hardest_first_and_guesses(tmp_path):
+    """Where few pass after many tries comes first; a guess counts as it stood when its truth came."""
+    tries = {"kind": "exercise", "name": "raw_call", "mistake": "<b>", "passed": False}
+    guess_of = {"kind": "guess", "name": "g", "unit": "tokens"}
+    truth = {"kind": "truth", "name": "g", "truth": 9}
+    ask = {"kind": "exercise", "name": "ask", "passed": True}
+    export(tmp_path / "a.json", ask, *[tries] * 5, {**guess_of, "value": 5}, truth, {**guess_of, "value": 9})
+    export(tmp_path / "b.json", ask, *[tries] * 2, {**tries, "passed": True, "mistake": ""})
+    learners = collect(tmp_path)
+    assert [row[1:3] for row in hardest(learners)[1:]] == [["1 of 2", "4.0"], ["2 of 2", "1.0"]]
+    assert "&lt;b&gt; (7)" in page(learners)
+    assert {row[0]: row[4] for row in table(learners)} == {"Learner": "1.2", "a": "✗ 5", "b": "✓ 3"}
+    assert off_by(learners)[1] == ["g, tokens", "1", "5", "9"]
 
 
 def test_from_notebooks_where_no_export_is_there(tmp_path):
@@ -103,19 +104,16 @@ def test_from_notebooks_where_no_export_is_there(tmp_path):
         cells = [{"outputs": [output]} for output in outputs]
         (tmp_path / name / "01_raw_call.ipynb").write_text(json.dumps({"cells": cells}), encoding="utf-8")
     (tmp_path / "ada" / "broken.ipynb").write_text("{")
-    data = {"learner": "ada", "exercises": {}, "questions": {}, "lessons": {"roles": True}, "guesses": []}
-    (tmp_path / "ada" / "ada.json").write_text(json.dumps(data))
+    export(tmp_path / "ada" / "ada.json", {"passed": sorted(lessons()[0].parts)})
     (tmp_path / "other.json").write_text("[1]")
     ada, bob = collect(tmp_path)
-    assert (ada.source, ada.complete) == ("ada.json", 1)
-    assert bob.source == "notebooks"
+    assert (ada.source, ada.complete, bob.source) == ("ada.json", 1, "notebooks")
     assert {name: each.words for name, each in bob.exercises.items()} == {"ask": "✓", "raw_call": "✗ 1"}
 
 
 def test_names_are_text_only(tmp_path):
     """A name is neither markup nor a formula."""
-    data = {"learner": "=1+1<script>", "exercises": {}, "questions": {}, "lessons": {}, "guesses": []}
-    (tmp_path / "x.json").write_text(json.dumps(data))
+    (tmp_path / "x.json").write_text(json.dumps({"learner": "=1+1<script>", "events": []}))
     report(tmp_path)
     assert "'=1+1<script>" in (tmp_path / "class_report.csv").read_text(encoding="utf-8-sig")
     assert "<script>" not in (tmp_path / "class_report.html").read_text(encoding="utf-8")

@@ -11,7 +11,8 @@ PACKAGE = Path(__file__).parents[1] / "course_helpers"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 # From the right of the map in CONTRIBUTING.md to its left: a part imports only parts before it.
 ORDER = (
-    ("curl", "files", "formatting", "render"),
+    ("curl", "files", "formatting", "markdown"),
+    ("render",),
     ("models",),
     ("pricing", "practice_api"),
     ("environment",),

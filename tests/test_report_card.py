@@ -19,8 +19,8 @@ from course_helpers.learning.report_card import ReportCard
 from course_helpers.learning.report_card import storm as storm_on
 from course_helpers.practice_api import PRACTICE_KEY, Practice
 
-CASES = {case.name: case for case in storm.CASES}
-NO_STALL = [case for case in storm.CASES if case.name != "stream stalled"]
+CASES = {case[0]: case for case in storm.CASES}
+NO_STALL = [case for case in storm.CASES if case[0] != "stream stalled"]
 
 
 @pytest.fixture(autouse=True)

@@ -17,7 +17,8 @@ from pathlib import Path
 from statistics import median
 
 from course_helpers.learning.graders import exercises
-from course_helpers.learning.lessons import lessons
+from course_helpers.learning.lessons import exercise_id, lessons
+from course_helpers.learning.progress import passed
 
 NAME = "class_report"
 STYLE = """body { font: 15px/1.5 sans-serif; color: #1b1b1b; background: #fff; margin: 2em; }
@@ -64,15 +65,32 @@ def from_export(path: Path) -> Learner:
     """The learner whose export is at `path`. Raises ValueError where that is none."""
     try:
         data = json.loads(path.read_bytes())
-        found = {
-            name: Exercise(bool(of["passed"]), int(of["tries"]), Counter(of["mistakes"]))
-            for name, of in data["exercises"].items()
-        }
-        questions = {name: sum(map(bool, right)) for name, right in data["questions"].items()}
-        complete = sum(map(bool, data["lessons"].values()))
-        return Learner(str(data["learner"]), path.name, found, questions, complete, list(data["guesses"]))
+        events = [dict(event) for event in data["events"]]
+        learner = Learner(str(data["learner"]), path.name, {}, {}, 0, guesses(events))
+        names = passed(events)
+        for event in events:
+            if event.get("kind") == "exercise":
+                of = learner.exercises.setdefault(event["name"], Exercise())
+                of.tries += 1
+                of.mistakes.update(filter(None, [event.get("mistake")]))
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         raise ValueError(f"{path} is no export of progress(export=…): left out.") from None
+    for name in exercises():
+        if exercise_id(name) in names:
+            learner.exercises.setdefault(name, Exercise()).passed = True
+    learner.questions = {lesson.name: sum(q.id in names for q in lesson.questions) for lesson in lessons()}
+    learner.complete = sum(lesson.parts <= names for lesson in lessons())
+    return learner
+
+
+def guesses(events: list[dict]) -> list[dict]:
+    """Each guess as it stood when its truth was first shown: name, unit, value, truth."""
+    found: dict[str, dict] = {}
+    for event in events:
+        known = found.setdefault(event["name"], {}) if event.get("kind") in ("guess", "truth") else None
+        if known is not None and "truth" not in known:
+            known |= {key: event[key] for key in ("name", "unit", "value", "truth") if key in event}
+    return list(found.values())
 
 
 def from_notebooks(name: str, paths: list[Path]) -> Learner:

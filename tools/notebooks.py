@@ -24,7 +24,7 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
 from course_helpers.models import ALIASES, DEFAULT_MODEL, available
-from tools import cheatsheet
+from tools import cheatsheet, glossary
 from tools.lessons import (
     GENERATED,
     ROOT,
@@ -153,6 +153,7 @@ def run_all(paths: list[Path]) -> int:
         print(f"README.md and docs/teaching.md stay as they were. {error}")
         return 1
     (ROOT / cheatsheet.PAGE).write_text(cheatsheet.page(lesson_paths()), encoding="utf-8")
+    glossary.PAGE.write_text(glossary.page(), encoding="utf-8")
     for name, make in GENERATED.items():
         page = ROOT / name
         page.write_text(fill(page.read_text(encoding="utf-8"), make(covers)), encoding="utf-8")

@@ -1,7 +1,8 @@
 """One coroutine in a thread of its own, so that a notebook stays free and Stop works at any moment.
 
 The thread and its event loop live as long as the coroutine: afterwards nothing is left, no socket either.
-A daemon thread, so a kernel restart takes it along.
+A daemon thread, so a kernel restart takes it along. Where there are no threads (a browser tab), the
+coroutine runs on the loop that is running already.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Coroutine
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
@@ -28,7 +29,12 @@ class Background(Generic[T]):
         self._stopped = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task | None = None
-        threading.Thread(target=self._run, name=name, daemon=True).start()
+        self.threaded = True
+        try:
+            threading.Thread(target=self._run, name=name, daemon=True).start()
+        except RuntimeError:  # can't start new thread
+            self.threaded = False
+            self._here = asyncio.get_running_loop().create_task(self._guarded())  # or nobody would hold it
 
     def stop(self) -> None:
         """Cancel the coroutine, from any thread, at any time; once is enough, more does no harm."""
@@ -60,31 +66,29 @@ class Background(Generic[T]):
             self.stop()
             raise
 
-    def join(self, timeout: float) -> bool:
-        """Wait until the coroutine has ended, whatever its result; False if it has not by then."""
-        try:
-            self._future.exception(timeout)
-        except TimeoutError:
-            return self._future.done()
-        return True
+    def join(self, seconds: float) -> None:
+        """Wait until the coroutine has ended, whatever its result, or `seconds` have passed."""
+        if self.threaded:
+            wait([self._future], seconds)
 
     def _run(self) -> None:
-        try:
-            # Not asyncio.run: where nest_asyncio has replaced it, it would leave loop and sockets open.
-            with asyncio.Runner() as runner:
-                runner.run(self._main())
-        except BaseException as error:  # a traceback from a thread would land in whichever cell is running
-            if not self._future.done():
-                self._future.set_exception(error)
+        # Not asyncio.run: where nest_asyncio has replaced it, it would leave loop and sockets open.
+        with asyncio.Runner() as runner:
+            runner.run(self._guarded())
 
-    async def _main(self) -> None:
+    async def _guarded(self) -> None:
+        """The coroutine. What it raises goes to who waits: from here it would land in any running cell."""
         with self._lock:
             self._loop, self._task = asyncio.get_running_loop(), asyncio.current_task()
             if self._stopped:
                 self._task.cancel()
         try:
-            result = await self._make()
-        finally:
-            with self._lock:
-                self._loop = None
-        self._future.set_result(result)
+            result, error = await self._make(), None
+        except BaseException as raised:
+            result, error = None, raised
+        with self._lock:
+            self._loop = None
+        if error is None:
+            self._future.set_result(result)
+        else:
+            self._future.set_exception(error)

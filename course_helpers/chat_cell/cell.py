@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import Sequence
 from typing import Any
 
-from IPython import get_ipython
-
 from ..history import Conversation, Reply
+from ..history.records import sendable
+from ..history.stream import close_async_client
+from . import copies
 from .background import Background
-from .messages import STOPPED, STOPPED_EARLY, explain, waiting
-from .shown_exchange import ShownExchange
-from .view import ChatView
+from .exchange import Exchange
+from .messages import STOPPED, STOPPED_EARLY, explain, forecast, waiting
+from .view import STARTERS, ChatView, SeenReply, kernel_message, this_run
 
 CLOSING = 1.0
 """Seconds that Clear and closing wait for a stopped reply to end."""
@@ -35,24 +36,27 @@ class Interrupted(KeyboardInterrupt):
 
 
 class ChatCell(ChatView):
-    """A conversation as a widget. `chat` is the `Conversation`; the arguments are those of `Conversation`."""
+    """A conversation as a widget: `chat` is the `Conversation`, made of the arguments where none is given.
 
-    _running: Background[Reply] | None = None
+    `starters` are questions that an empty chat offers; None are those of the course.
+    """
 
-    def __init__(self, chat: Conversation | None = None, **conversation_arguments: Any) -> None:
+    def __init__(
+        self,
+        chat: Conversation | None = None,
+        *,
+        starters: Sequence[str] | None = None,
+        **conversation_arguments: Any,
+    ) -> None:
         if chat is not None and conversation_arguments:
             raise TypeError("Pass a Conversation, or the arguments to make one, not both.")
-        super().__init__(Conversation(**conversation_arguments) if chat is None else chat)
+        made = Conversation(**conversation_arguments) if chat is None else chat
+        super().__init__(made, STARTERS if starters is None else starters)
         self._lock = threading.RLock()
         self._closed = False
         self._sent = ""
         self._stopped_early: set[str] = set()
-        self._input.listen(self._on_send, self._on_stop)
-        self._model.observe(self._guarded(self._on_model), "value")
-        self._system.observe(self._guarded(self._on_system), "value")
-        self._retry.on_click(self._guarded(self._on_retry))
-        self._undo.on_click(self._guarded(self._on_undo))
-        self._clear.on_click(self._guarded(self._on_clear))
+        self._page.listen(self._act)
         self._catch_up()
         _close_older(self)
 
@@ -60,14 +64,18 @@ class ChatCell(ChatView):
 
     def send(self, text: str) -> Reply:  # of ipywidgets' own `send` (custom messages) a box makes no use
         """One turn; its reply. Interrupting the kernel stops it; an error is shown in the chat and raised."""
+        running = self._begin(text)
+        if not running.threaded:
+            running.stop()
+            raise Busy("There are no threads here, so nothing can be waited for: use await cell.asend(…).")
         try:
-            return self._begin(text).wait()
+            return self._displayed(running.wait())
         except KeyboardInterrupt:
             raise Interrupted from None
 
     async def asend(self, text: str) -> Reply:
         """`send` to await: the kernel's other work goes on meanwhile."""
-        return await self._begin(text).await_()
+        return self._displayed(await self._begin(text).await_())
 
     def stop(self) -> None:
         """End the reply that is on its way, if one is."""
@@ -88,30 +96,37 @@ class ChatCell(ChatView):
     def __repr__(self) -> str:
         return f"ChatCell({self.chat!r})"
 
+    def _displayed(self, reply: Reply) -> Reply:
+        """`reply`, which need not be shown again where it is the last line of the cell that asked."""
+        return reply if self._shown_in is None else SeenReply(**vars(reply), run=this_run())
+
     # -- what the reader does; called on whichever thread the kernel chooses
 
-    def _guarded(self, action: Callable[[], None]) -> Callable[[object], None]:
-        """`action` as a callback: what goes wrong is said in the chat, not in a log that nobody reads."""
+    def _act(self, name: str, given: dict[str, Any]) -> None:
+        """Do what a message of the page says. What goes wrong is said in the chat, not in an unread log."""
+        try:
+            _ACTIONS[name](self, **given)
+        except Exception as error:
+            self._refresh(explain(error), busy=self._running is not None)
 
-        def guarded(_: object) -> None:
-            try:
-                action()
-            except Exception as error:
-                self._refresh(explain(error), busy=self._running is not None)
+    def _on_hello(self, view: str) -> None:
+        self._page.post(view=view, all=[exchange.whole for exchange in self._exchanges])
 
-        return guarded
-
-    def _on_send(self, text: str, name: str) -> None:
+    def _on_send(self, text: str, name: str, edited: int | None = None) -> None:
+        """A message under a `name` of its own, by which Stop calls it; `edited`: in place of that one."""
         try:
             with self._lock:
                 if name in self._stopped_early:  # Stop overtook Send
                     self._stopped_early.discard(name)
                     raise Busy("Stopped before it was sent.")
+                sendable(text)
+                if edited is not None and self._running is None:
+                    self._take_back(edited)
                 self._begin(text)
                 self._sent = name
         except Exception as error:
-            self._input.status = explain(error)
-            self._input.draft(text)
+            self._page.status = explain(error)
+            self._page.post(draft=text)
 
     def _on_stop(self, name: str) -> None:
         with self._lock:
@@ -120,11 +135,12 @@ class ChatCell(ChatView):
             elif name != self._sent:
                 self._stopped_early.add(name)
 
-    def _on_model(self) -> None:
-        self.chat.model = self._model.value
+    def _on_model(self, text: str) -> None:
+        self.chat.model = text
+        self._refresh(self._page.status, busy=self._running is not None)
 
-    def _on_system(self) -> None:
-        self.chat.system = self._system.value.strip() or None
+    def _on_system(self, text: str) -> None:
+        self.chat.system = text.strip() or None
 
     def _on_retry(self) -> None:
         with self._lock:
@@ -136,7 +152,7 @@ class ChatCell(ChatView):
         with self._lock:
             question = self._take_back()
             if question is not None:
-                self._input.draft(question)
+                self._page.post(draft=question)
                 self._refresh("Taken back. What it cost stays counted.", busy=False)
 
     def _on_clear(self) -> None:
@@ -146,16 +162,22 @@ class ChatCell(ChatView):
             self._show([])
             self._refresh("Cleared. What was spent stays counted.", busy=False)
 
-    def _take_back(self) -> str | None:
-        """Remove the last exchange, from the conversation too where it is kept there; its question."""
-        self._catch_up()
-        if self._running is not None or not self._exchanges:
-            return None
-        last = self._exchanges[-1]
-        if last.turn is not None:
-            self.chat.undo()
-        self._show(self._exchanges[:-1])
-        return last.question
+    def _on_preview(self, text: str, view: str) -> None:
+        line, share = forecast(self.chat.preview(text)) if text.strip() else ("", None)
+        self._page.post(view=view, forecast=line, share=share)
+
+    def _on_take(self, view: str, id: int, what: str, why: str) -> None:
+        """The `question` or the `reply` of an exchange as text, or the request that was sent for it."""
+        exchange = next(each for each in self._exchanges if each.number == id)
+        if what == "request":
+            taken = copies.in_three_languages(exchange.request, self.chat.client)
+        else:
+            taken = exchange.question if what == "question" else exchange.text
+        self._page.post(view=view, id=id, taken=taken, why=why)
+
+    def _on_export(self, view: str, kind: str) -> None:
+        make, name = (copies.as_json, "chat.json") if kind == "json" else (copies.as_markdown, "chat.md")
+        self._page.post(view=view, file=name, text=make(self.chat))
 
     def _end_reply(self) -> None:
         """Stop the reply that is on its way and wait for its end (which needs the lock)."""
@@ -174,14 +196,14 @@ class ChatCell(ChatView):
             if self._running is not None:
                 raise Busy("A reply is on its way: stop it, or wait for it.")
             self._catch_up()
-            exchange = ShownExchange(text, self.chat.model, self._shared)
+            exchange = Exchange(next(self._numbers), text, self.chat.model, self._page.post)
             self._show([*self._exchanges, exchange])
-            self._say("Waiting for the first piece…", exchange)
+            self._say("Waiting for the first piece… Stop or Esc ends it.", exchange)
             self._running = Background(lambda: self._turn(text, exchange), name="course-chat")
-            self._refresh(self._input.status, busy=True)
+            self._refresh(self._page.status, busy=True)
             return self._running
 
-    async def _turn(self, text: str, exchange: ShownExchange) -> Reply:
+    async def _turn(self, text: str, exchange: Exchange) -> Reply:
         """The turn itself, in the driver's thread: pieces to the screen, then the bill or what went wrong."""
         chat, known, on_wait = self.chat, len(self.chat.calls), self.chat.on_wait
         told = chat.on_wait = lambda wait: self._say(waiting(wait), exchange)
@@ -191,10 +213,14 @@ class ChatCell(ChatView):
                 async for piece in pieces:
                     if not exchange.text:
                         exchange.say("")
-                        self._input.status = "The reply is coming…"
+                        self._page.status = "The reply is coming… Stop or Esc ends it."
                     exchange.add(piece)
             reply = pieces.reply
-            exchange.turn, note = reply.turn, reply.note or ""
+            exchange.turn, exchange.request, note = (
+                reply.turn,
+                reply.request,
+                reply.note or "",
+            )
             said = note or said
             return reply
         except asyncio.CancelledError:
@@ -212,25 +238,14 @@ class ChatCell(ChatView):
                 if not self._closed:
                     exchange.finish(chat.calls[known:], note, kind)
                     self._refresh(said, busy=False)
+            await close_async_client(chat.client)
 
-    def _say(self, words: str, exchange: ShownExchange) -> None:
+    def _say(self, words: str, exchange: Exchange) -> None:
         exchange.say(words)
-        self._input.status = words
+        self._page.status = words
 
-    def _catch_up(self) -> None:
-        """Show what code did to the conversation meanwhile: turns added, taken back or loaded."""
-        if self._running is not None:
-            return
-        turns = {id(turn): turn for turn in self.chat.turns}
-        exchanges = [known for known in self._exchanges if known.turn is None or id(known.turn) in turns]
-        shown = {id(known.turn) for known in exchanges}
-        for turn in (turn for name, turn in turns.items() if name not in shown):
-            exchange = ShownExchange(turn.user, turn.model, self._shared)
-            exchange.turn, exchange.text = turn, turn.assistant
-            exchange.finish([turn])
-            exchanges.append(exchange)
-        self._show(exchanges)
-        self._refresh(self._input.status, busy=False)
+
+_ACTIONS = {name.removeprefix("_on_"): act for name, act in vars(ChatCell).items() if name.startswith("_on_")}
 
 
 _open: dict[str, list[tuple[str, ChatCell]]] = {}
@@ -239,8 +254,7 @@ _open: dict[str, list[tuple[str, ChatCell]]] = {}
 
 def _close_older(chat_cell: ChatCell) -> None:
     """Close what earlier runs of the same notebook cell made: their view is gone from the page."""
-    message = getattr(get_ipython(), "parent_header", None) or {}
-    cell, run = message.get("metadata", {}).get("cellId"), message.get("header", {}).get("msg_id")
+    cell, run = kernel_message().get("metadata", {}).get("cellId"), this_run()
     if cell is None:
         return
     for before, older in list(_open.setdefault(cell, [])):

@@ -6,20 +6,31 @@ from typing import TYPE_CHECKING
 
 import anthropic
 
-from ..formatting import count
+from ..formatting import count, dollars, share
 from ..history import StreamInterrupted
 from ..history.records import Call, meter
-from ..retries import SPEND_CAP
+from ..retries import SPEND_CAP, final_cause
 
 if TYPE_CHECKING:
+    from ..history import Preview
     from ..retries import Wait
 
 STOPPED = "Stopped. What had come stays here; it is billed, but not part of the conversation."
 STOPPED_EARLY = "Stopped before anything came. Nothing is kept; what was sent may still be billed."
 
+CHARGED = {
+    "practice": " (practice: nothing is charged)",
+    "live": " (live)",
+    "local": " (on this machine)",
+    "remote": "",
+}
+"""What stands behind the session's dollars, by where its calls go."""
+
 LONGEST_DETAIL = 300
 """Characters of a server's own words that are shown."""
 
+_UNREACHABLE = "No connection to the server. Check the network (or that the local server runs), then Retry."
+_CAPPED = "The spend limit of this account is reached. Waiting does not help: raise it in the console."
 _BY_STATUS = {
     400: "The API refused the request.",
     401: 'The API refused the key. Check it and connect again; connect("practice") needs none.',
@@ -57,18 +68,11 @@ def _explain(error: BaseException) -> tuple[str, str]:
     if isinstance(error, anthropic.APITimeoutError):
         return "The server did not answer in time. Check the network, then Retry.", ""
     if isinstance(error, anthropic.APIConnectionError):
-        return (
-            "No connection to the server. Check the network (or that the local server runs), then Retry.",
-            "",
-        )
+        return final_cause(error) or _UNREACHABLE, ""
     if isinstance(error, anthropic.APIStatusError):
-        said = str(getattr(error, "api_message", None) or error.message)
-        status = error.status_code
+        said, status = str(getattr(error, "api_message", None) or error.message), error.status_code
         if getattr(error, "error_code", None) == SPEND_CAP:
-            return (
-                "The spend limit of this account is reached. Waiting does not help: raise it in the console.",
-                said,
-            )
+            return _CAPPED, said
         if status >= 500:
             words = f"The API failed (status {status}). This is not your mistake. Wait a moment, then Retry."
             return _BY_STATUS.get(status, words), ""
@@ -96,3 +100,13 @@ def bill(call: Call) -> str:
     if call.kind == "lost" and call.stop_reason is None:  # the server never came to its last count
         named += "at least "
     return named + " · ".join(parts)
+
+
+def forecast(preview: Preview) -> tuple[str, float | None]:
+    """One line on a turn that was not sent yet, and the part of the context window that it would fill."""
+    about, window = "≈ " if preview.estimated else "", preview.window
+    parts = [f"{about}{count(preview.input_tokens, 'token')} in"]
+    parts.append(f"{dollars(preview.least_usd)} at least, {dollars(preview.most_usd)} at most")
+    if window:
+        parts.append(f"context window {share(preview.input_tokens, window)} full")
+    return f"This turn: {' · '.join(parts)}", preview.input_tokens / window if window else None

@@ -59,11 +59,13 @@ class Store:
         """All events, oldest first."""
         found, self.unreadable = [], []
         with self._disk():
-            folder = self.folder / "events"
-            names = sorted(os.listdir(folder)) if folder.is_dir() else []
-            if IMPORTED not in names:
-                found.append(self._import())
-            found += [self._read(folder / name) for name in names if name.endswith(".json")]
+            files = sorted(self.folder.glob("events/*.json"))
+            old = self.folder / "progress.json"  # of release 1.0: read once, then an event among the others
+            if old.is_file() and not (self.folder / "events" / IMPORTED).exists():
+                found.append(self._read(old))
+                with contextlib.suppress(OSError):
+                    self._write(IMPORTED, found[0]) if found[0] else None
+            found += map(self._read, files)
         return [event for event in found if event] + self.unsaved
 
     def add(self, kind: str, name: str, **facts: Any) -> str:
@@ -119,14 +121,6 @@ class Store:
         if self._known[path] is None:
             self.unreadable.append(path)
         return self._known[path]
-
-    def _import(self) -> Event | None:
-        """What release 1.0 kept in one file: read once, and an event among the others from then on."""
-        old = self.folder / "progress.json"
-        event = self._read(old) if old.is_file() else None
-        with contextlib.suppress(OSError):
-            self._write(IMPORTED, event) if event else None
-        return event
 
 
 def _is_event(event: object) -> bool:

@@ -66,26 +66,24 @@ class Guess:
         return widgets.HBox([field, said])
 
 
-class _Guessing:
-    """What a lesson calls: `guess(...)` before a measurement, `guess.reveal(...)` after it."""
-
-    def __init__(self) -> None:
-        self._asked: dict[str, Guess] = {}
-
-    def __call__(self, name: str, value: float | None = None, *, unit: str) -> Guess | None:
-        """A field for the guess called `name`, a number of `unit`; with `value` it is that, and printed."""
-        self._asked[name] = asked = Guess(name, unit)
-        if value is None:
-            return asked
-        print(asked.take(_number(value)))
-        return None
-
-    def reveal(self, name: str, truth: float) -> None:
-        """Prints the `truth` about `name`, and how far off the last guess was, if there was one."""
-        print(self._asked.get(name, Guess(name, "")).reveal(_number(truth)))
+_asked: dict[str, Guess] = {}
 
 
-guess = _Guessing()
+def guess(name: str, value: float | None = None, *, unit: str) -> Guess | None:
+    """A field for the guess called `name`, a number of `unit`; with `value` it is that, and printed."""
+    _asked[name] = asked = Guess(name, unit)
+    if value is None:
+        return asked
+    print(asked.take(_number(value)))
+    return None
+
+
+def reveal(name: str, truth: float) -> None:
+    """Prints the `truth` about `name`, and how far off the last guess was, if there was one."""
+    print(_asked.get(name, Guess(name, "")).reveal(_number(truth)))
+
+
+guess.reveal = reveal
 
 
 def how_far(value: float, truth: float) -> str:
@@ -105,10 +103,9 @@ def _number(value: object) -> float:
     """`value` as an int or a float. Raises TypeError or ValueError for what is no finite number."""
     if isinstance(value, bool) or not (isinstance(value, numbers.Real) or hasattr(value, "__float__")):
         raise TypeError(f"A guess and its truth are numbers, not {type(value).__name__}.")
-    number = int(value) if isinstance(value, numbers.Integral) else float(value)
-    if not math.isfinite(number):
-        raise ValueError(f"A guess and its truth are finite numbers, not {number}.")
-    return number
+    if not math.isfinite(value):
+        raise ValueError(f"A guess and its truth are finite numbers, not {value}.")
+    return int(value) if isinstance(value, numbers.Integral) else float(value)
 
 
 def _shown(value: float, digits: int = 4) -> str:

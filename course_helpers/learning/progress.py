@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-from collections import Counter
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -74,26 +73,21 @@ class Progress:
     """The table of lessons, exercises and quizzes. `reset()` forgets it all."""
 
     _HEAD = ("Lesson", "Exercises", "Quiz", "Next")
-
-    def __init__(self) -> None:
-        self._exported = ""
+    _exported = ""
 
     def reset(self) -> None:
         """Forget everything that was passed, in every lesson."""
         store.reset()
 
     def export(self, path: Path) -> None:
-        """Write everything to `path`, a JSON file; the learner is called what the file is called."""
+        """Write all events to `path`, a JSON file; the learner is called what the file is called."""
         if path.suffix != ".json":
-            raise ValueError(
-                f'Name the file after yourself, with .json at its end: export="{path.stem}.json".'
-            )
-        if path.exists() and b'"learner"' not in path.read_bytes()[:200]:
+            raise ValueError(f'Name the file after yourself and end it in .json: export="{path.stem}.json".')
+        if path.exists() and not path.read_bytes().startswith(b'{"learner": '):
             raise FileExistsError(f"{path} is there already and holds something else: choose another name.")
-        write_whole(path, json.dumps(exported(path.stem), indent=1, ensure_ascii=False).encode())
+        write_whole(path, json.dumps({"learner": path.stem, "events": store.events()}).encode())
         self._exported = (
-            f"Written to {path}. It holds the name {path.stem}, what was passed, tries, mistakes by name and "
-            "guesses, and no text of your answers."
+            f"Written to {path}: the name {path.stem}, tries, passes, mistakes by name and guesses."
         )
 
     def rows(self) -> list[tuple[str, str, str, str]]:
@@ -124,45 +118,10 @@ class Progress:
         return "\n".join([*lines, "", *self.notes()])
 
     def _repr_html_(self) -> str:
-        head = "".join(f"<th style='text-align:left'>{name}</th>" for name in self._HEAD)
-        body = "".join(
-            "<tr>" + "".join(f"<td style='text-align:left'>{escape(cell)}</td>" for cell in row) + "</tr>"
-            for row in self.rows()
-        )
-        notes = "".join(f"<p>{escape(note)}</p>" for note in self.notes())
-        return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{notes}"
+        import pandas as pd
 
-
-def exported(learner: str) -> dict[str, Any]:
-    """All that is known of the learner: what `tools.class_report` reads."""
-    events = store.events()
-    names = passed(events)
-    exercises = {
-        e.name: {"passed": exercise_id(e.name) in names, "tries": 0, "mistakes": Counter()}
-        for lesson in lessons()
-        for e in lesson.exercises
-    }
-    for event in events:
-        if event.get("kind") == "exercise" and (of := exercises.get(event["name"])):
-            of["tries"] += 1
-            of["mistakes"].update(filter(None, [event.get("mistake")]))
-    return {
-        "learner": learner,
-        "lessons": {lesson.name: lesson.parts <= names for lesson in lessons()},
-        "exercises": exercises,
-        "questions": {lesson.name: [q.id in names for q in lesson.questions] for lesson in lessons()},
-        "guesses": list(_guesses(events).values()),
-    }
-
-
-def _guesses(events: list[Event]) -> dict[str, Event]:
-    """By name, each guess as it stood when its truth was first shown: name, unit, value, truth."""
-    found: dict[str, Event] = {}
-    for event in events:
-        known = found.setdefault(event["name"], {}) if event.get("kind") in ("guess", "truth") else None
-        if known is not None and "truth" not in known:
-            known |= {key: event[key] for key in ("name", "unit", "value", "truth") if key in event}
-    return found
+        table = pd.DataFrame(self.rows(), columns=self._HEAD).to_html(index=False, justify="left")
+        return table + "".join(f"<p>{escape(note)}</p>" for note in self.notes())
 
 
 def _next(lesson: Lesson, names: set[str]) -> str:

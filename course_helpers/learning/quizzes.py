@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 
 from . import stand_in
 from .events import store
-from .lessons import Choice, Lesson, Question, find_lesson
+from .lessons import FILE, Choice, Lesson, Question, find_lesson
 from .progress import passed, record_answer
 
 if TYPE_CHECKING:
-    from .quiz_widget import QuizWidget
+    import anywidget
 
 WIDTH = 88
 
@@ -27,7 +27,6 @@ def quiz(name: str | int) -> Quiz:
 class Said(str):
     """Text that shows as itself, without quotes."""
 
-    __slots__ = ()
     __repr__ = str.__str__
 
 
@@ -62,38 +61,49 @@ class Quiz:
         lines = [self.title]
         for number, question in enumerate(self.lesson.questions, 1):
             lines += ["", _wrap(f"{number}. {question.text}")]
-            lines += [
-                _wrap(f"   {letter}) {choice.text}", 6) for letter, choice in _letters(question).items()
-            ]
+            lines += [_wrap(f"   {letter}) {each.text}", 6) for letter, each in _letters(question).items()]
         return "\n".join([*lines, "", f'Answer with quiz("{self.lesson.name}").answer(1, "a").'])
 
     def _ipython_display_(self) -> None:
         stand_in.show(self, "course-quiz", f"{self.title}: run this cell to answer them.")
 
-    def widget(self) -> QuizWidget:
-        """The questions as groups of radio buttons, and a button to check them."""
-        from .quiz_widget import QuizWidget
+    def widget(self) -> anywidget.AnyWidget:
+        """The questions as named groups of radio buttons, and a button to check them."""
+        import anywidget
+        import traitlets
 
-        questions = [
-            (_html(question.text), [choice.text for choice in question.choices])
-            for question in self.lesson.questions
-        ]
-        return QuizWidget(self.check, title=self.title, questions=questions, summary=self._summary())
+        asked = [(_html(q.text), [choice.text for choice in q.choices]) for q in self.lesson.questions]
+
+        class QuizWidget(anywidget.AnyWidget):
+            _esm = FILE.with_name("quiz.js").read_text(encoding="utf-8")
+            _css = FILE.with_name("quiz.css").read_text(encoding="utf-8")
+            title = traitlets.Unicode(self.title).tag(sync=True)
+            questions = traitlets.List(asked).tag(sync=True)
+            summary = traitlets.Unicode(self._summary()).tag(sync=True)
+
+        def on_message(widget: QuizWidget, message: dict, _buffers: object) -> None:
+            feedback, widget.summary = self.check(message["check"])
+            # As a message, since the same feedback twice would be no change of a trait.
+            widget.send({"feedback": feedback, "summary": widget.summary})
+
+        widget = QuizWidget()
+        widget.on_msg(on_message)
+        return widget
 
     def check(self, chosen: Sequence[int | None]) -> tuple[list[str], str]:
         """The feedback to each question as HTML, "" where `chosen` has None for it, and how things stand."""
-        judged = [
-            ("", "") if number is None else self.judge(question, question.choices[number])
-            for question, number in zip(self.lesson.questions, chosen, strict=True)
-        ]
-        open_ones = [q for q, number in zip(self.lesson.questions, chosen, strict=True) if number is None]
-        said = " ".join(line for _, line in judged if line)
-        return [_html(text) for text, _ in judged], f"{self._summary(open_ones)} {said}".strip()
+        feedback, ends, open_ones = [], [], []
+        for question, number in zip(self.lesson.questions, chosen, strict=True):
+            said, end = ("", "") if number is None else self.judge(question, question.choices[number])
+            feedback.append(_html(said))
+            ends.append(end)
+            if number is None:
+                open_ones.append(question.id)
+        return feedback, " ".join(filter(None, [self._summary(open_ones), *ends]))
 
-    def _summary(self, unanswered: Sequence[Question] = ()) -> str:
+    def _summary(self, unanswered: Sequence[str] = ()) -> str:
         names = passed(store.events())
-        done = sum(question.id in names for question in self.lesson.questions)
-        left = sum(question.id not in names for question in unanswered)
+        done, left = sum(q.id in names for q in self.lesson.questions), len({*unanswered} - names)
         still = f" {left} still open." if left else ""
         return f"{done} of {len(self.lesson.questions)} answered correctly.{still}"
 

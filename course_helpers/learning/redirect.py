@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import inspect
-import ipaddress
 import json
 import os
 import re
@@ -34,7 +33,7 @@ from ..practice_api import PRACTICE_KEY
 LONGEST_WAIT = 60.0
 """Seconds that a request of somebody else waits at most."""
 PROXIES = {"ALL_PROXY", "HTTP_PROXY", "HTTPS_PROXY", "all_proxy", "http_proxy", "https_proxy"}
-LEFT_OUT = PROXIES | {"ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_CUSTOM_HEADERS"}
+UNSEEN = PROXIES | {"ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_CUSTOM_HEADERS"}
 """Variables that a graded function does not see."""
 OWN_HEADERS = {"host", "authorization", "x-api-key", "content-length", "transfer-encoding", "connection"}
 """Headers that hold for the place that a request was meant for, not for the one it is led to."""
@@ -43,25 +42,28 @@ OWN_HEADERS = {"host", "authorization", "x-api-key", "content-length", "transfer
 class Run:
     """One run of a learner's function: where its requests go, and whether it is over."""
 
-    def __init__(self, url: str) -> None:
-        self.url = httpx2.URL(url)
-        self.over = threading.Event()
+    def __init__(self, url: str, *also: str) -> None:
+        self.url, self.over = httpx2.URL(url), threading.Event()
+        self.places = {(there.host, there.port) for there in map(httpx2.URL, (url, *also))}
+        self.meant_for: list[httpx2.Request] = []
+        """The requests that were led elsewhere, as they were meant."""
         # A client of its own: an interrupt inside the learner's would leave its pool locked for good.
         self.client = httpx2.Client(trust_env=False, verify=False)
 
-    def is_for(self, request: httpx2.Request) -> bool:
-        """Does `request` go to this run's place by itself?"""
-        return (request.url.host, request.url.port) == (self.url.host, self.url.port)
+    def takes(self, request: httpx2.Request) -> bool:
+        """Does `request` go to one of this run's places by itself?"""
+        return (request.url.host, request.url.port) in self.places
 
     def led(self, request: httpx2.Request) -> httpx2.Request:
         """`request` as it goes to this run's place, with the key for it. Its body must have been read."""
+        self.meant_for.append(request)
         path, body = _for_messages_api(request.url.raw_path.decode(), request.content)
         headers = {name: value for name, value in request.headers.items() if name not in OWN_HEADERS}
+        headers = {"anthropic-version": "2023-06-01"} | headers
         headers |= {"x-api-key": PRACTICE_KEY, "connection": "close"}
-        headers.setdefault("anthropic-version", "2023-06-01")
-        url = self.url.join(path)
+        there = self.url.join(path)
         return httpx2.Request(
-            request.method, url, headers=headers, content=body, extensions=request.extensions
+            request.method, there, headers=headers, content=body, extensions=request.extensions
         )
 
 
@@ -75,31 +77,27 @@ _real: list[tuple[type, str, Any]] = []
 
 
 @contextmanager
-def redirected(url: str, key: str) -> Iterator[None]:
+def redirected(url: str, key: str, *also: str) -> Iterator[Run]:
     """Within the block, requests of this context lead to `url`, and those of other threads and tasks wait.
 
-    The environment leads there too, with `key`, and knows no proxy.
+    The environment leads there too, with `key`, and knows no proxy. Requests for the places `also` are left.
     """
     global _active
-    run = Run(url)
-    before = dict(os.environ)
+    run, before = Run(url, *also), dict(os.environ)
+    seen = {name: value for name, value in before.items() if name not in UNSEEN}
     token = _mine.set(run)
     try:
         _hold(run)
         _active = run
-        _set({name: value for name, value in before.items() if name not in LEFT_OUT})
-        os.environ |= {"ANTHROPIC_BASE_URL": url, "ANTHROPIC_API_KEY": key, "NO_PROXY": "*", "no_proxy": "*"}
-        yield
+        _set_environment(
+            seen | {"ANTHROPIC_BASE_URL": url, "ANTHROPIC_API_KEY": key, "NO_PROXY": "*", "no_proxy": "*"}
+        )
+        yield run
     finally:
-
-        def end() -> None:
-            global _active
-            _set(before)
-            _active = None
-            run.over.set()
-            _release(run)
-
-        _surely(end)
+        _active = None
+        _release(run)
+        _set_environment(before)
+        run.over.set()
         _mine.reset(token)
         run.client.close()
 
@@ -107,37 +105,33 @@ def redirected(url: str, key: str) -> Iterator[None]:
 def others_have_ended(seconds: float) -> bool:
     """Whether no other thread or task waits for an answer, at the latest after `seconds`."""
     deadline = time.monotonic() + seconds
-    while _under_way():
+    while under_way := _is_under_way():
         if time.monotonic() > deadline:
-            return False
+            break
         time.sleep(0.02)
-    return True
+    return not under_way
 
 
-def _under_way() -> bool:
+def _is_under_way() -> bool:
     sends = httpx2.Client.send.__code__, httpx2.AsyncClient.send.__code__
     for thread, frame in sys._current_frames().items():
         while frame is not None and thread != threading.get_ident():
             if frame.f_code in sends:
                 return True
             frame = frame.f_back
-    return any(
-        type(each) is CoroutineType
-        and each.cr_code in sends
-        and inspect.getcoroutinestate(each) == inspect.CORO_SUSPENDED
-        for each in gc.get_objects()
-    )
+    tasks = (each for each in gc.get_objects() if type(each) is CoroutineType and each.cr_code in sends)
+    return any(inspect.getcoroutinestate(each) == inspect.CORO_SUSPENDED for each in tasks)
 
 
-# What stands in the place of httpx2's and Python's own functions. Each gets the real one first.
+# What stands in the place of httpx2's and Python's own functions, which each gets first.
 
 
 def _send(send: Callable, client: httpx2.Client, request: httpx2.Request, **options: Any) -> httpx2.Response:
     if _mine.get() is None and (active := _active) is not None:
         active.over.wait(LONGEST_WAIT)
-        _is_nobodys(active, request)
+        _is_not_for(active, request)
     run = _running()
-    if run is None or run.is_for(request):
+    if run is None or run.takes(request):
         return send(client, request, **options)
     request.read()
     return send(run.client, run.led(request), stream=options.get("stream", False))
@@ -150,9 +144,9 @@ async def _async_send(
         deadline = time.monotonic() + LONGEST_WAIT
         while not active.over.is_set() and time.monotonic() < deadline:
             await asyncio.sleep(0.02)
-        _is_nobodys(active, request)
+        _is_not_for(active, request)
     run = _running()
-    if run is None or run.is_for(request):
+    if run is None or run.takes(request):
         return await send(client, request, **options)
     await request.aread()
     # A client for each request, since it belongs to a loop; "connection: close" leaves nothing open.
@@ -169,12 +163,8 @@ def _start(start: Callable, thread: threading.Thread) -> None:
     start(thread)
 
 
-def _submit(
-    submit: Callable, executor: ThreadPoolExecutor, work: Callable, /, *args: Any, **named: Any
-) -> Any:
-    if _mine.get() is not None:
-        work = _in_this_context(work)
-    return submit(executor, work, *args, **named)
+def _submit(submit: Callable, pool: ThreadPoolExecutor, work: Callable, /, *args: Any, **named: Any) -> Any:
+    return submit(pool, _in_this_context(work) if _mine.get() else work, *args, **named)
 
 
 def _connect(connect: Callable, sock: socket.socket, address: Any) -> Any:
@@ -182,9 +172,9 @@ def _connect(connect: Callable, sock: socket.socket, address: Any) -> Any:
     pair = sys._getframe(2).f_code.co_name.endswith("socketpair")  # asyncio's own, on Windows
     if run is None or pair or sock.family not in (socket.AF_INET, socket.AF_INET6):
         return connect(sock, address)
-    if sock.family != socket.AF_INET or not _is_loopback(address[0]):
+    if sock.family != socket.AF_INET or not (address[0] == "localhost" or address[0].startswith("127.")):
         raise ConnectionRefusedError("a function that is graded reaches ANTHROPIC_BASE_URL and nothing else")
-    return connect(sock, (run.url.host, run.url.port))
+    return connect(sock, address if address in run.places else (run.url.host, run.url.port))
 
 
 HOOKS = [
@@ -205,8 +195,8 @@ def _running() -> Run | None:
     return run
 
 
-def _is_nobodys(run: Run, request: httpx2.Request) -> None:
-    if run.is_for(request):
+def _is_not_for(run: Run, request: httpx2.Request) -> None:
+    if run.takes(request):
         raise httpx2.ConnectError("This client was made while an exercise was graded: make it once more.")
 
 
@@ -226,42 +216,22 @@ def _in_this_context(work: Callable) -> Callable:
 
 def _hold(holder: object) -> None:
     with _lock:
-        for owner, name, hook in () if _real else HOOKS:
-            _real.append((owner, name, vars(owner).get(name)))
-            setattr(owner, name, _hooked(hook, getattr(owner, name)))
         _holders.add(holder)
+        for owner, name, hook in () if _real else HOOKS:
+            real = getattr(owner, name)
+            _real.append((owner, name, vars(owner).get(name)))
+            setattr(owner, name, lambda *args, _hook=hook, _of=real, **named: _hook(_of, *args, **named))
 
 
 def _release(holder: object) -> None:
     with _lock:
         _holders.discard(holder)
         while _real and not _holders:
-            owner, name, own = _real[-1]
-            if own is not None:
-                setattr(owner, name, own)
-            elif name in vars(owner):  # it was inherited
+            owner, name, own = _real.pop()
+            if own is None:  # it was inherited
                 delattr(owner, name)
-            _real.pop()
-
-
-def _hooked(hook: Callable, real: Callable) -> Callable:
-    def hooked(*args: Any, **named: Any) -> Any:
-        return hook(real, *args, **named)
-
-    return hooked
-
-
-def _surely(clean_up: Callable[[], None]) -> None:
-    """Runs `clean_up`, which may begin anew, to its end; an interrupt in its midst comes out afterwards."""
-    interrupt = None
-    while True:
-        try:
-            clean_up()
-            break
-        except KeyboardInterrupt as error:
-            interrupt = error
-    if interrupt is not None:
-        raise interrupt
+            else:
+                setattr(owner, name, own)
 
 
 def _for_messages_api(path: str, body: bytes) -> tuple[str, bytes]:
@@ -269,21 +239,13 @@ def _for_messages_api(path: str, body: bytes) -> tuple[str, bytes]:
     named = re.search(r"/model/([^/]+)/invoke", path) or re.search(r"/models/([^/:]+):\w*[rR]awPredict", path)
     if named is None:
         return path[max(path.rfind("/v1/"), 0) :], body
-    fields = json.loads(body)
+    fields = json.loads(body) | {"model": re.sub(r"^.*anthropic\.|-v\d+:\d+$|@.*$", "", unquote(named[1]))}
     fields.pop("anthropic_version", None)
-    fields["model"] = re.sub(r"^.*anthropic\.|-v\d+:\d+$|@.*$", "", unquote(named[1]))
     return "/v1/messages", json.dumps(fields).encode()
 
 
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
-def _set(environment: dict[str, str]) -> None:
+def _set_environment(variables: dict[str, str]) -> None:
     """Make the environment what it is to be, whatever stands in it now."""
-    os.environ.update(environment)
-    for name in os.environ.keys() - environment.keys():
+    os.environ.update(variables)
+    for name in os.environ.keys() - variables.keys():
         os.environ.pop(name, None)

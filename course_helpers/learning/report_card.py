@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import inspect
 import io
 import sys
@@ -16,15 +15,13 @@ from concurrent.futures import ThreadPoolExecutor
 from html import escape
 from typing import Any
 
-import anthropic
-
 from ..formatting import count
-from ..practice_api import PRACTICE_KEY, Practice
+from ..practice_api import Practice
 from . import sandbox
 from .redirect import others_have_ended, redirected
-from .storm import HISTORY, KEY, LESSONS, Met, Storm
+from .storm import KEY, LESSONS, Case, Storm
 
-SESSION_LIMIT, CARD_LIMIT = 10.0, 17.0  # seconds that one start of the bot, and all of them, may take
+SESSION_LIMIT, CARD_LIMIT = 12.0, 17.0  # seconds that one start of the bot, and all of them, may take
 PATIENCE = 4.0  # seconds after which a bot that does not read on hangs: the longest case takes two
 LONGEST_SLEEP = 0.5  # seconds of each `time.sleep` that are sat through; the rest is counted
 
@@ -36,15 +33,12 @@ def report_card(bot: Any) -> ReportCard:
     It prints a line a case and takes 20 seconds at most. No request reaches any other server.
     Raises TypeError for anything else, RuntimeError while another call of this process is under way.
     """
-    program = _program(bot)
+    program, practice = _program(bot), Practice()
     if not others_have_ended(2):
         raise RuntimeError("Another call is under way, of a chat for instance: wait for it, then try again.")
-    practice = Practice()
     storm = Storm(practice, by_question=False)
-    clients = [each for each in gc.get_objects() if issubclass(type(each), anthropic.Anthropic)]
-    storm.secrets |= {each.api_key for each in clients if len(each.api_key or "") > len(PRACTICE_KEY)}
     try:
-        with redirected(practice.url, KEY), _in_place(storm):
+        with redirected(practice.url, KEY), _short_sleeps(storm):
             _weather(program, storm)
     finally:
         practice.stop()
@@ -67,90 +61,88 @@ def _program(bot: Any) -> Callable[[], Any]:
     if ask is bot and not any(p.default is p.empty and p.kind < p.VAR_POSITIONAL for p in given):
         return bot
 
+    def answer(text: str) -> Any:
+        if stream is not None:
+            with contextlib.closing(stream(text)) as pieces:
+                return "".join(pieces)
+        said = ask(text)
+        if not inspect.iscoroutine(said):
+            return said
+        with ThreadPoolExecutor(1) as thread:  # a notebook's own thread has a loop that runs already
+            return thread.submit(asyncio.run, said).result()
+
     def program() -> None:
         while text := sys.stdin.readline().strip():
             try:
-                if stream is None:
-                    print(_awaited(ask(text)))
-                else:
-                    with contextlib.closing(stream(text)) as pieces:
-                        print(*pieces, sep="")
+                print(answer(text))
             except Exception as error:  # for a function, raising is a way to say that it failed
                 print(f"{type(error).__name__}: {error}")
 
     return program
 
 
-def _awaited(answer: Any) -> Any:
-    if not inspect.iscoroutine(answer):
-        return answer
-    with ThreadPoolExecutor(1) as thread:  # a notebook's own thread has a loop that runs already
-        return thread.submit(asyncio.run, answer).result()
-
-
 def _weather(program: Callable[[], Any], storm: Storm) -> None:
     """Take the program through all cases, starting it anew wherever it ended. Prints a line a case."""
-    began, session, screen = time.monotonic(), 0, sys.stdout
-    while len(storm.met) < len(storm.cases) and (left := CARD_LIMIT - (time.monotonic() - began)) > 0:
-        session, printed, before = session + 1, sandbox.Printed(), len(storm.met)
+    began, session, screen, real_stdin = time.monotonic(), 0, sys.stdout, sys.stdin
+    while storm.left and (left := CARD_LIMIT - (time.monotonic() - began)) > 0:
+        session, printed, before = session + 1, sandbox.Printed(), len(storm.cases)
         lines = _lines(storm, session, printed, screen)
-        ran = sandbox.run(program, lines, min(SESSION_LIMIT, left), printed=printed)
-        if len(storm.met) == before:  # it did not read a single line
-            storm.begin()
-        met = storm.met[-1]
-        if met.end is None:
+        sys.stdin = _Typed(lines)
+        try:
+            ran = sandbox.run(program, lines, min(SESSION_LIMIT, left), printed=printed)
+        finally:
+            sys.stdin = real_stdin
+        case = storm.cases[-1] if len(storm.cases) > before else storm.begin()  # it read not a single line
+        if case.end is None:
             error = "" if ran.error is None else f"{type(ran.error).__name__}: {ran.error}"
-            hangs = time.monotonic() - met.began > PATIENCE
+            hangs = time.monotonic() - case.began > PATIENCE
             end = "ended" if not isinstance(ran.error, sandbox.TimeUp) else "hangs" if hangs else ""
-            _came_back(met, printed.text + error, end, screen)
+            _note(case, printed.text + error, end, screen)
 
 
 def _lines(storm: Storm, session: int, printed: sandbox.Printed, screen: Any) -> Iterator[str]:
-    """The lines to type, one question a case; between them it looks at what came of the last."""
-    while met := storm.begin():
-        met.session = session
-        met.question = f"What is a context window? This is question {len(storm.met)}."
+    """The lines to type, one question a case; between them it notes what came of the last."""
+    while case := storm.begin():
+        case.session = session
+        case.question = f"What is a context window? This is question {len(storm.cases)}."
         # A program may read something else first, a system prompt for instance: then it is asked again.
         for _ in range(3):
             printed.text = ""
-            yield met.question
-            if met.requests:
+            yield case.question
+            if case.requests:
                 break
-        _came_back(met, printed.text, "", screen)
+        _note(case, printed.text, "", screen)
 
 
-def _came_back(met: Met, saw: str, end: str, screen: Any) -> None:
-    met.saw, met.end = saw.replace(met.question, ""), end
-    reply = "a reply" if met.answered else "no reply"
-    print(f"{met.case.name}: {count(len(met.requests), 'request')}, {reply}", file=screen, flush=True)
-
-
-@contextlib.contextmanager
-def _in_place(storm: Storm) -> Iterator[None]:
-    """Within the block, long sleeps of this thread are cut short and counted, and stdin is what is typed."""
-    real_sleep, real_stdin, thread = time.sleep, sys.stdin, threading.current_thread()
-
-    def sleep(seconds: float, /) -> None:
-        if threading.current_thread() is thread and seconds > LONGEST_SLEEP:
-            storm.skipped += seconds - LONGEST_SLEEP
-            seconds = LONGEST_SLEEP
-        real_sleep(seconds)
-
-    time.sleep, sys.stdin = sleep, _Typed()
-    try:
-        yield
-    finally:
-        time.sleep, sys.stdin = real_sleep, real_stdin
+def _note(case: Case, saw: str, end: str, screen: Any) -> None:
+    case.saw, case.end = saw.replace(case.question, ""), end
+    reply = "a reply" if case.answered else "no reply"
+    print(f"{case.name}: {count(len(case.requests), 'request')}, {reply}", file=screen, flush=True)
 
 
 class _Typed(io.TextIOBase):
     """A stdin for programs that read it without `input`."""
 
-    def readline(self, _size: int = -1) -> str:
-        try:
-            return input() + "\n"
-        except EOFError:
-            return ""
+    def __init__(self, lines: Iterator[str]) -> None:
+        self.readline = lambda *_: next((f"{line}\n" for line in lines), "")
+
+
+@contextlib.contextmanager
+def _short_sleeps(storm: Storm) -> Iterator[None]:
+    """Within the block, long sleeps of this thread are cut short and counted."""
+    real, thread = time.sleep, threading.current_thread()
+
+    def sleep(seconds: float, /) -> None:
+        if threading.current_thread() is thread and seconds > LONGEST_SLEEP:
+            storm.skipped += seconds - LONGEST_SLEEP
+            seconds = LONGEST_SLEEP
+        real(seconds)
+
+    time.sleep = sleep
+    try:
+        yield
+    finally:
+        time.sleep = real
 
 
 class ReportCard:
@@ -162,11 +154,11 @@ class ReportCard:
     def __init__(self, storm: Storm) -> None:
         import pandas as pd
 
-        found = {met.case.name: storm.findings(met) for met in storm.met}
+        found = {case.name: storm.findings(case) for case in storm.cases}
         self.findings = {name: [case for case, names in found.items() if name in names] for name in LESSONS}
-        self.cases = pd.DataFrame(_row(storm, met) for met in storm.met).set_index("case")
+        self.cases = pd.DataFrame(_row(storm, case) for case in storm.cases).set_index("case")
         self.attempts = pd.DataFrame(
-            _attempt(storm, met, number) for met in storm.met for number in range(len(met.requests))
+            row for case in storm.cases for row in _attempts(case, storm.cases[0].began)
         )
 
     @property
@@ -176,7 +168,7 @@ class ReportCard:
 
     def __repr__(self) -> str:
         seen = sum(map(bool, self.findings.values()))
-        lines = ["Report card: clean" if self.clean else f"Report card: {seen} of {len(LESSONS)} findings"]
+        lines = [f"Report card: {f'{seen} of {len(LESSONS)} findings' if seen else 'clean'}"]
         for name, cases in self.findings.items():
             where = f"{', '.join(cases)} (lesson {LESSONS[name]})" if cases else "not seen"
             lines.append(
@@ -188,33 +180,30 @@ class ReportCard:
         return f"<pre>{escape(repr(self))}</pre>{self.cases.to_html()}"
 
 
-def _row(storm: Storm, met: Met) -> dict[str, Any]:
+def _row(storm: Storm, case: Case) -> dict[str, Any]:
     """A case for the table. With a finding, each request after the first that got no reply is wasted."""
-    found = storm.findings(met)
-    lost = [request for request in met.requests if found and not request.text]
-    history = "broken" if found.keys() & HISTORY else "valid" if storm.after(met) else "not seen"
+    found = storm.findings(case)
+    lost = [request for request in case.requests if found and not request.text]
+    broken = "the next request sent the turn along" in found.values()
     return {
-        "case": met.case.name,
+        "case": case.name,
         "findings": "; ".join(f"{name}: {how}" for name, how in found.items()),
-        "the user saw": sandbox.clean(met.saw, 90),
-        "history": history,
-        "requests": len(met.requests),
+        "the user saw": sandbox.clean(case.saw, 90),
+        "history": "broken" if broken else "valid" if storm.after(case) else "not seen",
+        "requests": len(case.requests),
         "wasted": max(len(lost) - 1, 0),
         "USD wasted": sum(request.bill[2] for request in lost),
         "lessons": ", ".join(sorted({str(LESSONS[name]) for name in found})),
     }
 
 
-def _attempt(storm: Storm, met: Met, number: int) -> dict[str, Any]:
-    """A request as `charts.plot_attempts` takes it, and the case it belongs to."""
-    request, following = met.requests[number], met.requests[number + 1 : number + 2]
-    status = request.exchange.status
-    return {
-        "case": met.case.name,
-        "attempt": number + 1,
-        "started": request.at - storm.began,
-        "seconds": 0.0,
-        "outcome": "reply" if request.text else "no text" if status == 200 else str(status or "cut off"),
-        "wait": following[0].at - request.at if following else 0.0,
-        "asked": "retry_after" in met.case.named,
-    }
+def _attempts(case: Case, began: float) -> list[dict[str, Any]]:
+    """Its requests as `charts.plot_attempts` takes them, and its name."""
+    rows = []
+    for number, request in enumerate(case.requests, 1):
+        wait = case.requests[number].at - request.at if number < len(case.requests) else 0.0
+        status = request.exchange.status
+        outcome = "reply" if request.text else "no text" if status == 200 else str(status or "cut off")
+        row = {"case": case.name, "attempt": number, "started": request.at - began, "seconds": 0.0}
+        rows.append(row | {"outcome": outcome, "wait": wait, "asked": case.name.startswith("429 with ")})
+    return rows

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import builtins
 import contextlib
 import ctypes
+import inspect
 import io
 import linecache
+import numbers
 import re
 import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass
-from types import CodeType
 from typing import Any
-
-import anthropic
 
 TIME_LIMIT = 10.0
 """Seconds that one run may take."""
@@ -29,25 +29,18 @@ class TimeUp(BaseException):
     """The run took too long. Not an Exception, so that an `except Exception` does not swallow it."""
 
 
-class Odd:
-    """Stands for a value of a type that a grader does not expect, and so never touches."""
-
-    def __init__(self, value: object) -> None:
-        self.type_name = str(type(value).__name__)[:60]
-
-    def __repr__(self) -> str:
-        return f"an object of type {self.type_name}"
-
-
 @dataclass
 class Ran:
     """What one run came to."""
 
     value: Any = None
-    """What it returned, as plain data."""
     error: BaseException | None = None
     printed: str = ""
     seconds: float = 0.0
+    silent_seconds: float = 0.0
+    """How long it took until something was printed; `seconds` if nothing was."""
+    is_async: bool = False
+    """Was it an `async def`? Then it was run to its end."""
 
 
 class Printed(io.TextIOBase):
@@ -55,23 +48,32 @@ class Printed(io.TextIOBase):
 
     def __init__(self) -> None:
         self.text = ""
+        self.begun: float | None = None
+        """When something visible was first printed, on the monotonic clock."""
 
     def writable(self) -> bool:
         return True
 
     def write(self, text: str) -> int:
+        if self.begun is None and str(text).strip():
+            self.begun = time.monotonic()
         self.text += str(text)[: PRINT_LIMIT - len(self.text)]
         return len(text)
 
 
 def run(
-    call: Callable[[], Any], typed: Sequence[str] = (), seconds: float | None = None, printed=None
+    call: Callable[[], Any],
+    typed: Iterable[str] = (),
+    seconds: float | None = None,
+    printed: Printed | None = None,
 ) -> Ran:
     """What `call` returned, raised and printed. `typed` is what `input()` hands out, line by line.
 
+    What it prints is in `printed` already while it runs.
     A KeyboardInterrupt is the learner's own and comes through; everything else ends here.
     """
-    printed, lines, ran = printed or Printed(), iter(typed), Ran()
+    limit, lines, ran = TIME_LIMIT if seconds is None else seconds, iter(typed), Ran()
+    printed = printed or Printed()
 
     def type_in(prompt: object = "", /) -> str:
         line = next(lines, None)
@@ -86,12 +88,14 @@ def run(
 
     def guarded() -> Any:
         with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
-            return plain(call())
+            value = call()
+            ran.is_async = inspect.iscoroutine(value)
+            return _finished(value, limit) if ran.is_async else value
 
     real_input, builtins.input = builtins.input, type_in
     started = time.monotonic()
     try:
-        ran.value = within(TIME_LIMIT if seconds is None else seconds, guarded)
+        ran.value = within(limit, guarded)
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # a learner may raise anything, SystemExit too
@@ -99,6 +103,7 @@ def run(
     finally:
         builtins.input = real_input
     ran.seconds = time.monotonic() - started
+    ran.silent_seconds = ran.seconds if printed.begun is None else printed.begun - started
     ran.printed = printed.text
     return ran
 
@@ -112,6 +117,11 @@ def within(seconds: float, call: Callable[[], Any]) -> Any:
     if threading.current_thread() is threading.main_thread() and hasattr(signal, "setitimer"):
         return _with_alarm(seconds, call)
     return _on_a_thread(seconds, call)
+
+
+def _finished(coroutine: Coroutine, seconds: float) -> Any:
+    """What `coroutine` comes to, on a thread with a loop of its own: a notebook's loop is running already."""
+    return _on_a_thread(seconds, lambda: asyncio.run(asyncio.wait_for(coroutine, seconds)))
 
 
 def _with_alarm(seconds: float, call: Callable[[], Any]) -> Any:
@@ -173,27 +183,15 @@ def _on_a_thread(seconds: float, call: Callable[[], Any]) -> Any:
     return results[0]
 
 
-def plain(value: Any, depth: int = 8) -> Any:
-    """`value` as plain data that is safe to compare and show, without calling any method of its own."""
-    if value is None or type(value) is bool:
-        return value
-    if isinstance(value, str):
-        return str.__str__(value)
-    if isinstance(value, int):
-        return int.__add__(value, 0)
-    if isinstance(value, float):
-        return float.__add__(value, 0.0)
-    if depth and isinstance(value, (list, tuple)):
-        kind = list if isinstance(value, list) else tuple
-        return kind(plain(item, depth - 1) for item in kind.__iter__(value))
-    if depth and isinstance(value, dict):
-        return {plain(key, 0): plain(item, depth - 1) for key, item in dict.items(value)}
-    if isinstance(value, anthropic.BaseModel):
-        return value
-    close = getattr(value, "close", None) if type(value).__name__ in ("coroutine", "generator") else None
-    if close:
-        close()  # an `async def` that nobody awaits would complain later
-    return Odd(value)
+def number(value: Any) -> float | None:
+    """`value` as a float, be it an int, a Decimal, a fraction or NumPy's; None if it is no number."""
+    is_number = isinstance(value, numbers.Number) or type(value).__module__ in ("numpy", "decimal")
+    if isinstance(value, bool) or not is_number:
+        return None
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return None
 
 
 def shown(value: Any, length: int = 80) -> str:
@@ -201,7 +199,7 @@ def shown(value: Any, length: int = 80) -> str:
     try:
         text = repr(value)
     except Exception:
-        text = repr(Odd(value))
+        text = f"an object of type {type(value).__name__[:60]}"
     text = _steady(text[: 50 * length]).replace("\n", " ")
     quote = text[-1] if isinstance(value, str) else ""  # which a cut would lose
     return text if len(text) <= length else text[: length - 1 - len(quote)] + "…" + quote
@@ -209,40 +207,35 @@ def shown(value: Any, length: int = 80) -> str:
 
 def clean(text: str, length: int = 160) -> str:
     """`text` on one line, cut to `length`, without what differs from run to run: addresses and ports."""
-    return _cut(" ".join(_steady(text[: 50 * length]).split()), length)
+    text = " ".join(_steady(text[: 50 * length]).split())
+    return text if len(text) <= length else text[: length - 1] + "…"
 
 
 def _steady(text: str) -> str:
     return re.sub(r" at 0x[0-9a-fA-F]+|(?<=127\.0\.0\.1):\d+|(?<=localhost):\d+", "", text)
 
 
-def _cut(text: str, length: int) -> str:
-    return text if len(text) <= length else text[: length - 1] + "…"
-
-
-def in_words(error: BaseException, code: CodeType | None = None) -> str:
-    """`error` in one sentence, with the line of the learner's function `code` where it happened."""
+def in_words(error: BaseException, namespaces: Iterable[dict[str, Any]] = ()) -> str:
+    """`error` in one sentence, with the last line on the way to it of code that lives in `namespaces`."""
     if isinstance(error, TimeUp):
         return "it was still running when its time was up: is there a loop that never ends?"
     if isinstance(error, SystemExit):
-        return "it called sys.exit() or exit(): return instead" + _line(error, code)
+        return "it called sys.exit() or exit(): return instead" + _line(error, namespaces)
     try:
         said = str(getattr(error, "api_message", None) or error)
     except Exception:
         said = ""
     name = str(type(error).__name__)[:60]
-    return f"it raised {name}{': ' if said else ''}{clean(said)}{_line(error, code)}"
+    return f"it raised {name}{': ' if said else ''}{clean(said)}{_line(error, namespaces)}"
 
 
-def _line(error: BaseException, code: CodeType | None) -> str:
-    """The last line of the learner's own code on the way to `error`, in brackets."""
-    where = None
-    step = error.__traceback__
+def _line(error: BaseException, namespaces: Iterable[dict[str, Any]]) -> str:
+    owned = [id(names) for names in namespaces]
+    found, step = "", error.__traceback__
     while step is not None:
-        if code is not None and step.tb_frame.f_code.co_filename == code.co_filename:
-            where = step.tb_lineno
+        if id(step.tb_frame.f_globals) in owned:
+            file, line = step.tb_frame.f_code.co_filename, step.tb_lineno
+            source = clean(linecache.getline(file, line).strip(), 80)
+            found = f" (line {line}{f': {source}' if source else ''})"
         step = step.tb_next
-    if where is None:
-        return ""
-    source = clean(linecache.getline(code.co_filename, where).strip(), 80)
-    return f" (line {where}{f': {source}' if source else ''})"
+    return found

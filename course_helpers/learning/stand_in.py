@@ -14,10 +14,7 @@ _NOTE = """<div class="{name}-closed">{text}</div><style>
 
 
 def show(what: Any, name: str, text: str) -> None:
-    """Display `what.widget()`, with the CSS class `name`, and `text` in its place where it is dead.
-
-    Where there are no widgets, `what` is printed.
-    """
+    """Display `what.widget()`, with the CSS class `name`, and `text` where it is dead; else print `what`."""
     from IPython.display import display
 
     try:

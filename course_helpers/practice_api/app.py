@@ -147,7 +147,7 @@ class Api:
     def _model_of(self, wanted: Prompt) -> Model:
         """The model that answers `wanted`. Raises a 404."""
         model = rules.served_model(wanted.model)
-        if self.faults.retired(wanted.model):
+        if wanted.model in self.faults.values("retire"):
             raise ApiError(404, f"model: {wanted.model}")
         return model
 

@@ -13,15 +13,26 @@ from typing import Any
 
 from . import knowledge
 from .figures import figures
+from .forms import Saying
 
 FILE = Path(__file__).with_name("talk.toml")
-SURE, UNSURE = 0.47, 0.28
+SURE, UNSURE = 0.47, 0.12
 """From SURE on, an entry answers; from UNSURE on, the two nearest are offered."""
+_CERTAIN, _NEAR, _ROOM = 0.75, 0.1, 850
+"""An answer that is not certain names a second subject that comes so near, where there is room for it."""
 _FOLLOWS = re.compile(
     r"^(?:and|but|so|ok|okay|ah|oh|hm|then|or|what about|how about)\b"
-    r"|\b(?:it|its|that|this|they|them|their|there|these|those|ones?|though|else)\b"
+    r"|\b(?:it|its|that|this|they|them|their|there|these|those|ones?|though|else|(?:dis)?advantages?|drawbacks?|benefits?|alternatives?)\b"
 )
-_OWN, _FAMILY = 4, 0.12
+_OPENING = re.compile(
+    r"^(?:(?:hello|hi|hey|good (?:day|morning|evening)|there|so|well|oh|ok|and|please|sorry) )+"
+)
+_AGAIN = {
+    "": ["simple", "example", "python", "why", "brief"],
+    "how": ["python", "example", "brief", "simple"],
+}
+"""What is said of a subject whose answer was said already."""
+_OWN, _FAMILY, _SAID, _APART = 4, 0.2, 0.1, 0.85
 
 
 @dataclass(frozen=True)
@@ -31,7 +42,9 @@ class Subject:
     entry: knowledge.Entry
     part: str = "say"
     score: float = 1.0
-    other: knowledge.Entry | None = None
+    others: tuple[knowledge.Entry, ...] = ()
+    near: bool = False
+    """Was the first of the others nearly as good?"""
 
 
 @cache
@@ -44,11 +57,13 @@ def _script() -> dict[str, Any]:
     return script
 
 
-def small_talk(text: str, said: Sequence[str]) -> str:
-    """The answer to a greeting, to thanks and the like; "" if `text` is nothing of the kind."""
+def small_talk(text: str, said: Sequence[str]) -> tuple[str, str]:
+    """What kind of small talk `text` is, and the answer; twice "" if it is none."""
     words = " ".join(knowledge.words_of(text[:300]))
-    talk = next((talk for talk in _script()["talk"] if talk["fits"].fullmatch(words)), None)
-    return _fresh(talk["say"], text, said) if talk else ""
+    for form in (words, _OPENING.sub("", words)):
+        if talk := next((talk for talk in _script()["talk"] if form and talk["fits"].fullmatch(form)), None):
+            return talk["name"], _fresh(talk["say"], "", said)
+    return "", ""
 
 
 @lru_cache(maxsize=500)
@@ -62,29 +77,44 @@ def subject(text: str, before: Subject | None) -> Subject | None:
         return Subject(before.entry, part)
     scores = dict(knowledge.match(rest if loud else text))
     elsewhere = knowledge.everyday(rest)
-    if before and not elsewhere and (_FOLLOWS.search(words) or len(loud) < _OWN):
+    alone = len(loud) >= _OWN or knowledge.is_foreign(rest) or not knowledge.speaks_of_it(rest)
+    if before and not elsewhere and (not alone or _FOLLOWS.search(words)):
         family = before.entry.of or before.entry.name
+        if _FOLLOWS.search(words):
+            scores = {name: _APART * score for name, score in scores.items()}
         for name, score in knowledge.match(rest, f"{before.entry.name} {before.entry.ask[0]}").items():
             entry = knowledge.entries()[name]
             near = _FAMILY if family in (entry.name, entry.of) else 0
+            near -= _SAID if entry is before.entry and part == "say" else 0
             scores[name] = max(scores.get(name, 0), score + near)
-    best = sorted(scores, key=lambda name: (-scores[name], name))[:2]
-    if not best or scores[best[0]] < (SURE if elsewhere else UNSURE):
+    best = sorted(scores, key=lambda name: (-scores[name], name))[:3]
+    if not best or scores[best[0]] < (SURE if elsewhere or not knowledge.speaks_of_it(rest) else UNSURE):
         return Subject(before.entry, part) if part != "say" and before and len(loud) < 2 else None
     first, *others = [knowledge.entries()[name] for name in best]
-    return Subject(first, part, min(1, scores[best[0]]), others[0] if others else None)
+    near = len(best) > 1 and scores[best[0]] < _CERTAIN and scores[best[1]] > scores[best[0]] - _NEAR
+    return Subject(first, part, min(1, scores[best[0]]), tuple(others), near)
 
 
-def say(found: Subject, text: str, said: Sequence[str]) -> str:
+def say(found: Subject, text: str, said: Sequence[str]) -> Saying:
     """The part of an entry that is asked for; another one where that was said already."""
-    if found.score < SURE and found.other:
-        words = {"{a}": found.entry.brief.rstrip("."), "{b}": found.other.brief.rstrip(".")}
-        return fill(_fresh(_script()["unsure"]["say"], text, said), words)
-    order = [found.part, "say", "simple", "example", "python", "why", "brief"]
+    if found.score < SURE:
+        near = "\n".join(f"- {entry.brief}" for entry in (found.entry, *found.others))
+        return Saying(fill(_fresh(_script()["unsure"]["say"], text, said), {"{near}": near}))
+    again = _AGAIN["how" if re.match(r"\W*(?:and |ok )*how\b", text.lower()) else ""]
+    if found.entry.of and not found.entry.simple:
+        again = ["brief", *again]  # its own words before those of what it belongs to
+    order = [found.part, "say", *again]
     if found.part == "more":
         order = ["example", "why", "simple", "python", "brief", "say"]
     parts = [fill(part) for part in (_part(found.entry, name) for name in order) if part]
-    return next((part for part in parts if part not in said), parts[0])
+    text = next((part for part in parts if part not in said), parts[0])
+    if text != fill(found.entry.say):
+        return Saying(text)
+    brief, word, simple = (
+        fill(part) for part in (found.entry.brief, found.entry.word, found.entry.part("simple"))
+    )
+    more = [fill(_part(found.entry, name)) for name in ("example", "why", "lesson")]
+    return Saying(text, brief, word, simple, tuple(part for part in more if part and "\n" not in part))
 
 
 def _part(entry: knowledge.Entry, name: str) -> str:
@@ -107,7 +137,8 @@ def off(text: str, said: Sequence[str], kind: str = "off") -> str:
 
 def _fresh(options: list[str], text: str, said: Sequence[str]) -> str:
     """One of `options`, chosen by `text`, that was not said yet, with three things to ask in it."""
-    topics, start = _script()["off"]["topics"], hashlib.sha256(text.encode("utf-8", "replace")).digest()
+    start = hashlib.sha256(text.encode("utf-8", "replace")).digest() if text else bytes(2)
+    topics = _script()["off"]["topics"]
     turns = [*range(start[0] % len(options), len(options)), *range(start[0] % len(options))]
     texts = []
     for turn in turns:

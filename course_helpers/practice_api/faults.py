@@ -28,7 +28,6 @@ Times = Annotated[int, Field(ge=1)]
 Seconds = Annotated[int | float, Field(ge=0, allow_inf_nan=False)]
 CHAOS = (429, 500, 502, 503, 529, "disconnect")
 """What chaos does to a request, each as likely as the others."""
-
 _SPEND_CAP = "You have reached your specified API usage limits. You will regain access next month."
 
 
@@ -39,9 +38,9 @@ class Control:
     kind: str
     text: str
     _faults: Faults
-    left: int | None = None
+    left: int | None
     """How many more requests it concerns; None for all until it is cleared."""
-    value: Any = None
+    value: Any
 
     def clear(self) -> None:
         """End this fault."""
@@ -70,19 +69,6 @@ class Failure:
 
     def error(self) -> ApiError:
         """A new error each time: one that was raised holds on to its request through its traceback."""
-        title = (
-            f"{self.status} {HTTPStatus(self.status).phrase if self.status in set(HTTPStatus) else 'Error'}"
-        )
-        page = f"<html><head><title>{title}</title></head><body>{title}</body></html>"
-        return ApiError(
-            self.status,
-            _SPEND_CAP if self.spend_cap else self.message,
-            error_code="enforced_spend_limit_reached" if self.spend_cap else None,
-            headers=self._headers(),
-            page=page if self.html else None,
-        )
-
-    def _headers(self) -> dict[str, str]:
         seconds = self.retry_after
         if self.status == 429 and not self.spend_cap and seconds is None:
             seconds = 1
@@ -91,7 +77,12 @@ class Failure:
             headers["retry-after-ms"] = f"{seconds * 1000:g}"
         if self.should_retry is not None:
             headers["x-should-retry"] = str(self.should_retry).lower()
-        return headers
+        known = self.status in set(HTTPStatus)
+        title = f"{self.status} {HTTPStatus(self.status).phrase if known else 'Error'}"
+        page = f"<html><head><title>{title}</title></head><body>{title}</body></html>" if self.html else None
+        code = "enforced_spend_limit_reached" if self.spend_cap else None
+        said = _SPEND_CAP if self.spend_cap else self.message
+        return ApiError(self.status, said, error_code=code, headers=headers, page=page)
 
 
 @dataclass(frozen=True)
@@ -105,12 +96,11 @@ class Breakage:
 
 @dataclass(frozen=True)
 class Pace:
-    """How fast answers come, in tokens a second and seconds before the first; and batches, in seconds."""
+    """How fast answers come: tokens a second, seconds before the first, seconds that a batch takes."""
 
     tokens_per_second: float | None = None
     first_token_seconds: float = 0.0
     batch_seconds: float = 0.5
-    """How long a batch takes."""
 
     def duration(self, tokens: int) -> float:
         """Seconds that `tokens` take, once the first is there."""
@@ -124,21 +114,18 @@ def checked(control: Callable[..., Control]) -> Callable[..., Control]:
     @functools.wraps(control)
     def call(*given: Any, **named: Any) -> Control:
         arguments = inspect.signature(control).bind(*given, **named).arguments
+        me = arguments.pop("self")  # by position: pydantic before 2.14 takes it no other way
         try:
-            return strictly(**arguments)
+            return strictly(me, **arguments)
         except ValidationError as error:
             first = error.errors()[0]
-            raise ValueError(_in_words(first["loc"][0], first["input"], first["msg"])) from None
+        name, value, rule = first["loc"][0], first["input"], first["msg"].replace("Input should", "it should")
+        choices = {str(choice): choice for kind in (Status, Break, Shape) for choice in get_args(kind)}
+        near = difflib.get_close_matches(str(value), choices, n=1)
+        hint = f" Did you mean {choices[near[0]]!r}?" if near else ""
+        raise ValueError(f"{name}: {rule}, not {value!r}.{hint}")
 
     return call
-
-
-def _in_words(name: Any, value: Any, rule: str) -> str:
-    """One sentence about an argument that does not fit, with the choice that was meant, if that is clear."""
-    choices = {str(choice): choice for kind in (Status, Break, Shape) for choice in get_args(kind)}
-    near = [choices[word] for word in difflib.get_close_matches(str(value), choices, n=1)]
-    hint = f" Did you mean {near[0]!r}?" if near else ""
-    return f"{name}: {rule.replace('Input should', 'it should')}, not {value!r}.{hint}"
 
 
 class Faults:
@@ -198,15 +185,12 @@ class Faults:
         output_tokens_per_minute: Times | None = None,
     ) -> Control:
         """Enforce rate limits: a 429 with retry-after once one is used up. Cache reads do not count."""
-        given = {
-            "requests": requests_per_minute,
-            "input-tokens": input_tokens_per_minute,
-            "output-tokens": output_tokens_per_minute,
-        }
-        given = {name: value for name, value in given.items() if value is not None}
+        amounts = (requests_per_minute, input_tokens_per_minute, output_tokens_per_minute)
+        named = zip(("requests", "input-tokens", "output-tokens"), amounts, strict=True)
+        given = {name: amount for name, amount in named if amount is not None}
         if not given:
             raise ValueError("limit needs at least one of requests_per_minute, input_tokens_per_minute, …")
-        words = ", ".join(f"{value} {name} a minute" for name, value in given.items())
+        words = ", ".join(f"{amount} {name} a minute" for name, amount in given.items())
         return self._set("limit", f"limit({words})", Limits(given))
 
     @checked
@@ -263,9 +247,13 @@ class Faults:
             self.remove(control)
         return control.value
 
+    def values(self, kind: str) -> list[Any]:
+        """The values of the controls of `kind`, the latest first."""
+        return [c.value for c in reversed(self._controls.copy()) if c.kind == kind]
+
     def value(self, kind: str) -> Any:
         """The value of the latest control of `kind`."""
-        return next((c.value for c in reversed(self._controls.copy()) if c.kind == kind), None)
+        return next(iter(self.values(kind)), None)
 
     def take_failure(self) -> Failure | Breakage | None:
         """What this request must fail with, if anything: counted down, then chaos."""
@@ -275,10 +263,6 @@ class Faults:
             return failed
         choice = dice.choice(CHAOS)
         return Breakage("disconnect") if choice == "disconnect" else Failure(choice)
-
-    def retired(self, model: str) -> bool:
-        """Was `model` retired by `retire`?"""
-        return any(c.kind == "retire" and c.value == model for c in self._controls.copy())
 
     @property
     def limits(self) -> Limits:

@@ -51,13 +51,11 @@ class Transport(httpx2.BaseTransport, httpx2.AsyncBaseTransport):
     def handle_request(self, request: httpx2.Request) -> httpx2.Response:
         loop = _Loop()
         call = _Call(request, request.read(), loop)
-        start = loop.run_until(call.started, call.patience)
-        return call.response(start, _Pieces(call, loop))
+        return call.response(loop.run_until(call.next_message))
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         call = _Call(request, await request.aread(), asyncio.get_running_loop())
-        start = await _in_time(call.started(), call.patience)
-        return call.response(start, _AsyncPieces(call))
+        return call.response(await call.next_message())
 
 
 class _Connection:
@@ -74,125 +72,91 @@ class _Connection:
             self.closed.set_result(None)
 
 
-class _Call:
-    """One request: the application as a task, and what it has sent so far."""
+class _Call(httpx2.SyncByteStream, httpx2.AsyncByteStream):
+    """One request: the application as a task, what it has sent so far, and the body as a stream."""
 
     def __init__(self, request: httpx2.Request, body: bytes, loop: asyncio.AbstractEventLoop) -> None:
         if request.url.host not in _servers:
-            raise httpx2.ConnectError("The practice API of this address was stopped.", request=request)
-        self.request, self.connection = request, _Connection(loop)
-        self.patience: float | None = request.extensions.get("timeout", {}).get("read")
+            raise httpx2.ConnectError("There is no practice API at this address any more.", request=request)
+        self._request, self._loop, self._connection = request, loop, _Connection(loop)
+        self._bodies = [{"type": "http.request", "body": body, "more_body": False}]
         self._sent: collections.deque[dict[str, Any]] = collections.deque()
         self._news = asyncio.Event()
-        self._bodies = [{"type": "http.request", "body": body, "more_body": False}]
-        self.task = loop.create_task(_servers[request.url.host].app(self._scope(), self._receive, self._send))
-        self.task.add_done_callback(lambda task: self._news.set())
-        self.connection.closed.add_done_callback(lambda closed: self._news.set())
-
-    def _scope(self) -> dict[str, Any]:
-        url = self.request.url
-        return {
+        url = request.url
+        scope = {
             "type": "http",
             "asgi": {"version": "3.0"},
             "http_version": "1.1",
-            "method": self.request.method,
+            "method": request.method,
             "scheme": "http",
             "path": url.path,
             "raw_path": url.raw_path,
             "query_string": url.query,
             "root_path": "",
-            "headers": [(name.lower(), value) for name, value in self.request.headers.raw],
+            "headers": [(name.lower(), value) for name, value in request.headers.raw],
             "client": (url.host, 0),
             "server": (url.host, 80),
-            TRANSPORT: self.connection,
+            TRANSPORT: self._connection,
         }
+        self._task = loop.create_task(_servers[url.host].app(scope, self._receive, self._send))
+        for end in (self._task, self._connection.closed):
+            end.add_done_callback(lambda end: self._news.set())
 
     async def _receive(self) -> dict[str, Any]:
         if self._bodies:
             return self._bodies.pop()
-        await asyncio.wait({self.connection.closed})
+        await asyncio.wait({self._connection.closed})
         return {"type": "http.disconnect"}
 
     async def _send(self, message: dict[str, Any]) -> None:
         self._sent.append(message)
         self._news.set()
 
-    async def started(self) -> dict[str, Any]:
-        """The start of the response. Raises the error of a connection that drops before."""
-        return await self._next("Server disconnected without sending a response.")
-
-    async def piece(self) -> dict[str, Any]:
-        """The next piece of the body. Raises the error of a connection that drops in its middle."""
-        return await self._next("peer closed connection without sending complete message body")
-
-    async def _next(self, dropped: str) -> dict[str, Any]:
-        while not self._sent:
-            if self.connection.is_closing() or self.task.done():
-                raise httpx2.RemoteProtocolError(dropped, request=self.request)
-            self._news.clear()
-            await self._news.wait()
+    async def next_message(self) -> dict[str, Any]:
+        """What the application sends next. Raises the errors that a client meets on a real connection."""
+        try:
+            async with asyncio.timeout(self._request.extensions.get("timeout", {}).get("read")):
+                while not self._sent:
+                    if self._connection.is_closing() or self._task.done():
+                        raise httpx2.RemoteProtocolError("The connection was closed before the answer ended.")
+                    self._news.clear()
+                    await self._news.wait()
+        except TimeoutError:
+            raise httpx2.ReadTimeout("The read operation timed out") from None
         return self._sent.popleft()
 
-    def response(self, start: dict[str, Any], stream: Any) -> httpx2.Response:
-        """The response that begins with `start`."""
-        return httpx2.Response(
-            start["status"],
-            headers=start["headers"],
-            stream=stream,
-            extensions={"http_version": b"HTTP/1.1"},
-            request=self.request,
-        )
+    def response(self, start: dict[str, Any]) -> httpx2.Response:
+        """The response that begins with `start`, its body still to come."""
+        version = {"http_version": b"HTTP/1.1"}
+        return httpx2.Response(start["status"], headers=start["headers"], stream=self, extensions=version)
 
-    async def end(self) -> None:
-        """Hang up, and wait until the application has noticed."""
-        self.connection.close()
-        await asyncio.wait({self.task}, timeout=5)
-        self.task.cancel()
-
-
-class _Pieces(httpx2.SyncByteStream):
-    """The body of a response, made while it is read."""
-
-    def __init__(self, call: _Call, loop: _Loop) -> None:
-        self._call, self._loop = call, loop
+    def _content(self, message: dict[str, Any]) -> bytes:
+        return b"" if self._request.method == "HEAD" else message.get("body", b"")
 
     def __iter__(self) -> Iterator[bytes]:
         more = True
         while more:
-            message = self._loop.run_until(self._call.piece, self._call.patience)
+            message = self._loop.run_until(self.next_message)
             more = message.get("more_body", False)
-            yield b"" if self._call.request.method == "HEAD" else message.get("body", b"")
-
-    def close(self) -> None:
-        if not self._loop.is_closed():
-            self._loop.run_until(self._call.end, None)
-            self._loop.close()
-
-
-class _AsyncPieces(httpx2.AsyncByteStream):
-    """The same for an asynchronous client, on its own event loop."""
-
-    def __init__(self, call: _Call) -> None:
-        self._call = call
+            yield self._content(message)
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         more = True
         while more:
-            message = await _in_time(self._call.piece(), self._call.patience)
+            message = await self.next_message()
             more = message.get("more_body", False)
-            yield b"" if self._call.request.method == "HEAD" else message.get("body", b"")
+            yield self._content(message)
+
+    def close(self) -> None:
+        if not self._loop.is_closed():
+            self._loop.run_until(self.aclose)
+            self._loop.close()
 
     async def aclose(self) -> None:
-        await self._call.end()
-
-
-async def _in_time(waiting: Any, patience: float | None) -> Any:
-    """The result of `waiting`. Raises the client's own error when its read timeout is over."""
-    try:
-        async with asyncio.timeout(patience):
-            return await waiting
-    except TimeoutError:
-        raise httpx2.ReadTimeout("The read operation timed out") from None
+        """Hang up, and wait until the application has noticed."""
+        self._connection.close()
+        await asyncio.wait({self._task}, timeout=5)
+        self._task.cancel()
 
 
 class _Timers:
@@ -216,7 +180,7 @@ class _Loop(asyncio.BaseEventLoop):
     def _write_to_self(self) -> None:
         pass
 
-    def run_until(self, what: Callable[[], Any], patience: float | None) -> Any:
+    def run_until(self, what: Callable[[], Any]) -> Any:
         """The result of `what()`, awaited here and now."""
         outer = asyncio._get_running_loop()
         task = asyncio.current_task(outer) if outer else None
@@ -224,7 +188,7 @@ class _Loop(asyncio.BaseEventLoop):
             asyncio.tasks._leave_task(outer, task)
         asyncio._set_running_loop(None)
         try:
-            return self.run_until_complete(_in_time(what(), patience))
+            return self.run_until_complete(what())
         finally:
             asyncio._set_running_loop(outer)
             if task:
@@ -236,13 +200,14 @@ def lead_all_clients_here() -> None:
     """Let clients with the usual transport find the practice APIs too: for a browser tab, where cells make
     clients of their own and nothing but this module could answer."""
     usual, usual_async = httpx2.HTTPTransport.handle_request, httpx2.AsyncHTTPTransport.handle_async_request
+    ours = Transport()
 
     def handle(self: Any, request: httpx2.Request) -> httpx2.Response:
-        return Transport().handle_request(request) if request.url.host in _servers else usual(self, request)
+        return ours.handle_request(request) if request.url.host in _servers else usual(self, request)
 
     async def handle_async(self: Any, request: httpx2.Request) -> httpx2.Response:
         here = request.url.host in _servers
-        return await (Transport().handle_async_request(request) if here else usual_async(self, request))
+        return await (ours.handle_async_request(request) if here else usual_async(self, request))
 
     httpx2.HTTPTransport.handle_request = handle
     httpx2.AsyncHTTPTransport.handle_async_request = handle_async

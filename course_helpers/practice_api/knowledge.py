@@ -23,12 +23,17 @@ _MISSING, _EXTRA = 0.45, 0.35
 """How much a word counts that only the phrasing has, and one that only the question has."""
 _ANSWERED = 0.25
 """How much it counts that an entry's answer, not its phrasing, has the words of the question."""
+_ALIKE = 0.8
+"""How much of its letters a misspelt word shares with the right one."""
+_RARE, _DOUBT = 4.6, 0.45
+"""Where no word of the subject is shared, or no rare one and as many are unknown, a score counts less."""
 _UNKNOWN, _EVERYDAY = 3.5, 10.0
 """The weight of a word that no entry has, and of one that speaks of something else."""
 _EMPTY, _SORT, _COMMON, _PAIR = 0.1, 0.5, 1.2, 0.5
 """The weight of words that say nothing, that say what sort of question it is, and that are common; and how
 much a pair's rarity counts."""
 _ENDINGS = re.compile(r"(?:ings?|ied|ies|edly|ed|es|s|ers?|est|ly|y|e|i)$")
+_IS = re.compile(r"\b(what|who|how|where|when|why|that|it|there|here|he|she)'s\b")
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 
 
@@ -132,8 +137,9 @@ def _bare(word: str) -> str:
 def words_of(text: str) -> list[str]:
     """The words of `text`, in small letters, slang spelled out, names such as RateLimitError in parts."""
     text = _CAMEL.sub(" ", text.replace("’", "'")).lower().replace("n't", " not").replace("_", " ")
+    text = _IS.sub(r"\1 is", text).replace("'re", " are").replace("'m", " am")
     text = _lexicon().slang_in.sub(lambda found: _lexicon().slang[found[0]], text)
-    return re.findall(r"[^\W\d_]+|\d+(?:\.\d+)?|\$", re.sub(r"'(?:s|re|m|ll|ve|d)\b", "", text))
+    return re.findall(r"[^\W\d_]+|\d+(?:\.\d+)?|\$", re.sub(r"'(?:s|ll|ve|d)\b", "", text))
 
 
 def stem(word: str) -> str:
@@ -155,8 +161,20 @@ def loud(text: str) -> list[str]:
 
 def speaks_of_it(text: str) -> bool:
     """Does `text` have a word of the subject, one that is not common besides?"""
+    return not _ours().isdisjoint(loud(text))
+
+
+def is_foreign(text: str) -> bool:
+    """Does `text` have a word that neither the subject nor common talk has, not even misspelt?"""
+    stems = [_index().known(word) for word in words_of(text)]
+    return any(stem not in _index().weight for stem in stems)
+
+
+@cache
+def _ours() -> frozenset[str]:
+    """The stems of the subject."""
     lexicon = _lexicon()
-    return any(w in _index().weight and w not in lexicon.common | lexicon.everyday for w in loud(text))
+    return frozenset(_index().weight) - lexicon.common - lexicon.everyday - lexicon.light.keys()
 
 
 def everyday(text: str) -> bool:
@@ -180,7 +198,7 @@ class Index:
                 self.sizes.append(features)
             seen.update(set().union(*sets))
             answer = {stem(word) for word in words_of(f"{entry.brief} {entry.say}")}
-            for word in answer.union(*sets) - _lexicon().light.keys():
+            for word in answer.union(*sets) - _lexicon().light.keys() - _lexicon().common:
                 self.answers[word].add(entry.name)
             self.vocabulary.update(
                 word for words in texts for word in words if len(word) > 3 and word.isalpha()
@@ -200,7 +218,9 @@ class Index:
         if found in self.weight or len(word) < 4 or found in _lexicon().everyday or not word.isalpha():
             return found
         near = {w for form in _deletions(word) for w in self.spellings.get(form, ()) if w[0] == word[0]}
+        near = near if len(word) > 4 else {w for w in near if stem(w) not in _lexicon().light}
         likeness = {w: (SequenceMatcher(None, word, w).ratio(), self.vocabulary[w], w) for w in near}
+        near = [w for w in near if likeness[w][0] >= _ALIKE]
         best = max(near, key=likeness.get, default=word)
         return stem(best)
 
@@ -227,14 +247,21 @@ def match(question: str, about: str = "") -> dict[str, float]:
         asked.setdefault(feature, index.weight.get(feature, 0) / 2)
     cost = asked | {f: _EVERYDAY for f in asked if f in everyday}
     total = sum(cost.values())
+    strange = sum((f not in index.weight) * (3 if f in everyday else 1) for f in asked if f.isalpha())
     shared, spared, best = defaultdict(float), defaultdict(float), {}
+    ours = defaultdict(list)
     for feature, weight in asked.items():
         for phrasing in index.holders.get(feature, ()):
             shared[phrasing] += weight
             spared[phrasing] += cost[feature]
+            if " " not in feature and feature in _ours():
+                ours[phrasing].append(weight)
     for phrasing, common in shared.items():
         missing, extra = max(0, index.sizes[phrasing] - common), total - spared[phrasing]
         score = common / (common + _MISSING * missing + _EXTRA * extra)
+        known = len(ours[phrasing])
+        if not known or (strange > known - (known == 1) and max(ours[phrasing]) < _RARE):
+            score *= _DOUBT
         name = index.names[phrasing]
         best[name] = max(best.get(name, 0), score * (1 - _ANSWERED))
     for feature in asked:

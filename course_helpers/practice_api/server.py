@@ -32,15 +32,16 @@ class Gathering:
     def write(self, data: bytes) -> None:
         """Send `data`, soon."""
         if not self._pieces:
-            self._loop.call_soon(self._send)
+            self._loop.call_soon(self.flush)
         self._pieces.append(data)
 
     def close(self) -> None:
         """Send what is left, then close."""
-        self._send()
+        self.flush()
         self._transport.close()
 
-    def _send(self) -> None:
+    def flush(self) -> None:
+        """Send now what was written."""
         if self._pieces and not self._transport.is_closing():
             self._transport.write(b"".join(self._pieces))
         self._pieces = []
@@ -78,6 +79,7 @@ class Protocol(H11Protocol):
 
     def eof_received(self) -> bool:
         """Whether to keep the connection open: until the answer to a whole request is sent."""
+        self.transport.flush()
         self.half_closed = self.cycle is not None and not self.cycle.more_body
         return self.half_closed and not self.cycle.response_complete
 

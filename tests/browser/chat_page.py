@@ -70,8 +70,8 @@ class ChatPage:
         return milliseconds / 1000
 
     def click(self, name: str) -> None:
-        """Click the button called `name`."""
-        self.root.get_by_role("button", name=name, exact=True).click()
+        """Click the last button called `name`."""
+        self.root.get_by_role("button", name=name, exact=True).last.click()
 
     def replies(self) -> list[str]:
         """The text of each reply, without its bill."""
@@ -89,22 +89,6 @@ class ChatPage:
     def feet(self) -> list[str]:
         """What stands beneath each reply: notes and bills."""
         return self.root.locator(".course-chat-foot").all_inner_texts()
-
-    def lengths_while_busy(self) -> set[int]:
-        """The distinct lengths that the transcript has until the reply ends."""
-        return set(
-            self.root.evaluate(
-                """root => new Promise(done => {
-                    const button = root.querySelector(".course-chat-row button"), seen = [];
-                    const look = () => {
-                        const parts = root.querySelectorAll(".course-chat-reply");
-                        seen.push([...parts].map(part => part.innerText).join("").length);
-                        button.textContent === "Send" ? done(seen) : setTimeout(look, 15);
-                    };
-                    look();
-                })"""
-            )
-        )
 
     def dollars(self) -> float:
         """The dollars of the session line."""

@@ -235,6 +235,13 @@ class Lab:
             [source],
         )
 
+    def remove_cell(self, index: int) -> None:
+        """Delete the cell `index`."""
+        script = (
+            "([index]) => window.jupyterapp.shell.currentWidget.content.model.sharedModel.deleteCell(index)"
+        )
+        self.page.evaluate(script, [index])
+
     def run(self, source: str) -> str:
         """Run `source` in a new cell at the end; returns what it printed or displayed, as text."""
         index = self.add_cell(source)

@@ -152,118 +152,69 @@ headers = st.fixed_dictionaries(
 def corpus() -> Iterator[tuple[str, bytes]]:
     """Name and body of what a fuzzer seldom finds."""
     good = json.dumps(body())
-    yield from (
-        (f"no object {word!r}", word)
-        for word in (b"", b"[]", b"null", b"0", b'""', b"{", b"}", b"\xef\xbb\xbf{}")
-    )
-    yield from (
-        (f"not JSON {word!r}", good.replace("500", word).encode())
-        for word in (
-            "NaN",
-            "Infinity",
-            "-Infinity",
-            "1e400",
-            "-1e400",
-            "0x10",
-            "1_000",
-            "01",
-            "+1",
-            ".5",
-            "5.",
-            "9" * 5000,
-            "1" + "0" * 4200,
-        )
-    )
+
+    def asks(**fields: Any) -> bytes:
+        return json.dumps(body(**fields)).encode()
+
+    def forced(schema: Any) -> bytes:
+        tool = TOOL | {"input_schema": schema}
+        return asks(tools=[tool], tool_choice={"type": "tool", "name": TOOL["name"]})
+
+    for word in (b"", b"[]", b"null", b"0", b'""', b"{", b"}", b"\xef\xbb\xbf{}"):
+        yield f"no object {word!r}", word
+    words = ["NaN", "Infinity", "-Infinity", "1e400", "-1e400", "0x10", "1_000", "01", "+1", ".5", "5."]
+    for word in (*words, "9" * 5000, "1" + "0" * 4200):
+        yield f"not JSON {word!r}", good.replace("500", word).encode()
     yield "UTF-16", good.encode("utf-16")
-    yield "Latin-1", good.replace("Paris", "é").replace("France", "é").encode("latin-1")
+    yield "Latin-1", good.replace("France", "é").encode("latin-1")
     yield "truncated UTF-8", good.encode()[:-3] + b"\xe2\x82"
-    yield "overlong UTF-8", good.replace("France", "\x01").encode().replace(b"\x01", b"\xc0\xaf")
+    yield "overlong UTF-8", good.encode().replace(b"France", b"\xc0\xaf")
     yield "control characters", good.replace("France", "\x00\x01\x1f").encode()
     yield "lone surrogate", good.replace("France", "\\ud83d").encode()
     yield "key twice", good.replace('"model"', '"messages": [], "model"', 1).encode()
     for deep in (50, 190, 201, 5_000, 200_000):
-        yield (
-            f"lists {deep} deep",
-            good.replace('"What is the capital of France?"', "[" * deep + "]" * deep).encode(),
-        )
-        nested = '{"a":' * deep + "1" + "}" * deep
-        tool = json.dumps(body(tools=[TOOL | {"input_schema": "X"}])).replace('"X"', nested)
-        yield f"objects {deep} deep", tool.encode()
+        question = '"What is the capital of France?"'
+        yield f"lists {deep} deep", good.replace(question, "[" * deep + "]" * deep).encode()
+        yield f"objects {deep} deep", forced("X").replace(b'"X"', b'{"a":' * deep + b"1" + b"}" * deep)
+        nested = b'{"type": "object", "properties": {"a": ' * (deep // 3) + b"{}" + b"}}" * (deep // 3)
+        yield f"schemas {deep} deep", forced("X").replace(b'"X"', nested)
     for size in (100_000, 10_000_000):
-        yield f"a string of {size}", json.dumps(body(messages=[user("a" * size)])).encode()
-        yield (
-            f"a word of {size} emoji bytes",
-            json.dumps(body(system="🎉" * (size // 12)), ensure_ascii=False).encode(),
-        )
-        yield f"a model of {size}", json.dumps(body(model="m" * size)).encode()
+        yield f"a string of {size}", asks(messages=[user("a" * size)])
+        yield f"a word of {size} emoji bytes", asks(system="🎉" * (size // 12))
+        yield f"a model of {size}", asks(model="m" * size)
         yield f"a field of {size}", json.dumps(body() | {"f" * size: 1}).encode()
-        yield f"a stop sequence of {size}", json.dumps(body(stop_sequences=["s" * size])).encode()
-        yield f"white space {size}", json.dumps(body(messages=[user(" " * size)])).encode()
-        yield f"my {size}", json.dumps(body(messages=[user("my " * (size // 3))])).encode()
+        yield f"a stop sequence of {size}", asks(stop_sequences=["s" * size])
+        yield f"white space {size}", asks(messages=[user(" " * size)])
+        yield f"my {size}", asks(messages=[user("my " * (size // 3))])
     many = 300_000
-    yield "many unknown fields", json.dumps(body() | {f"f{n}": n for n in range(many)}).encode()
-    yield "many wrong blocks", json.dumps(body(messages=[user([{}] * many)])).encode()
-    yield "many wrong messages", json.dumps(body(messages=[{}] * 99_999)).encode()
-    yield "many messages", json.dumps(body(messages=[user("a")] * 60_000)).encode()
-    yield "too many messages", json.dumps(body(messages=[1] * 100_001)).encode()
-    yield "many blocks", json.dumps(body(messages=[user([text("a")] * 60_000)])).encode()
-    yield "many stop sequences", json.dumps(body(stop_sequences=["x"] * many)).encode()
-    yield "many wrong stop sequences", json.dumps(body(stop_sequences=[1] * many)).encode()
-    yield "many tools", json.dumps(body(tools=[TOOL | {"name": f"t{n}"} for n in range(20_000)])).encode()
-    yield "many wrong tools", json.dumps(body(tools=[{"type": n} for n in range(20_000)])).encode()
-    yield (
-        "many tool fields",
-        json.dumps(
-            body(
-                tools=[TOOL | {"input_schema": {"properties": {f"f{n}": {} for n in range(100_000)}}}],
-                tool_choice={"type": "any"},
-            )
-        ).encode(),
-    )
-    yield "many citations", json.dumps(body(messages=[user([text("a", citations=[1] * many)])])).encode()
-    yield (
-        "many fields in a block",
-        json.dumps(body(messages=[user([text("a") | {f"f{n}": 1 for n in range(many)}])])).encode(),
-    )
-    yield "many marks", json.dumps(body(system=[text("a", cache_control=MARK)] * 5_000)).encode()
-    yield "facts without end", json.dumps(body(messages=[user("my a is b. " * 50_000)])).encode()
-    yield (
-        "odd schemas",
-        json.dumps(
-            body(
-                tools=[
-                    TOOL
-                    | {
-                        "input_schema": {
-                            "properties": {"a": 5, "b": {"enum": [10**4000]}, "c": {"type": [1]}}
-                        }
-                    }
-                ],
-                tool_choice={"type": "any"},
-            )
-        ).encode(),
-    )
+    fields = {f"f{n}": 1 for n in range(many)}
+    yield "many unknown fields", json.dumps(body() | fields).encode()
+    yield "many wrong blocks", asks(messages=[user([{}] * many)])
+    yield "many wrong messages", asks(messages=[{}] * 99_999)
+    yield "many messages", asks(messages=[user("a")] * 60_000)
+    yield "too many messages", asks(messages=[1] * 100_001)
+    yield "many blocks", asks(messages=[user([text("a")] * 60_000)])
+    yield "many stop sequences", asks(stop_sequences=["x"] * many)
+    yield "many wrong stop sequences", asks(stop_sequences=[1] * many)
+    yield "many tools", asks(tools=[TOOL | {"name": f"t{n}"} for n in range(20_000)])
+    yield "many wrong tools", asks(tools=[{"type": n} for n in range(20_000)])
+    yield "many tool fields", forced({"type": "object", "properties": {f"f{n}": {} for n in range(100_000)}})
+    yield "many citations", asks(messages=[user([text("a", citations=[1] * many)])])
+    yield "many fields in a block", asks(messages=[user([text("a") | fields])])
+    yield "many marks", asks(system=[text("a", cache_control=MARK)] * 5_000)
+    yield "facts without end", asks(messages=[user("my a is b. " * 50_000)])
     for odd in (
         {"type": "array"},
-        {"enum": ["x"]},
-        {"properties": []},
-        {"properties": {"a": {"properties": 1}}},
+        {"type": "object", "properties": []},
+        {"type": "object", "properties": {"a": {"properties": 1}}},
+        {"type": "object", "properties": {"a": 5, "b": {"enum": [10**4000]}, "c": {"type": [1]}}},
+        {"type": "object", "properties": {"a": {"type": "string", "pattern": "(a+)+$", "minLength": 2_000}}},
     ):
-        forced = body(tools=[TOOL | {"input_schema": odd}], tool_choice={"type": "any"})
-        yield f"a tool of the shape {odd}", json.dumps(forced).encode()
-        wanted = {"format": {"type": "json_schema", "schema": odd}}
-        yield f"an answer of the shape {odd}", json.dumps(body(output_config=wanted)).encode()
-    yield (
-        "an infinite example",
-        json.dumps(
-            body(
-                tools=[TOOL | {"input_schema": {"properties": {"a": {"enum": ["X"]}}}}],
-                tool_choice={"type": "any"},
-            )
-        )
-        .replace('"X"', "1e999")
-        .encode(),
-    )
+        yield f"a tool of the shape {str(odd)[:99]}", forced(odd)
+        wanted = {"format": {"type": "json_schema", "schema": odd | {"additionalProperties": False}}}
+        yield f"an answer of the shape {str(odd)[:99]}", asks(output_config=wanted)
+    infinite = forced({"type": "object", "properties": {"a": {"enum": ["X"]}}})
+    yield "an infinite example", infinite.replace(b'"X"', b"1e999")
 
 
 def garbage(seed: int) -> Iterator[bytes]:

@@ -14,7 +14,6 @@ from tests.practice_api.conftest import BOTH_WAYS
 from tests.practice_api.wire import HAIKU, OPUS, body, user
 
 pytestmark = BOTH_WAYS
-
 LONG = body(messages=[user("Tell me something about yourself.")])
 
 
@@ -32,31 +31,16 @@ def outcomes(client, count: int) -> list[str]:
     return found
 
 
-def test_faults_come_in_the_order_set_and_count_down(practice, client):
-    """Several at once queue up; then all is well again."""
+def test_faults_come_in_the_order_set_and_count_down(practice, client, wire):
+    """Several at once queue up, for every endpoint; a request that is wrong anyway takes none."""
     practice.fail_next(500, times=2)
     practice.fail_next(429)
-    assert str(practice.api.faults) == "fail_next(500), 2 left; fail_next(429), 1 left"
-    assert outcomes(client, 5) == ["500", "500", "429", "ok", "ok"]
-    assert str(practice.api.faults) == "none"
-
-
-def test_they_concern_every_endpoint(practice, client):
-    """Counting and models fail too."""
-    practice.fail_next(529, times=2)
-    with pytest.raises(anthropic.OverloadedError):
-        client.models.list()
-    with pytest.raises(anthropic.OverloadedError):
-        client.messages.count_tokens(model=body()["model"], messages=[user()])
-    assert client.models.list().data
-
-
-def test_a_request_that_is_wrong_anyway_takes_no_fault(practice, wire, client):
-    """A bad key, a bad path: the fault waits for the next request that gets in."""
-    practice.fail_next(500)
-    assert wire.post(headers={}).status_code == 401
-    assert wire.get("/v1/nothing").status_code == 404
-    assert outcomes(client, 2) == ["500", "ok"]
+    practice.fail_next(529)
+    assert str(practice.api.faults).startswith("fail_next(500), 2 left; fail_next(429), 1 left; ")
+    assert (wire.post(headers={}).status_code, wire.get("/v1/nothing").status_code) == (401, 404)
+    assert outcomes(client, 3) == ["500", "500", "429"]
+    assert (wire.get("/v1/models").status_code, wire.count().status_code) == (529, 200)
+    assert (outcomes(client, 2), str(practice.api.faults)) == (["ok", "ok"], "none")
 
 
 @pytest.mark.parametrize(
@@ -68,6 +52,7 @@ def test_a_request_that_is_wrong_anyway_takes_no_fault(practice, wire, client):
         ("shape", {"kind": "refusal"}),
         ("pace", {"tokens_per_second": 0.5}),
         ("chaos", {"rate": 1}),
+        ("retire", {"model": HAIKU}),
     ],
 )
 def test_a_with_block_ends_what_it_began(practice, client, control, arguments):
@@ -83,6 +68,8 @@ def test_a_with_block_ends_what_it_began(practice, client, control, arguments):
             use_it()
         assert str(practice.api.faults) == "shape('thinking_first')"
         assert client.messages.create(**body()).content[0].type == "thinking"
+        with practice.shape("empty"):  # the latest of a kind is in force
+            assert client.messages.create(**body()).content == []
     assert client.messages.create(**body()).content[0].type == "text"
 
 
@@ -92,19 +79,10 @@ def test_without_a_with_block_it_lasts_until_reset_or_clear(practice, client):
     assert outcomes(client, 2) == ["500", "500"]
     control.clear()
     control.clear()
-    assert outcomes(client, 1) == ["ok"]
     practice.limit(requests_per_minute=1)
     assert outcomes(client, 2) == ["ok", "429"]
     practice.reset()
     assert outcomes(client, 2) == ["ok", "ok"]
-
-
-def test_the_latest_of_a_kind_is_in_force(practice, client):
-    """And the one before again, once it has ended."""
-    with practice.shape("thinking_first"):
-        with practice.shape("empty"):
-            assert client.messages.create(**body()).content == []
-        assert client.messages.create(**body()).content[0].type == "thinking"
 
 
 def test_repr_shows_what_is_set(practice, client):
@@ -123,68 +101,61 @@ def test_repr_shows_what_is_set(practice, client):
     )
 
 
-@pytest.mark.parametrize(
-    ("control", "arguments", "words"),
-    [
-        ("fail_next", (999,), "status: it should be 400, 401"),
-        ("fail_next", ("429",), "not '429'. Did you mean 429?"),
-        ("fail_next", (528,), "not 528. Did you mean 529?"),
-        ("fail_next", (True,), "status: it should be"),
-        ("fail_next", (500, 0), "times: it should be greater than or equal to 1, not 0"),
-        ("fail_next", (500, 1.5), "times: it should be a valid integer"),
-        ("fail_next", (500, "2"), "times: it should be a valid integer"),
-        ("fail_next", (429, 1, -1), "retry_after: it should be greater than or equal to 0"),
-        ("fail_next", (429, 1, float("nan")), "retry_after"),
-        ("fail_next", (429, 1, float("inf")), "retry_after"),
-        ("break_stream", ("disconect",), "Did you mean 'disconnect'?"),
-        ("break_stream", (None,), "kind: it should be 'disconnect'"),
-        ("break_stream", ("stall", -1), "after"),
-        ("shape", ("thinking",), "Did you mean 'thinking_"),
-        ("shape", (["refusal"],), "kind: it should be"),
-        ("pace", (0,), "tokens_per_second"),
-        ("pace", ("fast",), "tokens_per_second"),
-        ("pace", (10, -1), "first_token_seconds"),
-        ("chaos", (1.1,), "rate: it should be less than or equal to 1, not 1.1"),
-        ("chaos", (True,), "rate"),
-        ("limit", (), "at least one of requests_per_minute"),
-        ("limit", (0,), "requests_per_minute: it should be greater than or equal to 1"),
-        ("limit", (2.5,), "requests_per_minute: it should be a valid integer"),
-        ("retire", (5,), "model: it should be a valid string"),
-    ],
-)
-def test_what_is_misspelt_is_refused_and_sets_nothing(practice, control, arguments, words):
-    """A ValueError that says what there is."""
-    with pytest.raises(ValueError, match=r"\w") as caught:
-        getattr(practice, control)(*arguments)
-    assert words in str(caught.value)
+MISSPELT = [
+    ("fail_next", (999,), "status: it should be 400, 401"),
+    ("fail_next", ("429",), "not '429'. Did you mean 429?"),
+    ("fail_next", (528,), "not 528. Did you mean 529?"),
+    ("fail_next", (True,), "status: it should be"),
+    ("fail_next", (500, 0), "times: it should be greater than or equal to 1, not 0"),
+    ("fail_next", (500, 1.5), "times: it should be a valid integer"),
+    ("fail_next", (500, "2"), "times: it should be a valid integer"),
+    ("fail_next", (429, 1, -1), "retry_after: it should be greater than or equal to 0"),
+    ("fail_next", (429, 1, float("nan")), "retry_after"),
+    ("fail_next", (429, 1, float("inf")), "retry_after"),
+    ("break_stream", ("disconect",), "Did you mean 'disconnect'?"),
+    ("break_stream", (None,), "kind: it should be 'disconnect'"),
+    ("break_stream", ("stall", -1), "after"),
+    ("shape", ("thinking",), "Did you mean 'thinking_"),
+    ("shape", (["refusal"],), "kind: it should be"),
+    ("pace", (0,), "tokens_per_second"),
+    ("pace", ("fast",), "tokens_per_second"),
+    ("pace", (10, -1), "first_token_seconds"),
+    ("pace", (10, 0, -1), "batch_seconds"),
+    ("chaos", (1.1,), "rate: it should be less than or equal to 1, not 1.1"),
+    ("chaos", (True,), "rate"),
+    ("limit", (), "at least one of requests_per_minute"),
+    ("limit", (0,), "requests_per_minute: it should be greater than or equal to 1"),
+    ("limit", (2.5,), "requests_per_minute: it should be a valid integer"),
+    ("retire", (5,), "model: it should be a valid string"),
+]
+
+
+def test_what_is_misspelt_is_refused_and_sets_nothing(practice):
+    """An error that says what there is."""
+    for control, arguments, words in MISSPELT:
+        with pytest.raises(ValueError, match=r"\w") as caught:
+            getattr(practice, control)(*arguments)
+        assert words in str(caught.value), (control, arguments)
+    for fault in ({"status": 500}, {"status": 429, "retry_after": 1}):
+        with pytest.raises(ValueError, match="spend_cap goes with status 429"):
+            practice.fail_next(**fault, spend_cap=True)
+    with pytest.raises(TypeError, match="tims"):
+        practice.fail_next(500, tims=2)
+    with pytest.raises(AttributeError, match=r"practice has no 'fail_nxt'.*fail_next, break_stream"):
+        practice.fail_nxt(500)
+    assert not hasattr(practice, "explode")
     assert str(practice.api.faults) == "none"
-
-
-def test_the_spend_cap_goes_with_429_alone(practice):
-    """Anything else would be an answer that no API gives."""
-    for arguments in ({"status": 500}, {"status": 429, "retry_after": 1}):
-        with pytest.raises(ValueError, match="spend_cap"):
-            practice.fail_next(**arguments, spend_cap=True)
 
 
 def test_a_fault_keeps_no_request_alive(practice, wire):
     """However often it strikes: each request fails with an error of its own."""
-    practice.fail_next(529, times=9)
-    with practice.fail_next(529):
+    with practice.fail_next(529, times=9):
         for _ in range(3):
             wire.post()
-    practice.journal.clear()
-    gc.collect()
-    errors = [each for each in gc.get_objects() if type(each) is ApiError]
-    assert [error for error in errors if error.__traceback__ is not None] == []
-
-
-@pytest.mark.parametrize(("wait", "headers"), [(0.25, ("0.25", "250")), (2, ("2", None))])
-def test_waits_of_a_fraction_of_a_second_come_in_both_headers(practice, wire, wait, headers):
-    """Some programs read whole seconds only, and would wait for none."""
-    practice.fail_next(429, retry_after=wait)
-    got = wire.post().headers
-    assert (got["retry-after"], got.get("retry-after-ms")) == headers
+        practice.journal.clear()
+        gc.collect()
+        errors = [each for each in gc.get_objects() if type(each) is ApiError]
+        assert [error for error in errors if error.__traceback__ is not None] == []
 
 
 def test_what_an_error_says_can_be_scripted(practice, wire):
@@ -202,17 +173,8 @@ def test_a_model_can_retire_in_mid_session(practice, wire):
     wire.ok()
 
 
-def test_an_unknown_control_names_those_there_are(practice):
-    """An AttributeError, so that hasattr works."""
-    with pytest.raises(AttributeError, match=r"practice has no 'fail_nxt'.*fail_next, break_stream"):
-        practice.fail_nxt(500)
-    assert not hasattr(practice, "explode")
-    with pytest.raises(TypeError):
-        practice.fail_next(500, tims=2)
-
-
 def test_chaos_is_repeatable(practice, client):
-    """The same seed, the same faults; another seed, others; about as many as the rate says."""
+    """The same seed, the same faults; about as many as the rate says; fail_next comes first."""
 
     def run(rate: float, seed: int) -> list[str]:
         with practice.chaos(rate, seed):
@@ -225,41 +187,36 @@ def test_chaos_is_repeatable(practice, client):
     assert kinds.keys() == {"ok", "429", "500", "502", "503", "529", "dropped"}
     assert run(0, 1) == ["ok"] * 60
     assert "ok" not in run(1, 1)
-
-
-def test_fail_next_comes_before_chaos(practice, client):
-    """What is asked for by name is not left to chance."""
     with practice.chaos(0.9, seed=3), practice.fail_next(403, times=5):
         assert outcomes(client, 5) == ["403"] * 5
 
 
 def test_pace_slows_plain_answers_too(practice, client):
     """A client with less patience than the answer takes gives up."""
-    with practice.pace(tokens_per_second=0.5), pytest.raises(anthropic.APITimeoutError):
-        client.with_options(timeout=0.3).messages.create(**body())
-    with practice.pace(first_token_seconds=30), pytest.raises(anthropic.APITimeoutError):
-        client.with_options(timeout=0.3).messages.create(**body())
+    for pace in ({"tokens_per_second": 0.5}, {"first_token_seconds": 30}):
+        with practice.pace(**pace), pytest.raises(anthropic.APITimeoutError):
+            client.with_options(timeout=0.3).messages.create(**body())
     assert outcomes(client, 1) == ["ok"]
 
 
-def test_shapes(practice, client):
-    """Thinking first, only thinking, refused, empty: with the usage that goes with each."""
-    with practice.shape("thinking_first"):
+@pytest.mark.parametrize(
+    ("shape", "content", "reason", "tokens"),
+    [
+        ("thinking_first", ["thinking", "text"], "end_turn", None),
+        ("thinking_only", ["thinking"], "max_tokens", 500),
+        ("refusal", [], "refusal", 0),
+        ("empty", [], "end_turn", 3),
+    ],
+)
+def test_shapes(practice, client, shape, content, reason, tokens):
+    """With the usage that goes with each; in a stream as in a plain answer."""
+    with practice.shape(shape):
         reply = client.messages.create(**body())
-        assert [block.type for block in reply.content] == ["thinking", "text"]
-    with practice.shape("thinking_only"):
-        reply = client.messages.create(**body(max_tokens=300))
-        assert [block.type for block in reply.content] == ["thinking"]
-        assert (reply.stop_reason, reply.usage.output_tokens) == ("max_tokens", 300)
-        assert reply.usage.output_tokens_details.thinking_tokens == 300
-    with practice.shape("refusal"):
-        reply = client.messages.create(**body())
-        assert (reply.content, reply.stop_reason, reply.usage.output_tokens) == ([], "refusal", 0)
-        assert (reply.stop_details.type, reply.stop_details.category) == ("refusal", None)
-    with practice.shape("empty"):
-        reply = client.messages.create(**body())
-        assert (reply.content, reply.stop_reason) == ([], "end_turn")
-        assert 2 <= reply.usage.output_tokens <= 3
+        with client.messages.stream(**body()) as stream:
+            assert stream.get_final_message().to_dict() == reply.to_dict()
+    assert ([block.type for block in reply.content], reply.stop_reason) == (content, reason)
+    assert tokens in (None, reply.usage.output_tokens)
+    assert (reply.stop_details is not None) == (shape == "refusal")
 
 
 def test_controls_from_many_threads(practice, client):
@@ -280,7 +237,7 @@ def test_controls_from_many_threads(practice, client):
         thread.start()
     seen = Counter(outcomes(client, 100))
     for thread in threads:
-        thread.join()
+        thread.join(60)
     seen += Counter(outcomes(client, 240))
     assert failures == []
     assert seen == {"500": 8 * 30, "ok": 340 - 8 * 30}

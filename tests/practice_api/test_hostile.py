@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import json
 import logging
-import os
 import signal
 import socket
 import struct
@@ -20,7 +19,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from course_helpers.practice_api import PRACTICE_KEY, Practice, app
+from course_helpers.practice_api import Practice, app
 from tests.practice_api import hostile
 from tests.practice_api.wire import KEY, NEW, Wire, body, user
 
@@ -106,30 +105,15 @@ def test_twenty_thousand_requests_made_up(practice, silent):
 @pytest.mark.timeout(600)
 def test_the_corpus(practice, wire, silent):
     """What a fuzzer seldom finds: depth, size, number, encodings."""
-    for name, content in hostile.corpus():
+    for _, content in hostile.corpus():
         for path in hostile.PATHS if len(content) < 1_000_000 else hostile.PATHS[:1]:
             answer = wire.http.post(path, content=content, headers=hostile.versioned(), timeout=60)
-            print(name[:80], path, answer.status_code, answer.elapsed)
             fits(answer)
     still_there(wire)
     for exchange in practice.journal:
         if len(exchange.raw) < 1_000_000:
             assert str(exchange)
             assert exchange.curl()
-
-
-def test_what_is_quoted_is_short(wire):
-    """Paths, versions, models and field names do not come back whole."""
-    for answer in (
-        wire.http.get("/" + "x" * 50_000),
-        wire.post(version="x" * 50_000),
-        wire.post(model="x" * 50_000),
-        wire.post(model="x" * 256),
-        wire.send("/v1/messages", body() | {"x" * 50_000: 1}),
-        wire.get("/v1/models/" + "x" * 5_000),
-        wire.get("/v1/models", after_id="x" * 5_000),
-    ):
-        fits(answer)
 
 
 QUERIES = [
@@ -225,12 +209,6 @@ def test_what_is_no_request_gets_an_error_in_the_same_shape(practice, wire, sile
         assert told["type"] == "error"
         assert f"request-id: {told['request_id']}".encode() in received.lower()
     still_there(wire)
-
-
-def test_most_of_them_do_get_an_answer(practice):
-    """So the test above does not pass on silence alone."""
-    answered = [name for name, sent in UNREADABLE.items() if talk(practice, sent)]
-    assert len(answered) > len(UNREADABLE) * 0.7
 
 
 @pytest.mark.parametrize(
@@ -351,40 +329,34 @@ def test_odd_methods_and_targets(practice, wire, method):
     still_there(wire)
 
 
-def test_hostile_host_headers(practice):
-    """The name in Host is not looked at."""
+def test_odd_hosts_and_upgrades(practice, silent):
+    """The name in Host is not looked at; no WebSocket, no HTTP/2."""
+    content = json.dumps(body()).encode()
     for host in ("", "x y", "[::1", "a" * 5000, "//", "\xff"):
-        content = json.dumps(body()).encode()
         request = hostile.head(len(content)).replace(b"Host: x", b"Host: " + host.encode("latin-1"))
         assert talk(practice, request + content).split(b" ")[1] in (b"200", b"400")
-
-
-def test_upgrades_are_ignored(practice, silent):
-    """No WebSocket, no HTTP/2."""
     for protocol in ("websocket", "h2c"):
-        content = json.dumps(body()).encode()
         request = hostile.head(len(content), "Connection: Upgrade", f"Upgrade: {protocol}") + content
         assert talk(practice, request).startswith(b"HTTP/1.1 200")
 
 
-def garbage_rounds(practice: Practice, wire: Wire, rounds: int, seed: int) -> None:
-    """Send `rounds` pieces of garbage, each on a connection of its own."""
-    for sent in itertools.islice(hostile.garbage(seed), rounds):
-        received = talk(practice, sent, shut=True)
-        assert not received or received.startswith((b"HTTP/1.1 4", b"HTTP/1.1 200")), (sent, received[:200])
+def test_a_client_that_closes_its_half_gets_its_answer(practice, wire, silent):
+    """Plain and streaming; then the connection closes."""
+    for stream in (False, True):
+        content = json.dumps(body(stream=stream)).encode()
+        received = talk(practice, hostile.head(len(content)) + content, shut=True)
+        assert received.startswith(b"HTTP/1.1 200")
+        assert b"Paris" in received
     still_there(wire)
 
 
-def test_garbage(practice, wire, silent):
-    """Almost HTTP, the same every time."""
-    garbage_rounds(practice, wire, 300, seed=1)
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(1800)
-def test_much_garbage(practice, wire, silent):
-    """New every time."""
-    garbage_rounds(practice, wire, 5_000, seed=int.from_bytes(os.urandom(4), "big"))
+@pytest.mark.parametrize("rounds", [300, pytest.param(5_000, marks=pytest.mark.slow)])
+def test_garbage(practice, wire, silent, rounds):
+    """Almost HTTP, the same every time, each on a connection of its own."""
+    for sent in itertools.islice(hostile.garbage(seed=1), rounds):
+        received = talk(practice, sent, shut=True)
+        assert not received or received.startswith((b"HTTP/1.1 4", b"HTTP/1.1 200")), (sent, received[:200])
+    still_there(wire)
 
 
 # Memory
@@ -473,28 +445,3 @@ def test_many_clients_at_once(practice, silent):
         thread.join()
     assert failures == []
     assert len(practice.journal) == 16 * 15
-
-
-def test_the_key_is_nowhere(practice, wire):
-    """A wrong key, sent in every place where keys are sent by mistake."""
-    secret = "sk-ant-api03-by-mistake"
-    for headers in (
-        {"x-api-key": secret},
-        {"authorization": f"Bearer {secret}"},
-        {"authorization": secret},
-        {"proxy-authorization": f"Basic {secret}"} | KEY,
-        {"cookie": f"key={secret}"} | KEY,
-        {"X-API-KEY": secret, "Authorization": f"Bearer {PRACTICE_KEY}"},
-    ):
-        answer = wire.post(headers=headers)
-        exchange = practice.journal[-1]
-        shown = [
-            answer.text,
-            answer.headers,
-            exchange,
-            repr(exchange),
-            exchange.curl(),
-            repr(practice.journal),
-            practice,
-        ]
-        assert secret not in "".join(map(str, shown))

@@ -21,7 +21,7 @@ import psutil
 import pytest
 
 from course_helpers.practice_api import PRACTICE_KEY, Practice, journal, server
-from tests.practice_api.wire import KEY, NEW, Wire, body, user
+from tests.practice_api.wire import NEW, Wire, body, user
 
 
 def says(url: str) -> str:
@@ -72,21 +72,6 @@ def test_stopping_leaves_no_thread_and_no_socket():
     assert threading.active_count() == threads
     assert listening() == ports
     assert psutil.Process().num_fds() <= descriptors + 1
-
-
-def test_it_survives_restarts():
-    """Stopped and used again: another server, the same journal and faults."""
-    practice = Practice()
-    try:
-        for n in range(3):
-            assert says(practice.url) == "The capital of France is Paris."
-            assert len(practice.journal) == n + 1
-            practice.stop()
-        practice.fail_next(500)
-        with pytest.raises(anthropic.InternalServerError):
-            says(practice.url)
-    finally:
-        practice.stop()
 
 
 class Blocks:
@@ -284,13 +269,6 @@ def test_its_curl_line_sends_the_same(practice, client):
     done = subprocess.run(command, shell=True, capture_output=True, check=True, env=os.environ | variables)
     assert json.loads(done.stdout)["id"] == reply.id
     assert practice.journal[-1].body == practice.journal[-2].body
-
-
-def test_a_hostile_path_cannot_get_into_a_shell(practice, wire):
-    """It is quoted in the curl line."""
-    wire.http.get('/v1/$(touch /tmp/owned)"; echo `id` #', headers=KEY)
-    line = practice.journal[-1].curl().splitlines()[0]
-    assert line.startswith('curl "$ANTHROPIC_BASE_URL"\'/v1/$(touch')
 
 
 def test_the_journal_reads_like_a_list(practice, wire):

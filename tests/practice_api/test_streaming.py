@@ -53,25 +53,6 @@ def test_the_order_of_events(wire, model):
     assert "ping" in [name for name, _ in found]
 
 
-def test_how_a_stream_opens(wire):
-    """A whole message without content; input is counted, output barely begun."""
-    [(_, first), *_] = events(wire)
-    opened = first["message"]
-    assert (opened["content"], opened["stop_reason"], opened["stop_sequence"]) == ([], None, None)
-    assert opened["usage"]["output_tokens"] == 1
-    assert opened["usage"]["input_tokens"] == wire.ok()["usage"]["input_tokens"]
-    assert opened.keys() == wire.ok().keys()
-    assert {"cache_creation_input_tokens", "cache_read_input_tokens"} <= opened["usage"].keys()
-
-
-def test_how_a_stream_ends(wire):
-    """The stop reason and cumulative counts, those of the plain answer."""
-    ended = next(data for name, data in events(wire, max_tokens=4) if name == "message_delta")
-    plain = wire.ok(max_tokens=4)
-    assert ended["delta"]["stop_reason"] == plain["stop_reason"] == "max_tokens"
-    assert ended["usage"] == plain["usage"]
-
-
 def test_omitted_thinking_is_one_signature(wire):
     """The block opens, one signature_delta, it closes; text is index 1."""
     found = [data for _, data in events(wire, messages=[HARD]) if data.get("index") == 0]
@@ -222,13 +203,6 @@ def test_a_stall(practice, client):
         stream.until_done()
 
 
-def test_a_short_answer_breaks_at_its_end(practice, client):
-    """Fewer pieces than `after`: broken before the last events all the same."""
-    practice.break_stream("truncate", after=500)
-    with client.messages.stream(**body()) as stream:
-        assert stream.get_final_message().stop_reason is None
-
-
 def test_a_plain_answer_breaks_at_once(practice, client):
     """No response: a connection error that the SDK retries."""
     practice.break_stream("disconnect", times=4)
@@ -236,34 +210,6 @@ def test_a_plain_answer_breaks_at_once(practice, client):
         client.messages.create(**body())
     assert client.with_options(max_retries=3).messages.create(**body()).content
     assert len(practice.journal) == 5
-
-
-@pytest.mark.parametrize("status", [429, 529, 500])
-def test_an_error_before_the_stream_opens(practice, client, status):
-    """The normal class, and retried as usual."""
-    practice.fail_next(status, retry_after=0.001, times=2)
-    with pytest.raises(anthropic.APIStatusError) as caught, client.messages.stream(**LONG):
-        pass
-    assert caught.value.status_code == status
-    with client.with_options(max_retries=1).messages.stream(**LONG) as stream:
-        assert stream.get_final_message().stop_reason == "end_turn"
-
-
-def test_shapes_in_a_stream(practice, client):
-    """Thinking only, refusal and empty replies stream as they answer."""
-    for shape, content, reason in (
-        ("thinking_only", ["thinking"], "max_tokens"),
-        ("refusal", [], "refusal"),
-        ("empty", [], "end_turn"),
-        ("thinking_first", ["thinking", "text"], "end_turn"),
-    ):
-        with practice.shape(shape):
-            plain = client.messages.create(**body())
-            with client.messages.stream(**body()) as stream:
-                message = stream.get_final_message()
-        assert [block.type for block in message.content] == content
-        assert message.stop_reason == reason
-        assert message.to_dict() == plain.to_dict()
 
 
 def test_events_come_as_they_are_made(practice, client):

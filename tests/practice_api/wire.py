@@ -6,11 +6,14 @@ from typing import Any
 
 import httpx2
 
+from course_helpers.models import ALIASES, available
 from course_helpers.practice_api import PRACTICE_KEY
 
-HAIKU, SONNET, OPUS = "claude-haiku-5-5", "claude-sonnet-5-5", "claude-opus-5-5"
-HAIKU_4, OPUS_4 = "claude-haiku-4-5", "claude-opus-4-5"
-ALL_4, ALL_5 = (HAIKU_4, OPUS_4), (HAIKU, SONNET, OPUS)
+# Chosen by property: a model that retires takes no test with it.
+HAIKU, SONNET, OPUS = (ALIASES[line] for line in ("haiku", "sonnet", "opus"))
+ALL_4 = tuple(model.id for model in available() if model.prefill)
+ALL_5 = tuple(model.id for model in available() if not model.prefill)
+HAIKU_4 = next(model.id for model in available() if model.prefill and model.effort is None)
 OLD, NEW = "2023-06-01", "2026-10-21"
 KEY = {"x-api-key": PRACTICE_KEY}
 

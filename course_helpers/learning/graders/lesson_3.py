@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import anthropic
+import httpx2
 
 from ..grading import Bench, text_of, turns
 from ..sandbox import shown
@@ -11,128 +12,100 @@ from . import grader, require
 FIRST, SECOND = "My name is Ada.", "What is my name?"
 
 
-@grader(
-    "3.1",
-    "A turn is all or nothing",
-    "The API remembers nothing: what you send is the history plus the new turn. When is it safe to "
-    "keep the turn?",
-    "Make the call with a new list, [*history, turn]; history changes only after the call has succeeded.",
-    'history.extend([turn, {"role": "assistant", "content": answer}]), and only if answer is not empty.',
-)
+@grader
 def chat_turn(bench: Bench) -> None:
     """History grows by two after a reply, by nothing after a failure or an empty reply."""
     history: list = []
     bench.is_reply(bench.call(history, FIRST))
     bench.only_request()
-    first_answer = bench.reply()
-    kept = _kept(history)
-    require(
-        bool(kept),
-        "history is still empty: append to the list that you were given (history = … makes another).",
-    )
-    require(
-        len(kept) > 1, f"history holds only {shown(kept[0])}: both turns belong in it, yours and the reply."
-    )
-    require(
-        kept == [("user", FIRST), ("assistant", first_answer)],
-        f"history was to hold the user's turn and the reply's text; it holds {shown(kept)}.",
-    )
-    _second_turn(bench, history)
+    kept = turns(history)
+    other_list = "history is still empty: append to the list that you were given (history = … makes another)."
+    require(kept, other_list, "another list")
+    one = f"history holds only {shown(kept[0])}: both turns belong in it, yours and the reply."
+    require(len(kept) > 1, one, "one turn kept")
+    seen = f"history was to hold the user's turn and the reply's text; it holds {shown(kept)}."
+    require(kept == [("user", FIRST), ("assistant", bench.reply())], seen, "other history")
+    for past in (history, conversation(2)[:2]):
+        before = turns(past)
+        bench.is_reply(bench.call(past, SECOND))
+        said = [text_of(message["content"]) for message in bench.only_request()["messages"]]
+        new_only = "on the second turn only the new text was sent: the model has never heard of the first."
+        require(said != [SECOND], new_only, "history not sent")
+        require(SECOND in said, f"the new text was not sent; it sent {shown(said)}.", "text not sent")
+        require(said.count(SECOND) == 1, "the new text was sent twice.", "text sent twice")
+        wanted = f"it was to send the whole history and the new text; it sent {shown(said)}."
+        require(said == [*(text for _, text in before), SECOND], wanted, "other history sent")
+        order = f"after another turn history was to hold {len(before) + 2} messages, in the order as said."
+        kept = [*before, ("user", SECOND), ("assistant", bench.reply())]
+        require(turns(past) == kept, order, "other history")
     _failures(bench, history)
 
 
-def _second_turn(bench: Bench, history: list) -> None:
-    before = _kept(history)
-    bench.is_reply(bench.call(history, SECOND))
-    said = [text_of(message["content"]) for message in bench.only_request()["messages"]]
-    require(
-        said != [SECOND],
-        "on the second turn only the new text was sent: the model has never heard of the first.",
-    )
-    require(SECOND in said, f"the new text was not sent; it sent {shown(said)}.")
-    require(said.count(SECOND) == 1, "the new text was sent twice.")
-    require(said == [*(text for _, text in before), SECOND], f"the second call sent {shown(said)}.")
-    require(
-        _kept(history) == [*before, ("user", SECOND), ("assistant", bench.reply())],
-        "after two turns history was to hold four messages, in the order in which they were said.",
-    )
-
-
 def _failures(bench: Bench, history: list) -> None:
-    before = _kept(history)
-    with bench.practice.fail_next(403):
-        ran = bench.run(history, "And yours?")
-    require(ran.error is not None, "a call failed with 403 and nobody would notice: let the error out.")
-    require(
-        isinstance(ran.error, anthropic.APIStatusError),
-        f"a call failed with 403, and {bench.words(ran.error)}.",
-    )
-    require(
-        _kept(history) == before,
-        "after a failed call the user's turn stayed in history: a turn is kept whole or not at all.",
-    )
-    with bench.practice.shape("thinking_only"):
-        when = "when the reply holds no text"
-        value = bench.call(history, "And yours?", when=when)
-    stored = [message for message in history if not text_of(message["content"])]
-    require(
-        not stored, f"{when}: an empty turn stands in history now, and the API refuses the next call for it."
-    )
-    require(_kept(history) == before, f"{when}: history changed; it was to stay as it was.")
-    require(value == "", f"{when}: it was to return an empty string, and it returned {shown(value)}.")
-
-
-def _kept(history: list) -> list[tuple[str, str]]:
-    filled = [
-        message for message in history if not (isinstance(message, dict) and message.get("content") == "")
-    ]
-    return turns(filled)
+    before = turns(history)
+    for when, fault in (
+        ("after a call that failed with 403", lambda: bench.practice.fail_next(403)),
+        ("after a dropped connection", lambda: bench.practice.break_stream("disconnect", times=9)),
+    ):
+        with fault():
+            error = bench.run(history, "And yours?").error
+        require(error is not None, f"{when}, nobody would notice: let the error out.", "failure swallowed")
+        own = isinstance(error, (anthropic.APIError, httpx2.HTTPError))
+        require(own, f"{when} {bench.words(error)}; its own error was to come out.", "other error")
+        stayed = f"{when} the user's turn stayed in history: a turn is kept whole or not at all."
+        require(turns(history) == before, stayed, "failed turn left in history")
+    for shape, when in (
+        ("thinking_only", "when the reply holds no text"),
+        ("empty", "when the reply is empty"),
+    ):
+        with bench.practice.shape(shape):
+            value = bench.call(history, "And yours?", when=when, mistake="no text block")
+        stored = [message for message in history if not text_of(message["content"])]
+        empty = f"{when}: an empty turn stands in history now, and the API refuses the next call for it."
+        require(not stored, empty, "empty turn stored")
+        changed = f"{when}: history changed; it was to stay as it was."
+        require(turns(history) == before, changed, "half a turn kept")
+        returned = f"{when}: it was to return an empty string, and it returned {shown(value)}."
+        require(value == "", returned, "no text block")
 
 
 def conversation(length: int) -> list[dict[str, str]]:
     """A history of `length` turns, the newest still unanswered."""
-    messages = []
-    for number in range(1, length + 1):
-        messages.append({"role": "user", "content": f"question {number}"})
-        messages.append({"role": "assistant", "content": f"answer {number}"})
-    return messages[:-1]
+    said = [(role, f"{what} {n}") for n in range(length) for role, what in ROLES]
+    return [{"role": role, "content": text} for role, text in said][:-1]
 
 
-@grader(
-    "3.2",
-    "A sliding window",
-    "How many messages are two turns, if the newest has no answer yet? Count user messages rather "
-    "than all of them.",
-    'Find where the turns begin: starts = [i for i, m in enumerate(history) if m["role"] == "user"].',
-    "starts[-turns:][0] is where the first turn to keep begins, also if there are fewer turns than that.",
-)
+ROLES = (("user", "question"), ("assistant", "answer"))
+
+
+@grader
 def window(bench: Bench) -> None:
     """The last turns, beginning with the user, whole if it is short."""
-    for length, keep in ((5, 2), (5, 1), (4, 3), (3, 3), (2, 10)):
-        given = conversation(length)
-        is_window(turns(bench.call(given, keep, when=_case(length, keep))), length, keep)
-        require(
-            given == conversation(length), "it changed the history that it was given: return a part of it."
-        )
+    is_window(bench, lambda case, left_out: None)
 
 
-def _case(length: int, keep: int) -> str:
-    return f"of {length} turns, the last {keep}"
+def is_window(bench: Bench, said: object) -> None:
+    """Raises NotYet unless the function returns the last turns, for each length and each number of them.
 
-
-def is_window(made: list[tuple[str, str]], length: int, keep: int) -> None:
-    """Raises NotYet, naming the mistake, unless `made` is the last `keep` of `length` turns."""
-    case = _case(length, keep)
-    wanted = turns(conversation(length))[-(2 * keep - 1) :]
-    require(bool(made), f"{case}: it returned no messages.")
-    require(
-        made[0][0] == "user",
-        f"{case}: what it returned begins with the assistant, and the API wants a user turn first.",
-    )
-    require(made[-1] == wanted[-1], f"{case}: the newest message, {shown(wanted[-1][1])}, is missing.")
-    questions = [text for role, text in made if role == "user"]
-    require(
-        len(questions) == min(keep, length),
-        f"{case}: it kept {len(questions)} turns, from {shown(questions[0])}.",
-    )
-    require(made == wanted, f"{case}: expected {len(wanted)} messages, and found {len(made)}.")
+    After each run, `said` judges what was printed: it is given the case and the number of turns left out.
+    """
+    for length in range(6, 0, -1):
+        for keep in range(1, 9):
+            case, given = f"of {length} turns, the last {keep}", conversation(length)
+            made = turns(bench.call(given, keep, when=case))
+            wanted = turns(conversation(length))[-(2 * keep - 1) :]
+            require(made, f"{case}: it returned no messages.", "no messages")
+            first = (
+                f"{case}: what it returned begins with the assistant, and the API wants a user turn first."
+            )
+            require(made[0][0] == "user", first, "first message not user")
+            newest = f"{case}: the newest message, {shown(wanted[-1][1])}, is missing."
+            require(made[-1] == wanted[-1], newest, "newest message missing")
+            kept = [text for role, text in made if role == "user"]
+            number = f"{case}: it kept {len(kept)} turns, from {shown(kept[0])}."
+            require(len(kept) == min(keep, length), number, "other number of turns")
+            other = f"{case}: expected {len(wanted)} messages, and found {len(made)}."
+            require(made == wanted, other, "other messages")
+            changed = f"{case}: it changed the history that it was given: return a part of it."
+            require(given == conversation(length), changed, "history changed")
+            said(case, max(0, length - keep))

@@ -1,0 +1,232 @@
+"""What is answered: usage, stop reasons, thinking, the models and their list."""
+
+from __future__ import annotations
+
+import anthropic
+import pytest
+from anthropic.resources.messages.messages import DEPRECATED_MODELS
+
+from course_helpers.models import AS_OF, MODELS, available, find_model
+from tests.practice_api.wire import (
+    ALL_4,
+    ALL_5,
+    HAIKU,
+    HAIKU_4,
+    NEW,
+    OPUS,
+    SONNET,
+    assistant,
+    body,
+    error_message,
+    text,
+    user,
+)
+
+HARD = user("Explain step by step why the sky is blue.")
+TOOL = {"name": "get_weather", "input_schema": {"type": "object", "properties": {"city": {"type": "string"}}}}
+CALL = {"type": "tool_use", "id": "toolu_1", "name": "get_weather", "input": {"city": "Paris"}}
+RESULT = {"type": "tool_result", "tool_use_id": "toolu_1", "content": "19 °C"}
+MANUAL = {"type": "enabled", "budget_tokens": 1024}
+SERVED = [model for model in MODELS.values() if model.lifecycle != "retired" and not model.limited]
+RETIRED = [model for model in MODELS.values() if model.lifecycle == "retired"]
+
+
+def kinds(reply: dict) -> list[str]:
+    """The types of its blocks."""
+    return [block["type"] for block in reply["content"]]
+
+
+def thought(reply: dict) -> int:
+    """The tokens that its thinking took."""
+    return reply["usage"]["output_tokens_details"]["thinking_tokens"]
+
+
+def test_turns_of_one_role_are_one_turn(wire):
+    """The same answer as for one message of two blocks."""
+    told, asked = "My name is Ada.", "What is my name?"
+    apart = wire.ok(messages=[user(told), user(asked)])
+    together = wire.ok(messages=[user([text(told), text(asked)])])
+    assert "Ada" in apart["content"][0]["text"]
+    assert together["content"] == apart["content"]
+
+
+def test_stop_sequences_stop(wire):
+    """The first one in the text; the reply says which, and leaves it out."""
+    reply = wire.ok(stop_sequences=["Paris", "is"])
+    assert reply["content"][0]["text"] == "The capital of France "
+    assert (reply["stop_reason"], reply["stop_sequence"]) == ("stop_sequence", "is")
+    assert wire.ok(stop_sequences=["The capital"])["content"] == []
+
+
+def test_max_tokens_0_only_warms_the_cache(wire):
+    """No content, nothing billed for output, and the cache is filled."""
+    system = [text("Be brief. " * 600, cache_control={"type": "ephemeral"})]
+    warmed = wire.ok(max_tokens=0, system=system)
+    assert (warmed["content"], warmed["stop_reason"]) == ([], "max_tokens")
+    assert (warmed["usage"]["output_tokens"], warmed["usage"]["cache_read_input_tokens"]) == (0, 0)
+    assert wire.ok(system=system)["usage"]["cache_read_input_tokens"] > 512
+
+
+@pytest.mark.parametrize("model", [*ALL_4, *ALL_5])
+def test_counting_equals_what_is_billed(wire, model):
+    """System prompt, tools, several turns, images, whatever is cached."""
+    picture = {"type": "image", "source": {"type": "url", "url": "https://example.com/a.png"}}
+    turns = [user([picture, text("Weather?")]), assistant([CALL]), user([RESULT, text("Is that warm?")])]
+    mark = {"type": "ephemeral"}
+    fields = {"model": model, "system": "Terse.", "tools": [TOOL], "messages": turns, "cache_control": mark}
+    counted = wire.count(**fields).json()
+    for _ in range(2):
+        usage = wire.ok(**fields)["usage"]
+        parts = ("input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens")
+        assert counted == {"input_tokens": sum(usage[part] for part in parts)}
+    assert counted["input_tokens"] > 1_000 + wire.count(model=model).json()["input_tokens"]
+
+
+def test_what_the_sdk_leaves_to_the_server_and_what_not(practice, client):
+    """It checks no messages; but long answers must be streamed, and sampling parameters are gone."""
+    for wrong in ({"messages": []}, {"messages": [{"role": "x"}]}, {"max_tokens": -1}):
+        with pytest.raises(anthropic.BadRequestError):
+            client.messages.create(**body() | wrong)
+    with pytest.raises(ValueError, match="Streaming is required"):
+        client.messages.create(**body(max_tokens=21_334))
+    with pytest.raises(TypeError):
+        client.messages.create(**body(temperature=1))
+    assert len(practice.journal) == 3
+    client.messages.create(**body(max_tokens=21_333))
+    sent = practice.journal[-1].headers
+    assert (sent["anthropic-version"], sent["authorization"]) == (NEW, "Bearer [redacted]")
+    assert ("x-api-key" in sent, sent["accept"]) == (False, "application/json")
+
+
+# Thinking
+
+
+@pytest.mark.parametrize("model", ALL_4)
+def test_older_models_do_not_think_unasked(wire, model):
+    """Text only; asked to, they think first and show it."""
+    assert kinds(wire.ok(model=model, messages=[HARD])) == ["text"]
+    asked = wire.ok(model=model, messages=[HARD], thinking=MANUAL, max_tokens=2_000)
+    assert kinds(asked) == ["thinking", "text"]
+    assert asked["content"][0]["thinking"]
+
+
+@pytest.mark.parametrize("model", ALL_5)
+def test_newer_models_think_about_hard_questions_and_omit_the_text(wire, model):
+    """Billed as output; stopped by a tight `max_tokens`; more with more effort; shown on request alike."""
+    hidden = wire.ok(model=model, messages=[HARD])
+    block = hidden["content"][0]
+    assert (kinds(hidden), block["thinking"]) == (["thinking", "text"], "")
+    assert len(block["signature"]) > 40
+    assert 0 < thought(hidden) < hidden["usage"]["output_tokens"]
+    shown = wire.ok(model=model, messages=[HARD], thinking={"type": "adaptive", "display": "summarized"})
+    assert shown["content"][0]["thinking"]
+    assert shown["usage"]["output_tokens"] == hidden["usage"]["output_tokens"]
+    tight = wire.ok(model=model, messages=[HARD], max_tokens=5)
+    assert (kinds(tight), tight["stop_reason"], thought(tight)) == (["thinking"], "max_tokens", 5)
+    efforts = {
+        e: wire.ok(model=model, messages=[HARD], output_config={"effort": e}) for e in ("low", "high", "max")
+    }
+    assert thought(efforts["low"]) < thought(efforts["high"]) < thought(efforts["max"])
+    assert thought(hidden) == thought(
+        wire.ok(model=model, messages=[HARD], output_config={"effort": find_model(model).effort})
+    )
+
+
+def test_an_easy_question_gets_no_thought_but_from_a_model_that_always_thinks(wire):
+    """And thinking that is off costs nothing."""
+    for model in ALL_5:
+        always = find_model(model).thinking == "always"
+        assert kinds(wire.ok(model=model)) == (["thinking", "text"] if always else ["text"])
+    for model, off in ((HAIKU, "disabled"), (SONNET, "between_tools"), (HAIKU_4, "disabled")):
+        reply = wire.ok(model=model, messages=[HARD], thinking={"type": off})
+        assert (kinds(reply), thought(reply)) == (["text"], 0)
+
+
+def test_prefill_goes_on_from_where_the_assistants_words_end(wire):
+    """On the models that take it."""
+    for model in ALL_4:
+        [block] = wire.ok(model=model, messages=[user(), assistant("The capital")])["content"]
+        assert block["text"] == " of France is Paris."
+
+
+def test_a_system_turn_is_obeyed_like_a_system_prompt(wire):
+    """What it says about the user is known."""
+    told = {"role": "system", "content": "The user's name is Ada."}
+    assert "Ada" in wire.ok(messages=[user("What is my name?"), told])["content"][0]["text"]
+
+
+def test_a_reply_that_runs_into_the_end_of_the_window(wire):
+    """A prompt that fits, but leaves less room than the reply needs: accepted, and stopped there."""
+    window = find_model(HAIKU_4).context_window
+    low, high = 0, window * 5
+    while high - low > 1:
+        middle = (low + high) // 2
+        tokens = wire.count(model=HAIKU_4, messages=[user(f"{'a ' * middle} capital of France")]).json()
+        low, high = (middle, high) if tokens["input_tokens"] <= window - 3 else (low, middle)
+    reply = wire.ok(model=HAIKU_4, max_tokens=1_000, messages=[user(f"{'a ' * low} capital of France")])
+    assert reply["stop_reason"] == "model_context_window_exceeded"
+    assert reply["usage"]["input_tokens"] + reply["usage"]["output_tokens"] == window
+
+
+def test_the_newer_tokenizer_counts_about_30_percent_more(wire):
+    """The same text, recounted."""
+    prose = user("It was a bright cold day in April, and the clocks were striking thirteen. " * 40)
+    old, new = (wire.count(model=m, messages=[prose]).json()["input_tokens"] for m in (HAIKU_4, OPUS))
+    assert new / old == pytest.approx(1.3, abs=0.03)
+
+
+# The models
+
+
+@pytest.mark.parametrize("limit", [1, 3, 20])
+def test_the_sdk_pages_through_all_models_newest_first(client, limit):
+    """Each model once, whatever the size of the page; one with a dated id under that."""
+    assert [model.id for model in client.models.list(limit=limit)] == [m.snapshot or m.id for m in SERVED]
+
+
+def test_the_page_and_its_items(wire, client):
+    """The fields of the SDK's types; `before_id` gives the page just before; retired ones on request."""
+    page = wire.get("/v1/models", limit=100).json()
+    ids = [item["id"] for item in page["data"]]
+    assert (page["has_more"], page["first_id"], page["last_id"]) == (False, ids[0], ids[-1])
+    assert page["data"][0].keys() == anthropic.types.ModelInfo.model_fields.keys()
+    before = wire.get("/v1/models", before_id=ids[4], limit=2).json()
+    assert ([item["id"] for item in before["data"]], before["has_more"]) == (ids[2:4], True)
+    assert wire.get("/v1/models", before_id=ids[2], limit=2).json()["has_more"] is False
+    retired = {model.id for model in client.models.list(lifecycle=["retired"], limit=100)}
+    assert retired == {model.snapshot or model.id for model in RETIRED}
+    for model in client.models.list(lifecycle=["deprecated"]):
+        assert model.retires_at.date() > AS_OF
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        *({"limit": n} for n in ("0", "1001", "-1", "x", "", "1.5", "²")),
+        *({"after_id": "nothing"}, {"before_id": ""}, {"lifecycle": "old"}),
+    ],
+)
+def test_what_the_list_cannot_answer_is_refused(wire, query):
+    """An unknown cursor, limit or lifecycle is no page."""
+    assert next(iter(query)) in error_message(wire.get("/v1/models", **query))
+
+
+def test_models_by_name(wire, client):
+    """By id and dated id, as what they are; unknown and retired ones are a 404 in the same words."""
+    for model in SERVED:
+        for name in filter(None, (model.id, model.snapshot)):
+            found = client.models.retrieve(name)
+            assert (found.max_input_tokens, found.max_tokens) == (model.context_window, model.max_output)
+            wire.ok(model=name, max_tokens=5)
+    for name in ("claude-2", "haiku", "CLAUDE-HAIKU-5-5", f"{HAIKU}-20261007", *(m.id for m in RETIRED)):
+        assert wire.refused(404, model=name) == f"model: {name}"
+        assert error_message(wire.count(model=name), 404) == f"model: {name}"
+    assert error_message(wire.get("/v1/models/claude-2"), 404) == "model: claude-2"
+
+
+def test_a_deprecated_model_still_answers_and_the_sdk_warns(client):
+    """Where the SDK knows of it."""
+    for model in available():
+        if model.lifecycle == "deprecated" and model.id in DEPRECATED_MODELS:
+            with pytest.warns(DeprecationWarning, match=model.id):
+                assert client.messages.create(model=model.id, max_tokens=50, messages=[user()]).content
