@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import json
-import logging
 import multiprocessing
 import os
 import signal
@@ -12,7 +11,6 @@ import socket
 import subprocess
 import sys
 import threading
-import weakref
 from concurrent.futures import ThreadPoolExecutor
 
 import anthropic
@@ -140,31 +138,6 @@ def test_a_stuck_server_can_be_stopped_too(monkeypatch):
         until.set()
 
 
-def test_a_practice_api_nobody_holds_is_collected():
-    """No global list keeps it."""
-    practice = Practice()
-    assert says(practice.url)
-    practice.stop()
-    gone = weakref.ref(practice)
-    del practice
-    gc.collect()
-    assert gone() is None
-
-
-def test_two_in_one_process_share_nothing():
-    """Journals, faults and caches of their own."""
-    one, two = Practice(), Practice()
-    try:
-        one.fail_next(500)
-        assert says(two.url)
-        assert (len(one.journal), len(two.journal)) == (0, 1)
-        with pytest.raises(anthropic.InternalServerError):
-            says(one.url)
-    finally:
-        one.stop()
-        two.stop()
-
-
 def _child(parent: str, results) -> None:
     """In a forked child: the parent's server still answers, and the child can have its own."""
     from course_helpers.practice_api import practice
@@ -229,15 +202,6 @@ def test_many_processes_at_once():
     assert [(process.returncode, err) for process, (_, err) in zip(processes, ends, strict=True)] == [
         (0, "")
     ] * 4
-
-
-def test_it_says_nothing_on_its_own(caplog):
-    """No log line at any level of ours or uvicorn's, however talkative the learner's logging is."""
-    practice = Practice()
-    with caplog.at_level(logging.DEBUG):
-        assert says(practice.url)
-        practice.stop()
-    assert [r.getMessage() for r in caplog.records if r.name.split(".")[0] in ("uvicorn", "practice")] == []
 
 
 # The journal
