@@ -9,7 +9,6 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -176,32 +175,6 @@ def test_forks(module_practice):
         sleeper.join()
     finally:
         practice.stop()
-
-
-def test_many_processes_at_once():
-    """As with many notebooks: each has its own server, and all end by themselves."""
-    code = (
-        "from course_helpers.practice_api import practice; import anthropic\n"
-        "client = anthropic.Anthropic(base_url=practice.url, api_key='practice')\n"
-        f"print(client.messages.create(**{body()!r}).content[0].text, flush=True)\n"
-        "input()\nprint(client.messages.create(**%r).id)" % body(messages=[user("Hello!")])
-    )
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-c", code],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for _ in range(4)
-    ]
-    assert [process.stdout.readline() for process in processes] == ["The capital of France is Paris.\n"] * 4
-    ends = [process.communicate("\n", timeout=60) for process in processes]
-    assert len({out for out, _ in ends}) == 1
-    assert [(process.returncode, err) for process, (_, err) in zip(processes, ends, strict=True)] == [
-        (0, "")
-    ] * 4
 
 
 # The journal

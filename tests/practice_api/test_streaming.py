@@ -9,9 +9,6 @@ import anthropic
 import httpx2
 import pytest
 
-from course_helpers.practice_api.faults import Pace
-from course_helpers.practice_api.journal import Exchange
-from course_helpers.practice_api.responses import TRANSPORT, EventStream
 from tests.practice_api.conftest import BOTH_WAYS, sdk_arguments
 from tests.practice_api.wire import ALL_4, ALL_5, HAIKU, HAIKU_4, OPUS, body, text, user
 
@@ -190,29 +187,3 @@ def test_events_come_as_they_are_made(practice, client):
         assert practice.journal[-1].reply is None
         assert list(pieces)
     assert practice.journal[-1].reply["stop_reason"] == "end_turn"
-
-
-def test_nothing_is_written_to_a_connection_that_is_closing(wire):
-    """A reader that leaves is noticed before asyncio tells of it, for which the stream would have to wait."""
-
-    class Closing:
-        closing = False
-
-        def is_closing(self) -> bool:
-            return self.closing
-
-    transport, sent = Closing(), []
-
-    async def send(message: dict) -> None:
-        sent.append(message)
-        transport.closing = len(sent) == 3
-
-    async def receive() -> dict:
-        await asyncio.sleep(0)
-        return {"type": "http.disconnect"}
-
-    exchange = Exchange(1, "POST", "/v1/messages", {}, "req_1")
-    stream = EventStream(wire.ok(**LONG), exchange, {}, Pace(), None)
-    asyncio.run(stream({TRANSPORT: transport}, receive, send))
-    assert len(sent) == 3
-    assert exchange.reply is None
