@@ -482,12 +482,19 @@ def test_copies():
 def test_preview(client):
     """What the strategy would send, exact on practice and near enough elsewhere; nothing is sent."""
     chat = Conversation(client, system="Be brief.", keep=summarise_older(turns=1), max_tokens=100)
+
+    def told(messages, chat):
+        return [
+            {"role": "user", "content": f"{chat.count(messages)} {chat.ask(messages).strip()}"},
+            *messages[1:],
+        ]
+
     for keep in (
+        told,
         None,
         last_turns(1),
         within_tokens(60),
         summarise_older(turns=1),
-        lambda messages, chat: messages,
     ):
         chat.keep = keep
         for number in range(3):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import pytest
 
 from course_helpers import Conversation, connect, practice
@@ -11,34 +9,33 @@ from course_helpers.history import drop_where, last_turns, summarise_older, with
 from course_helpers.history.records import Turn
 from course_helpers.history.strategies import ASKED_BEFORE, SUMMARISE, Transcript
 from tests.broken_server import broken_server
-from tests.drivers import all_drivers, chat_with, send, state
-from tests.scripted_server import MESSAGE, answer, failure, reply
+from tests.drivers import all_drivers, chat_with, send, state, stream
+from tests.scripted_server import failure, reply
+
+NOW = "And now?"
 
 
 @pytest.fixture
 def chat():
     practice.reset()
-    yield Conversation(connect(), model="haiku")
+    yield Conversation(connect())
     practice.reset()
 
 
+def asked() -> list[dict]:
+    """The bodies of the requests for replies."""
+    return [entry.body for entry in practice.journal if entry.path == "/v1/messages"]
+
+
 def sent() -> list[dict]:
-    """The messages of the last request for a reply."""
-    return next(entry for entry in reversed(list(practice.journal)) if entry.path == "/v1/messages").body[
-        "messages"
-    ]
+    """The messages of the last request for a reply; they begin with a user's, and take turns."""
+    messages = asked()[-1]["messages"]
+    assert [m["role"] for m in messages] == ["user", "assistant"] * (len(messages) // 2) + ["user"]
+    return messages
 
 
 def texts(messages: list[dict]) -> list[str]:
     return [message["content"] for message in messages]
-
-
-def in_order(messages: list[dict], question: str) -> bool:
-    """Does it start with a user turn, take turns, and end with the question?"""
-    roles = [message["role"] for message in messages]
-    return (
-        roles == ["user", "assistant"] * (len(roles) // 2) + ["user"] and messages[-1]["content"] == question
-    )
 
 
 def fill(chat: Conversation, turns: int) -> None:
@@ -47,69 +44,48 @@ def fill(chat: Conversation, turns: int) -> None:
 
 
 @all_drivers
-@pytest.mark.parametrize("turns", [0, 1, 3, 5, 50])
-def test_last_turns(chat, take, turns):
-    """The last exchanges and the new question; the transcript keeps everything."""
+def test_last_turns(chat, take):
+    """The last exchanges and the new question, which goes alone with 0; the transcript keeps everything."""
     fill(chat, 5)
-    chat.keep = last_turns(turns)
-    take(chat, "And now?")
-    kept = min(turns, 5)
-    assert in_order(sent(), "And now?")
-    assert texts(sent())[0:-1:2] == [f"My number is {number}." for number in range(6 - kept, 6)]
-    assert len(chat.turns) == 6
-    assert len(chat.messages) == 12
+    for turns in (0, 1, 3, 5, 50, None):
+        chat.keep = None if turns is None else last_turns(turns)
+        take(chat, NOW)
+        kept = 5 if turns is None else min(turns, 5)
+        assert texts(sent())[::2] == [*(f"My number is {n}." for n in range(6 - kept, 6)), NOW]
+        assert len(chat.messages) == 12
+        chat.undo()
 
 
 @all_drivers
 def test_within_tokens(chat, take):
     """As many of the last exchanges as fit, by the server's own count: one more would not."""
-    fill(chat, 12)
-    chat.system = "Be brief."
-    for limit in (30, 60, 100, 150, 400):
-        chat.keep = within_tokens(limit)
-        before = len(practice.journal)
-        call = take(chat, "And now?").call
-        messages = sent()
-        assert in_order(messages, "And now?")
-        assert call.prompt_tokens <= limit
-        more = [*chat.messages[: -2 - len(messages) + 1], *messages][-len(messages) - 2 :]
-        if len(messages) < len(chat.messages) - 1:
-            counted = chat.client.messages.count_tokens(model=chat.model, system=chat.system, messages=more)
-            assert counted.input_tokens > limit
-        assert len(practice.journal) - before <= 1 + within_tokens.TRIES + 1
-        chat.undo()
-
-
-def test_within_tokens_of_a_long_question(chat):
-    """The new question is sent even if it alone is too long."""
-    fill(chat, 2)
-    chat.keep = within_tokens(10)
-    question = "Tell me about the sea. " * 20
-    chat.send(question)
-    assert sent() == [{"role": "user", "content": question}]
-
-
-def test_within_tokens_in_any_script(chat):
-    """The count is the server's, so it holds for text that has more tokens than bytes suggest, or fewer."""
-    for text in ("私の名前は太郎です。" * 5, "😀" * 30, "x" * 200, "a b c d " * 40):
+    fill(chat, 10)
+    for text in ("私の名前は太郎です。" * 5, "😀" * 30, "x" * 200):
         chat.send(text)
-    chat.keep = within_tokens(400)
-    assert chat.send("And now?").call.prompt_tokens <= 400
-    assert len(sent()) >= 3
+    chat.system = "Be brief."
+    for limit in (30, 100, 400, 700):
+        chat.keep, before = within_tokens(limit), len(practice.journal)
+        call = take(chat, NOW).call
+        assert len(practice.journal) - before <= within_tokens.TRIES + 1
+        assert call.prompt_tokens <= limit or len(sent()) == 1
+        more = chat.messages[-1 - len(sent()) - 2 : -1]
+        counted = chat.client.messages.count_tokens(model=chat.model, system=chat.system, messages=more)
+        assert counted.input_tokens > limit
+        chat.undo()
+    chat.keep, long = within_tokens(10), "Tell me about the sea. " * 20
+    take(chat, long)
+    assert texts(sent()) == [long]
 
 
 def test_within_tokens_where_the_server_cannot_count():
     """An estimate on the safe side takes the count's place."""
-    with broken_server(failure(404)) as server:
+    with broken_server(reply()) as server:
         chat = chat_with(server.url, model="llama")
-        server.play(reply())
         fill(chat, 10)
         server.play(failure(404), reply())
         chat.keep = within_tokens(60)
-        chat.send("And now?")
-        assert b"count_tokens" not in server.requests[-1][1]
-        body = server.requests[-1][1].decode()
-        assert 1 < body.count('"role"') < 12
+        chat.send(NOW)
+        assert 1 < server.requests[-1][1].decode().count('"role"') < 12
 
 
 @all_drivers
@@ -117,235 +93,171 @@ def test_drop_where(chat, take):
     """An exchange goes where the predicate holds for the question or the answer; never half of one."""
     for text in ("My name is Sam.", "What is the capital of France?", "My town is Bern.", "Hello!"):
         chat.send(text)
-    chat.keep = drop_where(
-        lambda message: "Paris" in message["content"] or message["content"] == "My town is Bern."
-    )
+    chat.keep = drop_where(lambda m: "Paris" in m["content"] or m["content"] == "My town is Bern.")
     assert str(take(chat, "What is my name?")) == "Your name is Sam."
     assert texts(sent())[::2] == ["My name is Sam.", "Hello!", "What is my name?"]
-    assert in_order(sent(), "What is my name?")
     chat.keep = drop_where(lambda message: True)
-    take(chat, "What is my name?")
-    assert texts(sent()) == ["What is my name?"]
-    assert len(chat.turns) == 6
+    take(chat, NOW)
+    assert (texts(sent()), len(chat.turns)) == ([NOW], 6)
 
 
 @all_drivers
 def test_summarise_older(chat, take):
     """Older exchanges become a summary, asked for now and then; what it says is still known to the model."""
-    chat.keep = summarise_older(turns=2)
-    chat.system = "Be brief."
+    chat.keep, chat.system = summarise_older(turns=2), "Be brief."
     take(chat, "My name is Sam.")
     for number in range(9):
         take(chat, f"My number is {number}.")
-        assert in_order(sent(), f"My number is {number}.")
         assert len(sent()) <= 2 + 2 * 3 + 1
     assert str(take(chat, "What is my name?")) == "Your name is Sam."
-    assert "Sam" in sent()[1]["content"]
     assert sent()[0]["content"] == ASKED_BEFORE
-    kinds = [call.kind for call in chat.calls]
-    assert kinds.count("reply") == len(chat.turns) == 11
-    assert kinds.count("summary") == 4
+    assert "Sam" in sent()[1]["content"]
     summaries = [call for call in chat.calls if call.kind == "summary"]
-    assert all(
-        call.cost_usd > 0 and call.turn is None and call.stop_reason == "end_turn" for call in summaries
-    )
-    asked = [e.body for e in practice.journal if e.body["messages"][-1]["content"] == SUMMARISE]
-    assert len(asked) == 4
-    assert all("system" not in body and "stream" not in body for body in asked)
+    assert (len(summaries), len(chat.turns), chat.total.calls) == (4, 11, 15)
+    assert all(call.cost_usd > 0 and call.turn is None for call in summaries)
+    bodies = [body for body in asked() if body["messages"][-1]["content"] == SUMMARISE]
+    assert all("system" not in body and "stream" not in body for body in bodies)
     # Each summary builds on the one before: no old message is paid for twice.
-    assert all(body["messages"][0]["content"] == ASKED_BEFORE for body in asked[1:])
-    assert chat.total.calls == 15
+    assert [body["messages"][0]["content"] == ASKED_BEFORE for body in bodies] == [False, True, True, True]
 
 
 def test_summary_follows_the_history(chat):
     """Undo, reset and other conversations make it start afresh."""
-    strategy = summarise_older(turns=1)
-    chat.keep = strategy
+    chat.keep = strategy = summarise_older(turns=1)
     fill(chat, 4)
-    other = Conversation(chat.client, keep=strategy)
-    other.send("My name is Sam.")
+    Conversation(chat.client, keep=strategy).send("My name is Sam.")
     assert texts(sent()) == ["My name is Sam."]
-    assert "summary" in [call.kind for call in chat.calls]
     chat.reset()
     chat.send("My name is Ann.")
-    assert texts(sent()) == ["My name is Ann."]
     fill(chat, 3)
     for _ in range(3):
         chat.undo()
     chat.send("What is my name?")
-    assert texts(sent())[:1] == ["My name is Ann."]
+    assert texts(sent())[0] == "My name is Ann."
 
 
-def test_summary_that_fails(chat):
-    """Without a summary no turn; what was paid for it stays in the ledger; the next try asks again."""
+def test_summaries_that_fail(chat):
+    """One that fails is no turn; one that comes back empty is not paid for again each turn; budgets hold."""
     chat.keep = summarise_older(turns=1)
     fill(chat, 2)
-    before, calls = state(chat), len(chat.calls)
+    before, calls = state(chat), chat.calls
     with practice.fail_next(400), pytest.raises(Exception, match="told to refuse"):
-        chat.send("And now?")
-    assert state(chat) == before
-    assert len(chat.calls) == calls
-    with practice.shape("refusal"):
-        assert chat.send("And now?").turn is None
-    assert [call.kind for call in chat.calls[calls:]] == ["summary", "lost"]
-    assert len(sent()) == 5  # the history as it is, as the summary was refused
-    assert chat.send("And now?").turn
-    assert sent()[0]["content"] != ASKED_BEFORE  # not asked, and paid, again until one more has grown old
-    chat.send("And then?")
+        chat.send(NOW)
+    assert (state(chat), chat.calls) == (before, calls)
+    for shape in ("refusal", "empty"):
+        with practice.shape(shape):
+            assert chat.send(NOW).turn is None
+    assert [call.kind for call in chat.calls[2:]] == ["summary", "lost", "lost"]
+    assert chat.send(NOW).turn
+    assert (len(sent()), sent()[0]["content"]) == (5, "My number is 1.")  # the history as it is
+    chat.send(NOW)
     assert sent()[0]["content"] == ASKED_BEFORE
+    chat.send(NOW)
+    chat.budget_usd, known = chat.total.cost_usd, len(asked())
+    with pytest.raises(ValueError, match="Nothing was sent"):
+        chat.send(NOW)
+    assert len(asked()) == known
 
 
-def test_summary_is_kept_when_its_turn_fails(chat):
+def test_summary_is_kept_when_its_turn_fails():
     """A summary that is paid for serves the next try."""
-    chat.keep = summarise_older(turns=1)
-    fill(chat, 2)
-    refused = MESSAGE | {"content": [{"type": "text", "text": "In short."}]}
-    with broken_server(answer(200, refused), failure(400)) as server:
-        chat = chat_with(server.url, model="haiku", keep=chat.keep)
-        server.play(reply())
+    with broken_server(reply()) as server:
+        chat = chat_with(server.url, model="haiku", keep=summarise_older(turns=1))
         fill(chat, 2)
         server.play(reply("In short."), failure(400))
         with pytest.raises(Exception, match="Told to fail"):
-            chat.send("And now?")
+            chat.send(NOW)
         server.play(reply())
-        chat.send("And now?")
-        assert len(server.requests) == 1
-        assert b"In short." in server.requests[0][1]
-
-
-@pytest.mark.parametrize("make", [last_turns, summarise_older, within_tokens])
-@pytest.mark.parametrize("wrong", [-1, 1.5, True, "3"])
-def test_wrong_numbers(make, wrong):
-    """They are refused as the strategy is made."""
-    with pytest.raises(ValueError, match="is a whole number from"):
-        make(wrong)
+        chat.send(NOW)
+        assert [b"In short." in body for _, body in server.requests] == [True]
 
 
 @all_drivers
 def test_a_function_of_ones_own(chat, take):
-    """Any function of the shape works; it gets a list of its own, and the conversation."""
+    """Any function of the shape works; it gets a list of its own, and the conversation to count and ask."""
+    fill(chat, 3)
     seen = []
 
     def first_and_last(messages, conversation):
-        seen.append((list(messages), conversation))
+        seen.append(
+            (len(messages), conversation, conversation.count(messages), conversation.ask(messages[:1]))
+        )
         messages[0]["content"] = "spoilt"
         chosen = messages[:2] + messages[-1:]
         messages.clear()
         return chosen
 
-    fill(chat, 3)
     chat.keep = first_and_last
-    take(chat, "And now?")
-    assert texts(sent()) == ["spoilt", "Noted: your number is 1.", "And now?"]
-    assert chat.messages[0]["content"] == "My number is 1."
-    assert seen[0][1] is chat
-    assert len(seen[0][0]) == 7
+    take(chat, NOW)
+    assert texts(sent()) == ["spoilt", "Noted: your number is 1.", NOW]
+    assert (chat.messages[0]["content"], seen[0][:2]) == ("My number is 1.", (7, chat))
+    assert (seen[0][2] > 20, seen[0][3]) == (True, "Noted: your number is 1.")
+    assert [call.kind for call in chat.calls[3:]] == ["summary", "reply"]
 
 
-@pytest.mark.parametrize(
-    ("keep", "wanted"),
-    [
-        (lambda messages, chat: [], ["And now?"]),
-        (lambda messages, chat: messages[:-1], ["My number is 1.", "Noted: your number is 1.", "And now?"]),
-        (lambda messages, chat: messages[1:], ["And now?"]),
-        (lambda messages, chat: messages[1:-1], ["And now?"]),
-        (lambda messages, chat: iter(messages), ["My number is 1.", "Noted: your number is 1.", "And now?"]),
-        (
-            lambda messages, chat: (m for m in messages if m["role"] == "user"),
-            ["My number is 1.", "And now?"],
-        ),
-    ],
-)
-def test_what_a_function_gives_back_is_put_in_order(chat, keep, wanted):
-    """What is sent starts with a user turn, ends with the new question, and is never empty."""
+ONE = ["My number is 1.", "Noted: your number is 1."]
+ORDERED = {
+    "nothing": (lambda messages, chat: [], [NOW]),
+    "without the question": (lambda messages, chat: messages[:-1], [*ONE, NOW]),
+    "from an answer on": (lambda messages, chat: messages[1:], [NOW]),
+    "only an answer": (lambda messages, chat: messages[1:-1], [NOW]),
+    "an iterator": (lambda messages, chat: iter(messages), [*ONE, NOW]),
+    "no answers": (lambda messages, chat: (m for m in messages if m["role"] == "user"), [ONE[0], NOW]),
+}
+
+
+def test_what_a_function_gives_back(chat):
+    """It is put in order, from a question to the new one; of what cannot be sent the function is named."""
     fill(chat, 1)
-    chat.keep = keep
-    chat.send("And now?")
-    assert texts(sent()) == wanted
+    for name, (keep, wanted) in ORDERED.items():
+        chat.keep = keep
+        chat.send(NOW)
+        assert texts(asked()[-1]["messages"]) == wanted, name
+        chat.undo()
+    known, said = len(asked()), {"role": "system", "content": "x"}
+    for wrong in (None, 7, ["text"], [{"role": "user"}], [said], [{"role": "user", "content": " "}]):
 
+        def mine(messages, chat, wrong=wrong):
+            return wrong
 
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        None,
-        7,
-        ["text"],
-        [{"role": "user"}],
-        [{"role": "system", "content": "x"}],
-        [{"role": "user", "content": " "}],
-    ],
-)
-def test_what_cannot_be_sent(chat, wrong):
-    """It is refused before anything is sent, naming the function."""
-
-    def mine(messages, chat):
-        return wrong
-
-    chat.keep = mine
-    with pytest.raises(ValueError, match="What the strategy mine gave back cannot be sent"):
-        chat.send("And now?")
-    assert len(practice.journal) == 0
-
-
-def test_what_is_no_strategy(chat):
-    """A number is not one, and the message says what is."""
+        chat.keep = mine
+        with pytest.raises(ValueError, match="What the strategy mine gave back cannot be sent"):
+            chat.send(NOW)
     chat.keep = 5
     with pytest.raises(TypeError, match=r"such as last_turns\(5\)"):
-        chat.send("And now?")
+        chat.send(NOW)
+    assert len(asked()) == known
+    for make in (last_turns, summarise_older, within_tokens):
+        for number in (-1, 1.5, True, "3"):
+            with pytest.raises(ValueError, match="is a whole number from"):
+                make(number)
 
 
 def test_strategies_can_be_called(chat):
     """Each is a function of messages and conversation, also for a function of one's own that builds on it."""
     fill(chat, 5)
-    messages = [*chat.messages, {"role": "user", "content": "And now?"}]
+    messages = [*chat.messages, {"role": "user", "content": NOW}]
     assert last_turns(1)(messages, chat) == messages[-3:]
     assert drop_where(lambda m: "2" in m["content"])(messages, chat) == messages[:2] + messages[4:]
-    assert in_order(within_tokens(80)(messages, chat), "And now?")
-    assert summarise_older(turns=2)(messages, chat)[0]["content"] == ASKED_BEFORE
+    assert 1 < len(within_tokens(80)(messages, chat)) < len(messages)
     summaries = summarise_older(turns=2)
+    assert summaries(messages, chat)[0]["content"] == ASKED_BEFORE
     chat.keep = lambda messages, chat: last_turns(1)(summaries(messages, chat), chat)
-    chat.send("And now?")
-    assert texts(sent()) == ["My number is 5.", "Noted: your number is 5.", "And now?"]
-
-    async def turn():
-        return await chat.asend("And then?")
-
-    assert asyncio.run(turn()).turn
-
-
-def test_budget_holds_for_summaries(chat):
-    """A summary that could go over the budget is not asked for."""
-    chat.keep = summarise_older(turns=1)
-    fill(chat, 2)
-    chat.budget_usd = chat.total.cost_usd
-    known = len([entry for entry in practice.journal if entry.path == "/v1/messages"])
-    with pytest.raises(ValueError, match="Nothing was sent"):
-        chat.send("And now?")
-    assert len([entry for entry in practice.journal if entry.path == "/v1/messages"]) == known
+    for take in (send, stream):
+        take(chat, NOW)
+        assert len(sent()) == 3
 
 
 def test_transcript_is_a_sequence():
     """It behaves as the list that it stands for."""
-    turns = [
-        Turn(kind="reply", turn=n, model="m", cost_usd=0, seconds=0, user=f"q{n}", assistant=f"a{n}")
-        for n in (1, 2)
-    ]
+    figures = {"kind": "reply", "model": "m", "cost_usd": 0, "seconds": 0}
+    turns = [Turn(turn=n, user=f"q{n}", assistant=f"a{n}", **figures) for n in (1, 2)]
+    said = ["q1", "a1", "q2", "a2", "new"]
+    roles = ("user", "assistant") * 3
+    expected = [{"role": role, "content": text} for role, text in zip(roles, said, strict=False)]
     whole = Transcript(turns, "new")
-    expected = [{"role": "user", "content": "q1"}, {"role": "assistant", "content": "a1"}]
-    expected += [{"role": "user", "content": "q2"}, {"role": "assistant", "content": "a2"}]
-    expected += [{"role": "user", "content": "new"}]
-    assert list(whole) == expected
-    assert len(whole) == 5
+    assert (list(whole), len(whole), list(Transcript(turns))) == (expected, 5, expected[:4])
     assert [whole[at] for at in range(-5, 5)] == expected * 2
-    assert whole[-3:] == expected[-3:]
-    assert whole[::-2] == expected[::-2]
+    assert (whole[-3:], whole[::-2]) == (expected[-3:], expected[::-2])
     with pytest.raises(IndexError):
         whole[5]
-    assert list(Transcript(turns)) == expected[:4]
-
-
-def test_keep_of_a_conversation_that_keeps_all(chat):
-    """By default everything is sent."""
-    fill(chat, 4)
-    send(chat, "And now?")
-    assert sent() == chat.messages[:-1]

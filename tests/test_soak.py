@@ -120,8 +120,9 @@ def test_soak_under_chaos(where, play):
     """2,000 calls with 30 % of requests failing, four at a time."""
     ends = {"reply": 0, "error": 0}
     memory = []
+    idle = threading.active_count(), psutil.Process().num_fds()
     play(where, [Outcome(-1, max_retries=0)])
-    time.sleep(0.5)  # the server notices that this client went
+    left_behind(idle)  # waits until the server has noticed that this client went
     practice.journal.clear()
     before = threading.active_count(), psutil.Process().num_fds()
     with practice.chaos(RATE, seed=6):

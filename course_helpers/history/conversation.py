@@ -25,7 +25,7 @@ from . import storage
 from .ledger import Claim, Ledger, Purse
 from .preview import practice_tokens, preview
 from .records import Call, Preview, Reply, Total, Turn, meter, sendable, shown
-from .strategies import Strategy, Transcript, at_least, chosen, met
+from .strategies import NotAsked, Strategy, Transcript, at_least, chosen, met
 from .stream import AsyncPieces, Pieces
 from .turn import Counter, TurnSettings, aside, run
 
@@ -171,7 +171,7 @@ class Conversation:
     def ask(self, messages: list[dict[str, Any]]) -> str:
         """What the model answers to `messages`, outside of the conversation; its call is counted."""
         if _looking.get():
-            return None
+            return NotAsked()
         return advance(aside(messages, self._settings(), self._ledger, Counter()), self.client)
 
     def fork(self, after_turn: int | Turn | None = None, **settings: Any) -> Conversation:

@@ -26,16 +26,17 @@ Message = dict[str, Any]
 
 
 class Chat(Protocol):
-    """What a strategy may use of the conversation that it works for."""
+    """What a strategy may use of its conversation: see there."""
 
     model: str
     system: str | None
 
-    def count(self, messages: list[Message]) -> int | None:
-        """The tokens of `messages` and the system prompt; None where the server does not count."""
+    def count(self, messages: list[Message]) -> int | None: ...
+    def ask(self, messages: list[Message]) -> str: ...
 
-    def ask(self, messages: list[Message]) -> str:
-        """What the model answers to `messages`, outside of the conversation."""
+
+class NotAsked(str):
+    """What `chat.ask` gives in a preview: no text, at no cost."""
 
 
 Strategy = Callable[[list[Message], Chat], list[Message]]
@@ -229,7 +230,7 @@ class summarise_older(BuiltIn):
             new = yield Need("ask", [*told, {"role": "user", "content": SUMMARISE}])
             if new:
                 covered, summed_up = older, new
-            if new is not None:  # in a preview nothing is asked
+            if not isinstance(new, NotAsked):
                 self._known[chat] = (older, covered, summed_up)
         return [*_as_messages(summed_up), *messages[len(covered) :]]
 

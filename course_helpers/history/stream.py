@@ -56,11 +56,10 @@ class _Reader:
         with contextlib.suppress(ValueError):  # it is running in another thread, which looks at `over` then
             self._steps.close()
 
-    def _check_lost(self) -> None:
-        """Raises, once, where another turn has taken this one's place."""
+    def _ended(self, stop: type[Exception]) -> Exception:
+        """What to raise at the end: `stop`, but once an error where another turn has taken its place."""
         lost, self._claim.lost = self._claim.lost, False
-        if lost:
-            raise RuntimeError(ENDED)
+        return RuntimeError(ENDED) if lost else stop()
 
     def __repr__(self) -> str:
         state = "complete" if self.reply else "closed" if self._claim.over else "open"
@@ -87,8 +86,7 @@ class Pieces(_Reader, Iterator[str]):
             if piece is not None:
                 return piece
             self.close()
-        self._check_lost()
-        raise StopIteration
+        raise self._ended(StopIteration)
 
     def close(self) -> None:
         """Stop the reply. What has not come to its end is not kept."""
@@ -133,8 +131,7 @@ class AsyncPieces(_Reader, AsyncIterator[str]):
             if piece is not None:
                 return piece
             await self.aclose()
-        self._check_lost()
-        raise StopAsyncIteration
+        raise self._ended(StopAsyncIteration)
 
     async def aclose(self) -> None:
         """Stop the reply. What has not come to its end is not kept."""

@@ -21,6 +21,9 @@ Wishes = dict[str, Any]
 _QUOTED = re.compile(
     r"(?<!\w)'((?:[^'\n]|'(?=\w))+)'(?!\w)|\"([^\"\n]+)\"|“([^”]+)”|‘([^’]+)’(?!\w)|«\s*([^»]+?)\s*»|`([^`\n]+)`"
 )
+_ORDERED = ("audience", "list", "table", "question")
+"""What a user may also speak of without wishing for it."""
+_TITLE = re.compile(r"[⟦⟧]|\b(Mr|Mrs|Ms|Dr|Prof|St)\.")
 _HELD = re.compile(r"⟦(\d+)⟧")
 _CLAUSE = re.compile(r"(?<=[.!?;])\s+|\n+")
 _UNITS = {"sentence": "sentences", "paragraph": "paragraphs", "line": "sentences", "word": "words"}
@@ -60,7 +63,7 @@ def read(text: str, *, spoken: bool = False) -> tuple[tuple[tuple[str, Any], ...
 
     wishes: Wishes = {}
     rest, beside, stays = [], [], not spoken
-    for clause in _CLAUSE.split(_QUOTED.sub(hold, re.sub("[⟦⟧]", " ", text[:SEARCHED]))):
+    for clause in _CLAUSE.split(_QUOTED.sub(hold, _TITLE.sub(r"\1", text[:SEARCHED]))):
         if not clause.strip():
             continue
         if spoken and _is_about_it(clause.lower()):
@@ -77,6 +80,11 @@ def read(text: str, *, spoken: bool = False) -> tuple[tuple[tuple[str, Any], ...
     rest = rest if knowledge.loud(" ".join(rest)) else [*rest, *beside]
     left = _HELD.sub(lambda found: held[int(found[1])], " ".join(rest))
     return tuple(wishes.items()), left, stays
+
+
+def _is_ordered(clause: str, found: re.Match[str]) -> bool:
+    """Does something before `found` in what the user says make a wish of it?"""
+    return found.start() == 0 or bool(_pattern("tells").search(clause[: found.start()]))
 
 
 def _is_about_it(clause: str) -> bool:
@@ -106,9 +114,7 @@ def _clause(clause: str, held: list[str], before: Wishes, spoken: bool) -> tuple
             if "negated" in wish and wish["field"] not in found:
                 found[wish["field"]] = wish["negated"]
                 left = left.replace(match[0], " ")
-        elif match and not (
-            spoken and wish["field"] == "audience" and not _pattern("tells").search(lower[: match.end()])
-        ):
+        elif match and not (spoken and wish["field"] in _ORDERED and not _is_ordered(lower, match)):
             found[wish["field"]] = wish["value"]
             left = left.replace(match[0], " ")
     if found.get("json") or (before.get("json") == ["answer"] and _pattern("keys").search(clause)):

@@ -83,7 +83,7 @@ def test_a_system_prompt_is_obeyed(prompt):
     said = say(*turns, prompt["ask"], **fields)
     assert [p for p in prompt.get("must", []) if not re.search(p, said, re.I)] == []
     assert [p for p in prompt.get("must_not", []) if re.search(p, said, re.I)] == []
-    assert len(NOTE.findall(said)) == (prompt.get("note") == "must")
+    assert len(NOTE.findall(said)) in {"must": [1], "may": [0, 1]}.get(prompt.get("note"), [0])
     text = NOTE.sub(" ", said).strip()
     items = [line for line in text.splitlines() if LIST_ITEM.match(line)]
     assert len(text.split()) <= prompt.get("max_words", 999)
@@ -132,33 +132,6 @@ def test_prices_are_those_of_the_data():
     assert shown["cache_min"] in say("how long must a prompt be to be cached")
     typed = knowledge.FILE.read_text("utf-8")
     assert not re.search(r"\$\d", typed)
-
-
-@pytest.mark.parametrize(
-    ("rows", "words"),
-    [
-        ("[[entry]]\nname = 'x'", "knowledge.toml, entry 1 (x), ask: it must be there"),
-        ("[[entry]]\nname = 'x'\nask = 'y'", "entry 1 (x), ask: it must be there, as a list of texts"),
-        ("[[entry]]\nname = 'x'\nask = ['']\nsay = 'y'\nbrief = 'z'\nlesson = 1", "each phrasing is a text"),
-        ("[[entry]]\nname = 'x'\nask = ['y']\nsay = 'y'\nbrief = 'z'\nlesson = '1'", "as a number"),
-        (
-            "[[entry]]\nname = 'x'\nask = ['y']\nsay = 'y'\nbrief = 'z'\nlesson = 1\nhint = 'a'",
-            "hint is unknown",
-        ),
-        (
-            "[[entry]]\nname = 'x'\nask = ['y']\nsay = 'y'\nbrief = 'z'\nlesson = 1\nof = 'a'",
-            "x: of names no",
-        ),
-        ("[[entry]]\nname = x", "knowledge.toml: Invalid value (at line 2, "),
-        ("[[entries]]\nname = 'x'", "knowledge.toml: "),
-    ],
-)
-def test_a_mistake_of_a_teacher_is_told(tmp_path, monkeypatch, rows, words):
-    """Where it is and what it is."""
-    monkeypatch.setattr(knowledge, "FILE", tmp_path / "knowledge.toml")
-    knowledge.FILE.write_text(rows, "utf-8")
-    with pytest.raises(ValueError, match=re.escape(words)):
-        knowledge.entries.__wrapped__()
 
 
 @pytest.mark.parametrize(
