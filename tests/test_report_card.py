@@ -162,6 +162,9 @@ def test_clean_bots():
         made = card(bot, "429 with retry-after", "wrong key", "calm again")
         assert made.clean
         assert list(made.cases["requests"]) == [2, 1, 1]
+    for no_bot in (None, "ask"):
+        with pytest.raises(TypeError, match="takes a main"):
+            report_card(no_bot)
 
 
 def test_the_table_and_the_timeline():
@@ -199,27 +202,22 @@ def test_course_chat_and_the_course_text(tmp_path, monkeypatch):
 # Bots that misbehave
 
 
-def hang(text: str) -> str:
-    while True:
-        pass
+MISBEHAVED = {
+    "hangs": lambda text: [None for _ in iter(int, 1)],
+    "exits": lambda text: sys.exit(3),
+    "prints without end": lambda text: [print("spam" * 1_000) for _ in iter(int, 1)],
+    "never reads": lambda: None,
+    "raises": lambda: input() and 1 / 0,
+}
 
 
-def leave(text: str) -> str:
-    raise SystemExit(3)
-
-
-def shout(text: str) -> str:
-    while True:
-        print("spam" * 1_000)
-
-
-@pytest.mark.parametrize("bot", [hang, leave, shout, lambda: None, lambda: input() and 1 / 0])
-def test_bots_that_do_not_come_back(bot, monkeypatch):
-    """They hang, exit, print without end or never read: the card says so, and everything is as it was."""
+@pytest.mark.parametrize("how", MISBEHAVED)
+def test_bots_that_do_not_come_back(how, monkeypatch):
+    """The card says so, and everything is as it was."""
     monkeypatch.setattr(sys.modules[ReportCard.__module__], "PATIENCE", 0.1)
     monkeypatch.setattr(sys.modules[ReportCard.__module__], "SESSION_LIMIT", 0.5)
     before = input, time.sleep, os.environ.copy()
-    made = card(bot, "calm", "500")
+    made = card(MISBEHAVED[how], "calm", "500")
     assert seen(made) <= {"unbounded wait", "session ended by an error"}
     assert not made.clean
     assert (input, time.sleep, os.environ.copy()) == before
@@ -230,16 +228,12 @@ def test_own_waits_are_measured_and_not_sat_through():
     """A wait of a minute before a retry is long enough for retry-after, and takes no minute."""
 
     def patient(text: str) -> str:
-        client = anthropic.Anthropic(max_retries=0)
-        for _ in range(2):
-            try:
-                message = client.messages.create(
-                    model=MODEL, max_tokens=50, messages=[{"role": "user", "content": text}]
-                )
-                return reply_text(message)
-            except anthropic.RateLimitError:
-                time.sleep(60)
-        return ""
+        bot = Bot("retry-after ignored")
+        asked = {"model": MODEL, "max_tokens": 50, "messages": [{"role": "user", "content": text}]}
+        with suppress(anthropic.RateLimitError):
+            return reply_text(bot.client.with_options(max_retries=0).messages.create(**asked))
+        time.sleep(60)
+        return bot.call(asked["messages"])
 
     made = card(patient, "429 with retry-after", "calm again")
     assert made.clean
@@ -259,13 +253,6 @@ def test_no_request_reaches_another_server():
         elsewhere.close()
 
 
-@pytest.mark.parametrize("bot", [None, 3, "ask", object()])
-def test_what_is_no_bot(bot):
-    """It is said what a bot is."""
-    with pytest.raises(TypeError, match="takes a main"):
-        report_card(bot)
-
-
 def test_a_storm_for_any_other_program():
     """Each new question meets the next fault; the report can be asked for at any time."""
     practice = Practice()
@@ -274,9 +261,8 @@ def test_a_storm_for_any_other_program():
     outcomes = []
     for number in range(5):
         try:
-            client.messages.create(
-                model=MODEL, max_tokens=20, messages=[{"role": "user", "content": f"Question {number}?"}]
-            )
+            asked = [{"role": "user", "content": f"Question {number}?"}]
+            client.messages.create(model=MODEL, max_tokens=20, messages=asked)
             outcomes.append("reply")
         except anthropic.APIStatusError as error:
             outcomes.append(error.error_code or error.status_code)
