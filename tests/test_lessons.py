@@ -10,8 +10,9 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from tools import cheatsheet
+from tools import cheatsheet, glossary
 from tools.lessons import ROOT, find_lesson, lesson_paths
+from tools.notebooks import TERMS
 
 SETUP = """\
 from course_helpers import MODEL, connect, practice, reply_text
@@ -142,6 +143,13 @@ def test_the_cheat_sheet_runs(lessons, number, monkeypatch):
     exec(cheatsheet.setup(path), namespace)
     for _, source in cheatsheet.snippets(path):
         exec(source, namespace)
+
+
+def test_each_lesson_ends_with_its_terms(notebooks):
+    """The folded list is that of the glossary; `make notebooks` brings it up to date."""
+    for number, (name, notebook) in enumerate(notebooks.items(), 1):
+        if name != NOTES:
+            assert TERMS.format(glossary.terms(number)) in notebook.cells[-1].source, name
 
 
 def test_the_cheat_sheet_is_that_of_the_lessons(lessons):
