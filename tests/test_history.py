@@ -7,6 +7,8 @@ import copy
 import math
 import pickle
 import re
+import subprocess
+import sys
 import traceback
 from types import SimpleNamespace as Namespace
 
@@ -435,7 +437,7 @@ def test_prices_by_place():
 def test_forks(tmp_path):
     """The same past, a future of its own, one purse; each call stands in one ledger; saved and loaded too."""
     chat = Conversation(system="Be brief.", budget_usd=1)
-    for text in ("My name is Sam.", "My town is Bern.", FRANCE):
+    for text in (FRANCE, "My town is Bern.", "Hello!"):
         chat.send(text)
     fork = chat.fork(after_turn=2, model="opus", system=None)
     assert ([turn.turn for turn in fork.turns], fork.calls, fork.total.calls) == ([1, 2], [], 0)
@@ -489,13 +491,7 @@ def test_preview(client):
             *messages[1:],
         ]
 
-    for keep in (
-        told,
-        None,
-        last_turns(1),
-        within_tokens(60),
-        summarise_older(turns=1),
-    ):
+    for keep in (told, None, last_turns(1), within_tokens(60), summarise_older(turns=1)):
         chat.keep = keep
         for number in range(3):
             chat.send(f"My number is {number}. " + "x" * 100)
@@ -508,6 +504,7 @@ def test_preview(client):
         assert 0 < seen.least_usd < seen.most_usd
     assert chat.preview("x" * 5_000_000).input_tokens > 1_000_000
     chat.keep = None
+    chat.send("My number is 7.")
     url, exact = str(client.base_url), chat.preview("And now?").input_tokens
     with standing_in_for_live(url), pytest.MonkeyPatch.context() as patch:
         patch.setattr(course_helpers.history.conversation, "place", lambda client: "live")
@@ -543,6 +540,33 @@ def test_a_turn_without_io():
         assert (pieces, ended.value.value.turn.turn) == (["Paris."], number)
         assert seen == ["count"] * number + ["open", "events"] + ["event"] * 4
     assert (len(practice.journal), chat.total.input_tokens) == (0, 18)
+
+
+NOTHING_STARTS = """
+import asyncio, threading
+from course_helpers.practice_api import in_process, practice
+practice.in_process = True
+in_process.lead_all_clients_here()
+from course_helpers import Conversation, connect
+from tests.drivers import ALL
+
+def no_thread(*_): raise AssertionError("a thread")
+async def inline(function, *arguments): return function(*arguments)  # as a browser tab's loop does
+threading.Thread.start, asyncio.to_thread = no_thread, inline
+chat = Conversation(connect(), budget_usd=1.0)
+chat.waits = {"sleep": lambda seconds: None}
+for number, take in enumerate(ALL):
+    with practice.fail_next(529):
+        assert str(take(chat, f"My number is {number}.")) == f"Noted: your number is {number}."
+print(len(chat.turns), chat.preview("Hello!").estimated)
+"""
+
+
+def test_without_threads_and_sockets():
+    """As in a browser tab: all four ways work where nothing can be started, the practice API in process."""
+    child = [sys.executable, "-c", NOTHING_STARTS]
+    ended = subprocess.run(child, capture_output=True, text=True, timeout=60)
+    assert ended.stdout.splitlines()[1:] == ["4 False"], ended.stderr
 
 
 # -------------------------------------------------------------------------------------- shown
