@@ -1,4 +1,4 @@
-"""A class of thirty in one table: from exports, from notebooks, and from files that are neither."""
+"""A teacher's tools: a class of thirty in one table, lessons without solutions, the key."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ from course_helpers.learning.graders import exercises
 from course_helpers.learning.lessons import lessons
 from course_helpers.learning.progress import record_answer, record_try
 from tools.class_report import collect, from_export, hardest, off_by, page, report, table
+from tools.handout import answers, without_solutions
+from tools.lessons import lesson_paths
 
 ROOT = Path(__file__).parents[1]
 
@@ -132,3 +134,22 @@ def test_command(tmp_path, given, words):
     )
     assert done.returncode
     assert words in done.stderr
+
+
+def test_handout_and_answers():
+    """The handout neither shows nor mentions a solution; the key has each, with its mistakes and hints."""
+    for path in lesson_paths():
+        handed = without_solutions(json.loads(path.read_text(encoding="utf-8")))
+        texts = ["".join(cell["source"]) for cell in handed["cells"]]
+        assert not [text for text in texts if "solution" in text.lower()]
+        left = " ".join(texts)
+        words = (
+            "Run it again for the next hint.\n",
+            "nothing happens at all. Try ",
+            "still holds `...` returns",
+        )
+        assert path.name[:2] != "08" or all(part in left for part in words)
+    key = answers(lesson_paths())
+    for exercise in exercises().values():
+        assert f"## {exercise.number} {exercise.title}\n\n{exercise.task}\n\n```python\n" in key
+    assert key.count("```python") == len(exercises())

@@ -55,7 +55,7 @@ METADATA = {
         "codemirror_mode": {"name": "ipython", "version": 3},
     },
 }
-PASSING_CELL_METADATA = {"ExecuteTime", "collapsed", "execution", "scrolled", "trusted"}
+PASSING_CELL_METADATA = {"ExecuteTime", "collapsed", "execution", "trusted"}
 COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 

@@ -109,8 +109,9 @@ class ChatCell(ChatView):
         except Exception as error:
             self._refresh(explain(error), busy=self._running is not None)
 
-    def _on_hello(self, view: str) -> None:
-        self._page.post(view=view, all=[exchange.whole for exchange in self._exchanges])
+    def _on_hello(self) -> None:
+        """A page was opened: it, and others that show this chat, begin with all of it."""
+        self._page.post(all=[exchange.anew() for exchange in self._exchanges])
 
     def _on_send(self, text: str, name: str, edited: int | None = None) -> None:
         """A message under a `name` of its own, by which Stop calls it; `edited`: in place of that one."""

@@ -77,7 +77,7 @@ def subject(text: str, before: Subject | None) -> Subject | None:
         return Subject(before.entry, part)
     scores = dict(knowledge.match(rest if loud else text))
     elsewhere = knowledge.everyday(rest)
-    alone = len(loud) >= _OWN or knowledge.is_foreign(rest) or not knowledge.speaks_of_it(rest)
+    alone = len(loud) >= _OWN or knowledge.is_foreign(rest)
     if before and not elsewhere and (not alone or _FOLLOWS.search(words)):
         family = before.entry.of or before.entry.name
         if _FOLLOWS.search(words):
@@ -88,7 +88,7 @@ def subject(text: str, before: Subject | None) -> Subject | None:
             near -= _SAID if entry is before.entry and part == "say" else 0
             scores[name] = max(scores.get(name, 0), score + near)
     best = sorted(scores, key=lambda name: (-scores[name], name))[:3]
-    if not best or scores[best[0]] < (SURE if elsewhere or not knowledge.speaks_of_it(rest) else UNSURE):
+    if not best or scores[best[0]] < (UNSURE if knowledge.speaks_of_it(rest) > elsewhere else SURE):
         return Subject(before.entry, part) if part != "say" and before and len(loud) < 2 else None
     first, *others = [knowledge.entries()[name] for name in best]
     near = len(best) > 1 and scores[best[0]] < _CERTAIN and scores[best[1]] > scores[best[0]] - _NEAR
@@ -100,7 +100,9 @@ def say(found: Subject, text: str, said: Sequence[str]) -> Saying:
     if found.score < SURE:
         near = "\n".join(f"- {entry.brief}" for entry in (found.entry, *found.others))
         return Saying(fill(_fresh(_script()["unsure"]["say"], text, said), {"{near}": near}))
-    again = _AGAIN["how" if re.match(r"\W*(?:and |ok )*how\b", text.lower()) else ""]
+    again = _AGAIN[
+        "how" if re.match(r"\W*(?:and |ok )*how (?:do|can|to|would|should)\b", text.lower()) else ""
+    ]
     if found.entry.of and not found.entry.simple:
         again = ["brief", *again]  # its own words before those of what it belongs to
     order = [found.part, "say", *again]
@@ -130,9 +132,11 @@ def _part(entry: knowledge.Entry, name: str) -> str:
     return text
 
 
-def off(text: str, said: Sequence[str], kind: str = "off") -> str:
-    """An honest answer where nothing fits: in other words each time."""
-    return _fresh(_script()[kind]["say"], text, said)
+def off(text: str, said: Sequence[str]) -> str:
+    """An honest answer where nothing fits, or nothing is there to follow: in other words each time."""
+    words = " ".join(knowledge.words_of(text))
+    lost = not knowledge.loud(text) and any(facet.search(words) for facet in _script()["facets"].values())
+    return _fresh(_script()["lost" if lost else "off"]["say"], text, said)
 
 
 def _fresh(options: list[str], text: str, said: Sequence[str]) -> str:

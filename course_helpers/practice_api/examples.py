@@ -12,30 +12,36 @@ from pathlib import Path
 from . import general, knowledge
 
 FILE = Path(__file__).with_name("examples.toml")
-_VOWELS = "aeiou"
-_NOT = {"not", "isn't", "wasn't", "don't", "didn't", "hardly", "never"}
 _LINE = re.compile(
-    r"^\W*(?:(?:input|q|question|text|user|word|review|ticket)\s*:\s*)?(.+?)\s*(?:->|=>|→|⇒|\||\s=\s|[,;]?\s*\b(?:output|a|answer|label|assistant|becomes|sentiment)\s*:)\s*(.*?)\s*$",
+    r"^\W*(?:(?:input|q|question|text|user|word|review|ticket)\s*:\s*)?(.+?)\s*"
+    r"(?:->|=>|→|⇒|\||\s=\s|[,;]?\s*\b(?:output|a|answer|label|assistant|becomes|sentiment)\s*:)\s*(.*?)\s*$",
     re.I,
 )
+_NOT = {"not", "isn't", "wasn't", "don't", "didn't", "hardly", "never"}
+_SHAPES = (
+    r"\d{4}-\d\d-\d\d",
+    r"[\w.+-]+@[\w.-]+\.\w+",
+    r"\d+(?:[.,]\d+)?",
+    r"(?<=\s)[A-Z]\w+",
+    r"[A-Z]\w+",
+    r"#\w+",
+)
 Pairs = list[tuple[str, str]]
+Rule = Callable[[str], str]
 
 
 @cache
-def _file() -> tuple[dict[str, dict[str, str]], dict[str, set[str]]]:
+def _file() -> tuple[list[dict[str, str]], dict[str, set[str]]]:
+    """The tables of pairs, each also the other way round, and the words of each mood."""
     file = tomllib.loads(FILE.read_text("utf-8"))
-    tables = {}
-    for name, text in file["pairs"].items():
-        pairs = [pair.strip() for pair in text.split(",")]
-        heads = [re.match(r"(thank you|\S+) (.+)", pair).groups() for pair in pairs]
-        tables[name] = {key.lower(): value for key, value in reversed(heads)}
-        if name in ("opposites", "synonym", "male"):
-            tables[name] = {value.lower(): key for key, value in heads} | tables[name]
-        else:
-            tables[f"{name}, back"] = {value.lower(): key for key, value in reversed(heads)}
-    tables["capitals"] = general.capitals()
-    tables["capitals, back"] = {city.lower(): country.title() for country, city in tables["capitals"].items()}
-    return tables, {name: set(text.split()) for name, text in file["moods"].items()}
+    tables = [
+        dict(re.match(r"(thank you|\S+) (.+)", p.strip()).groups() for p in text.split(","))
+        for text in file["pairs"].values()
+    ]
+    tables.append(general.capitals())
+    both = [table for one in tables for table in (one, {value: key for key, value in one.items()})]
+    moods = {name: set(text.split()) for name, text in file["moods"].items()}
+    return [{key.lower(): value for key, value in table.items()} for table in both], moods
 
 
 def shown(turns: list[tuple[str, str]], system: str, last: str) -> tuple[Pairs, str]:
@@ -44,7 +50,7 @@ def shown(turns: list[tuple[str, str]], system: str, last: str) -> tuple[Pairs, 
     lines = [
         (found[1], found[2]) for line in f"{system}\n{last}".splitlines() if (found := _LINE.match(line))
     ]
-    if lines and not lines[-1][1] and len(lines) > 2:
+    if len(lines) > 2 and not lines[-1][1]:
         return lines[:-1], lines[-1][0]
     lines = [pair for pair in lines if all(pair)]
     return (lines, last) if len(lines) > 1 else (pairs, last)
@@ -55,151 +61,24 @@ def continued(pairs: Pairs, question: str) -> str:
     pairs = [(a.strip(), b.strip()) for a, b in pairs]
     if len(pairs) < 2 or any(len(b) > 80 or not a or not b for a, b in pairs):
         return ""
-    question = question.strip()
-    rules = (_calculated, *_SIMPLE, *_tables(), *_affixes(pairs), *_wrapped(pairs), _template(*pairs[0]))
-    for rule in rules:
+    for rule in _rules(pairs):
         try:
-            if all(rule(a) == b for a, b in pairs) and (found := rule(question)):
+            if all(rule(a) == b for a, b in pairs) and (found := rule(question.strip())):
                 return found
-        except (ValueError, IndexError, ZeroDivisionError, TypeError):
+        except (ValueError, LookupError, TypeError):  # the rule does not fit such a text
             continue
-    return _fields(pairs, question) or _label(pairs, question)
+    return _label(pairs, question)
 
 
-def _tables() -> list[Callable[[str], str]]:
-    """Each table as a rule, in the case that the question has and that the first letter of the answer has."""
-
-    def rule(table: dict[str, str], shape: Callable[[str], str], other: Callable[[str], str]):
-        return lambda text: shape(table.get(text.lower().strip(" ?.!")) or other(text))
-
-    def none(text: str) -> str:
-        return ""
-
-    tables = _file()[0]
-    regular = {"past": _past, "plural": _plural, "comparative": lambda t: _comparative(t)}
-    shapes = (str, str.lower, str.capitalize, str.upper)
-    return [rule(table, shape, regular.get(name, none)) for name, table in tables.items() for shape in shapes]
-
-
-def _past(word: str) -> str:
-    if word.endswith("e"):
-        return f"{word}d"
-    if word[-1] == "y" and word[-2] not in _VOWELS:
-        return f"{word[:-1]}ied"
-    return f"{_doubled(word)}ed"
-
-
-def _doubled(word: str) -> str:
-    """`word` with its last letter doubled where it is a short one such as stop, plan or big."""
-    syllables = len(re.findall(r"[aeiouy]+", word.lower()))
-    short = re.search(r"(?:^|[^aeiou])[aeiou][^aeiouwxy]$", word) and syllables == 1
-    return word + word[-1] if short else word
-
-
-def _plural(word: str) -> str:
-    if re.search(r"(?:s|x|z|ch|sh)$", word):
-        return f"{word}es"
-    return f"{word[:-1]}ies" if word[-1] == "y" and word[-2] not in _VOWELS else f"{word}s"
-
-
-def _comparative(word: str) -> str:
-    stem = f"{word[:-1]}i" if word.endswith("y") else word[:-1] if word.endswith("e") else _doubled(word)
-    return f"{stem}er"
-
-
-def _calculated(text: str) -> str:
-    said = general.answer(text)
-    return said.word if said else ""
-
-
-def _ing(word: str) -> str:
-    return f"{word[:-1] if word.endswith('e') and not word.endswith('ee') else _doubled(word)}ing"
-
-
-_SIMPLE: tuple[Callable[[str], str], ...] = (
-    str.upper,
-    str.lower,
-    str.title,
-    lambda text: text[::-1],
-    lambda text: str(len(text)),
-    lambda text: str(len(text.split())),
-    lambda text: text[0],
-    lambda text: text[0].upper(),
-    lambda text: text[-1],
-    lambda text: text.split()[0],
-    lambda text: text.split()[-1],
-    lambda text: " ".join(reversed(text.split())),
-    lambda text: "".join(word[0] for word in text.split()),
-    lambda text: "".join(word[0] for word in text.split()).upper(),
-    lambda text: "-".join(text),
-    lambda text: " ".join(text),
-    lambda text: "_".join(text.lower().split()),
-    lambda text: "-".join(text.lower().split()),
-    lambda text: re.sub(r"[aeiouAEIOU]", "", text),
-    lambda text: str(sum(letter in "aeiouAEIOU" for letter in text)),
-    lambda text: "".join(word.capitalize() for word in text.split()),
-    lambda text: re.sub(r"\D", "", text),
-    lambda text: re.search(r"[\w.+-]+@[\w.-]+\.\w+", text)[0],
-    lambda text: f"{text} {text}",
-    lambda text: text + text,
-    lambda text: "even" if int(text) % 2 == 0 else "odd",
-    lambda text: "Even" if int(text) % 2 == 0 else "Odd",
-    lambda text: str(int(text) ** 2),
-    _ing,
-    _past,
-    _plural,
-    _comparative,
-)
-
-
-def _affixes(pairs: Pairs) -> list[Callable[[str], str]]:
-    """What is put before and after the question, cut off it, added to it, or multiplied by."""
-    (a, b), rules = pairs[0], []
-    cut = len(a) - len(b)
-    for form in (str, str.lower, str.upper, str.capitalize):
-        at = b.find(form(a))
-        if at >= 0:
-            before, after = b[:at], b[at + len(a) :]
-            rules.append(lambda text, form=form, before=before, after=after: f"{before}{form(text)}{after}")
-    if a.startswith(b) and len(a) > len(b):
-        rules.append(lambda text, cut=cut: text[:-cut])
-    if a.endswith(b) and len(a) > len(b):
-        rules.append(lambda text, cut=cut: text[cut:])
-    if re.fullmatch(r"-?\d+", a) and re.fullmatch(r"-?\d+", b):
-        rules.append(lambda text, by=int(b) - int(a): str(int(text) + by))
-        rules.append(lambda text, by=int(b) / int(a): f"{int(text) * by:g}")
-    return rules
-
-
-def _template(a: str, b: str) -> Callable[[str], str]:
-    """The words of the question at the places where the first answer has its own."""
-    words = re.findall(r"\w+", a)
-    parts = (
-        re.split("(" + "|".join(map(re.escape, sorted(words, key=len, reverse=True))) + ")", b)
-        if words
-        else []
-    )
-
-    def rule(text: str) -> str:
-        own = re.findall(r"\w+", text)
-        if len(own) != len(words) or len(parts) < 4:
-            raise ValueError
-        return "".join(own[words.index(part)] if part in words else part for part in parts)
-
-    return rule
-
-
-def _wrapped(pairs: Pairs) -> list[Callable[[str], str]]:
-    """The same rules within words that all answers share, such as `past: walked` or `Answer: 4`."""
+def _rules(pairs: Pairs) -> list[Rule]:
+    """All that may lie between a question and its answer, the likeliest first."""
     answers = [b for _, b in pairs]
     before = re.match(r"(?:.*[\s:>({\[\"'])?", _shared(answers))[0]
-    after = _shared([b[len(before) :][::-1] for b in answers])[::-1]
-    after = re.search(r"(?:[\s.!)}\]\"'<?].*)?$", after)[0]
-    if not before and not after:
-        return []
-    inner = [(a, b[len(before) : len(b) - len(after)]) for a, b in pairs]
-    rules = (_calculated, *_SIMPLE, *_tables(), *_affixes(inner))
-    return [lambda text, rule=rule: (said := rule(text)) and f"{before}{said}{after}" for rule in rules]
+    after = re.search(r"(?:[\s.!)}\]\"'<?].*)?$", _shared([b[len(before) :][::-1] for b in answers])[::-1])[0]
+    plain = [_calculated, *_SIMPLE, *(_looked_up(table) for table in _file()[0]), *_regular()]
+    cased = [lambda text, rule=rule, case=case: case(rule(text)) for rule in plain for case in _CASES]
+    wrapped = [lambda text, rule=rule: (said := rule(text)) and f"{before}{said}{after}" for rule in cased]
+    return [*cased, *_around(*pairs[0]), _template(*pairs[0]), *(wrapped if before or after else [])]
 
 
 def _shared(texts: list[str]) -> str:
@@ -208,63 +87,128 @@ def _shared(texts: list[str]) -> str:
     return first[: next((i for i, c in enumerate(first) if c != last[i : i + 1]), len(first))]
 
 
-def _fields(pairs: Pairs, question: str) -> str:
-    """A part of the question that stands where the examples took theirs: after or between the same words."""
-    for a, b in pairs:
-        at = a.find(b)
-        if at < 0:
-            return ""
-        before, after = a[:at].split()[-1:], a[at + len(b) :].split()[:1]
-        pattern = (
-            (re.escape(before[0]) + r"\s+" if before else r"^")
-            + r"(.+?)"
-            + (r"\s*" + re.escape(after[0]) if after else "$")
-        )
-        found = re.search(pattern, question)
-        if found and all(re.search(pattern, q) and re.search(pattern, q)[1] == said for q, said in pairs):
-            return found[1].strip(" .,!?")
-    shapes = (
-        r"\d{4}-\d\d-\d\d",
-        r"\$?\d+(?:[.,]\d+)?(?: ?[€$])?",
-        r"(?<=\s)[A-Z]\w+(?: [A-Z]\w+)*",
-        r"[A-Z]\w+",
-        r"#\w+",
+def _calculated(text: str) -> str:
+    said = general.answer(text)
+    return said.word if said else ""
+
+
+def _looked_up(table: dict[str, str]) -> Rule:
+    return lambda text: table[text.lower().strip(" ?.!")]
+
+
+def _doubled(word: str) -> str:
+    """`word` with its last letter doubled where it is a short one such as stop, plan or big."""
+    return word + word[-1] if re.fullmatch(r"[^aeiou]*[aeiou][^aeiouwxy]", word) else word
+
+
+def _suffixed(word: str, ending: str) -> str:
+    """`word` with -ed, -er, -est or -ing, by the rules of spelling."""
+    if ending[0] == "e" and re.search(r"[^aeiou]y$", word):
+        return f"{word[:-1]}i{ending}"
+    return (
+        f"{word.removesuffix('e') if not word.endswith('ee') else word}{ending}"
+        if word[-1] == "e"
+        else _doubled(word) + ending
     )
-    for shape in shapes:
-        if all((m := re.search(shape, a)) and m[0] == b for a, b in pairs) and (
-            m := re.search(shape, question)
-        ):
-            return m[0]
-    return ""
+
+
+def _regular() -> list[Rule]:
+    """The irregular forms of the tables, and else the regular ones."""
+    irregular = tomllib.loads(FILE.read_text("utf-8"))["pairs"]
+
+    def form(name: str, rule: Rule) -> Rule:
+        table = dict(pair.split() for pair in irregular.get(name, "").split(",") if pair)
+        return lambda text: table.get(text.lower()) or rule(text)
+
+    def plural(word: str) -> str:
+        if re.search(r"[^aeiou]y$", word):
+            return f"{word[:-1]}ies"
+        return f"{word}es" if re.search(r"(?:s|x|z|ch|sh)$", word) else f"{word}s"
+
+    endings = {"past": "ed", "comparative": "er", "superlative": "est", "gerund": "ing"}
+    rules = [
+        form(name, lambda word, ending=ending: _suffixed(word, ending)) for name, ending in endings.items()
+    ]
+    return [form("plural", plural), *rules]
+
+
+_CASES: tuple[Rule, ...] = (str, str.lower, str.capitalize, str.upper)
+_SIMPLE: tuple[Rule, ...] = (
+    str.title,
+    lambda text: text[::-1],
+    lambda text: str(len(text)),
+    lambda text: str(len(text.split())),
+    lambda text: text[0],
+    lambda text: text[-1],
+    lambda text: text.split()[0],
+    lambda text: text.split()[-1],
+    lambda text: " ".join(reversed(text.split())),
+    lambda text: "".join(word[0] for word in text.split()),
+    lambda text: "-".join(text),
+    lambda text: "_".join(text.split()),
+    lambda text: "-".join(text.split()),
+    lambda text: re.sub(r"[aeiouAEIOU]", "", text),
+    lambda text: "odd" if int(text) % 2 else "even",
+    lambda text: str(int(text) ** 2),
+    *(lambda text, shape=shape: re.search(shape, text)[0] for shape in _SHAPES),
+)
+
+
+def _around(a: str, b: str) -> list[Rule]:
+    """What is put before and after the question, cut off it, added to it, or multiplied by."""
+    rules: list[Rule] = []
+    for case in _CASES:
+        before, found, after = b.partition(case(a))
+        if found:
+            rules.append(lambda text, case=case, b=before, a=after: f"{b}{case(text)}{a}")
+    if b in a:
+        start, end = a.index(b), len(a) - a.index(b) - len(b)
+        rules.append(lambda text: text[start : len(text) - end])
+    if re.fullmatch(r"-?\d+", a) and re.fullmatch(r"-?\d+", b):
+        rules.append(lambda text, by=int(b) - int(a): str(int(text) + by))
+        rules += [lambda text, by=int(b) / int(a): f"{int(text) * by:g}"] if int(a) else []
+    return rules
+
+
+def _template(a: str, b: str) -> Rule:
+    """The words of the question at the places where the first answer has its own."""
+    words = re.findall(r"\w+", a)
+    parts = re.split("(" + "|".join(map(re.escape, sorted(words, key=len, reverse=True))) + ")", b)
+
+    def rule(text: str) -> str:
+        own = re.findall(r"\w+", text)
+        if len(own) != len(words) or len(parts) < 4:
+            raise ValueError(text)
+        return "".join(own[words.index(part)] if part in words else part for part in parts)
+
+    return rule
 
 
 def _label(pairs: Pairs, question: str) -> str:
     """The label of the examples that is nearest in mood or in words; "" where answers are no labels."""
-    labels = list(dict.fromkeys(b for _, b in pairs))
+    labels, moods = list(dict.fromkeys(b for _, b in pairs)), _file()[1]
     if any(len(label.split()) > 3 for label in labels) or any(a.lower() == b.lower() for a, b in pairs):
         return ""
-    moods = _file()[1]
-    names = {label.lower().strip(".!"): label for label in labels}
-    liked, not_liked, even = (
-        next((names[name] for name in names if name in moods[kind]), "")
-        for kind in ("positive", "negative", "neutral")
-    )
-    words = set(re.findall(r"[\w']+", question.lower()))
-    if (liked and (not_liked or even)) or (not_liked and even):
+    named = {
+        mood: [x for x in labels if x.lower().strip(".!") in moods[mood]]
+        for mood in ("positive", "neutral", "negative")
+    }
+    if sum(map(bool, named.values())) > 1:
+        words = set(re.findall(r"[\w']+", question.lower()))
         mood = len(words & moods["good"]) - len(words & moods["bad"])
         mood = -mood if mood > 0 and words & _NOT else mood
-        return (liked if mood > 0 else not_liked if mood < 0 else even) or not_liked or liked
+        nearest = ["negative", "neutral", "positive"] if mood < 0 else ["positive", "neutral", "negative"]
+        nearest = nearest if mood else ["neutral", "negative", "positive"]
+        return next(named[name][0] for name in nearest if named[name])
     asked = set(knowledge.loud(question))
-    like = dict.fromkeys(labels, 0.0)
-    for a, b in pairs:
-        shared = asked & {*knowledge.loud(a), *knowledge.loud(b)}
-        like[b] = max(like[b], len(shared) / (1 + len(asked)))
-    best = max(like, key=like.get)
+    like = {
+        b: max(len(asked & {*knowledge.loud(q), *knowledge.loud(b)}) for q, a in pairs if a == b)
+        for b in labels
+    }
+    best, known = max(like, key=like.get), max(knowledge.match(question).values(), default=0) > 0.5
     repeated = 1 < len(labels) < len(pairs)
-    return best if repeated or (like[best] and len(labels) > 1 and _is_open(question)) else ""
-
-
-def _is_open(question: str) -> bool:
-    """Is `question` none that could be answered by itself?"""
-    found = knowledge.match(question)
-    return not general.answer(question) and max(found.values(), default=0) < 0.5
+    return (
+        best
+        if repeated or (like[best] and len(labels) > 1 and not known and not general.answer(question))
+        else ""
+    )

@@ -14,22 +14,22 @@ _NOON = datetime.combine(AS_OF, time(12), tzinfo=UTC)
 def figures() -> dict[str, str]:
     """Name → text: prices in USD per million tokens on the day `models.AS_OF`, limits in tokens, days."""
     found = {"as_of": f"{AS_OF:%Y-%m-%d}", "model": MODEL}
+    rates = {line: _rates(id) for line, id in ALIASES.items()}
     for line, id in ALIASES.items():
-        model, (cost, rates) = find_model(id), (_cost(id, 800, 200), _rates(id))
+        model, cost = find_model(id), (800 * rates[line]["in"] + 200 * rates[line]["out"]) / 1_000_000
         found |= {line: id, f"{line}_name": model.name, f"{line}_window": f"{model.context_window:,}"}
-        found |= {f"{line}_max": f"{model.max_output:,}", f"call_{line}": _usd(cost)}
-        found |= {f"{line}_{kind}": _usd(rate) for kind, rate in rates.items()}
-        found[f"day_{line}"] = _usd(cost * 10_000)
-    haiku, opus = _rates(ALIASES["haiku"]), _rates(ALIASES["opus"])
-    old = min(available(), key=lambda model: model.released)
+        found |= {
+            f"{line}_max": f"{model.max_output:,}",
+            f"call_{line}": _usd(cost),
+            f"day_{line}": _usd(cost * 10_000),
+        }
+        found |= {f"{line}_{kind}": _usd(rate) for kind, rate in rates[line].items()}
     return found | {
-        "opus_ratio": f"{opus['in'] / haiku['in']:.0f}",
-        "cache_min": f"{find_model(ALIASES['haiku']).min_cacheable_tokens:,}",
-        "old_window": f"{old.context_window:,}",
+        "opus_ratio": f"{rates['opus']['in'] / rates['haiku']['in']:.0f}",
+        "cache_min": f"{find_model('haiku').min_cacheable_tokens:,}",
+        "old_window": f"{min(available(), key=lambda model: model.released).context_window:,}",
         "models": ", ".join(model.id for model in available()),
-        "prices": ", ".join(
-            f"{line.title()} {found[f'{line}_in']} and {found[f'{line}_out']}" for line in ALIASES
-        ),
+        "prices": ", ".join(f"{k.title()} {found[f'{k}_in']} and {found[f'{k}_out']}" for k in ALIASES),
         "retiring": " and ".join(f"{m.name} on {m.retires}" for m in available() if m.retires) or "none",
     }
 
@@ -43,16 +43,16 @@ def _rates(id: str) -> dict[str, float]:
         price = calc_price(usage, id, provider_id="anthropic", genai_request_timestamp=_NOON)
         return float(price.total_price) * 1000
 
-    plain = rate()
+    plain, out = rate(), rate(output_tokens=1000) - rate()
     written, read = rate(cache_write_tokens=1000), rate(cache_read_tokens=1000)
-    rates = {"in": plain, "out": rate(output_tokens=1000) - plain, "write": written, "read": read}
-    return rates | {f"{kind}_batch": rates[kind] / 2 for kind in ("in", "out")}
-
-
-def _cost(id: str, input: int, output: int) -> float:
-    """USD of a request."""
-    rates = _rates(id)
-    return (input * rates["in"] + output * rates["out"]) / 1_000_000
+    return {
+        "in": plain,
+        "out": out,
+        "write": written,
+        "read": read,
+        "in_batch": plain / 2,
+        "out_batch": out / 2,
+    }
 
 
 def _usd(amount: float) -> str:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from .instructions import Wishes
 
 _SENTENCE = re.compile(r"(?<=[.!?])(?<!e\.g\.)(?<!i\.e\.)\s+(?=[A-Z\"“`(])")
 _FENCE = re.compile(r"\n*```.*?```\n*", re.S)
-_QUESTION = "Would you like an example?"
-_SHORT_QUESTION = "What else?"
 
 
 @dataclass(frozen=True)
@@ -39,36 +38,25 @@ def render(saying: Saying, wishes: Wishes) -> str:
     if wishes.get("json"):
         return _json(saying, wishes, note)
     text = _sized(saying, wishes)
+    apart = "\n" if "\n" in text else " "
     if wishes.get("plain"):
         text = text.replace("`", "").replace("**", "")
-    if wishes.get("bold"):
-        text = f"**{text}**"
-    if wishes.get("table"):
-        text = "\n".join(
-            ["| | |", "|---|---|", *(f"| {i} | {s} |" for i, s in enumerate(sentences(text), 1))]
-        )
     if wishes.get("question") and not text.endswith("?"):
-        text += f"{_gap(text)}{_SHORT_QUESTION if wishes.get('words') else _QUESTION}"
-    if wishes.get("emoji"):
-        text += " 🙂"
-    if start := wishes.get("start"):
-        text = start + ("\n" if wishes.get("list") else " ") + text
-    if end := wishes.get("end"):
-        text = f"{text}{_gap(text)}{end}"
+        text += apart + ("What else?" if wishes.get("words") else "Would you like an example?")
+    ends = [wishes.get("start", ""), text, "🙂" if wishes.get("emoji") else "", wishes.get("end", "")]
+    text = apart.join(part for part in ends if part)
     if case := wishes.get("case"):
         text = text.upper() if case == "upper" else text.lower()
     return f"{text}\n\n{note}" if note else text
 
 
-def _gap(text: str) -> str:
-    return "\n" if "\n" in text else " "
-
-
 def _note(cannot: list[str]) -> str:
-    if not cannot:
-        return ""
     wishes = ", ".join(dict.fromkeys(cannot))
-    return f"[practice model: I can only answer in plain English, so this part is left out: {wishes}.]"
+    return (
+        f"[practice model: I can only answer in plain English, so this is left out: {wishes}.]"
+        if wishes
+        else ""
+    )
 
 
 def _sized(saying: Saying, wishes: Wishes) -> str:
@@ -76,92 +64,73 @@ def _sized(saying: Saying, wishes: Wishes) -> str:
     text = (saying.simple or saying.brief or saying.text) if wishes.get("audience") else saying.text
     if wishes.get("list"):
         return _list(saying, text, wishes)
-    words = wishes.get("words")
-    most, least = wishes.get("sentences"), int(wishes.get("least_sentences", 0))
-    if most or least or words or wishes.get("characters") or wishes.get("list") == "":
-        parts = sentences(text)
-        if len(parts) > int(most or 99) or len(parts) < least:
-            if most and int(most) == 1 and not wishes.get("audience") and saying.brief:
-                parts = [saying.brief]
-            parts += [more for more in saying.more if more not in parts][: max(0, least - len(parts))]
-            text = " ".join(parts[: int(most)] if most else parts)
-    room = words and max(1, words - sum(len(wishes.get(edge, "").split()) for edge in ("start", "end")))
-    if words and room < 1 + words // 3:
-        room = words
-    if room and len(text.split()) > room:
-        text = _within(saying, text, room, len_of=lambda t: len(t.split()))
-    if (limit := wishes.get("characters")) and len(text) > limit:
-        text = _within(saying, text, limit, len_of=len)
+    most, least, words = (
+        int(wishes.get("sentences", 99)),
+        int(wishes.get("least_sentences", 0)),
+        wishes.get("words"),
+    )
+    parts = sentences(text)
+    if len(parts) > most or len(parts) < least or wishes.get("list") == "":
+        if most == 1 and not wishes.get("audience"):
+            parts = [saying.brief or parts[0]]
+        parts += [more for more in saying.more if more not in parts][: max(0, least - len(parts))]
+        text = " ".join(parts[:most])
+    for limit, length in ((words, lambda text: len(text.split())), (wishes.get("characters"), len)):
+        taken = sum(length(wishes.get(edge, "")) for edge in ("start", "end"))
+        if limit and length(text) > limit - taken:
+            text = _within(saying, text, limit - taken if taken < limit / 2 else limit, length)
     return text
 
 
-def _within(saying: Saying, text: str, most: int, len_of) -> str:
-    """The longest form of the answer that has at most `most` words (or characters)."""
+def _within(saying: Saying, text: str, most: int, length: Callable[[str], int]) -> str:
+    """The longest form of the answer that has at most `most` words or characters, as `length` counts."""
     parts = sentences(text)
-    beginnings = [" ".join(parts[:n]) for n in range(len(parts), 0, -1)]
-    fitting = [
-        t for t in (*beginnings, saying.brief, saying.word and f"{saying.word}.") if t and len_of(t) <= most
-    ]
-    if fitting:
+    forms = [" ".join(parts[:n]) for n in range(1, len(parts) + 1)]
+    forms += [saying.brief, saying.word and f"{saying.word}."]
+    if fitting := [form for form in forms if form and length(form) <= most]:
         return max(fitting, key=len)
     words = (saying.word or saying.brief or text).split()
-    while len(words) > 1 and len_of(" ".join(words)) > most:
+    while len(words) > 1 and length(" ".join(words)) > most:
         words.pop()
     return " ".join(words).rstrip(",;:.") + "."
 
 
 def _list(saying: Saying, text: str, wishes: Wishes) -> str:
-    most = wishes.get("items") or wishes.get("sentences")
-    least = wishes.get("items") or wishes.get("least_items") or 2
-    items = sentences(text)
-    if wishes.get("words"):
-        items = [saying.brief or items[0]]
+    """The sentences as items, so many as are wished for; parts of them where there are too few."""
+    count = int(wishes.get("items") or wishes.get("sentences") or 0)
+    least = int(wishes.get("least_items") or count or 2)
+    items = [saying.brief or text] if wishes.get("words") else sentences(text)
     if len(items) < least:
         items += [more for more in (saying.brief, *saying.more) if more and more not in items]
     if len(items) < least:
-        items = [
-            part.strip(" .")
-            for item in items
-            for part in re.split(r"(?<=[^\d]): |; |, (?=\w+ \w+ \w+)", item)
-        ]
-    items = items[: int(most)] if most and int(most) >= int(least) else items
+        split = re.compile(r"(?<=\D): |; |, (?=\w+ \w+ \w+)")
+        items = [part.strip(" .") for item in items for part in split.split(item)]
+    items = items[: max(count, 2)] if count else items
     if words := wishes.get("words"):
         items = [" ".join(item.split()[: max(1, words // len(items))]) for item in items]
-    mark = wishes["list"]
-    return "\n".join(f"{f'{n}.' if mark == '1.' else mark} {item}" for n, item in enumerate(items, start=1))
+    marks = [
+        f"{number}." if wishes["list"] == "1." else wishes["list"] for number in range(1, len(items) + 1)
+    ]
+    return "\n".join(f"{mark} {item}" for mark, item in zip(marks, items, strict=True))
 
 
-_FIXED = {
-    "confidence": "high", "certainty": "high", "language": "English", "lang": "English", "status": "ok",
-    "sure": True, "ok": True, "success": True, "score": 1, "sources": [], "tags": [],
-}  # fmt: skip
-_LONG = re.compile(
-    r"note|expla|detail|reason|why|text|descr|comment|summary|context|more|sentence|defin|mean"
-)
+_FIXED = {"confidence": "high", "language": "English", "status": "ok", "ok": True, "score": 1, "tags": []}
+_LONG = re.compile(r"note|expla|detail|reason|why|text|descr|comment|summary|context|sentence|defin|mean")
 
 
 def _json(saying: Saying, wishes: Wishes, note: str) -> str:
     """A JSON object with the fields that were named: short answers in short fields, the rest elsewhere."""
-    plain = _sized(saying, {k: v for k, v in wishes.items() if k not in ("list", "start", "end")})
-    brief = (
-        plain
-        if wishes.get("words") or wishes.get("sentences") or wishes.get("audience")
-        else saying.brief or plain
+    plain = _sized(
+        saying, {name: wish for name, wish in wishes.items() if name not in ("list", "start", "end")}
     )
-    keys, fields = wishes["json"], {}
-    for place, key in enumerate(keys):
-        low = key.lower()
-        if low in _FIXED:
-            fields[key] = _FIXED[low]
-        elif "example" in low:
-            fields[key] = saying.more[0] if saying.more else brief
-        elif "word" in low or (len(keys) > 1 and place == 0 and saying.word and not _LONG.search(low)):
-            fields[key] = saying.word or brief
-        else:
-            fields[key] = brief
+    sized = any(wishes.get(name) for name in ("words", "sentences", "audience"))
+    brief, fields = plain if sized else saying.brief or plain, {}
+    for place, key in enumerate(wishes["json"]):
+        short = saying.word and place == 0 and len(wishes["json"]) > 1 and not _LONG.search(key.lower())
+        fields[key] = _FIXED.get(key.lower(), saying.word if short else brief)
     case = {"upper": str.upper, "lower": str.lower}.get(wishes.get("case", ""), str)
     fields = {key: case(value) if isinstance(value, str) else value for key, value in fields.items()}
-    texts = [key for key, value in fields.items() if isinstance(value, str)]
-    if note and texts:
-        fields[texts[-1]] += f" {note}"
+    if note:  # inside a text, so that it stays JSON
+        last = next((key for key in reversed(fields) if isinstance(fields[key], str)), "note")
+        fields[last] = f"{fields.get(last, '')} {note}"
     return json.dumps(fields, ensure_ascii=False)

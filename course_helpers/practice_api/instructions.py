@@ -21,6 +21,8 @@ Wishes = dict[str, Any]
 _QUOTED = re.compile(
     r"(?<!\w)'((?:[^'\n]|'(?=\w))+)'(?!\w)|\"([^\"\n]+)\"|“([^”]+)”|‘([^’]+)’(?!\w)|«\s*([^»]+?)\s*»|`([^`\n]+)`"
 )
+_ORDERED = ("audience", "list", "table", "question")
+"""What a user may also speak of without wishing for it."""
 _HELD = re.compile(r"⟦(\d+)⟧")
 _CLAUSE = re.compile(r"(?<=[.!?;])\s+|\n+")
 _UNITS = {"sentence": "sentences", "paragraph": "paragraphs", "line": "sentences", "word": "words"}
@@ -79,6 +81,11 @@ def read(text: str, *, spoken: bool = False) -> tuple[tuple[tuple[str, Any], ...
     return tuple(wishes.items()), left, stays
 
 
+def _is_ordered(clause: str, found: re.Match[str]) -> bool:
+    """Does something before `found` in what the user says make a wish of it?"""
+    return found.start() == 0 or bool(_pattern("tells").search(clause[: found.start()]))
+
+
 def _is_about_it(clause: str) -> bool:
     """Is `clause`, in small letters, a question about lists, JSON and so on rather than a wish for them?"""
     if _pattern("how_to").search(clause):
@@ -106,9 +113,7 @@ def _clause(clause: str, held: list[str], before: Wishes, spoken: bool) -> tuple
             if "negated" in wish and wish["field"] not in found:
                 found[wish["field"]] = wish["negated"]
                 left = left.replace(match[0], " ")
-        elif match and not (
-            spoken and wish["field"] == "audience" and not _pattern("tells").search(lower[: match.end()])
-        ):
+        elif match and not (spoken and wish["field"] in _ORDERED and not _is_ordered(lower, match)):
             found[wish["field"]] = wish["value"]
             left = left.replace(match[0], " ")
     if found.get("json") or (before.get("json") == ["answer"] and _pattern("keys").search(clause)):

@@ -10,12 +10,13 @@ import math
 import re
 import tomllib
 from collections import Counter, defaultdict
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from difflib import SequenceMatcher
 from functools import cache, lru_cache
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+
+from .rows import Row, Text, read
 
 FILE = Path(__file__).with_name("knowledge.toml")
 WORDS = Path(__file__).with_name("words.toml")
@@ -37,61 +38,38 @@ _IS = re.compile(r"\b(what|who|how|where|when|why|that|it|there|here|he|she)'s\b
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 
 
-@dataclass(frozen=True, kw_only=True)
-class Entry:
+class Entry(Row):
     """One term or question; the head of knowledge.toml says what each field is."""
 
-    name: str
-    ask: tuple[str, ...]
-    say: str
-    brief: str
+    name: Text
+    ask: list[Text]
+    say: Text
+    brief: Text
     lesson: int
-    word: str = ""
-    simple: str = ""
-    why: str = ""
-    example: str = ""
-    python: str = ""
-    price: str = ""
+    word: Text = ""
+    simple: Text = ""
+    why: Text = ""
+    example: Text = ""
+    python: Text = ""
+    price: Text = ""
     of: str = ""
+
+    def __hash__(self) -> int:
+        return hash(self.name)
 
     def part(self, name: str) -> str:
         """The field `name`, or where it is empty that of the entry that this one belongs to."""
-        return getattr(self, name) or (self.of and getattr(entries()[self.of], name)) or ""
+        return getattr(self, name) or (self.of and getattr(entries()[self.of], name))
 
 
 @cache
 def entries() -> dict[str, Entry]:
     """The entries by name. Raises ValueError that names the file, the entry and what is wrong with it."""
-    try:
-        rows = tomllib.loads(FILE.read_text("utf-8"))["entry"]
-    except (ValueError, KeyError) as error:  # no TOML, and then it names the line, or no UTF-8
-        raise ValueError(f"{FILE.name}: {error}") from None
-    found = {}
-    for number, row in enumerate(rows, start=1):
-        entry = _entry(row, f"{FILE.name}, entry {number} ({row.get('name', 'without a name')})")
-        if entry.name in found:
-            raise ValueError(f"{FILE.name}: there are two entries named {entry.name!r}.")
-        found[entry.name] = entry
+    found = {entry.name: entry for entry in read(FILE, "entry", Entry)}
     for entry in found.values():
         if entry.of and (entry.of not in found or found[entry.of].of):
             raise ValueError(f"{FILE.name}, {entry.name}: of names no entry of its own, {entry.of!r}.")
     return found
-
-
-def _entry(row: dict[str, Any], where: str) -> Entry:
-    known = {field.name: field.type for field in fields(Entry)}
-    for key in ("name", "ask", "say", "brief", "lesson", *row):
-        kind = {"lesson": int, "ask": list}.get(key, str)
-        if key not in known:
-            raise ValueError(f"{where}: {key} is unknown; known are {', '.join(known)}.")
-        if type(row.get(key)) is not kind or (kind is not int and not row[key]):
-            words = {int: "a number", list: "a list of texts", str: "a text in quotes"}[kind]
-            raise ValueError(f"{where}, {key}: it must be there, as {words}.")
-        if kind is list and not all(isinstance(text, str) and text.strip() for text in row[key]):
-            raise ValueError(f"{where}, {key}: each phrasing is a text in quotes.")
-    return Entry(
-        **row | {"ask": tuple(row["ask"])} | {k: v.strip() for k, v in row.items() if type(v) is str}
-    )
 
 
 @dataclass(frozen=True)
@@ -159,9 +137,9 @@ def loud(text: str) -> list[str]:
     return [found for found in map(stem, words_of(text)) if found not in _lexicon().light]
 
 
-def speaks_of_it(text: str) -> bool:
-    """Does `text` have a word of the subject, one that is not common besides?"""
-    return not _ours().isdisjoint(loud(text))
+def speaks_of_it(text: str) -> int:
+    """How many words of the subject `text` has, those that are common besides left out."""
+    return len(_ours().intersection(loud(text)))
 
 
 def is_foreign(text: str) -> bool:
@@ -220,7 +198,7 @@ class Index:
         near = {w for form in _deletions(word) for w in self.spellings.get(form, ()) if w[0] == word[0]}
         near = near if len(word) > 4 else {w for w in near if stem(w) not in _lexicon().light}
         likeness = {w: (SequenceMatcher(None, word, w).ratio(), self.vocabulary[w], w) for w in near}
-        near = [w for w in near if likeness[w][0] >= _ALIKE]
+        near = [w for w in near if likeness[w][0] > _ALIKE or sorted(w) == sorted(word)]
         best = max(near, key=likeness.get, default=word)
         return stem(best)
 

@@ -6,15 +6,14 @@ It knows only the request: nothing is kept between calls, as with a real model.
 from __future__ import annotations
 
 import re
-import tomllib
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 from ..models import Model
 from . import dialogue, examples, forms, general, instructions, knowledge, tools
 from .forms import Saying
+from .rows import Pattern, Row, Text, read
 from .schemas import CreateMessage, Message
 
 FILE = Path(__file__).with_name("replies.toml")
@@ -32,24 +31,23 @@ _TELLING = re.compile(
 )
 _RECALL = re.compile(
     r"\b(?:what(?:'s| is| was| are)|which|tell me|remember|know|remind me of) "
-    r"(?:again )?my (?P<thing>[a-z][a-z -]{0,30}?)\s*(?:\?|\.|!|,|again|$)",
+    r"(?:again )?my (?P<thing>[a-z-]+(?: [a-z-]+){0,2}?)\s*(?:\?|\.|!|,|again|$)",
     re.I | re.M,
 )
-_WHO = re.compile(r"\bwho am i\b|\bwhat am i called\b", re.I)
+_WHO = re.compile(r"\b(?:who am i|what am i called)\W*$", re.I)
 _HARD = re.compile(
     r"step by step|\bprove\b|\bthink\b|\bwhy\b|\bexplain\b|\bcompare\b|\bplan\b|\bdebug\b", re.I
 )
 
 
-@dataclass(frozen=True)
-class Entry:
+class Entry(Row):
     """One canned answer and what must fit for it."""
 
-    ask: re.Pattern[str]
-    say: str
-    system: re.Pattern[str] | None = None
-    earlier: re.Pattern[str] | None = None
-    thinks: str = ""
+    ask: Pattern
+    say: Text
+    system: Pattern | None = None
+    earlier: Pattern | None = None
+    thinks: Text = ""
 
 
 @dataclass(frozen=True)
@@ -64,30 +62,7 @@ class Answer:
 def entries() -> tuple[Entry, ...]:
     """The canned answers. Raises ValueError that names the file, the entry and what is wrong with it."""
     knowledge.entries()
-    try:
-        found = tomllib.loads(FILE.read_text("utf-8"))
-    except ValueError as error:  # no TOML, and then it names the line, or no UTF-8
-        raise ValueError(f"{FILE.name}: {error}") from None
-    rows = found.pop("reply", [])
-    if found or not (isinstance(rows, list) and all(isinstance(row, dict) for row in rows)):
-        raise ValueError(f"{FILE.name}: above each entry stands a line [[reply]], and nothing else is there.")
-    return tuple(_entry(row, f"{FILE.name}, reply {number}") for number, row in enumerate(rows, start=1))
-
-
-def _entry(row: dict[str, Any], where: str) -> Entry:
-    known = [field.name for field in fields(Entry)]
-    for key in ("ask", "say", *row):
-        if key not in known:
-            raise ValueError(f"{where}: {key} is unknown; known are {', '.join(known)}.")
-        if not isinstance(row.get(key), str) or not row[key].strip():
-            raise ValueError(f"{where}, {key}: it must be there, as a text in quotes.")
-    found = row | {"say": row["say"].strip()}
-    for key in ("ask", "system", "earlier"):
-        try:
-            found[key] = re.compile(row[key], re.I | re.S) if key in row else None
-        except (re.error, OverflowError) as error:
-            raise ValueError(f"{where}, {key}: {error}") from None
-    return Entry(**found)
+    return tuple(read(FILE, "reply", Entry))
 
 
 def answer(request: CreateMessage, messages: list[Message], model: Model) -> Answer:

@@ -423,13 +423,16 @@ def test_saved_and_opened_again(page):
     chat = ChatPage.make(page)
     chat.ask("My cat is called Tom.")
     page.run("practice.pace(20, 0)")
+    chat.ask(LONG, wait=False)  # the page is loaded anew while it comes
+    chat.until(lambda: len(chat.replies()[-1]) > 5)
     assert page.outputs(chat.index)[0]["data"]["text/plain"] == STAND_IN
     page.command("docmanager:save")
     page.reload()
     chat = ChatPage(page, chat.index)
-    chat.until(lambda: chat.questions() == ["My cat is called Tom."])
-    chat.ask(LONG, wait=False)
-    chat.until(lambda: len(chat.replies()[-1]) > 5)
+    chat.until(lambda: chat.questions() == ["My cat is called Tom.", LONG])
+    grown = len(chat.replies()[-1])
+    assert grown > 5
+    chat.until(lambda: len(chat.replies()[-1]) > grown + 20)
     chat.stop()
     assert "Stopped" in chat.feet()[1]
     page.server.end_kernels()

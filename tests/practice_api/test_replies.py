@@ -11,9 +11,10 @@ import anthropic
 import pytest
 
 from course_helpers.models import find_model
-from course_helpers.practice_api import Practice, replies, tokens
+from course_helpers.practice_api import Practice, knowledge, replies, tokens
 from tests.practice_api.wire import HAIKU, HAIKU_4, OPUS, assistant, body, text, user
 
+ENTRY = "[[entry]]\nname = 'x'\nask = ['y']\nsay = 'y'\nbrief = 'z'\nlesson = 1\n"
 PROSE = """Large language models read text in small pieces that are called tokens. A token may be a whole \
 word, a part of a word, or a single mark of punctuation. When you call such a model, you pay for every \
 token that goes in and for every token that comes out, so it helps to have a feeling for how long a text \
@@ -154,35 +155,46 @@ def test_canned_answers_can_depend_on_system_prompt_and_earlier_turns(tmp_path, 
 
 
 @pytest.mark.parametrize(
-    ("rows", "words"),
+    ("file", "rows", "words"),
     [
-        ("[[reply]]\nask = 'x'", "replies.toml, reply 1, say: it must be there, as a text in quotes."),
-        ("[[reply]]\nsay = 'y'", "replies.toml, reply 1, ask: it must be there, as a text in quotes."),
-        ("[[reply]]\nask = 7\nsay = 'y'", "reply 1, ask: it must be there, as a text in quotes."),
-        ("[[reply]]\nask = ''\nsay = 'y'", "reply 1, ask: it must be there, as a text in quotes."),
-        ("[[reply]]\nask = 'x'\nsay = 'y'\nthink = 'z'", "reply 1: think is unknown; known are ask, say, "),
+        (replies, "[[reply]]\nask = 'x'", "replies.toml, reply 1, say: Field required"),
+        (replies, "[[reply]]\nask = 7\nsay = 'y'", "reply 1, ask: it must be a text in quotes"),
         (
-            "[[reply]]\nask = 'x'\nsay = 'y'\n[[reply]]\nask = 'a rather (big'\nsay = 'y'",
-            "replies.toml, reply 2, ask: missing ), unterminated subpattern at position 9",
+            replies,
+            "[[reply]]\nask = ''\nsay = 'y'",
+            "reply 1, ask: it must be a text in quotes, and not empty",
         ),
-        ("[[reply]]\nask = 'x'\nsay = 'y'\nsystem = '\\y'", "reply 1, system: bad escape \\y at position 0"),
-        ("[[reply]]\nask = 'x{99999999999}'\nsay = 'y'", "reply 1, ask: the repetition number is too large"),
-        ('[[reply]]\nask = "\\d"', "replies.toml: Unescaped '\\' in a string (at line 2, "),
-        ("[[reply]]\nask = x", "replies.toml: Invalid value (at line 2, "),
-        ("[reply]\nask = 'x'\nsay = 'y'", "above each entry stands a line [[reply]]"),
-        ("[[replies]]\nask = 'x'\nsay = 'y'", "above each entry stands a line [[reply]]"),
+        (replies, "[[reply]]\nask = 'x'\nsay = ' '", "reply 1, say: String should have at least 1 character"),
+        (replies, "[[reply]]\nask = 'x'\nsay = 'y'\nthink = 'z'", "reply 1, think: Extra inputs"),
+        (
+            replies,
+            "[[reply]]\nask = 'x'\nsay = 'y'\n[[reply]]\nask = '(big'\nsay = 'y'",
+            "reply 2, ask: missing )",
+        ),
+        (replies, "[[reply]]\nask = 'x{99999999999}'\nsay = 'y'", "ask: the repetition number is too large"),
+        (replies, '[[reply]]\nask = "\\d"', "replies.toml: Unescaped '\\' in a string (at line 2, "),
+        (replies, "[[replies]]\nask = 'x'\nsay = 'y'", "above each entry stands a line [[reply]]"),
+        (knowledge, "[[entry]]\nname = 'x'", "knowledge.toml, entry 1, ask: Field required"),
+        (
+            knowledge,
+            ENTRY.replace("['y']", "['']"),
+            "entry 1, ask, 0: String should have at least 1 character",
+        ),
+        (knowledge, ENTRY.replace("1", "'1'"), "entry 1, lesson: Input should be a valid integer"),
+        (knowledge, ENTRY + "of = 'a'", "knowledge.toml, x: of names no entry of its own, 'a'."),
     ],
 )
-def test_a_mistake_in_the_file_is_told_at_the_start(tmp_path, monkeypatch, rows, words):
+def test_a_mistake_in_a_file_is_told_at_the_start(tmp_path, monkeypatch, file, rows, words):
     """Where it is and what it is; no call is ever answered with a 500 for it."""
-    monkeypatch.setattr(replies, "FILE", tmp_path / "replies.toml")
-    replies.FILE.write_text(rows, "utf-8")
+    monkeypatch.setattr(file, "FILE", tmp_path / file.FILE.name)
+    file.FILE.write_text(rows, "utf-8")
+    file.entries.cache_clear()
     replies.entries.cache_clear()
     try:
         with pytest.raises(ValueError, match=re.escape(words)):
             Practice().start()
     finally:
-        replies.entries.cache_clear()
+        file.entries.cache_clear()
 
 
 def test_all_canned_answers_are_well_formed():

@@ -135,33 +135,6 @@ def test_prices_are_those_of_the_data():
 
 
 @pytest.mark.parametrize(
-    ("rows", "words"),
-    [
-        ("[[entry]]\nname = 'x'", "knowledge.toml, entry 1 (x), ask: it must be there"),
-        ("[[entry]]\nname = 'x'\nask = 'y'", "entry 1 (x), ask: it must be there, as a list of texts"),
-        ("[[entry]]\nname = 'x'\nask = ['']\nsay = 'y'\nbrief = 'z'\nlesson = 1", "each phrasing is a text"),
-        ("[[entry]]\nname = 'x'\nask = ['y']\nsay = 'y'\nbrief = 'z'\nlesson = '1'", "as a number"),
-        (
-            "[[entry]]\nname = 'x'\nask = ['y']\nsay = 'y'\nbrief = 'z'\nlesson = 1\nhint = 'a'",
-            "hint is unknown",
-        ),
-        (
-            "[[entry]]\nname = 'x'\nask = ['y']\nsay = 'y'\nbrief = 'z'\nlesson = 1\nof = 'a'",
-            "x: of names no",
-        ),
-        ("[[entry]]\nname = x", "knowledge.toml: Invalid value (at line 2, "),
-        ("[[entries]]\nname = 'x'", "knowledge.toml: "),
-    ],
-)
-def test_a_mistake_of_a_teacher_is_told(tmp_path, monkeypatch, rows, words):
-    """Where it is and what it is."""
-    monkeypatch.setattr(knowledge, "FILE", tmp_path / "knowledge.toml")
-    knowledge.FILE.write_text(rows, "utf-8")
-    with pytest.raises(ValueError, match=re.escape(words)):
-        knowledge.entries.__wrapped__()
-
-
-@pytest.mark.parametrize(
     "text", ["", " ", "?", "'" * 999, "a" * 20_000, "{" * 99, "⟦9⟧", "if asked about", "🙂", "\x00"]
 )
 def test_any_text_gets_some_answer(text):
