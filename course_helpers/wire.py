@@ -47,7 +47,7 @@ def _get(need: Need, client: Any, sleep: Callable) -> Any:
         case ("open", request):
             return _ready(client).messages.create(**request, stream=True)
         case ("events", stream):
-            return _aevents(stream) if isinstance(stream, anthropic.AsyncStream) else _events(stream)
+            return _events(stream) if isinstance(stream, anthropic.AsyncStream) else stream
         case ("event", events):  # None at their end
             return anext(events, None) if hasattr(events, "aclose") else next(events, None)
         case ("close", events):
@@ -102,13 +102,9 @@ def is_stuck(lock: Any) -> bool:
     return False
 
 
-def _events(stream: anthropic.Stream) -> Generator[Any, None, None]:
-    with stream:
-        yield from stream
-
-
-async def _aevents(stream: anthropic.AsyncStream) -> AsyncGenerator[Any, None]:
-    async with stream:  # which a loop that ends closes, if nobody else has
+async def _events(stream: anthropic.AsyncStream) -> AsyncGenerator[Any, None]:
+    """Those of `stream`; as a generator it is closed by its loop, if by nobody else."""
+    async with stream:
         async for event in stream:
             yield event
 

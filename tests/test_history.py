@@ -62,23 +62,14 @@ def test_a_turn(take):
     """A turn is in messages, turns and calls, priced by its own model, alike for every driver."""
     chat = Conversation(system="Be brief.", max_tokens=100)
     answered = take(chat, FRANCE)
-    assert (str(answered), answered.text, answered.stop_reason, answered.note) == (
-        PARIS,
-        PARIS,
-        "end_turn",
-        None,
-    )
+    wanted = (PARIS, PARIS, "end_turn", None)
+    assert (str(answered), answered.text, answered.stop_reason, answered.note) == wanted
     assert chat.messages == [{"role": "user", "content": FRANCE}, {"role": "assistant", "content": PARIS}]
     (turn,), (call,), sent = chat.turns, chat.calls, practice.journal[-1]
     assert (answered.turn, answered.call) == (turn, call)
     assert call == turn.call
-    assert (turn.user, turn.assistant, turn.model, call.kind, call.turn) == (
-        FRANCE,
-        PARIS,
-        chat.model,
-        "reply",
-        1,
-    )
+    wanted = (FRANCE, PARIS, chat.model, "reply", 1)
+    assert (turn.user, turn.assistant, turn.model, call.kind, call.turn) == wanted
     usage = sent.reply["usage"]
     assert (call.input_tokens, call.output_tokens) == (usage["input_tokens"], usage["output_tokens"])
     assert (
@@ -146,12 +137,8 @@ def test_lists_are_copies():
     chat.messages[0]["content"] = ""
     for each in (chat.messages, chat.turns, chat.calls):
         each.clear()
-    assert (len(chat.messages), chat.messages[0]["content"], len(chat.turns), len(chat.calls)) == (
-        2,
-        FRANCE,
-        1,
-        1,
-    )
+    wanted = (2, FRANCE, 1, 1)
+    assert (len(chat.messages), chat.messages[0]["content"], len(chat.turns), len(chat.calls)) == wanted
     with pytest.raises(ValueError, match="frozen"):
         chat.turns[0].user = ""
 
@@ -226,11 +213,8 @@ def test_replies_without_text(take):
         assert (answered.turn, str(answered), state(chat)) == (None, "", before)
         assert re.search(words, answered.note)
         assert "Nothing was kept" in answered.note
-        assert (chat.calls[-1].kind, chat.calls[-1].turn, chat.calls[-1].cost_usd > 0) == (
-            "lost",
-            None,
-            billed,
-        )
+        wanted = ("lost", None, billed)
+        assert (chat.calls[-1].kind, chat.calls[-1].turn, chat.calls[-1].cost_usd > 0) == wanted
     assert str(take(chat, "What is my name?")) == "Your name is Sam."
 
 
@@ -289,11 +273,8 @@ def test_cache():
     for take, (step, written) in zip((send, stream), told, strict=True):
         with broken_server(step) as server, standing_in_for_live(server.url):
             call = take(chat_with(server.url, model="opus"), FRANCE).call
-        assert (call.cache_write_tokens, call.cache_write_1h_tokens, call.cache_read_tokens) == (
-            written,
-            200,
-            50,
-        )
+        wanted = (written, 200, 50)
+        assert (call.cache_write_tokens, call.cache_write_1h_tokens, call.cache_read_tokens) == wanted
         assert call.thinking_tokens == 2
         assert call.cost_usd == rates("opus").cost(call.model_dump())
 
@@ -470,12 +451,8 @@ def test_copies():
     answered = chat.send(FRANCE)
     for copied in (copy.copy(chat), copy.deepcopy(chat)):
         copied.send("Hello!")
-        assert (len(chat.turns), len(copied.turns), len(copied.calls), copied.client) == (
-            1,
-            2,
-            2,
-            chat.client,
-        )
+        wanted = (1, 2, 2, chat.client)
+        assert (len(chat.turns), len(copied.turns), len(copied.calls), copied.client) == wanted
     with pytest.raises(TypeError, match=r"use chat\.save"):
         pickle.dumps(chat)
     assert pickle.loads(pickle.dumps(answered)).turn == chat.turns[0] == copy.deepcopy(chat.turns)[0]
@@ -605,14 +582,3 @@ def test_rich_display_is_safe():
         assert page.index("<strong>bold</strong>") < page.index("9 tokens in")
     assert not hasattr(chat, "_repr_markdown_")
     assert "refused" in Reply("", note="It refused.")._repr_html_()
-
-
-def test_frame():
-    """The ledger as a frame: one row a call, of the same figures."""
-    chat = Conversation()
-    chat.send(FRANCE)
-    with practice.shape("empty"):
-        chat.send(FRANCE)
-    frame = chat.to_frame()
-    assert (list(frame["kind"]), frame["turn"].isna().tolist()) == (["reply", "lost"], [False, True])
-    assert frame["cost_usd"].sum() == pytest.approx(chat.total.cost_usd)

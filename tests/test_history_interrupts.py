@@ -330,7 +330,7 @@ def test_many_threads(chat):
     def talk(name: int) -> None:
         for number in range(8):
             try:
-                done.append(chat.send(f"My number is {name}{number}.").turn)
+                done.append(chat.send(f"Hello! {name} {number}").turn)
             except RuntimeError:
                 refused.append(1)
 

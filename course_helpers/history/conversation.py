@@ -32,8 +32,7 @@ from .turn import Counter, TurnSettings, aside, run
 if TYPE_CHECKING:
     import pandas
 
-SAVED = ("model", "system", "max_tokens", "cache", "budget_usd")
-"""The settings that a file holds."""
+SAVED = ("model", "system", "max_tokens", "cache", "budget_usd")  # the settings that a file holds
 
 _looking: ContextVar[bool] = ContextVar("looking", default=False)
 """Is a strategy only asked what it would send? Then it gets no answers that cost anything."""
