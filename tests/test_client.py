@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import gc
 import itertools
@@ -222,6 +223,15 @@ def test_the_sdk_does_not_warn_of_what_the_course_knows(monkeypatch, recwarn):
     with pytest.raises(anthropic.NotFoundError):
         current_client().messages.create(**HELLO | {"model": "claude-of-tomorrow"})
     assert len(recwarn) == 1
+
+
+def test_without_sockets(monkeypatch):
+    """As in a browser tab: the practice API is called in process, and connect's clients find it."""
+    monkeypatch.setattr(module, "practice", Practice(in_process=True))
+    client = connect()
+    assert place(client) == "practice"
+    assert client.messages.create(**HELLO).content
+    assert asyncio.run(async_client(client).messages.create(**HELLO)).content
 
 
 # The environment
