@@ -12,10 +12,9 @@ from pathlib import Path
 import pytest
 
 from course_helpers.learning import guess, progress
-from course_helpers.learning.events import store
 from course_helpers.learning.graders import exercises
 from course_helpers.learning.lessons import lessons
-from course_helpers.learning.progress import record_answer, record_try
+from course_helpers.learning.progress import record_answer, record_try, store
 from tools.class_report import collect, from_export, hardest, off_by, page, report, table
 from tools.handout import answers, without_solutions
 from tools.lessons import lesson_paths
