@@ -204,11 +204,13 @@ def _server(url: str, api_key: str | None, timeout: float | None, name: str = ""
         names, note = first_look.at_server(client, bool(api_key), LOCAL_SECONDS if name else None)
     if name and not names and "(401)" not in note:
         raise LookupError(f"{name} runs, but lists no model.")
-    if names and not any(first_look.is_same(each, model) for each in names):
-        if name:  # the first that runs here and can chat
-            model = min(names, key=lambda each: bool(first_look.runs_elsewhere(each)) + ("embed" in each))
-        else:
-            note = f"Its models: {', '.join(names[:8])}. {first_look.advice(names[0])}"
+    same = next((each for each in names if first_look.is_same(each, model)), None)
+    if same:  # as the server writes it, where more than the tag differs
+        model = model if same in (model, f"{model}:latest") else same
+    elif names and name:  # the first that runs here and can chat
+        model = min(names, key=lambda each: bool(first_look.runs_elsewhere(each)) + ("embed" in each))
+    elif names:
+        note = f"Its models: {', '.join(names[:8])}. {first_look.advice(names[0])}"
     kind, money = "Server", "whoever runs it may charge for calls"
     if environment.is_loopback(host):
         kind, money = name or "Local server", "runs on this machine, costs nothing"

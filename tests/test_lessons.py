@@ -10,8 +10,9 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from tools import cheatsheet
+from tools import cheatsheet, glossary
 from tools.lessons import ROOT, find_lesson, lesson_paths
+from tools.notebooks import TERMS
 
 SETUP = """\
 from course_helpers import MODEL, connect, practice, reply_text
@@ -102,9 +103,11 @@ def test_headings_go_down_one_step_at_a_time(notebooks):
 
 
 def test_no_price_stands_in_prose(notebooks):
-    """Prices are printed by cells from the data: what is typed into prose goes stale."""
+    """Prices are printed by cells from the data, as are those in the terms: what is typed goes stale."""
+    made = TERMS.partition("{}")[0]
     for name, notebook in notebooks.items():
-        priced = [source for source in sources(notebook, "markdown") if PRICE.search(source)]
+        typed = [source.partition(made)[0] for source in sources(notebook, "markdown")]
+        priced = [source for source in typed if PRICE.search(source)]
         assert not priced, (name, priced)
 
 
@@ -142,6 +145,13 @@ def test_the_cheat_sheet_runs(lessons, number, monkeypatch):
     exec(cheatsheet.setup(path), namespace)
     for _, source in cheatsheet.snippets(path):
         exec(source, namespace)
+
+
+def test_each_lesson_ends_with_its_terms(notebooks):
+    """The folded list is that of the glossary; `make notebooks` brings it up to date."""
+    for number, (name, notebook) in enumerate(notebooks.items(), 1):
+        if name != NOTES:
+            assert TERMS.format(glossary.terms(number)) in notebook.cells[-1].source, name
 
 
 def test_the_cheat_sheet_is_that_of_the_lessons(lessons):

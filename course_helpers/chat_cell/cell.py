@@ -217,12 +217,8 @@ class ChatCell(ChatView):
                         self._page.status = "The reply is coming… Stop or Esc ends it."
                     exchange.add(piece)
             reply = pieces.reply
-            exchange.turn, exchange.request, note = (
-                reply.turn,
-                reply.request,
-                reply.note or "",
-            )
-            said = note or said
+            exchange.turn, exchange.request = reply.turn, reply.request
+            note, said = reply.note or "", reply.note or said
             return reply
         except asyncio.CancelledError:
             note, kind, said = STOPPED if exchange.text else STOPPED_EARLY, "stopped", "Stopped."

@@ -9,7 +9,7 @@ from itertools import chain, groupby
 from typing import Any
 
 from ..models import Model, UnknownModelError, find_model
-from .errors import ApiError, require
+from .errors import ApiError, bad_request, require
 from .formats import check_schemas
 from .generate import is_intact
 from .schemas import CreateMessage, Message, Prompt
@@ -61,17 +61,20 @@ def merge_turns(messages: list[Message]) -> list[Message]:
 
 def check_prompt(prompt: Prompt, model: Model, version: str) -> None:
     """Raise a 400 for the first rule that the prompt breaks."""
-    for truth, said in chain(_turns(prompt.messages, model), _contents(prompt, version)):
-        require(truth, said)
+    _hold(_turns(prompt.messages, model), _contents(prompt, version))
     check_schemas(prompt)
-    for truth, said in chain(_tools(prompt, model), _thinking(prompt, model), _cache_marks(prompt)):
-        require(truth, said)
+    _hold(_tools(prompt, model), _thinking(prompt, model), _cache_marks(prompt))
 
 
 def check_create(request: CreateMessage, model: Model, version: str, *, batched: bool = False) -> None:
     """Raise a 400 for the first rule that a request to create a message breaks, besides its prompt's."""
-    for truth, said in chain(_sampling(request, model, version), _sizes(request, model, batched)):
-        require(truth, said)
+    _hold(_sampling(request, model, version), _sizes(request, model, batched))
+
+
+def _hold(*rules: Rules) -> None:
+    for truth, said in chain(*rules):
+        if not truth:
+            raise bad_request(said)
 
 
 def _turns(messages: list[Message], model: Model) -> Rules:
