@@ -139,15 +139,10 @@ def test_handout_and_answers():
     """The handout neither shows nor mentions a solution; the key has each, with its mistakes and hints."""
     for path in lesson_paths():
         handed = without_solutions(json.loads(path.read_text(encoding="utf-8")))
-        texts = ["".join(cell["source"]) for cell in handed["cells"]]
-        assert not [text for text in texts if "solution" in text.lower()]
-        left = " ".join(texts)
-        words = (
-            "Run it again for the next hint.\n",
-            "nothing happens at all. Try ",
-            "still holds `...` returns",
-        )
-        assert path.name[:2] != "08" or all(part in left for part in words)
+        assert not [cell for cell in handed["cells"] if "solution" in "".join(cell["source"]).lower()]
+    text = "Run `...` again; the solution is folded beneath. It works? Paste its solution. Go on."
+    cell = {"cell_type": "markdown", "metadata": {}, "source": text}
+    assert without_solutions({"cells": [cell]})["cells"][0]["source"] == ["Run `...` again. It works? Go on."]
     key = answers(lesson_paths())
     for exercise in exercises().values():
         assert f"## {exercise.number} {exercise.title}\n\n{exercise.task}\n\n```python\n" in key
