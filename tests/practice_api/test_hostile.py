@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 from course_helpers.practice_api import Practice, app
 from tests.practice_api import hostile
-from tests.practice_api.wire import KEY, NEW, Wire, body, user
+from tests.practice_api.wire import Wire, body, user
 
 
 def fits(answer: httpx2.Response) -> None:
@@ -348,30 +348,3 @@ def test_memory_stays_flat_under_large_requests(elsewhere):
         early = max(round_of_requests() for _ in range(3))
         late = min(round_of_requests() for _ in range(3))
     assert late < early + 40
-
-
-def test_many_clients_at_once(practice, silent):
-    """Good and bad, plain and streaming, from 16 threads."""
-    failures = []
-
-    def work(n: int) -> None:
-        wire = Wire(practice.url)
-        try:
-            for _, content in zip(
-                range(15), itertools.cycle([b"{", json.dumps(hostile.SEEDS[n % 10]).encode()])
-            ):
-                fits(
-                    wire.http.post("/v1/messages", content=content, headers=KEY | {"anthropic-version": NEW})
-                )
-        except BaseException as error:
-            failures.append(error)
-        finally:
-            wire.http.close()
-
-    threads = [threading.Thread(target=work, args=(n,)) for n in range(16)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert failures == []
-    assert len(practice.journal) == 16 * 15
