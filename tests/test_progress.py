@@ -147,12 +147,15 @@ print(progress()); progress().reset()
 """
 
 
+MORE = pytest.mark.slow
+
+
 @pytest.mark.skipif(os.name != "posix" or os.getuid() != 0, reason="only root can become another user")
 @pytest.mark.parametrize(
     ("variables", "user", "reason"),
     [
         ({}, 54_321, "there is no home folder"),
-        pytest.param({"HOME": "/nonexistent"}, 0, "there is no home folder", marks=pytest.mark.slow),
+        pytest.param({"HOME": "/nonexistent"}, 0, "there is no home folder", marks=MORE),
         ({"COURSE_DATA_DIR": "~nobody"}, 0, "there is no home folder"),
         pytest.param(
             {"COURSE_DATA_DIR": "~no-such-user"}, 0, "there is no home folder", marks=pytest.mark.slow
@@ -160,7 +163,7 @@ print(progress()); progress().reset()
         pytest.param(
             {"COURSE_DATA_DIR": "/proc/progress"}, 0, "No such file or directory", marks=pytest.mark.slow
         ),
-        pytest.param({"COURSE_DATA_DIR": "/dev/null"}, 0, "File exists", marks=pytest.mark.slow),
+        pytest.param({"COURSE_DATA_DIR": "/dev/null"}, 0, "File exists", marks=MORE),
         ({"COURSE_DATA_DIR": "full", "COURSE_DISK": "full"}, 0, "File too large"),
     ],
 )
