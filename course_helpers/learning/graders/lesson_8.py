@@ -223,11 +223,11 @@ def patient_send(bench: Bench) -> None:
     for status, when, limit in ((400, "a 400", {}), (429, SPEND_CAP, {"spend_cap": True})):
         with bench.practice.fail_next(status, times=40, **limit):
             error = bench.run(**asked, seconds=2).error
-        again = f"{when}, was tried again: it fails for the same reason each time."
+        again = f"{when}: it was tried again, and fails for the same reason each time."
         waits = isinstance(error, TimeUp) or len(bench.sent) != 1
         require(not waits, again, "spend cap waited out" if limit else "non-retryable retried")
         require(
             isinstance(error, Exception),
-            f"{when}, was to come out as the error that it is.",
+            f"{when}: it was to come out as the error that it is.",
             "failure swallowed",
         )
