@@ -144,8 +144,7 @@ def _patient(bench: Bench, when: str, mistake: str = "", fails: bool = False) ->
     )
     if not ended:
         bench.value(ran, when, "endless retries" if isinstance(ran.error, RecursionError) else mistake)
-        none = f"{when}: it returned None, not the Message."
-        require(fails or ran.value is not None, none, "returns None")
+        require(fails or ran.value is not None, f"{when}: it returned None, not the Message.", "returns None")
     require(min(waits, default=0) >= 0, f"{when}: sleep takes seconds, as a number from 0.", "odd wait")
     return waits, ran.value
 
