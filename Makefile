@@ -17,7 +17,7 @@ export no_proxy := $(NO_PROXY)
 # More processes than two cores, since many tests wait; the tests of one file stay together.
 PARALLEL := --numprocesses=3 --dist=loadfile
 
-.PHONY: help install install-dev lab local local-model test test-all lint unit browser lessons bench facts live-check notebooks reset clean
+.PHONY: help install install-dev lab local local-model test test-all lint unit browser lessons bench facts live-check notebooks reset handout answers clean
 
 help:
 	@echo 'make lab                 opens lesson 1 in JupyterLab        (LESSON=03, LAB_ARGS="--no-browser --port 9000")'
@@ -30,6 +30,7 @@ help:
 	@echo 'make live-check          compares the practice API with the real one, with your key, for about a cent'
 	@echo 'make notebooks           runs every lesson and writes its outputs   (LESSON=03)'
 	@echo 'make lint                ruff; parts of make test: make lint, unit, browser, lessons'
+	@echo 'make handout             the lessons without solutions, for a class   (make answers: the key)'
 	@echo 'make clean               removes .venv and caches, never your lessons or your progress'
 
 lab: install
@@ -77,6 +78,12 @@ facts: install-dev
 
 notebooks: install-dev
 	@$(PY) -m tools.notebooks run $(LESSON)
+
+handout: install
+	@$(PY) -m tools.handout
+
+answers: install
+	@$(PY) -m tools.handout answers
 
 clean:
 	rm -rf .venv build dist .pytest_cache .ruff_cache .hypothesis *.egg-info

@@ -9,6 +9,7 @@ import os
 import re
 import sys
 import warnings
+from collections.abc import Callable
 from functools import partial
 from typing import Literal, NamedTuple
 from urllib.parse import urlsplit
@@ -99,8 +100,11 @@ def async_client(client: anthropic.Anthropic) -> anthropic.AsyncAnthropic:
         auth_token=None if client.api_key else client.auth_token,
         timeout=client.timeout,
         max_retries=client.max_retries,
+        **_inside(anthropic.DefaultAsyncHttpxClient, str(client.base_url)),
     )
     twin._custom_headers = client._custom_headers
+    if sys.platform == "emscripten":  # the SDK would ask in a thread, which a browser tab has not
+        twin._platform = anthropic._base_client.get_platform()
     return twin
 
 
@@ -200,11 +204,13 @@ def _server(url: str, api_key: str | None, timeout: float | None, name: str = ""
         names, note = first_look.at_server(client, bool(api_key), LOCAL_SECONDS if name else None)
     if name and not names and "(401)" not in note:
         raise LookupError(f"{name} runs, but lists no model.")
-    if names and not any(first_look.is_same(each, model) for each in names):
-        if name:  # the first that runs here and can chat
-            model = min(names, key=lambda each: bool(first_look.runs_elsewhere(each)) + ("embed" in each))
-        else:
-            note = f"Its models: {', '.join(names[:8])}. {first_look.advice(names[0])}"
+    same = next((each for each in names if first_look.is_same(each, model)), None)
+    if same:  # as the server writes it, where more than the tag differs
+        model = model if same in (model, f"{model}:latest") else same
+    elif names and name:  # the first that runs here and can chat
+        model = min(names, key=lambda each: bool(first_look.runs_elsewhere(each)) + ("embed" in each))
+    elif names:
+        note = f"Its models: {', '.join(names[:8])}. {first_look.advice(names[0])}"
     kind, money = "Server", "whoever runs it may charge for calls"
     if environment.is_loopback(host):
         kind, money = name or "Local server", "runs on this machine, costs nothing"
@@ -253,9 +259,20 @@ def _base(url: str) -> str:
 
 def _new_client(variables: dict[str, str], timeout: float | None) -> anthropic.Anthropic:
     """What `anthropic.Anthropic()` makes of `variables` and of no others. It is never garbage."""
+    options = {} if timeout is None else {"timeout": timeout}
     with environment.holding(variables):
-        _kept.append(anthropic.Anthropic(**({} if timeout is None else {"timeout": timeout})))
+        _kept.append(
+            anthropic.Anthropic(
+                **options, **_inside(anthropic.DefaultHttpxClient, variables["ANTHROPIC_BASE_URL"])
+            )
+        )
     return _kept[-1]
+
+
+def _inside(http_client: Callable, url: str) -> dict[str, object]:
+    """What leads a client to a practice API without sockets, called in process as in a browser tab."""
+    here = practice.serves(url) and practice.transport()
+    return {"http_client": http_client(transport=here)} if here else {}
 
 
 def _own_model() -> str:

@@ -269,16 +269,12 @@ _COLUMNS = {
 }
 
 
-def _new_prices(info: Any) -> list[date]:
-    """The days on which an entry of the price data brings a new price."""
-    steps = info.prices if isinstance(info.prices, list) else ()
-    return [step.constraint.start_date for step in steps if hasattr(step.constraint, "start_date")]
-
-
 def _row(name: str, as_of: date | str | None) -> dict:
     id, provider, info = _find(name)
     facts, (first, *higher) = _facts(id), rates(name, as_of=as_of).tiers
     window = getattr(facts, "context_window", None) or info.context_window
+    steps = info.prices if isinstance(info.prices, list) else ()
+    days = [getattr(step.constraint, "start_date", None) for step in steps]
     tier = next((tier for tier in higher if window is None or tier.above < window), None)
     return {
         **{name: getattr(facts, name, None) for name in _COLUMNS},
@@ -287,7 +283,7 @@ def _row(name: str, as_of: date | str | None) -> dict:
         "model": id,
         "provider": provider.id,
         "context_window": window,
-        "changes": min((day for day in _new_prices(info) if day > _day(as_of)), default=None),
+        "changes": min((day for day in days if day and day > _day(as_of)), default=None),
         "successor": successor(id),
         "source": facts.source if facts else (provider.pricing_urls or [None])[0],
     }

@@ -13,7 +13,7 @@ import math
 import random
 import ssl
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from email.utils import mktime_tz, parsedate_tz
 from typing import Any, TypeVar
@@ -138,9 +138,9 @@ def _outcome(error: anthropic.APIError) -> str:
 class Retries:
     """How long to go on trying, and what was tried: one object for each call.
 
-    `run` (or `arun`) calls a function until it returns, or until its `anthropic.APIError` is final: then that
-    error is raised as it came, with a note of what was tried. `max_retries` bounds the tries, `max_wait`
-    each wait and `max_total_wait` their sum. A `retry-after` beyond these bounds ends the call at once.
+    `run` calls a function until it returns, or until its `anthropic.APIError` is final: then that error is
+    raised, with a note of what was tried. `max_retries` bounds the tries, `max_wait` each wait and
+    `max_total_wait` their sum. A `retry-after` beyond these bounds ends the call at once.
     """
 
     max_retries: int = 5
@@ -162,11 +162,11 @@ class Retries:
 
     def run(self, request: Callable[[], T]) -> T:
         """The result of `request()`, tried again for as long as that makes sense."""
-        return advance(self.steps(lambda: _called(request)))
 
-    async def arun(self, request: Callable[[], Awaitable[T]]) -> T:
-        """`run` for a coroutine function; `sleep` may be a coroutine function or a plain one."""
-        return await aadvance(self.steps(lambda: _called(request)))
+        def called() -> Steps[T]:
+            return (yield Need("call", request))
+
+        return advance(self.steps(called))
 
     def steps(self, request: Callable[[], Steps[T]]) -> Steps[T]:
         """`run` for a function whose generator says what it needs."""
@@ -226,10 +226,6 @@ class Retries:
         """Exponential with equal jitter: half the step is fixed, half is random, so waits grow and spread."""
         step = min(self.max_wait, FIRST_WAIT * 2 ** min(tried - 1, 60))
         return step / 2 + step / 2 * self.random()
-
-
-def _called(function: Callable[[], T]) -> Steps[T]:
-    return (yield Need("call", function))
 
 
 def one_request(client: anthropic.Anthropic, **create_arguments) -> Message:

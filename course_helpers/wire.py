@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import time
-from collections.abc import AsyncGenerator, Callable, Generator
+from collections.abc import AsyncGenerator, Callable, Generator, Iterator
 from contextlib import suppress
 from typing import Any, NamedTuple, TypeVar
 
@@ -21,6 +21,7 @@ from .client import once
 T = TypeVar("T")
 
 COUNT_TIMEOUT = 3.0  # seconds for a count of tokens: without one there is an estimate
+STUCK = 1.0  # seconds after which a lock that is only ever held for microseconds is held by nobody any more
 
 
 class Need(NamedTuple):
@@ -38,15 +39,15 @@ def _get(need: Need, client: Any, sleep: Callable) -> Any:
     """What came of `need`; on an async client something to await. All that goes over the wire goes here."""
     match need:
         case ("ask", request):
-            return once(client).messages.with_raw_response.create(**request)
+            return _ready(client).messages.with_raw_response.create(**request)
         case ("parse", raw):
             return raw.parse()
         case ("count", request):
-            return once(client).messages.count_tokens(**request, timeout=COUNT_TIMEOUT)
+            return _ready(client).messages.count_tokens(**request, timeout=COUNT_TIMEOUT)
         case ("open", request):
-            return once(client).messages.create(**request, stream=True)
+            return _ready(client).messages.create(**request, stream=True)
         case ("events", stream):
-            return _aevents(stream) if isinstance(stream, anthropic.AsyncStream) else _events(stream)
+            return _events(stream) if isinstance(stream, anthropic.AsyncStream) else stream
         case ("event", events):  # None at their end
             return anext(events, None) if hasattr(events, "aclose") else next(events, None)
         case ("close", events):
@@ -58,13 +59,52 @@ def _get(need: Need, client: Any, sleep: Callable) -> Any:
     raise AssertionError(need)
 
 
-def _events(stream: anthropic.Stream) -> Generator[Any, None, None]:
-    with stream:
-        yield from stream
+given_up: list[Any] = []
+"""Connections that are locked for ever. Whoever closed them, the collector too, would wait for as long."""
 
 
-async def _aevents(stream: anthropic.AsyncStream) -> AsyncGenerator[Any, None]:
-    async with stream:  # which a loop that ends closes, if nobody else has
+def _ready(client: Any) -> Any:
+    """`client` without retries of its own, and sure not to hang."""
+    if isinstance(client, anthropic.Anthropic):  # asynchronous ones have no locks
+        _unlock(client)
+    return once(client)
+
+
+def _unlock(client: anthropic.Anthropic) -> None:
+    """Give `client` new connections where an interrupt left the lock of its old ones held, which would hang.
+
+    httpcore2 takes it in Python, where Ctrl-C can come between taking it and the block that gives it back.
+    """
+    if not any(map(is_stuck, locks_of(client))):
+        return
+    if not isinstance(client._client, anthropic.DefaultHttpxClient):
+        raise RuntimeError("An interrupt left this client locked: run the setup cell again, for another.")
+    given_up.append(client._client)
+    fresh = anthropic.DefaultHttpxClient(base_url=client.base_url, timeout=client.timeout)
+    client._client = once(client)._client = fresh
+
+
+def locks_of(client: anthropic.Anthropic) -> Iterator[Any]:
+    http = client._client
+    for transport in (getattr(http, "_transport", None), *getattr(http, "_mounts", {}).values()):
+        lock = getattr(getattr(transport, "_pool", None), "_optional_thread_lock", None)
+        if hasattr(lock, "_lock"):
+            yield lock._lock
+
+
+def is_stuck(lock: Any) -> bool:
+    """Is `lock` held by nobody who is at it? It is only looked at: taking it could be interrupted too."""
+    end = time.monotonic() + STUCK
+    while repr(lock).startswith("<locked"):
+        if time.monotonic() > end or lock._is_owned():
+            return True
+        time.sleep(0.01)
+    return False
+
+
+async def _events(stream: anthropic.AsyncStream) -> AsyncGenerator[Any, None]:
+    """Those of `stream`; as a generator it is closed by its loop, if by nobody else."""
+    async with stream:
         async for event in stream:
             yield event
 

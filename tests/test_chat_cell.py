@@ -135,7 +135,7 @@ def test_an_existing_conversation_is_shown(cell):
     chat.send("My cat is called Tom.")
     other.send("hello")
     assert questions(other) == [PARIS, "My cat is called Tom.", "hello"]
-    other._act("hello", {"view": "v"})
+    other._act("hello", {})
     assert [each["id"] for each in told(other, "all")] == [each.number for each in other._exchanges]
     chat.reset()
     other.send("hello")
@@ -415,8 +415,8 @@ def test_model_and_system_prompt_follow_the_controls(cell, echo):
     other.close()
 
 
-def test_before_it_is_sent(cell):
-    """What the strategy would send, its cost at least and at most; nothing is asked of a model."""
+def test_before_it_is_sent(cell, echo):
+    """What the strategy would send, its cost at least and at most; other servers hear nothing of it."""
     cell.chat.keep = last_turns(0)
     cell.send("hello")
     calls = len(cell.chat.calls)
@@ -430,6 +430,11 @@ def test_before_it_is_sent(cell):
     assert reply.call.prompt_tokens == preview.input_tokens
     cell._act("preview", {"text": " ", "view": "v"})
     assert told(cell, "forecast") == ""
+    other = watched(ChatCell(Conversation(connect(echo.url), model="echo")))
+    other._act("preview", {"text": "a secret", "view": "v"})
+    assert told(other, "forecast").startswith("This turn: ≈ ")
+    assert echo.requests == []
+    other.close()
 
 
 def test_what_can_be_taken_out(cell, tmp_path):

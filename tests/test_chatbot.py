@@ -315,6 +315,9 @@ def test_files(here, tmp_path):
     assert err.count(f"[Saved to {copy}]") == 4
     assert precious.read_text() == "precious"
     assert here("", "--save", str(tmp_path / "missing" / "chat.json"))[0] == 2
+    mine = tmp_path / "mine.json"
+    mine.write_text(json.dumps({"history": [{"role": "user", "content": "Hi"}], "cost": 0.1}))
+    assert "messages, but not what each turn took: its model, tokens" in here("", "--load", str(mine))[2]
 
 
 BAD_OPTIONS = {

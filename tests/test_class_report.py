@@ -1,4 +1,4 @@
-"""A class of thirty in one table: from exports, from notebooks, and from files that are neither."""
+"""A teacher's tools: a class of thirty in one table, lessons without solutions, the key."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ from pathlib import Path
 import pytest
 
 from course_helpers.learning import guess, progress
-from course_helpers.learning.events import store
 from course_helpers.learning.graders import exercises
 from course_helpers.learning.lessons import lessons
-from course_helpers.learning.progress import record_answer, record_try
+from course_helpers.learning.progress import record_answer, record_try, store
 from tools.class_report import collect, from_export, hardest, off_by, page, report, table
+from tools.handout import answers, without_solutions
+from tools.lessons import lesson_paths
 
 ROOT = Path(__file__).parents[1]
 
@@ -132,3 +133,17 @@ def test_command(tmp_path, given, words):
     )
     assert done.returncode
     assert words in done.stderr
+
+
+def test_handout_and_answers():
+    """The handout neither shows nor mentions a solution; the key has each, with its mistakes and hints."""
+    for path in lesson_paths():
+        handed = without_solutions(json.loads(path.read_text(encoding="utf-8")))
+        assert not [cell for cell in handed["cells"] if "solution" in "".join(cell["source"]).lower()]
+    text = "Run `...` again; the solution is folded beneath. It works? Paste its solution. Go on."
+    cell = {"cell_type": "markdown", "metadata": {}, "source": text}
+    assert without_solutions({"cells": [cell]})["cells"][0]["source"] == ["Run `...` again. It works? Go on."]
+    key = answers(lesson_paths())
+    for exercise in exercises().values():
+        assert f"## {exercise.number} {exercise.title}\n\n{exercise.task}\n\n```python\n" in key
+    assert key.count("```python") == len(exercises())

@@ -20,8 +20,8 @@ from course_helpers import Conversation, practice
 from course_helpers import client as course_client
 from course_helpers.learning import exercise, grading, redirect, sandbox
 from course_helpers.learning import exercises as marking
-from course_helpers.learning.events import store
 from course_helpers.learning.graders import FILE, exercises, read
+from course_helpers.learning.progress import store
 from course_helpers.practice_api import PRACTICE_KEY, Practice
 
 RIGHT = """

@@ -7,6 +7,8 @@ import copy
 import math
 import pickle
 import re
+import subprocess
+import sys
 import traceback
 from types import SimpleNamespace as Namespace
 
@@ -60,23 +62,14 @@ def test_a_turn(take):
     """A turn is in messages, turns and calls, priced by its own model, alike for every driver."""
     chat = Conversation(system="Be brief.", max_tokens=100)
     answered = take(chat, FRANCE)
-    assert (str(answered), answered.text, answered.stop_reason, answered.note) == (
-        PARIS,
-        PARIS,
-        "end_turn",
-        None,
-    )
+    wanted = (PARIS, PARIS, "end_turn", None)
+    assert (str(answered), answered.text, answered.stop_reason, answered.note) == wanted
     assert chat.messages == [{"role": "user", "content": FRANCE}, {"role": "assistant", "content": PARIS}]
     (turn,), (call,), sent = chat.turns, chat.calls, practice.journal[-1]
     assert (answered.turn, answered.call) == (turn, call)
     assert call == turn.call
-    assert (turn.user, turn.assistant, turn.model, call.kind, call.turn) == (
-        FRANCE,
-        PARIS,
-        chat.model,
-        "reply",
-        1,
-    )
+    wanted = (FRANCE, PARIS, chat.model, "reply", 1)
+    assert (turn.user, turn.assistant, turn.model, call.kind, call.turn) == wanted
     usage = sent.reply["usage"]
     assert (call.input_tokens, call.output_tokens) == (usage["input_tokens"], usage["output_tokens"])
     assert (
@@ -144,12 +137,8 @@ def test_lists_are_copies():
     chat.messages[0]["content"] = ""
     for each in (chat.messages, chat.turns, chat.calls):
         each.clear()
-    assert (len(chat.messages), chat.messages[0]["content"], len(chat.turns), len(chat.calls)) == (
-        2,
-        FRANCE,
-        1,
-        1,
-    )
+    wanted = (2, FRANCE, 1, 1)
+    assert (len(chat.messages), chat.messages[0]["content"], len(chat.turns), len(chat.calls)) == wanted
     with pytest.raises(ValueError, match="frozen"):
         chat.turns[0].user = ""
 
@@ -224,11 +213,8 @@ def test_replies_without_text(take):
         assert (answered.turn, str(answered), state(chat)) == (None, "", before)
         assert re.search(words, answered.note)
         assert "Nothing was kept" in answered.note
-        assert (chat.calls[-1].kind, chat.calls[-1].turn, chat.calls[-1].cost_usd > 0) == (
-            "lost",
-            None,
-            billed,
-        )
+        wanted = ("lost", None, billed)
+        assert (chat.calls[-1].kind, chat.calls[-1].turn, chat.calls[-1].cost_usd > 0) == wanted
     assert str(take(chat, "What is my name?")) == "Your name is Sam."
 
 
@@ -287,11 +273,8 @@ def test_cache():
     for take, (step, written) in zip((send, stream), told, strict=True):
         with broken_server(step) as server, standing_in_for_live(server.url):
             call = take(chat_with(server.url, model="opus"), FRANCE).call
-        assert (call.cache_write_tokens, call.cache_write_1h_tokens, call.cache_read_tokens) == (
-            written,
-            200,
-            50,
-        )
+        wanted = (written, 200, 50)
+        assert (call.cache_write_tokens, call.cache_write_1h_tokens, call.cache_read_tokens) == wanted
         assert call.thinking_tokens == 2
         assert call.cost_usd == rates("opus").cost(call.model_dump())
 
@@ -435,7 +418,7 @@ def test_prices_by_place():
 def test_forks(tmp_path):
     """The same past, a future of its own, one purse; each call stands in one ledger; saved and loaded too."""
     chat = Conversation(system="Be brief.", budget_usd=1)
-    for text in ("My name is Sam.", "My town is Bern.", FRANCE):
+    for text in (FRANCE, "My town is Bern.", "Hello!"):
         chat.send(text)
     fork = chat.fork(after_turn=2, model="opus", system=None)
     assert ([turn.turn for turn in fork.turns], fork.calls, fork.total.calls) == ([1, 2], [], 0)
@@ -468,12 +451,8 @@ def test_copies():
     answered = chat.send(FRANCE)
     for copied in (copy.copy(chat), copy.deepcopy(chat)):
         copied.send("Hello!")
-        assert (len(chat.turns), len(copied.turns), len(copied.calls), copied.client) == (
-            1,
-            2,
-            2,
-            chat.client,
-        )
+        wanted = (1, 2, 2, chat.client)
+        assert (len(chat.turns), len(copied.turns), len(copied.calls), copied.client) == wanted
     with pytest.raises(TypeError, match=r"use chat\.save"):
         pickle.dumps(chat)
     assert pickle.loads(pickle.dumps(answered)).turn == chat.turns[0] == copy.deepcopy(chat.turns)[0]
@@ -489,13 +468,7 @@ def test_preview(client):
             *messages[1:],
         ]
 
-    for keep in (
-        told,
-        None,
-        last_turns(1),
-        within_tokens(60),
-        summarise_older(turns=1),
-    ):
+    for keep in (told, None, last_turns(1), within_tokens(60), summarise_older(turns=1)):
         chat.keep = keep
         for number in range(3):
             chat.send(f"My number is {number}. " + "x" * 100)
@@ -508,6 +481,7 @@ def test_preview(client):
         assert 0 < seen.least_usd < seen.most_usd
     assert chat.preview("x" * 5_000_000).input_tokens > 1_000_000
     chat.keep = None
+    chat.send("My number is 7.")
     url, exact = str(client.base_url), chat.preview("And now?").input_tokens
     with standing_in_for_live(url), pytest.MonkeyPatch.context() as patch:
         patch.setattr(course_helpers.history.conversation, "place", lambda client: "live")
@@ -543,6 +517,33 @@ def test_a_turn_without_io():
         assert (pieces, ended.value.value.turn.turn) == (["Paris."], number)
         assert seen == ["count"] * number + ["open", "events"] + ["event"] * 4
     assert (len(practice.journal), chat.total.input_tokens) == (0, 18)
+
+
+NOTHING_STARTS = """
+import asyncio, threading
+from course_helpers.practice_api import in_process, practice
+practice.in_process = True
+in_process.lead_all_clients_here()
+from course_helpers import Conversation, connect
+from tests.drivers import ALL
+
+def no_thread(*_): raise AssertionError("a thread")
+async def inline(function, *arguments): return function(*arguments)  # as a browser tab's loop does
+threading.Thread.start, asyncio.to_thread = no_thread, inline
+chat = Conversation(connect(), budget_usd=1.0)
+chat.waits = {"sleep": lambda seconds: None}
+for number, take in enumerate(ALL):
+    with practice.fail_next(529):
+        assert str(take(chat, f"My number is {number}.")) == f"Noted: your number is {number}."
+print(len(chat.turns), chat.preview("Hello!").estimated)
+"""
+
+
+def test_without_threads_and_sockets():
+    """As in a browser tab: all four ways work where nothing can be started, the practice API in process."""
+    child = [sys.executable, "-c", NOTHING_STARTS]
+    ended = subprocess.run(child, capture_output=True, text=True, timeout=60)
+    assert ended.stdout.splitlines()[1:] == ["4 False"], ended.stderr
 
 
 # -------------------------------------------------------------------------------------- shown
@@ -581,14 +582,3 @@ def test_rich_display_is_safe():
         assert page.index("<strong>bold</strong>") < page.index("9 tokens in")
     assert not hasattr(chat, "_repr_markdown_")
     assert "refused" in Reply("", note="It refused.")._repr_html_()
-
-
-def test_frame():
-    """The ledger as a frame: one row a call, of the same figures."""
-    chat = Conversation()
-    chat.send(FRANCE)
-    with practice.shape("empty"):
-        chat.send(FRANCE)
-    frame = chat.to_frame()
-    assert (list(frame["kind"]), frame["turn"].isna().tolist()) == (["reply", "lost"], [False, True])
-    assert frame["cost_usd"].sum() == pytest.approx(chat.total.cost_usd)

@@ -15,7 +15,7 @@ import anthropic
 import httpx2
 import pytest
 
-from course_helpers import Conversation, connect, practice
+from course_helpers import Conversation, call_with_retry, connect, practice
 from course_helpers.history import last_turns
 from course_helpers.history.stream import _async_clients, async_client_of, close_async_client
 from tests import broken_server as broken
@@ -100,22 +100,27 @@ def test_interrupted_at_random_moments(times):
     assert "'not begun': 0" not in ended.stdout
 
 
-def test_a_lock_left_held(chat):
-    """An interrupt within httpcore's lock leaves it held: the conversation goes on, on new connections."""
-    lock = chat.client._client._transport._pool._optional_thread_lock._lock
-    pieces = chat.stream(QUESTION)
-    next(pieces)
+def hold(client: anthropic.Anthropic) -> None:
+    """What an interrupt within httpcore's lock leaves behind: it is held by nobody who could release it."""
+    lock = client._client._transport._pool._optional_thread_lock._lock
     holder = threading.Thread(target=lock.acquire)
     holder.start()
     holder.join(5)
+
+
+def test_a_lock_left_held(chat):
+    """The conversation goes on, on new connections, and so does call_with_retry; else a sentence says how."""
+    pieces = chat.stream(QUESTION)
+    next(pieces)
+    hold(chat.client)
     pieces.close()  # does not wait for it
     works(chat, 1)
-    assert chat.client.messages.count_tokens(model=chat.model, messages=chat.messages[:1]).input_tokens
+    hold(chat.client)
+    request = chat.preview("Hello!").request
+    assert call_with_retry(chat.client, **request).usage.input_tokens == chat.count(request["messages"])
     where = {"base_url": chat.client.base_url, "api_key": "practice"}
     own = anthropic.Anthropic(http_client=httpx2.Client(), **where)
-    holder = threading.Thread(target=own._client._transport._pool._optional_thread_lock._lock.acquire)
-    holder.start()
-    holder.join(5)
+    hold(own)
     with pytest.raises(RuntimeError, match="run the setup cell again"):
         Conversation(own).send(QUESTION)
 
@@ -325,7 +330,7 @@ def test_many_threads(chat):
     def talk(name: int) -> None:
         for number in range(8):
             try:
-                done.append(chat.send(f"My number is {name}{number}.").turn)
+                done.append(chat.send(f"Hello! {name} {number}").turn)
             except RuntimeError:
                 refused.append(1)
 

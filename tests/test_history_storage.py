@@ -26,7 +26,7 @@ def chat():
     practice.reset()
     chat = Conversation(connect(), system="Be brief.", max_tokens=500, cache=True, budget_usd=2)
     chat.send("My name is Sam.")
-    stream(chat, "My town is Bern. \u2603 \U0001f600")
+    stream(chat, "Hello! \u2603 \U0001f600")
     with practice.shape("empty"):
         chat.send("Hello!")
     chat.send("Hello!")
@@ -46,11 +46,11 @@ def test_round_trip(chat, tmp_path):
     script = (
         "import sys; from course_helpers import Conversation, connect; connect()\n"
         "chat = Conversation.load(sys.argv[1]); chat.model = 'opus'\n"
-        "print(chat.send('What is my town?')); chat.save(sys.argv[1])"
+        "print(chat.send('What is my name?')); chat.save(sys.argv[1])"
     )
     child = [sys.executable, "-c", script, str(path)]
     ended = subprocess.run(child, capture_output=True, text=True, timeout=60)
-    assert ended.stdout.splitlines()[-1] == "Your town is Bern."
+    assert ended.stdout.splitlines()[-1] == "Your name is Sam."
     again = Conversation.load(path)
     assert [call.model == chat.model for call in again.calls] == [True] * 4 + [False]
     Conversation(connect()).save(path)

@@ -10,8 +10,9 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from tools import cheatsheet
+from tools import cheatsheet, glossary
 from tools.lessons import ROOT, find_lesson, lesson_paths
+from tools.notebooks import TERMS
 
 SETUP = """\
 from course_helpers import MODEL, connect, practice, reply_text
@@ -59,10 +60,11 @@ def test_cells_are_short_and_prose_carries_them(notebooks):
     for name, notebook in notebooks.items():
         sizes = sorted(map(code_lines, sources(notebook, "code")))
         words = sum(len(source.split()) for source in sources(notebook, "markdown"))
-        assert statistics.median(sizes) <= 7, name
-        assert sum(size <= 12 for size in sizes) >= 0.9 * len(sizes), (name, sizes)
+        note = name == NOTES  # each stands alone, with code of about ten lines a cell
+        assert statistics.median(sizes) <= (10 if note else 7), name
+        assert note or sum(size <= 12 for size in sizes) >= 0.9 * len(sizes), (name, sizes)
         assert sizes[-1] <= 25, name
-        assert 12 <= words / sum(sizes) <= 20, (name, words / sum(sizes))
+        assert (8 if note else 12) <= words / sum(sizes) <= 20, (name, words / sum(sizes))
 
 
 def test_every_lesson_begins_with_the_same_setup(notebooks):
@@ -101,9 +103,11 @@ def test_headings_go_down_one_step_at_a_time(notebooks):
 
 
 def test_no_price_stands_in_prose(notebooks):
-    """Prices are printed by cells from the data: what is typed into prose goes stale."""
+    """Prices are printed by cells from the data, as are those in the terms: what is typed goes stale."""
+    made = TERMS.partition("{}")[0]
     for name, notebook in notebooks.items():
-        priced = [source for source in sources(notebook, "markdown") if PRICE.search(source)]
+        typed = [source.partition(made)[0] for source in sources(notebook, "markdown")]
+        priced = [source for source in typed if PRICE.search(source)]
         assert not priced, (name, priced)
 
 
@@ -141,6 +145,13 @@ def test_the_cheat_sheet_runs(lessons, number, monkeypatch):
     exec(cheatsheet.setup(path), namespace)
     for _, source in cheatsheet.snippets(path):
         exec(source, namespace)
+
+
+def test_each_lesson_ends_with_its_terms(notebooks):
+    """The folded list is that of the glossary; `make notebooks` brings it up to date."""
+    for number, (name, notebook) in enumerate(notebooks.items(), 1):
+        if name != NOTES:
+            assert TERMS.format(glossary.terms(number)) in notebook.cells[-1].source, name
 
 
 def test_the_cheat_sheet_is_that_of_the_lessons(lessons):

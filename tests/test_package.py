@@ -1,14 +1,14 @@
-"""The package as a reader meets it: modules of a size to be read, imports that go one way."""
+"""The package as a reader meets it: modules of a size to be read, rooms of a size to be known, one way."""
 
 from __future__ import annotations
 
 import ast
+import graphlib
 from pathlib import Path
 
-import pytest
-
-PACKAGE = Path(__file__).parents[1] / "course_helpers"
-MODULES = sorted(PACKAGE.rglob("*.py"))
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "course_helpers"
+MODULES = {path.relative_to(PACKAGE).with_suffix("").parts: path for path in sorted(PACKAGE.rglob("*.py"))}
 # From the right of the map in CONTRIBUTING.md to its left: a part imports only parts before it.
 ORDER = (
     ("curl", "files", "formatting", "markdown"),
@@ -31,39 +31,60 @@ LATER = {("history", "frames")}
 """Imports inside a function, so that pandas is loaded only where a frame is asked for."""
 
 
-def imported_parts(path: Path) -> set[str]:
-    """The other parts of the package that the module at `path` imports, type hints aside."""
-    folder = path.relative_to(PACKAGE).parent.parts
+def imports(module: tuple[str, ...], *, lazy: bool) -> set[tuple[str, ...]]:
+    """The modules of the package that `module` imports, for type hints too; with `lazy` also in functions."""
+    tree = ast.parse(MODULES[module].read_text(encoding="utf-8"))
+    inside = {
+        id(node)
+        for function in ast.walk(tree)
+        if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef) and not lazy
+        for node in ast.walk(function)
+    }
     found = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
-            node.body = []
-        if isinstance(node, ast.ImportFrom) and node.level:
-            base = (*folder[: len(folder) - node.level + 1], *(node.module or "").split("."))
-            names = [name for name in base if name] or [alias.name for alias in node.names]
-            found |= {names[0]} if any(base) else set(names)
-    return found - {*folder[:1], path.stem if not folder else ""}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.level and id(node) not in inside:
+            base = (*module[: len(module) - node.level], *(node.module.split(".") if node.module else ()))
+            named = {
+                name
+                for alias in node.names
+                for name in ((*base, alias.name), (*base, alias.name, "__init__"))
+                if name in MODULES
+            }
+            found |= named or {base if base in MODULES else (*base, "__init__")}
+    return found - {module}
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_a_module_can_be_read_in_one_go(path):
+def test_a_module_can_be_read_in_one_go():
     """None has more than 300 lines."""
-    assert len(path.read_text(encoding="utf-8").splitlines()) <= 300
+    long = {
+        module: n
+        for module, path in MODULES.items()
+        if (n := path.read_text(encoding="utf-8").count("\n")) > 300
+    }
+    assert not long
 
 
 def test_every_part_has_its_place():
     """What is new must be put into the order."""
-    parts = {path.relative_to(PACKAGE).parts[0].removesuffix(".py") for path in MODULES}
-    assert parts - {"__init__", "__pycache__"} == set(RANK)
+    assert {module[0] for module in MODULES} - {"__init__"} == set(RANK)
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_imports_go_one_way(path):
+def test_imports_go_one_way_between_rooms():
     """A part imports only those before it, and the practice API nothing but the models."""
-    part = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
-    if part == "__init__":
-        return
-    found = {other for other in imported_parts(path) if (part, other) not in LATER}
-    assert {other for other in found if RANK[other] >= RANK[part]} == set()
-    if part == "practice_api":
-        assert found <= {"models"}
+    wrong = {
+        (module, other)
+        for module in MODULES
+        if module != ("__init__",)
+        for other in imports(module, lazy=True)
+        if other[0] != module[0] and (module[0], other[0]) not in LATER
+        if RANK.get(other[0], -1) >= RANK[module[0]]
+        or (module[0], other[0] != "models") == ("practice_api", True)
+    }
+    assert wrong == set()
+
+
+def test_imports_go_one_way_inside_rooms():
+    """No circle of modules, type hints included."""
+    graph = {module: imports(module, lazy=False) for module in MODULES}
+    order = [*graphlib.TopologicalSorter(graph).static_order()]
+    assert len(order) == len(MODULES)

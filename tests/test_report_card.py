@@ -40,88 +40,51 @@ def seen(made: ReportCard) -> set[str]:
     return {name for name, cases in made.findings.items() if cases}
 
 
-class Clean:
-    """A bot that does nothing wrong; each fault below changes one of its methods."""
+TRIED_AGAIN = {
+    "retry-after ignored": (anthropic.RateLimitError, 0),
+    "non-retryable retried": (anthropic.NotFoundError, 5),
+    "retry storm": (anthropic.InternalServerError, 5),
+}
 
-    def __init__(self) -> None:
-        self.client = anthropic.Anthropic()
-        self.history: list[dict] = []
 
-    def call(self, messages: list[dict], **bounds) -> str:
+class Bot:
+    """A bot with the fault that is named, and none besides."""
+
+    def __init__(self, fault: str = "", **client) -> None:
+        self.fault, self.history = fault, []
+        self.client = anthropic.Anthropic(**client)
+
+    def call(self, messages: list[dict]) -> str:
         asked = {"model": MODEL, "max_tokens": 300, "messages": messages}
-        return reply_text(call_with_retry(self.client, on_wait=None, **bounds, **asked))
+        if self.fault == "truncated stream accepted":
+            events = self.client.with_options(max_retries=0).messages.create(stream=True, **asked)
+            return "".join(getattr(getattr(e, "delta", None), "text", None) or "" for e in events)
+        mistaken, tries = TRIED_AGAIN.get(self.fault, ((), 5))
+        with suppress(mistaken):
+            return reply_text(call_with_retry(self.client, tries, on_wait=None, **asked))
+        return reply_text(call_with_retry(self.client, tries, on_wait=None, **asked))
 
     def send(self, text: str) -> str:
+        before = list(self.history)
         turn = {"role": "user", "content": text}
-        answer = self.call([*self.history, turn])
-        if answer:
-            self.history += [turn, {"role": "assistant", "content": answer}]
-        return answer
-
-
-class IgnoresRetryAfter(Clean):
-    def call(self, messages):
-        with suppress(anthropic.RateLimitError):
-            return super().call(messages, max_retries=0)
-        return super().call(messages, max_retries=0)
-
-
-class RetriesEverything(Clean):
-    def call(self, messages):
-        with suppress(anthropic.NotFoundError):
-            return super().call(messages)
-        return super().call(messages)
-
-
-class TwoLoops(Clean):
-    def call(self, messages):
-        for _ in range(2):
-            with suppress(anthropic.InternalServerError):
-                return super().call(messages)
-        return super().call(messages)
-
-
-class TakesHalf(Clean):
-    def call(self, messages):
-        client = self.client.with_options(max_retries=0)
-        events = client.messages.create(model=MODEL, max_tokens=300, messages=messages, stream=True)
-        return "".join(getattr(getattr(e, "delta", None), "text", None) or "" for e in events)
-
-
-class ForgetfulHalf(TakesHalf):
-    def send(self, text):
-        return self.call([{"role": "user", "content": text}])
-
-
-class StoresEmpty(Clean):
-    def send(self, text):
-        turn = {"role": "user", "content": text}
-        self.history += [turn, {"role": "assistant", "content": self.call([*self.history, turn])}]
-        return self.history[-1]["content"]
-
-
-class KeepsFailed(Clean):
-    def send(self, text):
-        self.history.append({"role": "user", "content": text})
-        answer = self.call(self.history)
-        self.history.append({"role": "assistant", "content": answer})
-        if not answer:
-            del self.history[-2:]
-        return answer
-
-
-class WaitsForEver(Clean):
-    def __init__(self):
-        super().__init__()
-        self.client = anthropic.Anthropic(timeout=None)
-
-
-class ShowsKey(Clean):
-    def call(self, messages):
+        self.history.append(turn)
         try:
-            return super().call(messages)
-        except anthropic.AuthenticationError:
-            raise RuntimeError(f"bad key {os.environ['ANTHROPIC_API_KEY']}") from None
+            answer = self.call(self.history)
+        except Exception as error:
+            if self.fault != "failed turn left in history":
+                self.history = before
+            if self.fault == "key shown" and isinstance(error, anthropic.AuthenticationError):
+                return f"bad key {os.environ['ANTHROPIC_API_KEY']}"
+            raise
+        self.history.append({"role": "assistant", "content": answer})
+        if not answer and self.fault != "empty turn stored":
+            self.history = before
+        return answer
+
+
+def forgetful(text: str) -> str:
+    """A function without history that takes half a stream for a reply."""
+    return Bot("truncated stream accepted").call([{"role": "user", "content": text}])
 
 
 def counting_main(all_calls: bool, in_usd: bool = False):
@@ -149,38 +112,38 @@ def counting_main(all_calls: bool, in_usd: bool = False):
 
 def fragile_main() -> None:
     """A `main` without a try."""
-    bot = Clean()
+    bot = Bot()
     input("System prompt: ")
     while True:
         print(bot.send(input("You: ")))
 
 
 FAULTS = [
-    ("retry-after ignored", IgnoresRetryAfter, ["429 with retry-after", "calm again"]),
-    ("non-retryable retried", RetriesEverything, ["spend cap", "model retired", "wrong key"]),
-    ("retry storm", TwoLoops, ["429 with retry-after", "529 that lasts", "calm again"]),
-    ("truncated stream accepted", TakesHalf, ["stream truncated", "calm", "stream dropped", "calm again"]),
-    ("truncated stream accepted", ForgetfulHalf, ["stream truncated", "stream garbled", "calm again"]),
-    ("empty turn stored", StoresEmpty, ["empty reply", "calm again"]),
-    ("failed turn left in history", KeepsFailed, ["calm", "spend cap", "empty reply", "calm again"]),
-    ("unbounded wait", WaitsForEver, ["calm", "stream stalled"]),
-    ("key shown", ShowsKey, ["calm", "wrong key", "calm again"]),
-    ("cost not counted", lambda: counting_main(False), ["calm", "thinking only", "calm again"]),
-    ("cost not counted", lambda: counting_main(False, True), ["calm", "thinking only", "calm again"]),
-    ("session ended by an error", lambda: fragile_main, ["calm", "wrong key", "calm again"]),
+    ("retry-after ignored", Bot, ["429 with retry-after", "calm again"]),
+    ("non-retryable retried", Bot, ["spend cap", "model retired", "wrong key"]),
+    ("retry storm", Bot, ["429 with retry-after", "529 that lasts", "calm again"]),
+    ("truncated stream accepted", Bot, ["stream truncated", "calm", "stream dropped", "calm again"]),
+    ("truncated stream accepted", lambda _: forgetful, ["stream truncated", "stream garbled", "calm again"]),
+    ("empty turn stored", Bot, ["empty reply", "calm again"]),
+    ("failed turn left in history", Bot, ["calm", "spend cap", "empty reply", "calm again"]),
+    ("unbounded wait", lambda _: Bot(timeout=None), ["calm", "stream stalled"]),
+    ("key shown", Bot, ["calm", "wrong key", "calm again"]),
+    ("cost not counted", lambda _: counting_main(False), ["calm", "thinking only", "calm again"]),
+    ("cost not counted", lambda _: counting_main(False, True), ["calm", "thinking only", "calm again"]),
+    ("session ended by an error", lambda _: fragile_main, ["calm", "wrong key", "calm again"]),
 ]
 
 
 @pytest.mark.parametrize(("name", "make", "cases"), FAULTS)
 def test_a_bot_with_one_fault_gets_just_that(name, make, cases, capsys):
     """And the same cases find nothing in a clean bot; each case is told in a line."""
-    made = card(make(), *cases)
+    made = card(make(name), *cases)
     assert seen(made) == {name}, made.cases.to_string()
     assert [line.split(":")[0] for line in capsys.readouterr().out.splitlines()] == cases
     assert f"✗ {name}: " in repr(made)
     assert f"(lesson {storm.LESSONS[name]})" in repr(made)
     assert not made.clean
-    assert card(Clean(), *cases).clean
+    assert card(Bot(), *cases).clean
 
 
 def test_clean_bots():
@@ -193,23 +156,26 @@ def test_clean_bots():
         assert card(counting_main(True, in_usd), "calm", "thinking only", "calm again").clean
 
     async def ask(text: str) -> str:
-        return Clean().send(text)
+        return Bot().send(text)
 
-    for bot in (Clean().send, ask, Clean):
+    for bot in (Bot().send, ask, Bot):
         made = card(bot, "429 with retry-after", "wrong key", "calm again")
         assert made.clean
         assert list(made.cases["requests"]) == [2, 1, 1]
+    for no_bot in (None, "ask"):
+        with pytest.raises(TypeError, match="takes a main"):
+            report_card(no_bot)
 
 
 def test_the_table_and_the_timeline():
     """A row a case, with what the user saw, requests and dollars wasted; a row a request for the figure."""
-    made = card(KeepsFailed(), "calm", "spend cap", "429 with retry-after", "calm again")
+    made = card(Bot("failed turn left in history"), "calm", "spend cap", "429 with retry-after", "calm again")
     row = made.cases.loc["spend cap"]
     assert row["the user saw"].startswith("EnforcedSpendLimitReachedError: ")
     assert (row["history"], row["requests"], row["wasted"], row["lessons"]) == ("broken", 1, 0, "3")
     assert list(made.attempts["outcome"]) == ["reply", "429", "429", "reply", "reply"]
     assert (made.attempts["wait"] > 0.39).sum() == 1
-    wasteful = card(StoresEmpty(), "refusal", "empty reply", "calm again").cases
+    wasteful = card(Bot("empty turn stored"), "refusal", "empty reply", "calm again").cases
     assert wasteful["USD wasted"].iloc[0] > 0
     assert "<td>" in made._repr_html_()
 
@@ -236,27 +202,22 @@ def test_course_chat_and_the_course_text(tmp_path, monkeypatch):
 # Bots that misbehave
 
 
-def hang(text: str) -> str:
-    while True:
-        pass
+MISBEHAVED = {
+    "hangs": lambda text: [None for _ in iter(int, 1)],
+    "exits": lambda text: sys.exit(3),
+    "prints without end": lambda text: [print("spam" * 1_000) for _ in iter(int, 1)],
+    "never reads": lambda: None,
+    "raises": lambda: input() and 1 / 0,
+}
 
 
-def leave(text: str) -> str:
-    raise SystemExit(3)
-
-
-def shout(text: str) -> str:
-    while True:
-        print("spam" * 1_000)
-
-
-@pytest.mark.parametrize("bot", [hang, leave, shout, lambda: None, lambda: input() and 1 / 0])
-def test_bots_that_do_not_come_back(bot, monkeypatch):
-    """They hang, exit, print without end or never read: the card says so, and everything is as it was."""
+@pytest.mark.parametrize("how", MISBEHAVED)
+def test_bots_that_do_not_come_back(how, monkeypatch):
+    """The card says so, and everything is as it was."""
     monkeypatch.setattr(sys.modules[ReportCard.__module__], "PATIENCE", 0.1)
     monkeypatch.setattr(sys.modules[ReportCard.__module__], "SESSION_LIMIT", 0.5)
     before = input, time.sleep, os.environ.copy()
-    made = card(bot, "calm", "500")
+    made = card(MISBEHAVED[how], "calm", "500")
     assert seen(made) <= {"unbounded wait", "session ended by an error"}
     assert not made.clean
     assert (input, time.sleep, os.environ.copy()) == before
@@ -267,16 +228,12 @@ def test_own_waits_are_measured_and_not_sat_through():
     """A wait of a minute before a retry is long enough for retry-after, and takes no minute."""
 
     def patient(text: str) -> str:
-        client = anthropic.Anthropic(max_retries=0)
-        for _ in range(2):
-            try:
-                message = client.messages.create(
-                    model=MODEL, max_tokens=50, messages=[{"role": "user", "content": text}]
-                )
-                return reply_text(message)
-            except anthropic.RateLimitError:
-                time.sleep(60)
-        return ""
+        bot = Bot("retry-after ignored")
+        asked = {"model": MODEL, "max_tokens": 50, "messages": [{"role": "user", "content": text}]}
+        with suppress(anthropic.RateLimitError):
+            return reply_text(bot.client.with_options(max_retries=0).messages.create(**asked))
+        time.sleep(60)
+        return bot.call(asked["messages"])
 
     made = card(patient, "429 with retry-after", "calm again")
     assert made.clean
@@ -287,21 +244,13 @@ def test_no_request_reaches_another_server():
     """Whatever server a bot's client was made for: it hears nothing, and no key of it gets out."""
     elsewhere = EchoServer()
     try:
-        bot = Clean()
-        bot.client = anthropic.Anthropic(base_url=elsewhere.url, api_key="sk-ant-my-own-key-of-some-length")
+        bot = Bot(base_url=elsewhere.url, api_key="sk-ant-my-own-key-of-some-length")
         assert card(bot, "calm", "500", "calm again").clean
         assert elsewhere.requests == []
         bot.send = types.MethodType(lambda self, text: self.client.api_key, bot)
         assert seen(card(bot, "calm")) == {"key shown"}
     finally:
         elsewhere.close()
-
-
-@pytest.mark.parametrize("bot", [None, 3, "ask", object()])
-def test_what_is_no_bot(bot):
-    """It is said what a bot is."""
-    with pytest.raises(TypeError, match="takes a main"):
-        report_card(bot)
 
 
 def test_a_storm_for_any_other_program():
@@ -312,9 +261,8 @@ def test_a_storm_for_any_other_program():
     outcomes = []
     for number in range(5):
         try:
-            client.messages.create(
-                model=MODEL, max_tokens=20, messages=[{"role": "user", "content": f"Question {number}?"}]
-            )
+            asked = [{"role": "user", "content": f"Question {number}?"}]
+            client.messages.create(model=MODEL, max_tokens=20, messages=asked)
             outcomes.append("reply")
         except anthropic.APIStatusError as error:
             outcomes.append(error.error_code or error.status_code)

@@ -405,8 +405,7 @@ def test_stop_during_a_wait(server, call):
 
     async def main():
         async with anthropic.AsyncAnthropic(base_url=server.url, api_key="practice", max_retries=0) as client:
-            request = Retries(on_wait=None).arun(lambda: client.messages.create(**REQUEST))
-            await asyncio.wait_for(request, 0.5)
+            await asyncio.wait_for(acall_with_retry(client, on_wait=None, **REQUEST), 0.5)
 
     with pytest.raises(TimeoutError):
         asyncio.run(asyncio.wait_for(main(), 10))

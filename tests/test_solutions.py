@@ -100,7 +100,7 @@ def test_the_lesson_holds_its_exercises(lessons: Path, lesson: str):
         starters = [
             i
             for i, text in enumerate(code)
-            if re.search(rf"^def {each.name}\(.*:\n(.*\n)*    \.\.\.$", text, re.M)
+            if re.search(rf"^def {each.name}\(.*:\n(.*\n)*    \.\.\.$|^class {each.name}:", text, re.M)
         ]
         calls = [i for i, text in enumerate(code) if text.strip() == f'exercise("{each.name}")']
         assert len(starters) == 1, f"one starter cell for {each.name}"

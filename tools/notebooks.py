@@ -55,7 +55,7 @@ METADATA = {
         "codemirror_mode": {"name": "ipython", "version": 3},
     },
 }
-PASSING_CELL_METADATA = {"ExecuteTime", "collapsed", "execution", "scrolled", "trusted"}
+PASSING_CELL_METADATA = {"ExecuteTime", "collapsed", "execution", "trusted"}
 COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 
@@ -97,6 +97,16 @@ def normalise(notebook: nbformat.NotebookNode, name: str) -> None:
             output.get("data", {}).pop(WIDGET_VIEW, None)
 
 
+TERMS = "<details><summary>Terms of this lesson</summary>\n\n{}\n\n</details>"
+
+
+def put_terms(notebook: nbformat.NotebookNode, lesson: int) -> None:
+    """Brings the folded list of terms in the last cell of lesson number `lesson` up to date."""
+    last = notebook.cells[-1]
+    listed = TERMS.format(glossary.terms(lesson))
+    last.source = re.sub(re.escape(TERMS).replace(r"\{\}", "(?:.|\n)*?"), lambda _: listed, last.source)
+
+
 def traces(notebook: nbformat.NotebookNode) -> list[str]:
     """What in the outputs belongs to this machine or is secret: paths, loopback ports, keys."""
     places = [str(ROOT), sys.prefix, str(Path.home()) + os.sep, tempfile.gettempdir() + os.sep]
@@ -131,6 +141,7 @@ def run(path: Path) -> str | None:
             client.execute(env=lesson_environment(Path(home)))
         except (CellExecutionError, TimeoutError) as error:
             return COLOURS.sub("", str(error))
+    put_terms(notebook, int(path.stem[:2]))
     normalise(notebook, path.stem)
     if found := traces(notebook):
         return "\n".join(found)

@@ -109,8 +109,9 @@ class ChatCell(ChatView):
         except Exception as error:
             self._refresh(explain(error), busy=self._running is not None)
 
-    def _on_hello(self, view: str) -> None:
-        self._page.post(view=view, all=[exchange.whole for exchange in self._exchanges])
+    def _on_hello(self) -> None:
+        """A page was opened: it, and others that show this chat, begin with all of it."""
+        self._page.post(all=[exchange.anew() for exchange in self._exchanges])
 
     def _on_send(self, text: str, name: str, edited: int | None = None) -> None:
         """A message under a `name` of its own, by which Stop calls it; `edited`: in place of that one."""
@@ -216,12 +217,8 @@ class ChatCell(ChatView):
                         self._page.status = "The reply is coming… Stop or Esc ends it."
                     exchange.add(piece)
             reply = pieces.reply
-            exchange.turn, exchange.request, note = (
-                reply.turn,
-                reply.request,
-                reply.note or "",
-            )
-            said = note or said
+            exchange.turn, exchange.request = reply.turn, reply.request
+            note, said = reply.note or "", reply.note or said
             return reply
         except asyncio.CancelledError:
             note, kind, said = STOPPED if exchange.text else STOPPED_EARLY, "stopped", "Stopped."

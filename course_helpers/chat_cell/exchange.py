@@ -62,6 +62,11 @@ class Exchange:
         sent = self.request is not None
         return {"id": self.number, "head": self.head, "body": body, "foot": self.foot, "sent": sent}
 
+    def anew(self) -> dict[str, Any]:
+        """`whole`, for pages that begin with it: what comes later goes on from there."""
+        self._tail, self._fresh = render.plain(self.text), ""
+        return self.whole
+
     # -- while it grows, on the event loop of the driver
 
     def add(self, piece: str) -> None:

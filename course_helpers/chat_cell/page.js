@@ -436,7 +436,7 @@ function render({ model, el }) {
   forecast("", null);
   show();
   hideStandIn(el);
-  tell("hello", { view });
+  tell("hello");
   return () => {
     release();
     if (pending) clearTimeout(pending.timer);

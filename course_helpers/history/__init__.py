@@ -6,9 +6,7 @@
         for piece in pieces:
             print(piece, end="", flush=True)
 
-In the order in which it is best read: `records` (what turns and calls are), `ledger` (those of one
-conversation), `strategies` (what of a history is sent), `responses` (reading a reply), `turn` (how one comes
-about), `stream` (who carries it out), `conversation` and `storage` (files).
+Read it in this order: records, ledger, strategies, responses, turn, stream, preview, storage, conversation.
 """
 
 from .conversation import Conversation
@@ -26,10 +24,5 @@ __all__ = [
     "Preview",
     "Reply",
     "StreamInterrupted",
-    "Total",
-    "Turn",
-    "drop_where",
-    "last_turns",
-    "summarise_older",
-    "within_tokens",
 ]
+__all__ += ["Total", "Turn", "drop_where", "last_turns", "summarise_older", "within_tokens"]

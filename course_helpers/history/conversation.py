@@ -20,7 +20,7 @@ from ..formatting import count
 from ..models import UnknownModelError, find_model, model_id
 from ..pricing import Rates, Tier, rates
 from ..retries import Retries, Wait
-from ..wire import Steps, advance
+from ..wire import Steps, advance, short
 from . import storage
 from .ledger import Claim, Ledger, Purse
 from .preview import practice_tokens, preview
@@ -32,8 +32,7 @@ from .turn import Counter, TurnSettings, aside, run
 if TYPE_CHECKING:
     import pandas
 
-SAVED = ("model", "system", "max_tokens", "cache", "budget_usd")
-"""The settings that a file holds."""
+SAVED = ("model", "system", "max_tokens", "cache", "budget_usd")  # the settings that a file holds
 
 _looking: ContextVar[bool] = ContextVar("looking", default=False)
 """Is a strategy only asked what it would send? Then it gets no answers that cost anything."""
@@ -163,7 +162,7 @@ class Conversation:
     def count(self, messages: list[dict[str, Any]]) -> int | None:
         """The input tokens of `messages` and the system prompt; None where the server does not count them."""
         if not _looking.get():
-            return advance(Counter().count(self._settings().request(messages)), self.client)
+            return self._carried_out(Counter().count(self._settings().request(messages)))
         if place(self.client) != "practice":
             return None
         return practice_tokens(messages, self.model, self.system)
@@ -172,7 +171,13 @@ class Conversation:
         """What the model answers to `messages`, outside of the conversation; its call is counted."""
         if _looking.get():
             return NotAsked()
-        return advance(aside(messages, self._settings(), self._ledger, Counter()), self.client)
+        return self._carried_out(aside(messages, self._settings(), self._ledger, Counter()))
+
+    def _carried_out(self, steps: Steps) -> Any:
+        try:
+            return advance(steps, self.client)
+        except BaseException as error:
+            raise short(error) from error.__cause__
 
     def fork(self, after_turn: int | Turn | None = None, **settings: Any) -> Conversation:
         """A conversation with the same past and a future of its own.

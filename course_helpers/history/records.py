@@ -161,14 +161,10 @@ class Preview:
 
     request: dict[str, Any]
     input_tokens: int
-    estimated: bool
-    """False where `input_tokens` is the server's own count."""
-    least_usd: float
-    """The input, and one token of output."""
-    most_usd: float
-    """The input at its dearest (written to the cache), and `max_tokens` of output."""
-    window: int | None
-    """The model's context window in tokens; None where it is not known."""
+    estimated: bool  # False where they are the server's own count
+    least_usd: float  # the input, and one token of output
+    most_usd: float  # the input at its dearest (written to the cache), and max_tokens of output
+    window: int | None  # the model's context window in tokens, if it is known
 
 
 def shown(turns: Sequence[Turn], small: str) -> str:

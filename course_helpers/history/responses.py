@@ -15,14 +15,8 @@ from anthropic.types import Message
 from ..client import reply_text
 from .records import counts
 
-FINAL_ERRORS = (
-    "invalid_request",
-    "authentication",
-    "billing",
-    "permission",
-    "not_found",
-    "request_too_large",
-)
+FINAL_ERRORS = ("invalid_request", "authentication", "billing", "permission")
+FINAL_ERRORS += ("not_found", "request_too_large")
 """How the types of those `error` events begin that a retry cannot mend."""
 
 THINKING = {"thinking", "redacted_thinking"}

@@ -61,7 +61,10 @@ def read(path: str | os.PathLike) -> Saved:
         why = f"{name} is damaged, or no saved conversation: it is not JSON ({error})."
         raise NotAConversation(why) from None
     if not isinstance(content, dict) or content.get("format") != FORMAT:
-        raise NotAConversation(f"{name} is JSON, but not a conversation saved by this course.")
+        messages = content.get("history") or content.get("messages") if isinstance(content, dict) else content
+        lacks = "it holds messages, but not what each turn took: its model, tokens and cost"
+        why = lacks if isinstance(messages, list) else "it has another form"
+        raise NotAConversation(f"{name} is JSON, but not a conversation saved by this course: {why}.")
     version = content.get("version")
     if isinstance(version, int) and version > VERSION:
         newer = f"saved by a newer version of the course (format {version}, this one reads up to {VERSION})"

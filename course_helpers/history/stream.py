@@ -9,7 +9,6 @@ import asyncio
 import contextlib
 import sys
 import threading
-import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from typing import Any
 from weakref import WeakKeyDictionary, WeakMethod, WeakSet
@@ -17,12 +16,9 @@ from weakref import WeakKeyDictionary, WeakMethod, WeakSet
 import anthropic
 
 from .. import client as clients
-from ..wire import Steps, aadvance, advance, short
+from ..wire import Steps, aadvance, advance, given_up, is_stuck, locks_of, short
 from .ledger import ENDED, Claim
 from .records import Reply
-
-STUCK = 1.0
-"""Seconds after which a lock that is only ever held for microseconds is held by nobody any more."""
 
 
 class _Reader:
@@ -77,7 +73,6 @@ class Pieces(_Reader, Iterator[str]):
             try:
                 self._busy = True
                 _close_left()
-                unlock(self._client)
                 piece = self._took(advance(self._steps, self._client))
             except BaseException as error:
                 self._busy = False
@@ -98,7 +93,7 @@ class Pieces(_Reader, Iterator[str]):
     def _leave(self) -> None:
         stream, self._claim.stream = self._claim.stream, None
         if stream is not None:
-            _left.append(([*_locks(self._client)], stream))
+            _left.append(([*locks_of(self._client)], stream))
 
     def __enter__(self) -> Pieces:
         return self
@@ -157,50 +152,16 @@ class AsyncPieces(_Reader, AsyncIterator[str]):
 
 _left: list[tuple[list, Any]] = []
 """Streams that their readers left, to be closed by a thread that may wait."""
-_given_up: list[Any] = []
-"""Connections that are locked for ever. Whoever closed them, the collector too, would wait for as long."""
 
 
 def _close_left() -> None:
     """Close what was left open; where the connections are locked for ever, never."""
     while _left:
         locks, stream = _left.pop()
-        if any(map(_is_stuck, locks)):
-            _given_up.append(stream)
+        if any(map(is_stuck, locks)):
+            given_up.append(stream)
         else:
             stream.close()
-
-
-def unlock(client: anthropic.Anthropic) -> None:
-    """Give `client` new connections where an interrupt left the lock of its old ones held, which would hang.
-
-    httpcore2 takes it in Python, where Ctrl-C can come between taking it and the block that gives it back.
-    """
-    if not any(map(_is_stuck, _locks(client))):
-        return
-    if not isinstance(client._client, anthropic.DefaultHttpxClient):
-        raise RuntimeError("An interrupt left this client locked: run the setup cell again, for another.")
-    _given_up.append(client._client)
-    fresh = anthropic.DefaultHttpxClient(base_url=client.base_url, timeout=client.timeout)
-    client._client = clients.once(client)._client = fresh
-
-
-def _locks(client: anthropic.Anthropic) -> Iterator[Any]:
-    http = client._client
-    for transport in (getattr(http, "_transport", None), *getattr(http, "_mounts", {}).values()):
-        lock = getattr(getattr(transport, "_pool", None), "_optional_thread_lock", None)
-        if hasattr(lock, "_lock"):
-            yield lock._lock
-
-
-def _is_stuck(lock: Any) -> bool:
-    """Is `lock` held by nobody who is at it? It is only looked at: taking it could be interrupted too."""
-    end = time.monotonic() + STUCK
-    while repr(lock).startswith("<locked"):
-        if time.monotonic() > end or lock._is_owned():
-            return True
-        time.sleep(0.01)
-    return False
 
 
 # -------------------------------------------------------------------------- asynchronous connections

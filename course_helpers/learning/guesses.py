@@ -7,48 +7,60 @@ import numbers
 from html import escape
 from typing import TYPE_CHECKING
 
-from . import stand_in
-from .events import store
+from .progress import store
+from .quizzes import show
 
 if TYPE_CHECKING:
     import ipywidgets
 
+_units: dict[str, str] = {}
+
+
+def guess(name: str, value: float | None = None, *, unit: str) -> Guess | None:
+    """A field for the guess called `name`, a number of `unit`; with `value` it is that, and printed."""
+    _units[name] = unit
+    if value is None:
+        return Guess(name)
+    print(_keep(name, _number(value)))
+    return None
+
+
+def reveal(name: str, truth: float) -> None:
+    """Prints the `truth` about `name`, and how far off the last guess was, if there was one."""
+    unit, truth = _units.get(name, ""), _number(truth)
+    made = [e["value"] for e in store.events() if e.get("kind") == "guess" and e["name"] == name]
+    store.add("truth", name, truth=truth, unit=unit)
+    compared = f" You guessed {_shown(made[-1])}: {how_far(made[-1], truth)}." if made else ""
+    print(f"It is {_shown(truth)} {unit}".strip() + f".{compared}")
+
+
+guess.reveal = reveal
+
+
+def _keep(name: str, value: float) -> str:
+    """Remember the guess; the sentence to show."""
+    trouble = store.add("guess", name, value=value, unit=_units[name])
+    return f"Your guess: {_shown(value)} {_units[name]}. {trouble}".strip()
+
 
 class Guess:
-    """The guess called `name`, a number of `unit`. In a notebook it shows as a field to type it into."""
+    """A guess to be made. In a notebook it shows as a field to type a number into."""
 
-    def __init__(self, name: str, unit: str) -> None:
-        self.name, self.unit = name, unit
-
-    @property
-    def value(self) -> float | None:
-        """The number that was guessed last; None if there is none yet."""
-        made = [e["value"] for e in store.events() if e.get("kind") == "guess" and e["name"] == self.name]
-        return made[-1] if made else None
-
-    def take(self, value: float) -> str:
-        """Remember `value`; the sentence to show."""
-        trouble = store.add("guess", self.name, value=value, unit=self.unit)
-        return f"Your guess: {_shown(value)} {self.unit}. {trouble}".strip()
-
-    def reveal(self, truth: float) -> str:
-        """Remember the `truth`; the sentence that compares the last guess with it, if there was one."""
-        store.add("truth", self.name, truth=truth, unit=self.unit)
-        said, value = f"It is {_shown(truth)} {self.unit}".strip() + ".", self.value
-        return said if value is None else f"{said} You guessed {_shown(value)}: {how_far(value, truth)}."
+    def __init__(self, name: str) -> None:
+        self.name, self.label = name, f"Your guess ({_units[name]}):"
 
     def __repr__(self) -> str:
-        return f"Your guess ({self.unit}): write it as guess({self.name!r}, 100, unit={self.unit!r})."
+        return f"{self.label} write it as guess({self.name!r}, 100, unit={_units[self.name]!r})."
 
     def _ipython_display_(self) -> None:
-        stand_in.show(self, "course-guess", f"Your guess ({self.unit}): run this cell to type it.")
+        show(self, "course-guess", f"{self.label} run this cell to type it.")
 
     def widget(self) -> ipywidgets.HBox:
         """The field, and beside it what is said to the number in it."""
         import ipywidgets as widgets
 
         field = widgets.Text(
-            description=f"Your guess ({self.unit}):",
+            description=self.label,
             placeholder="a number, then Enter",
             continuous_update=False,
             style={"description_width": "initial"},
@@ -58,32 +70,13 @@ class Guess:
 
         def on_typed(change: dict) -> None:
             try:
-                said.value = escape(self.take(_number(float(change["new"].replace(",", "").strip("$ ")))))
+                number = _number(float(change["new"].replace(",", "").strip("$ ")))
+                said.value = escape(_keep(self.name, number))
             except ValueError:
                 said.value = "That is no number: type one such as 250 or 0.5." if change["new"] else ""
 
         field.observe(on_typed, "value")
         return widgets.HBox([field, said])
-
-
-_asked: dict[str, Guess] = {}
-
-
-def guess(name: str, value: float | None = None, *, unit: str) -> Guess | None:
-    """A field for the guess called `name`, a number of `unit`; with `value` it is that, and printed."""
-    _asked[name] = asked = Guess(name, unit)
-    if value is None:
-        return asked
-    print(asked.take(_number(value)))
-    return None
-
-
-def reveal(name: str, truth: float) -> None:
-    """Prints the `truth` about `name`, and how far off the last guess was, if there was one."""
-    print(_asked.get(name, Guess(name, "")).reveal(_number(truth)))
-
-
-guess.reveal = reveal
 
 
 def how_far(value: float, truth: float) -> str:

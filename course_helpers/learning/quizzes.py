@@ -6,17 +6,21 @@ import re
 import textwrap
 from collections.abc import Sequence
 from html import escape
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from . import stand_in
-from .events import store
 from .lessons import FILE, Choice, Lesson, Question, find_lesson
-from .progress import passed, record_answer
+from .progress import passed, record_answer, store
 
 if TYPE_CHECKING:
     import anywidget
 
 WIDTH = 88
+# The sentence is an output of its own, above the widget's. Where JupyterLab shows both, the style hides the
+# sentence while the widget lives, and else the widget's output, which would only say "model not found".
+_NOTE = """<div class="{name}-closed">{text}</div><style>
+.jp-OutputArea-child:has(.{name}-closed):has(+ .jp-OutputArea-child .{name}) {{ display: none; }}
+.jp-OutputArea-child:has(.{name}-closed) + .jp-OutputArea-child:not(:has(.{name})) {{ display: none; }}
+</style>"""
 
 
 def quiz(name: str | int) -> Quiz:
@@ -65,7 +69,7 @@ class Quiz:
         return "\n".join([*lines, "", f'Answer with quiz("{self.lesson.name}").answer(1, "a").'])
 
     def _ipython_display_(self) -> None:
-        stand_in.show(self, "course-quiz", f"{self.title}: run this cell to answer them.")
+        show(self, "course-quiz", f"{self.title}: run this cell to answer them.")
 
     def widget(self) -> anywidget.AnyWidget:
         """The questions as named groups of radio buttons, and a button to check them."""
@@ -106,6 +110,21 @@ class Quiz:
         done, left = sum(q.id in names for q in self.lesson.questions), len({*unanswered} - names)
         still = f" {left} still open." if left else ""
         return f"{done} of {len(self.lesson.questions)} answered correctly.{still}"
+
+
+def show(what: Any, name: str, text: str) -> None:
+    """Display `what.widget()`, with the CSS class `name`, and `text` where it is dead; else print `what`."""
+    from IPython.display import display
+
+    try:
+        widget = what.widget()
+    except ImportError:
+        print(what)
+        return
+    widget.add_class(name)
+    display({"text/plain": text, "text/html": _NOTE.format(name=name, text=escape(text))}, raw=True)
+    view = {"version_major": 2, "version_minor": 0, "model_id": widget.model_id}
+    display({"text/plain": "", "application/vnd.jupyter.widget-view+json": view}, raw=True)
 
 
 def _letters(question: Question) -> dict[str, Choice]:

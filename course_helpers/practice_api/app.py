@@ -17,7 +17,7 @@ from starlette.routing import Route
 
 from ..models import MODELS, Model
 from . import PRACTICE_KEY, generate, rules
-from .batches import Batches, CreateBatch
+from .batches import Batch, Batches, CreateBatch
 from .caching import PromptCache, count
 from .diagnosis import diagnose, previous_exchange
 from .errors import ApiError, require
@@ -50,8 +50,11 @@ class Api:
             "/v1/messages": {"POST": self._create},
             "/v1/messages/count_tokens": {"POST": self._count},
             BATCHES: {"POST": self._create_batch, "GET": self._list_batches},
-            BATCHES + "/{batch_id}": {"GET": self._batch, "DELETE": self._delete_batch},
-            BATCHES + "/{batch_id}/cancel": {"POST": self._cancel_batch},
+            BATCHES + "/{batch_id}": {
+                "GET": self._of_batch(Batch.shown),
+                "DELETE": self._of_batch(lambda batch: self.batches.delete(batch)),
+            },
+            BATCHES + "/{batch_id}/cancel": {"POST": self._of_batch(Batch.cancel)},
             BATCHES + "/{batch_id}/results": {"GET": self._results},
             "/v1/models": {"GET": self._models},
             "/v1/models/{model_id}": {"GET": self._model},
@@ -199,35 +202,34 @@ class Api:
         wanted = parse(CreateBatch, data)
         host, port = request.scope["server"]
         seconds = (self.faults.value("pace") or Pace()).batch_seconds
-        batch = self.batches.create(wanted, f"http://{host}:{port}{BATCHES}", exchange.number, seconds)
+        batch = Batch(wanted, f"http://{host}:{port}{BATCHES}", exchange.number, seconds)
+        self.batches.add(batch)
         for number, one in enumerate(wanted.requests):
             if number % 20 == 19:
                 await asyncio.sleep(0)  # others are answered meanwhile
             try:
-                batch.succeeded(one.custom_id, self._message(one.params, version, batched=True))
+                message = self._message(one.params, version, batched=True)
+                batch.keep(one.custom_id, "succeeded", message=message)
             except ApiError as error:
-                batch.failed(one.custom_id, error.body(exchange.request_id))
+                batch.keep(one.custom_id, "errored", error=error.body(exchange.request_id))
         return self._send(exchange, batch.shown())
 
     async def _list_batches(self, request: Request, exchange: Exchange, version: str, data: None) -> Response:
-        batches = [batch.shown() for batch in self.batches.newest_first()]
+        batches = [batch.shown() for batch in reversed(self.batches.values())]
         return self._send(exchange, page_of(batches, request.query_params))
 
-    async def _batch(self, request: Request, exchange: Exchange, version: str, data: None) -> Response:
-        return self._send(exchange, self.batches.find(request.path_params["batch_id"]).shown())
+    def _of_batch(self, act: Callable[[Batch], dict[str, Any]]):
+        """The endpoint that answers with what `act` says of a batch."""
 
-    async def _cancel_batch(self, request: Request, exchange: Exchange, version: str, data: None) -> Response:
-        batch = self.batches.find(request.path_params["batch_id"])
-        batch.cancel()
-        return self._send(exchange, batch.shown())
+        async def endpoint(request: Request, exchange: Exchange, version: str, data: None) -> Response:
+            return self._send(exchange, act(self.batches[request.path_params["batch_id"]]))
 
-    async def _delete_batch(self, request: Request, exchange: Exchange, version: str, data: None) -> Response:
-        return self._send(exchange, self.batches.delete(request.path_params["batch_id"]))
+        return endpoint
 
     async def _results(self, request: Request, exchange: Exchange, version: str, data: None) -> Response:
-        lines = self.batches.find(request.path_params["batch_id"]).results()
+        lines = self.batches[request.path_params["batch_id"]].results()
         exchange.status = 200
-        return Response(b"".join(lines), 200, self._headers(exchange), "application/x-jsonl")
+        return Response(lines, 200, self._headers(exchange), "application/x-jsonl")
 
     # Models
 

@@ -123,6 +123,8 @@ def _part(entry: knowledge.Entry, name: str) -> str:
     text = entry.part(name) if name not in ("lesson", "more") else ""
     if name == "lesson":
         return f"Lesson {entry.lesson} shows it." if entry.lesson else "None of the lessons goes into it."
+    if name == "simple" and text:
+        return f"{text}\n\nOr, in one sentence: {entry.brief}"
     if name == "python" and text:
         return f"In Python:\n\n```python\n{text}\n```"
     if name == "example" and text:

@@ -112,6 +112,7 @@ def _suffixed(word: str, ending: str) -> str:
     )
 
 
+@cache
 def _regular() -> list[Rule]:
     """The irregular forms of the tables, and else the regular ones."""
     irregular = tomllib.loads(FILE.read_text("utf-8"))["pairs"]

@@ -23,6 +23,7 @@ _QUOTED = re.compile(
 )
 _ORDERED = ("audience", "list", "table", "question")
 """What a user may also speak of without wishing for it."""
+_TITLE = re.compile(r"[⟦⟧]|\b(Mr|Mrs|Ms|Dr|Prof|St)\.")
 _HELD = re.compile(r"⟦(\d+)⟧")
 _CLAUSE = re.compile(r"(?<=[.!?;])\s+|\n+")
 _UNITS = {"sentence": "sentences", "paragraph": "paragraphs", "line": "sentences", "word": "words"}
@@ -62,7 +63,7 @@ def read(text: str, *, spoken: bool = False) -> tuple[tuple[tuple[str, Any], ...
 
     wishes: Wishes = {}
     rest, beside, stays = [], [], not spoken
-    for clause in _CLAUSE.split(_QUOTED.sub(hold, re.sub("[⟦⟧]", " ", text[:SEARCHED]))):
+    for clause in _CLAUSE.split(_QUOTED.sub(hold, _TITLE.sub(r"\1", text[:SEARCHED]))):
         if not clause.strip():
             continue
         if spoken and _is_about_it(clause.lower()):

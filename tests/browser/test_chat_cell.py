@@ -368,6 +368,7 @@ FAILURES = {
 }
 
 
+@pytest.mark.slow
 def test_errors_are_told_inside_the_chat(chat):
     """In plain words beneath the question, with what to do, no traceback anywhere; the next turn works."""
     mend = "practice.reset(); cell.chat.client, cell.chat.waits, cell.chat.budget_usd = client, {}, None"
@@ -385,6 +386,7 @@ def test_errors_are_told_inside_the_chat(chat):
 # ------------------------------------------------------------------------------- later, again
 
 
+@pytest.mark.slow
 def test_two_hundred_turns_open_at_once(lab):
     """Under a second from the run's end to the last turn on the page, and the next turn works."""
     lab.run(f"long = ChatCell()\nfor number in range(200): long.chat.send({PARIS!r});")
@@ -397,6 +399,7 @@ def test_two_hundred_turns_open_at_once(lab):
     assert chat.talk.evaluate("talk => Math.round(talk.scrollTop)") == 0
 
 
+@pytest.mark.slow
 def test_restart_leaves_a_chat_that_says_so_and_no_stream(lab, echo):
     """The server sees the stream go; the chat keeps what is typed and says what to do."""
     chat = ChatPage.make(lab, f"cell = ChatCell(Conversation(connect({echo.url!r}), model='echo'))\ncell")
@@ -423,13 +426,16 @@ def test_saved_and_opened_again(page):
     chat = ChatPage.make(page)
     chat.ask("My cat is called Tom.")
     page.run("practice.pace(20, 0)")
+    chat.ask(LONG, wait=False)  # the page is loaded anew while it comes
+    chat.until(lambda: len(chat.replies()[-1]) > 5)
     assert page.outputs(chat.index)[0]["data"]["text/plain"] == STAND_IN
     page.command("docmanager:save")
     page.reload()
     chat = ChatPage(page, chat.index)
-    chat.until(lambda: chat.questions() == ["My cat is called Tom."])
-    chat.ask(LONG, wait=False)
-    chat.until(lambda: len(chat.replies()[-1]) > 5)
+    chat.until(lambda: chat.questions() == ["My cat is called Tom.", LONG])
+    grown = len(chat.replies()[-1])
+    assert grown > 5
+    chat.until(lambda: len(chat.replies()[-1]) > grown + 20)
     chat.stop()
     assert "Stopped" in chat.feet()[1]
     page.server.end_kernels()

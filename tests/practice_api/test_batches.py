@@ -78,7 +78,7 @@ def test_canceling_and_deleting(practice, client, wire):
     canceled = client.messages.batches.cancel(batch.id)
     assert (canceled.processing_status, canceled.cancel_initiated_at is None) == ("canceling", False)
     assert client.messages.batches.cancel(batch.id).cancel_initiated_at == canceled.cancel_initiated_at
-    practice.api.batches.find(batch.id).ends = canceled.created_at  # its time has come
+    practice.api.batches[batch.id].ends = canceled.created_at  # its time has come
     ended = client.messages.batches.retrieve(batch.id)
     assert (ended.processing_status, ended.request_counts.canceled) == ("ended", 2)
     assert {line.result.type for line in client.messages.batches.results(batch.id)} == {"canceled"}
@@ -111,7 +111,7 @@ def test_the_list_is_paged_newest_first(practice, client):
         ([one("x" * 65)], "requests.0.custom_id: String should have at most 64 characters"),
         ([one("")], "requests.0.custom_id: String should have at least 1 character"),
         ([one("a b")], "requests.0.custom_id: String should match pattern"),
-        ([one("a"), one("a")], "custom_id of 1 is not unique: a"),
+        ([one("a"), one("a")], "requests: each custom_id must be unique"),
         ([{"custom_id": "a"}], "requests.0.params: Field required"),
         ([one("a") | {"x": 1}], "requests.0.x: Extra inputs are not permitted"),
     ],

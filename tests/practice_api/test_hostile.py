@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 from course_helpers.practice_api import Practice, app
 from tests.practice_api import hostile
-from tests.practice_api.wire import KEY, NEW, Wire, body, user
+from tests.practice_api.wire import Wire, body, user
 
 
 def fits(answer: httpx2.Response) -> None:
@@ -116,27 +116,6 @@ def test_the_corpus(practice, wire, silent):
             assert exchange.curl()
 
 
-QUERIES = [
-    "limit=%00",
-    "limit=1&limit=x",
-    "after_id=%ff",
-    "&&&=",
-    "lifecycle[]=x",
-    "beta=true",
-    "%",
-    "a" * 5_000,
-]
-
-
-@pytest.mark.parametrize("query", QUERIES)
-def test_odd_queries(wire, query):
-    """For the list of models, a page or a 400; messages have none and answer as always."""
-    answer = wire.http.get(f"/v1/models?{query}", headers=hostile.versioned())
-    assert answer.status_code == 200 or "error" in answer.json()
-    assert answer.status_code < 500
-    assert wire.post(path=f"/v1/messages?{query}").status_code == 200
-
-
 # By hand, on a socket
 
 
@@ -227,14 +206,6 @@ def test_truncated_requests(practice, wire, silent, sent):
     still_there(wire)
 
 
-def test_the_order_of_pieces_does_not_matter(practice):
-    """A request that comes byte by byte is read like any other."""
-    content = json.dumps(body()).encode()
-    request = hostile.head(len(content)) + content
-    status, told = status_and_error(talk(practice, *(request[n : n + 1] for n in range(len(request)))))
-    assert (status, told["type"]) == (200, "message")
-
-
 def test_a_client_that_sends_its_body_too_slowly(practice, wire, silent, monkeypatch):
     """After a while a 408, and the connection closes; others are served meanwhile."""
     monkeypatch.setattr(app, "BODY_TIMEOUT", 0.3)
@@ -254,28 +225,6 @@ def test_several_requests_at_once_on_one_connection(practice):
     many += hostile.head(0, "Connection: close", method="GET")
     received = talk(practice, many, until_closed=True)
     assert [part[:3] for part in received.split(b"HTTP/1.1 ")[1:]] == [b"200", b"400", b"200", b"405"]
-
-
-@pytest.mark.parametrize("pace", [None, 30])
-def test_clients_that_hang_up(practice, wire, silent, pace):
-    """At any moment, plain or streaming: nothing is logged, everything goes on."""
-    content = json.dumps(body(stream=True, messages=[user("Tell me something.")])).encode()
-    if pace:
-        practice.pace(pace)
-    host, port = practice.url.removeprefix("http://").split(":")
-    for read in (0, 1, 300, 1500):
-        for reset in (False, True):
-            connection = socket.create_connection((host, int(port)), timeout=10)
-            if reset:
-                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
-            connection.sendall(hostile.head(len(content)) + content)
-            got = 0
-            while got < read:
-                got += len(connection.recv(read - got))
-            connection.close()
-    practice.api.faults.reset()
-    for _ in range(20):
-        still_there(wire)
 
 
 def test_readers_that_leave_after_the_first_bytes(practice, wire, silent):
@@ -399,49 +348,3 @@ def test_memory_stays_flat_under_large_requests(elsewhere):
         early = max(round_of_requests() for _ in range(3))
         late = min(round_of_requests() for _ in range(3))
     assert late < early + 40
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(3600)
-def test_memory_stays_flat_over_many_requests(elsewhere):
-    """The journal fills up and then holds its size."""
-    url, process = elsewhere
-    wire = Wire(url)
-    contents = [json.dumps(seed | {"metadata": {"user_id": "u" * 2_000}}).encode() for seed in hostile.SEEDS]
-
-    def rounds(count: int) -> float:
-        for n in range(count):
-            wire.http.post("/v1/messages", content=contents[n % len(contents)], headers=hostile.versioned())
-        return megabytes(process)
-
-    with closing(wire.http):
-        early = rounds(4_000)
-        late = rounds(16_000)
-    assert late < early + 20
-
-
-def test_many_clients_at_once(practice, silent):
-    """Good and bad, plain and streaming, from 16 threads."""
-    failures = []
-
-    def work(n: int) -> None:
-        wire = Wire(practice.url)
-        try:
-            for _, content in zip(
-                range(15), itertools.cycle([b"{", json.dumps(hostile.SEEDS[n % 10]).encode()])
-            ):
-                fits(
-                    wire.http.post("/v1/messages", content=content, headers=KEY | {"anthropic-version": NEW})
-                )
-        except BaseException as error:
-            failures.append(error)
-        finally:
-            wire.http.close()
-
-    threads = [threading.Thread(target=work, args=(n,)) for n in range(16)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert failures == []
-    assert len(practice.journal) == 16 * 15

@@ -8,7 +8,6 @@ import sys
 import threading
 
 import anthropic
-import httpx2
 import pytest
 
 from course_helpers.practice_api import Practice
@@ -98,9 +97,3 @@ def test_clients_that_a_cell_makes_itself_get_there_too():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert (done.stdout, done.stderr) == ("The capital of France is Paris.\n" * 2, "")
-
-
-def test_other_hosts_are_not_answered(practice):
-    """The transport knows the practice APIs of this process and nothing else."""
-    with httpx2.Client(transport=practice.transport()) as http, pytest.raises(httpx2.ConnectError):
-        http.get("http://example.invalid/")

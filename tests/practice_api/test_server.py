@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import gc
 import json
-import logging
 import multiprocessing
 import os
 import signal
 import socket
 import subprocess
-import sys
 import threading
-import weakref
 from concurrent.futures import ThreadPoolExecutor
 
 import anthropic
@@ -140,31 +137,6 @@ def test_a_stuck_server_can_be_stopped_too(monkeypatch):
         until.set()
 
 
-def test_a_practice_api_nobody_holds_is_collected():
-    """No global list keeps it."""
-    practice = Practice()
-    assert says(practice.url)
-    practice.stop()
-    gone = weakref.ref(practice)
-    del practice
-    gc.collect()
-    assert gone() is None
-
-
-def test_two_in_one_process_share_nothing():
-    """Journals, faults and caches of their own."""
-    one, two = Practice(), Practice()
-    try:
-        one.fail_next(500)
-        assert says(two.url)
-        assert (len(one.journal), len(two.journal)) == (0, 1)
-        with pytest.raises(anthropic.InternalServerError):
-            says(one.url)
-    finally:
-        one.stop()
-        two.stop()
-
-
 def _child(parent: str, results) -> None:
     """In a forked child: the parent's server still answers, and the child can have its own."""
     from course_helpers.practice_api import practice
@@ -203,41 +175,6 @@ def test_forks(module_practice):
         sleeper.join()
     finally:
         practice.stop()
-
-
-def test_many_processes_at_once():
-    """As with many notebooks: each has its own server, and all end by themselves."""
-    code = (
-        "from course_helpers.practice_api import practice; import anthropic\n"
-        "client = anthropic.Anthropic(base_url=practice.url, api_key='practice')\n"
-        f"print(client.messages.create(**{body()!r}).content[0].text, flush=True)\n"
-        "input()\nprint(client.messages.create(**%r).id)" % body(messages=[user("Hello!")])
-    )
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-c", code],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for _ in range(4)
-    ]
-    assert [process.stdout.readline() for process in processes] == ["The capital of France is Paris.\n"] * 4
-    ends = [process.communicate("\n", timeout=60) for process in processes]
-    assert len({out for out, _ in ends}) == 1
-    assert [(process.returncode, err) for process, (_, err) in zip(processes, ends, strict=True)] == [
-        (0, "")
-    ] * 4
-
-
-def test_it_says_nothing_on_its_own(caplog):
-    """No log line at any level of ours or uvicorn's, however talkative the learner's logging is."""
-    practice = Practice()
-    with caplog.at_level(logging.DEBUG):
-        assert says(practice.url)
-        practice.stop()
-    assert [r.getMessage() for r in caplog.records if r.name.split(".")[0] in ("uvicorn", "practice")] == []
 
 
 # The journal

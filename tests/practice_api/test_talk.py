@@ -83,7 +83,7 @@ def test_a_system_prompt_is_obeyed(prompt):
     said = say(*turns, prompt["ask"], **fields)
     assert [p for p in prompt.get("must", []) if not re.search(p, said, re.I)] == []
     assert [p for p in prompt.get("must_not", []) if re.search(p, said, re.I)] == []
-    assert len(NOTE.findall(said)) == (prompt.get("note") == "must")
+    assert len(NOTE.findall(said)) in {"must": [1], "may": [0, 1]}.get(prompt.get("note"), [0])
     text = NOTE.sub(" ", said).strip()
     items = [line for line in text.splitlines() if LIST_ITEM.match(line)]
     assert len(text.split()) <= prompt.get("max_words", 999)

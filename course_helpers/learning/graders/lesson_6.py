@@ -9,7 +9,7 @@ from typing import Any
 import anthropic
 
 from ...practice_api.errors import STATUSES
-from ..grading import Bench, is_returned
+from ..grading import Bench, is_returned, turns
 from ..sandbox import number, shown
 from . import grader, require
 
@@ -159,3 +159,33 @@ def is_message(value: Any) -> None:
 def retried_by_sdk(bench: Bench) -> bool:
     """Did the SDK itself send a request of the last run again?"""
     return any(each.headers.get("x-stainless-retry-count", "0") != "0" for each in bench.sent)
+
+
+@grader
+def Bot(bench: Bench) -> None:
+    """Its three faults mended: position 0, retry on top of retry, a history that keeps failed turns."""
+    bot = bench.call(bench.client)
+    bench.function = bot.send
+    bench.is_reply(bench.call("My name is Ada."))
+    kept = turns(bot.history)
+    require(len(kept) == 2, f"after one turn its history holds {len(kept)} messages, not 2.", "other history")
+    with bench.practice.fail_next(529, times=99, retry_after=0.01):
+        failed = bench.run("And yours?").error
+    require(failed is not None, "the API stayed overloaded, and nobody would notice.", "failure swallowed")
+    made = (
+        f"the API stayed overloaded, and it made {len(bench.sent)} requests: call_with_retry alone makes 6."
+    )
+    require(len(bench.sent) <= 6, made, "retry on top of retry")
+    with bench.practice.fail_next(400, times=99):
+        bench.run("And yours?")
+    again = "a 400 was tried again: it fails for the same reason each time."
+    require(len(bench.sent) == 1, again, "non-retryable retried")
+    stayed = "after failed calls their questions stand in its history."
+    require(turns(bot.history) == kept, stayed, "failed turn left in history")
+    for shape in ("thinking_only", "thinking_first"):
+        when = "when the reply begins with a thinking block, and content[0] is not the text"
+        with bench.practice.shape(shape):
+            bench.is_reply(bench.call("And yours?", when=when, mistake="position 0"), when, "position 0")
+        kept += [("user", "And yours?"), ("assistant", bench.reply())] if bench.reply() else []
+        half = f"{when}: its history does not hold the turns that had an answer, and those alone."
+        require(turns(bot.history) == kept, half, "empty turn stored")
