@@ -28,7 +28,9 @@ RIGHT, WRONG = (
     for kind in ("right", "wrong")
 )
 FOLDED = re.compile(
-    r"<details>\s*<summary>Solution (\d+\.\d+)</summary>\n\n```python\n(.*?)```\n\n</details>", re.S
+    r"<details>\s*<summary>Solution (\d+\.\d+)</summary>\n\n```python\n(.*?)```\n\n"
+    r"(?:(?!</details>).)*</details>",
+    re.S,
 )
 SETUP = """
 import json, random, time
