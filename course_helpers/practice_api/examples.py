@@ -78,7 +78,7 @@ def _rules(pairs: Pairs) -> list[Rule]:
     plain = [_calculated, *_SIMPLE, *(_looked_up(table) for table in _file()[0]), *_regular()]
     cased = [lambda text, rule=rule, case=case: case(rule(text)) for rule in plain for case in _CASES]
     wrapped = [lambda text, rule=rule: (said := rule(text)) and f"{before}{said}{after}" for rule in cased]
-    return [*cased, *_around(*pairs[0]), _template(*pairs[0]), *(wrapped if before or after else [])]
+    return [*cased, *_around(*pairs[0]), _template(pairs), *(wrapped if before or after else [])]
 
 
 def _shared(texts: list[str]) -> str:
@@ -171,14 +171,19 @@ def _around(a: str, b: str) -> list[Rule]:
     return rules
 
 
-def _template(a: str, b: str) -> Rule:
-    """The words of the question at the places where the first answer has its own."""
-    words = re.findall(r"\w+", a)
-    parts = re.split("(" + "|".join(map(re.escape, sorted(words, key=len, reverse=True))) + ")", b)
+def _template(pairs: Pairs) -> Rule:
+    """The words of the question at the places where the first answer has its own.
+
+    Words that all questions share at one place ("My … is …") must stand there in the new question too.
+    """
+    asked = [re.findall(r"\w+", a) for a, _ in pairs]
+    words = asked[0]
+    fixed = [(at, word) for at, word in enumerate(words) if all(word in own[at : at + 1] for own in asked)]
+    parts = re.split("(" + "|".join(map(re.escape, sorted(words, key=len, reverse=True))) + ")", pairs[0][1])
 
     def rule(text: str) -> str:
         own = re.findall(r"\w+", text)
-        if len(own) != len(words) or len(parts) < 4:
+        if len(own) != len(words) or len(parts) < 4 or any(own[at] != word for at, word in fixed):
             raise ValueError(text)
         return "".join(own[words.index(part)] if part in words else part for part in parts)
 

@@ -23,7 +23,7 @@ _QUESTION, _TURNS = 1_000, 20
 """Characters of a question, and questions before it, in which a subject is looked for."""
 _FACT = re.compile(
     r"\b(?:my|the user's) (?P<thing>[a-z][a-z -]{0,30}?) (?:is|are|was) "
-    r"(?P<value>[^\s.!?,;\n][^.!?,;\n]{0,60})",
+    r"(?P<value>[^\s.!?,;\n](?:(?! and my )[^.!?,;\n]){0,60})",
     re.I,
 )
 _TELLING = re.compile(
