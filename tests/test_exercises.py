@@ -33,47 +33,21 @@ def graded(code: str, name: str = "ask"):
     return eval(f"exercise({name!r})", namespace)
 
 
-# check
-
-
-def test_check_prints_one_line(capsys):
-    """A claim that holds is one line with a mark."""
-    assert check("two and two are four", 2 + 2 == 4) is None
-    assert capsys.readouterr().out == "✓ two and two are four\n"
-
-
-@pytest.mark.parametrize("falsy", [False, 0, "", [], None])
-def test_check_raises_and_says_what_was_seen(falsy):
-    """A claim that does not hold raises, with what was seen."""
-    with pytest.raises(AssertionError, match=r"the claim\n  seen: ") as caught:
-        check("the claim", falsy)
-    assert repr(falsy) in str(caught.value)
-
-
-def test_check_of_something_without_one_truth():
-    """An array has no one truth: the claim fails and says so, for two equal arrays too."""
+def test_check(capsys):
+    """A claim that holds is one line; one that does not raises and says what was seen, whatever that is."""
     import numpy
 
-    with pytest.raises(CheckFailed, match="ndarray, which is not one truth"):
-        check("equal", numpy.array([1, 2]) == numpy.array([1, 2]))
-    check("equal", (numpy.array([1, 2]) == numpy.array([1, 2])).all())
-
-
-def test_check_survives_a_hostile_value():
-    """A value whose repr raises is named by its type."""
-
-    class Hostile:
-        def __bool__(self):
-            return False
-
-        def __repr__(self):
-            raise RuntimeError
-
-    with pytest.raises(CheckFailed, match="an object of type Hostile"):
-        check("claim", Hostile())
-
-
-# exercise: what a learner can do to it
+    hostile = type("Hostile", (list,), {"__repr__": lambda self: 1 / 0})()
+    for truth, seen in (
+        *((falsy, repr(falsy)) for falsy in (False, 0, "", [], None)),
+        (numpy.array([1, 2]) == numpy.array([1, 2]), "ndarray, which is not one truth"),
+        (hostile, "an object of type Hostile"),
+    ):
+        with pytest.raises(CheckFailed, match=r"the claim\n  seen: ") as caught:
+            check("the claim", truth)
+        assert seen in str(caught.value)
+    assert check("two and two are four", 2 + 2 == 4) is None
+    assert capsys.readouterr().out == "✓ two and two are four\n"
 
 
 @pytest.mark.parametrize(
@@ -120,6 +94,11 @@ def test_not_started(code):
             "it raised AssertionError: a word (line 2",
         ),
         ("def ask(question):\n    yield 'Paris'", "no request reached the API"),
+        ("class Odd(Exception):\n    __str__ = None\ndef ask(question): raise Odd", "it raised Odd (line 3"),
+        (
+            "def ask(question): raise ValueError(f'{object()} ' * 1000)",
+            "it raised ValueError: <object object> <",
+        ),
         ("class ask:\n    def __init__(self, question): pass", "no request reached the API"),
     ],
 )
@@ -128,83 +107,31 @@ def test_mistakes_in_words(code, seen):
     outcome = graded(code)
     assert outcome.state == "not yet"
     assert seen in " ".join(repr(outcome).split())
-
-
-def test_an_error_whose_own_text_raises():
-    """An exception that cannot be shown is named."""
-    code = """
-class Nasty(Exception):
-    def __str__(self): raise RuntimeError
-def ask(question): raise Nasty
-"""
-    assert "it raised Nasty" in repr(graded(code))
-
-
-def test_long_and_varying_texts_are_tamed():
-    """Error texts are cut, and hold no address that differs from run to run."""
-    code = "def ask(question):\n    raise ValueError(f'{object()} ' * 1000)"
-    text = repr(graded(code))
-    assert len(text) < 800
-    assert "0x" not in text
-
-
-HOSTILE = """
-class Hostile(str):
-    def __eq__(self, other): raise RuntimeError("no comparing")
-    def __repr__(self): raise RuntimeError("no showing")
-    __str__ = __len__ = __bool__ = __iter__ = __repr__
-    __hash__ = None
-
-class Alien:
-    __repr__ = __str__ = __eq__ = Hostile.__repr__
-    @property
-    def __class__(self): raise RuntimeError("no class")
-
-class Endless(list):
-    def __iter__(self):
-        while True: yield 1
-
-def ask(question):
-    import anthropic
-    anthropic.Anthropic().messages.create(
-        model=MODEL, max_tokens=9, messages=[{"role": "user", "content": question}])
-    return RESULT
-"""
+    assert len(repr(outcome)) < 800
 
 
 @pytest.mark.parametrize(
     ("result", "seen"),
     [
-        ("Hostile('Lyon')", "and it returned an object of type Hostile"),
-        ("Alien()", "it raised RuntimeError: no class"),
-        ("Endless()", "it returned [], not text"),
+        (
+            "type('Odd', (str,), dict.fromkeys(['__eq__', '__repr__', '__len__'], lambda *_: 1 / 0))('x')",
+            "of type Odd",
+        ),
         ("'x' * 10**7", "it returned 'xxx"),
         ("(deep := [], [deep := [deep] for _ in range(9999)])[1][-1]", "not text"),
-        ("type('Odd' * 999, (), {})()", "it returned <OddOdd"),
+        ("(_ for _ in iter(int, 1))", "it returned <generator object"),
         ("object()", "it returned <object object>, not text"),
+        ("print(*['spam'] * 10**6)", "It printed: spam spam"),
     ],
 )
-def test_hostile_results(result, seen):
-    """A result is looked at without calling any of its own methods, and shown short."""
-    text = repr(graded(HOSTILE.replace("RESULT", result)))
+def test_odd_results(result, seen, capsys):
+    """A result is shown short, whatever it is, and what was printed shows nowhere else."""
+    asked = "messages=[{'role': 'user', 'content': question}]"
+    call = f"anthropic.Anthropic().messages.create(model=MODEL, max_tokens=9, {asked})"
+    text = repr(graded(f"import anthropic\ndef ask(question):\n    {call}\n    return {result}"))
     assert seen in " ".join(text.split())
     assert len(text) < 1_000
-
-
-def test_prints_are_kept_short_and_out_of_the_way(capsys):
-    """What the function prints shows in the outcome, bounded, and nowhere else."""
-    outcome = graded("def ask(question):\n    for _ in range(10**6): print('spam')")
-    assert "It printed: spam spam" in repr(outcome)
-    assert len(repr(outcome)) < 1_500
     assert capsys.readouterr().out == ""
-
-
-def test_the_users_own_interrupt_comes_through():
-    """Ctrl-C is the learner's: it ends the grading, and everything is put back."""
-    real_input = input
-    with pytest.raises(KeyboardInterrupt):
-        graded("def ask(question):\n    raise KeyboardInterrupt")
-    assert input is real_input
 
 
 # exercise: the time limit
@@ -239,30 +166,6 @@ def test_endless_loops_end(loop):
     assert "loop that never ends" in sandbox.in_words(ran.error)
 
 
-ANOTHERS_ALARM = """
-import signal, sys, time
-from course_helpers.learning import sandbox
-rung, tracer = [], sys.gettrace()
-signal.signal(signal.SIGALRM, lambda *_: rung.append(1))
-handler = signal.getsignal(signal.SIGALRM)
-signal.setitimer(signal.ITIMER_REAL, 0.3)
-ran = sandbox.run(lambda: time.sleep(9), seconds=0.1)
-assert isinstance(ran.error, sandbox.TimeUp)
-assert signal.getsignal(signal.SIGALRM) is handler and sys.gettrace() is tracer
-deadline = time.monotonic() + 9
-while not rung and time.monotonic() < deadline: time.sleep(0.01)
-print(rung)
-"""
-
-
-def test_the_limit_leaves_no_trace():
-    """Alarm, handler and tracing are as before, and an alarm of somebody else's still rings."""
-    done = subprocess.run(
-        [sys.executable, "-c", ANOTHERS_ALARM], capture_output=True, text=True, timeout=60, check=True
-    )
-    assert done.stdout.strip() == "[1]"
-
-
 def test_another_thread_has_a_limit_too():
     """Away from the main thread, and so on Windows, the run has a thread of its own that is asked to end."""
     results = []
@@ -294,15 +197,6 @@ def test_a_coroutine_is_run_to_its_end_or_its_limit(wait):
     for ran in (sandbox.run(namespace["f"], seconds=0.5), asyncio.run(in_a_notebook())):
         assert ran.is_async
         assert ran.value == 7 if "thread" in wait else isinstance(ran.error, sandbox.TimeUp)
-
-
-# exercise: names
-
-
-def test_an_exercise_that_is_not_there():
-    """An exercise goes by its function's name; any other name raises and lists them."""
-    with pytest.raises(LookupError, match="ask, raw_call"):
-        exercise("aks")
 
 
 # In a kernel, and in fresh processes

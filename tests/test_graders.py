@@ -119,15 +119,10 @@ def test_the_learners_practice_api_is_untouched(live):
     assert len(practice.journal) == 0
 
 
-def test_no_fault_outlives_the_grading(live):
-    """A grader that fails in the middle of a fault leaves none set."""
+def test_what_was_sent_can_be_looked_at(live):
+    """The outcome holds the exchanges, keys redacted; a grader that fails in a fault leaves none set."""
     assert not eval("exercise('ask')", namespace(WRONG, live)).passed
     assert str(grading._practice.api.faults) == "none"
-    assert eval("exercise('ask')", namespace(RIGHT, live)).passed
-
-
-def test_what_was_sent_can_be_looked_at(live):
-    """The outcome holds the exchanges of the grading, keys redacted."""
     outcome = eval("exercise('ask')", namespace(RIGHT, live))
     assert [each.status for each in outcome.sent] == 4 * [200]
     assert "Which planet is the largest?" in str(outcome.sent[0])
@@ -150,25 +145,22 @@ def test_a_hint_speaks_of_the_mistake(live):
     assert kept == [*3 * [(False, "position 0")], (True, "")]
 
 
-def test_the_outcome_is_the_same_each_time(live):
-    """No clock, port or address in what is shown: two first tries look alike."""
-    texts = set()
-    for _ in range(2):
-        marking._failures.clear()
-        texts.add(repr(eval("exercise('ask')", namespace(WRONG, live))))
-    assert len(texts) == 1
-    assert not re.search(r"127\.0\.0\.1|0x[0-9a-f]+|\d+\.\d+ ?s\b", texts.pop())
-
-
-def test_it_finds_a_function_inside_a_function(live):
-    """The learner's function is looked up where exercise is called, locals first."""
+def test_the_name_of_an_exercise(live):
+    """Its function is looked up where exercise is called, locals first; an unknown name is told so."""
 
     def ask(question):
         return live.messages.create(
             model="claude-haiku-5-5", max_tokens=300, messages=[{"role": "user", "content": question}]
         )
 
-    assert exercise("ask").state == "not yet"
+    first, second = (
+        repr(exercise("ask")),
+        repr(exercise("ask")),
+    )  # the same each time: no clock, port, address
+    assert first == second
+    assert not re.search(r"127\.0\.0\.1|0x[0-9a-f]+|\d+\.\d+ ?s\b", first)
+    with pytest.raises(LookupError, match="ask, raw_call"):
+        exercise("aks")
 
 
 def test_a_function_that_wrecks_its_arguments():

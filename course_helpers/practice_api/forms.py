@@ -11,6 +11,7 @@ from .instructions import Wishes
 
 _SENTENCE = re.compile(r"(?<=[.!?])(?<!e\.g\.)(?<!i\.e\.)\s+(?=[A-Z\"“`(])")
 _FENCE = re.compile(r"\n*```.*?```\n*", re.S)
+"""Code in an answer: it is never cut or made a list of, but follows whole."""
 
 
 @dataclass(frozen=True)
@@ -62,8 +63,9 @@ def _note(cannot: list[str]) -> str:
 def _sized(saying: Saying, wishes: Wishes) -> str:
     """The answer in the length that is wished for, as a list if it should be one."""
     text = (saying.simple or saying.brief or saying.text) if wishes.get("audience") else saying.text
+    code = "".join(_FENCE.findall(text)).rstrip()
     if wishes.get("list"):
-        return _list(saying, text, wishes)
+        return _list(saying, text, wishes) + code
     most, least, words = (
         int(wishes.get("sentences", 99)),
         int(wishes.get("least_sentences", 0)),
@@ -74,11 +76,11 @@ def _sized(saying: Saying, wishes: Wishes) -> str:
         if most == 1 and not wishes.get("audience"):
             parts = [saying.brief or parts[0]]
         parts += [more for more in saying.more if more not in parts][: max(0, least - len(parts))]
-        text = " ".join(parts[:most])
+        text = " ".join(parts[:most]) + code
     for limit, length in ((words, lambda text: len(text.split())), (wishes.get("characters"), len)):
         taken = sum(length(wishes.get(edge, "")) for edge in ("start", "end"))
         if limit and length(text) > limit - taken:
-            text = _within(saying, text, limit - taken if taken < limit / 2 else limit, length)
+            text = _within(saying, text, limit - taken if taken < limit / 2 else limit, length) + code
     return text
 
 

@@ -25,7 +25,7 @@ _ORDERED = ("audience", "list", "table", "question")
 """What a user may also speak of without wishing for it."""
 _TITLE = re.compile(r"[⟦⟧]|\b(Mr|Mrs|Ms|Dr|Prof|St)\.")
 _HELD = re.compile(r"⟦(\d+)⟧")
-_CLAUSE = re.compile(r"(?<=[.!?;])\s+|\n+")
+_CLAUSE = re.compile(r"(?<=[.!?;])\s+(?![Hh]ow\W*$)|\n+")
 _UNITS = {"sentence": "sentences", "paragraph": "paragraphs", "line": "sentences", "word": "words"}
 _UNITS |= {"character": "characters", "letter": "characters"}
 
@@ -226,5 +226,5 @@ def _keys(clause: str, held: list[str]) -> list[str]:
     clause = clause.lower() if clause.isupper() else clause
     listed = re.search(r"\{([^}]*)\}", clause) or _pattern("keys").search(clause)
     words = re.split(r"\s*(?:,|\band\b|\bplus\b|&|\bor\b)\s*", listed[1]) if listed else []
-    keys = [_pattern("no_key").sub("", word).strip(" .\"'") for word in words]
+    keys = [(_pattern("no_key").sub("", word) or word).strip(" .\"'") for word in words]
     return [key.split()[-1] for key in keys if key] or ["answer"]

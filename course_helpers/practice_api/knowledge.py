@@ -26,7 +26,7 @@ _ANSWERED = 0.25
 """How much it counts that an entry's answer, not its phrasing, has the words of the question."""
 _ALIKE = 0.8
 """How much of its letters a misspelt word shares with the right one."""
-_RARE, _DOUBT = 4.6, 0.45
+_RARE, _DOUBT = 4.8, 0.45
 """Where no word of the subject is shared, or no rare one and as many are unknown, a score counts less."""
 _UNKNOWN, _EVERYDAY = 3.5, 10.0
 """The weight of a word that no entry has, and of one that speaks of something else."""

@@ -39,12 +39,10 @@ def raw_call(bench: Bench) -> None:
         sdk = "that was the SDK's call: make it with httpx2.post."
         by_sdk = any("x-stainless-lang" in each.headers for each in [*bench.meant_for, *bench.sent])
         require(not by_sdk, sdk, "the SDK's call")
-        elsewhere = "nothing arrived at the `url` that it was given: it called another address."
-        require(bench.sent or not bench.meant_for, elsewhere, "other address")
+        require(bench.sent or ran.error, "nothing arrived at the `url` that it was given.", "other address")
     for sent in bench.sent[-1:]:
         refusal = ((sent.reply or {}).get("error") or {}).get("message", "")
-        path = f"it called {shown(sent.path)}: the path is {MESSAGES}."
-        require(sent.path == MESSAGES, path, "other path")
+        require(sent.path == MESSAGES, f"it called {shown(sent.path)}: the path is {MESSAGES}.", "other path")
         require(sent.method == "POST", f"it made a {sent.method} request, and this one is a POST.", "no POST")
         key = "the key did not go along: send it in the header x-api-key."
         require("x-api-key" in sent.headers, key, "no x-api-key")

@@ -142,8 +142,7 @@ def _a_message(bench: Bench, model: str) -> anthropic.types.Message:
 
 def _is_total(session: dict[str, Any], key: str, right: float, before: float) -> None:
     value = number(session.get(key))
-    same = f'session["{key}"] did not change: add this turn to it.'
-    require(value != before, same, f"{key} not added")
+    require(value != before, f'session["{key}"] did not change: add this turn to it.', f"{key} not added")
     other = f'session["{key}"] was {before} and was to become {right}; it is {shown(session.get(key))}.'
     require(value is not None and abs(value - right) < 1e-12, other, f"other total of {key}")
 
@@ -191,8 +190,7 @@ def show_stats(bench: Bench) -> None:
     for key in ("turns", "input", "output"):
         missing = f'session["{key}"], {session[key]}, was not printed.'
         require(str(session[key]) in seen, missing, f"{key} not printed")
-    missing = "the cost, 0.012345, was not printed with six decimals."
-    require("0.012345" in seen, missing, "cost not printed")
+    require("0.012345" in seen, "the cost, 0.012345, was not printed with six decimals.", "cost not printed")
 
 
 @grader
@@ -223,11 +221,11 @@ def patient_send(bench: Bench) -> None:
     for status, when, limit in ((400, "a 400", {}), (429, SPEND_CAP, {"spend_cap": True})):
         with bench.practice.fail_next(status, times=40, **limit):
             error = bench.run(**asked, seconds=2).error
-        again = f"{when}, was tried again: it fails for the same reason each time."
+        again = f"{when}: it was tried again, and fails for the same reason each time."
         waits = isinstance(error, TimeUp) or len(bench.sent) != 1
         require(not waits, again, "spend cap waited out" if limit else "non-retryable retried")
         require(
             isinstance(error, Exception),
-            f"{when}, was to come out as the error that it is.",
+            f"{when}: it was to come out as the error that it is.",
             "failure swallowed",
         )
