@@ -65,7 +65,7 @@ def test_quiz_by_mouse(lab):
     lab.theme(dark=True)
     lab.screenshot("quiz-dark", full=True)
     lab.run_cell(2)
-    assert "6  Rate limits and retries       0 of 2      4 of 4   exercise 6.1" in lab.text(2)
+    assert "6  Rate limits and retries       0 of 3      4 of 4   exercise 6.1" in lab.text(2)
     assert lab.faults == []
     assert lab.strangers == []
 
