@@ -27,6 +27,7 @@ _FOLLOWS = re.compile(
 _OPENING = re.compile(
     r"^(?:(?:hello|hi|hey|good (?:day|morning|evening)|there|so|well|oh|ok|and|please|sorry) )+"
 )
+_PART = re.compile(r"[.!?,;:\n]+|\b(?:and|but)\b")
 _AGAIN = {
     "": ["simple", "example", "python", "why", "brief"],
     "how": ["python", "example", "brief", "simple"],
@@ -58,12 +59,19 @@ def _script() -> dict[str, Any]:
 
 
 def small_talk(text: str, said: Sequence[str]) -> tuple[str, str]:
-    """What kind of small talk `text` is, and the answer; twice "" if it is none."""
+    """What kind of small talk `text` is, and the answer; twice "" if it is none, or not all of it is."""
     words = " ".join(knowledge.words_of(text[:300]))
-    for form in (words, _OPENING.sub("", words)):
-        if talk := next((talk for talk in _script()["talk"] if form and talk["fits"].fullmatch(form)), None):
+    parts = [" ".join(knowledge.words_of(part)) for part in _PART.split(text[:300].lower())]
+    for forms in ([words], [_OPENING.sub("", words)], parts):
+        found = [_kind(form) for form in forms if form]
+        if found and all(found):  # "thanks, see you" is a farewell, "bye and thank you" too
+            talk = min(found, key=lambda talk: talk["name"] in ("greeting", "acknowledgement", "thanks"))
             return talk["name"], _fresh(talk["say"], "", said)
     return "", ""
+
+
+def _kind(words: str) -> dict[str, Any] | None:
+    return next((talk for talk in _script()["talk"] if talk["fits"].fullmatch(words)), None)
 
 
 @lru_cache(maxsize=500)
@@ -130,7 +138,7 @@ def _part(entry: knowledge.Entry, name: str) -> str:
     if name == "example" and text:
         return f"For example:\n\n```\n{text}\n```" if "\n" in text else f"For example: {text}"
     if name == "price" and not text:
-        return knowledge.entries()["price"].say
+        return f"{entry.brief} {knowledge.entries()['price'].brief}"
     return text
 
 
