@@ -76,6 +76,9 @@ bench: install-dev
 facts: install-dev
 	@$(PY) -m tools.facts
 
+live-check: install
+	@$(PY) -m tools.live_check
+
 notebooks: install-dev
 	@$(PY) -m tools.notebooks run $(LESSON)
 

@@ -215,6 +215,7 @@ except KeyboardInterrupt as error:
 """
 
 
+@pytest.mark.slow
 def test_an_interrupt_ends_a_blocking_send():
     """KeyboardInterrupt goes on its way, as one sentence, and the stream behind it ends."""
     child = subprocess.Popen([sys.executable, "-c", INTERRUPTED], stdout=subprocess.PIPE, text=True)

@@ -228,6 +228,7 @@ def test_practice_answers_at_a_terminal_can_be_stopped_and_closing_it_saves(tmp_
     assert [turn.user for turn in Conversation.load(path).turns] == ["Hello!", "reset\nundo"]
 
 
+@pytest.mark.slow
 def test_at_a_terminal_with_answers_in_a_file(tmp_path):
     """Where stdout is a file, prompts are seen and the file holds answers alone. Wide characters pass."""
     env = {"TERM": "xterm", "PYTHONIOENCODING": "utf-8"}
@@ -244,6 +245,7 @@ def test_at_a_terminal_with_answers_in_a_file(tmp_path):
     assert (tmp_path / "answers.txt").read_text("utf-8") == "Noted: your name is 太郎😀.\n"
 
 
+@pytest.mark.slow
 def test_odd_pipes(tmp_path):
     """Only ASCII to show, bytes that are no text, a reader that leaves: no traceback, and it is saved."""
     run = piped("My name is 太郎.\n".encode() + b"\xff\xfe broken\n", PYTHONIOENCODING="ascii", LC_ALL="C")

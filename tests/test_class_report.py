@@ -120,6 +120,7 @@ def test_names_are_text_only(tmp_path):
     assert "<script>" not in (tmp_path / "class_report.html").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("given", "words"), [("", "Say which folder"), ("empty", "Ask each learner for")])
 def test_command(tmp_path, given, words):
     """Without a folder, or with an empty one, one sentence says what to do."""

@@ -232,6 +232,7 @@ CELLS = [
 ]
 
 
+@pytest.mark.slow
 def test_in_a_kernel(tmp_path, monkeypatch):
     """A learner's way through an exercise in a notebook: each outcome as text, no traceback but a line."""
     monkeypatch.setenv("COURSE_DATA_DIR", str(tmp_path / "kernel"))

@@ -284,7 +284,15 @@ def test_a_request_under_way_is_left_alone_and_said(own):
     assert len(errors) == len(own.journal) == 1
 
 
-@pytest.mark.parametrize("end", ["raise OSError", "exit()", "raise KeyboardInterrupt", "while True: pass"])
+@pytest.mark.parametrize(
+    "end",
+    [
+        "raise OSError",
+        "exit()",
+        "raise KeyboardInterrupt",
+        pytest.param("while True: pass", marks=pytest.mark.slow),
+    ],
+)
 def test_all_is_as_before_however_it_ends(end, monkeypatch):
     """Also after an error, an interrupt or a time-out."""
     monkeypatch.setattr(sandbox, "TIME_LIMIT", 0.2)

@@ -390,6 +390,7 @@ def test_no_socket_outlives_its_loop():
         assert (sockets() <= before, _async_clients[chat.client]) == (True, {})
 
 
+@pytest.mark.slow
 def test_a_process_ends_silently():
     """Also one that leaves turns standing everywhere; and neither turns nor purses keep a conversation."""
     script = (

@@ -116,6 +116,7 @@ def test_a_save_that_fails_loses_nothing(chat, tmp_path, monkeypatch):
         assert (path.read_bytes(), os.listdir(tmp_path)) == (before, ["chat.json"])
 
 
+@pytest.mark.slow
 def test_killed_while_saving(chat, tmp_path):
     """A process that is killed in the middle leaves the old file or the new one."""
     path = tmp_path / "chat.json"

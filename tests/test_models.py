@@ -116,7 +116,10 @@ except anthropic.NotFoundError:
 """
 
 
-@pytest.mark.parametrize("which", ["the default", "all of its line", "all"])
+@pytest.mark.parametrize(
+    "which",
+    ["the default", *(pytest.param(more, marks=pytest.mark.slow) for more in ("all of its line", "all"))],
+)
 def test_the_course_goes_on_without(which):
     """Retiring is data alone: connect, a chat, prices and frames work, and the retired one is a 404."""
     default = find_model(models.DEFAULT_MODEL)

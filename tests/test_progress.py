@@ -86,6 +86,7 @@ def test_one_small_private_file_an_event(home):
         assert {stat.S_IMODE(p.stat().st_mode) for p in (home, home / "events")} == {0o700}
 
 
+@pytest.mark.slow
 def test_many_notebooks_at_once(home):
     """Four processes that write 200 events each lose none, and leave no other file."""
     code = (
@@ -146,16 +147,23 @@ print(progress()); progress().reset()
 """
 
 
+MORE = pytest.mark.slow
+
+
 @pytest.mark.skipif(os.name != "posix" or os.getuid() != 0, reason="only root can become another user")
 @pytest.mark.parametrize(
     ("variables", "user", "reason"),
     [
         ({}, 54_321, "there is no home folder"),
-        ({"HOME": "/nonexistent"}, 0, "there is no home folder"),
+        pytest.param({"HOME": "/nonexistent"}, 0, "there is no home folder", marks=MORE),
         ({"COURSE_DATA_DIR": "~nobody"}, 0, "there is no home folder"),
-        ({"COURSE_DATA_DIR": "~no-such-user"}, 0, "there is no home folder"),
-        ({"COURSE_DATA_DIR": "/proc/progress"}, 0, "No such file or directory"),
-        ({"COURSE_DATA_DIR": "/dev/null"}, 0, "File exists"),
+        pytest.param(
+            {"COURSE_DATA_DIR": "~no-such-user"}, 0, "there is no home folder", marks=pytest.mark.slow
+        ),
+        pytest.param(
+            {"COURSE_DATA_DIR": "/proc/progress"}, 0, "No such file or directory", marks=pytest.mark.slow
+        ),
+        pytest.param({"COURSE_DATA_DIR": "/dev/null"}, 0, "File exists", marks=MORE),
         ({"COURSE_DATA_DIR": "full", "COURSE_DISK": "full"}, 0, "File too large"),
     ],
 )

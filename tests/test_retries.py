@@ -412,6 +412,7 @@ def test_stop_during_a_wait(server, call):
     assert len(server.requests) == 1
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_a_real_wait(server):
     """It comes through at once, in a few lines, and nothing more is sent."""
     server.play(failure(429, retry_after="60"))

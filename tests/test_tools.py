@@ -107,6 +107,7 @@ def test_nothing_of_this_machine_gets_into_outputs(tmp_path, said):
 # make test
 
 
+@pytest.mark.slow
 def test_lessons_are_tested_strictly_and_under_other_models(tmp_path, capsys):
     """Other outputs than the committed ones fail the strict run alone, and with it the whole."""
     path = write(tmp_path / "01_a.ipynb", "import os\nos.environ.get('COURSE_MODEL')", "print('one')")

@@ -130,6 +130,7 @@ def test_batches_share_the_cache_and_use_up_no_limit(practice, client):
     assert sorted(usage.cache_read_input_tokens > 512 for usage in usages) == [False, True, True]
 
 
+@pytest.mark.slow
 def test_ten_thousand_requests(practice, client, wire):
     """Others are answered meanwhile; the results are lines of JSON."""
     many = [one(f"r{n}", max_tokens=5) for n in range(10_000)]

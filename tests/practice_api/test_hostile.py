@@ -102,6 +102,7 @@ def test_twenty_thousand_requests_made_up(practice, silent):
     assert sum(fuzz(practice, 5_000, repeatable=False) for _ in range(4)) >= 20_000
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_the_corpus(practice, wire, silent):
     """What a fuzzer seldom finds: depth, size, number, encodings."""

@@ -85,6 +85,7 @@ def test_one_that_was_stopped_cannot_be_reached(practice):
             client.messages.create(**body())
 
 
+@pytest.mark.slow
 def test_clients_that_a_cell_makes_itself_get_there_too():
     """In a browser tab; tried in a process of its own, as it changes httpx2."""
     code = (

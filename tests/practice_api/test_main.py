@@ -50,6 +50,7 @@ def once(url: str) -> anthropic.Anthropic:
     return anthropic.Anthropic(base_url=url, api_key="practice", max_retries=0)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="Ctrl-C is sent differently there")
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
 def test_it_serves_until_ctrl_c_and_says_so(how):
@@ -65,6 +66,7 @@ def test_it_serves_until_ctrl_c_and_says_so(how):
             httpx2.get(url)
 
 
+@pytest.mark.slow
 def test_the_commands_that_it_prints_work():
     """The curl line is run as printed; the variables for the SDK are the right ones."""
     with serving() as (process, url):

@@ -52,6 +52,7 @@ def test_anything_else_gets_an_honest_answer(wire):
     assert all('connect("live")' in said and "model" in said for said in answers)
 
 
+@pytest.mark.slow
 def test_the_same_request_gets_the_same_reply_in_every_process():
     """Text, id and usage; whatever PYTHONHASHSEED."""
     code = (
