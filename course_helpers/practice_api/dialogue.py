@@ -28,6 +28,8 @@ _OPENING = re.compile(
     r"^(?:(?:hello|hi|hey|good (?:day|morning|evening)|there|so|well|oh|ok|and|please|sorry) )+"
 )
 _PART = re.compile(r"[.!?,;:\n]+|\b(?:and|but)\b")
+_SHORT = 6
+"""Words of a message in which one cue is enough to call it small talk."""
 _AGAIN = {
     "": ["simple", "example", "python", "why", "brief"],
     "how": ["python", "example", "brief", "simple"],
@@ -67,6 +69,11 @@ def small_talk(text: str, said: Sequence[str]) -> tuple[str, str]:
         if found and all(found):  # "thanks, see you" is a farewell, "bye and thank you" too
             talk = min(found, key=lambda talk: talk["name"] in ("greeting", "acknowledgement", "thanks"))
             return talk["name"], _fresh(talk["say"], "", said)
+    asks = any(facet.search(words) for facet in _script()["facets"].values())
+    if not asks and words.count(" ") < _SHORT and not (knowledge.speaks_of_it(text) or knowledge.everyday(text)):
+        for talk in _script()["talk"]:
+            if "cue" in talk and re.search(talk["cue"], words):
+                return talk["name"], _fresh(talk["say"], "", said)
     return "", ""
 
 
