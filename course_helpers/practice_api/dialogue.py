@@ -64,21 +64,29 @@ def small_talk(text: str, said: Sequence[str]) -> tuple[str, str]:
     """What kind of small talk `text` is, and the answer; twice "" if it is none, or not all of it is."""
     words = " ".join(knowledge.words_of(text[:300]))
     parts = [" ".join(knowledge.words_of(part)) for part in _PART.split(text[:300].lower())]
-    for forms in ([words], [_OPENING.sub("", words)], parts):
-        found = [_kind(form) for form in forms if form]
-        if found and all(found):  # "thanks, see you" is a farewell, "bye and thank you" too
-            talk = min(found, key=lambda talk: talk["name"] in ("greeting", "acknowledgement", "thanks"))
-            return talk["name"], _fresh(talk["say"], "", said)
-    asks = any(facet.search(words) for facet in _script()["facets"].values())
-    if not asks and words.count(" ") < _SHORT and not (knowledge.speaks_of_it(text) or knowledge.everyday(text)):
-        for talk in _script()["talk"]:
-            if "cue" in talk and re.search(talk["cue"], words):
-                return talk["name"], _fresh(talk["say"], "", said)
-    return "", ""
+    kinds = [[_kind(form) for form in forms if form] for forms in ([words], [_OPENING.sub("", words)], parts)]
+    found = next((known for known in kinds if known and all(known)), [_by_cue(text, words)])
+    # "Thanks, see you" is a farewell, whatever comes first.
+    talk = min(
+        found, key=lambda talk: bool(talk) and talk["name"] in ("greeting", "acknowledgement", "thanks")
+    )
+    return (talk["name"], _fresh(talk["say"], "", said)) if talk else ("", "")
 
 
 def _kind(words: str) -> dict[str, Any] | None:
     return next((talk for talk in _script()["talk"] if talk["fits"].fullmatch(words)), None)
+
+
+def _by_cue(text: str, words: str) -> dict[str, Any] | None:
+    """What a short message is that names no subject and asks for no part of one, by a word such as "thanks"."""
+    elsewhere = _asks(words) or knowledge.speaks_of_it(text) or knowledge.everyday(text)
+    talks = [] if elsewhere or words.count(" ") >= _SHORT else _script()["talk"]
+    return next((talk for talk in talks if "cue" in talk and re.search(talk["cue"], words)), None)
+
+
+def _asks(words: str) -> bool:
+    """Do `words` ask for a part of a subject, an example or the reason?"""
+    return any(facet.search(words) for facet in _script()["facets"].values())
 
 
 @lru_cache(maxsize=500)
@@ -152,7 +160,7 @@ def _part(entry: knowledge.Entry, name: str) -> str:
 def off(text: str, said: Sequence[str]) -> str:
     """An honest answer where nothing fits, or nothing is there to follow: in other words each time."""
     words = " ".join(knowledge.words_of(text))
-    lost = not knowledge.loud(text) and any(facet.search(words) for facet in _script()["facets"].values())
+    lost = not knowledge.loud(text) and _asks(words)
     return _fresh(_script()["lost" if lost else "off"]["say"], text, said)
 
 
