@@ -78,7 +78,7 @@ def _kind(words: str) -> dict[str, Any] | None:
 
 
 def _by_cue(text: str, words: str) -> dict[str, Any] | None:
-    """What a short message is that names no subject and asks for no part of one, by a word such as "thanks"."""
+    """What a short message is that names no subject and asks for no part of one, by one word of it."""
     elsewhere = _asks(words) or knowledge.speaks_of_it(text) or knowledge.everyday(text)
     talks = [] if elsewhere or words.count(" ") >= _SHORT else _script()["talk"]
     return next((talk for talk in talks if "cue" in talk and re.search(talk["cue"], words)), None)
