@@ -27,6 +27,9 @@ _FOLLOWS = re.compile(
 _OPENING = re.compile(
     r"^(?:(?:hello|hi|hey|good (?:day|morning|evening)|there|so|well|oh|ok|and|please|sorry) )+"
 )
+_PART = re.compile(r"[.!?,;:\n]+|\b(?:and|but)\b")
+_SHORT = 6
+"""Words of a message in which one cue is enough to call it small talk."""
 _AGAIN = {
     "": ["simple", "example", "python", "why", "brief"],
     "how": ["python", "example", "brief", "simple"],
@@ -58,12 +61,32 @@ def _script() -> dict[str, Any]:
 
 
 def small_talk(text: str, said: Sequence[str]) -> tuple[str, str]:
-    """What kind of small talk `text` is, and the answer; twice "" if it is none."""
+    """What kind of small talk `text` is, and the answer; twice "" if it is none, or not all of it is."""
     words = " ".join(knowledge.words_of(text[:300]))
-    for form in (words, _OPENING.sub("", words)):
-        if talk := next((talk for talk in _script()["talk"] if form and talk["fits"].fullmatch(form)), None):
-            return talk["name"], _fresh(talk["say"], "", said)
-    return "", ""
+    parts = [" ".join(knowledge.words_of(part)) for part in _PART.split(text[:300].lower())]
+    kinds = [[_kind(form) for form in forms if form] for forms in ([words], [_OPENING.sub("", words)], parts)]
+    found = next((known for known in kinds if known and all(known)), [_by_cue(text, words)])
+    # "Thanks, see you" is a farewell, whatever comes first.
+    talk = min(
+        found, key=lambda talk: bool(talk) and talk["name"] in ("greeting", "acknowledgement", "thanks")
+    )
+    return (talk["name"], _fresh(talk["say"], "", said)) if talk else ("", "")
+
+
+def _kind(words: str) -> dict[str, Any] | None:
+    return next((talk for talk in _script()["talk"] if talk["fits"].fullmatch(words)), None)
+
+
+def _by_cue(text: str, words: str) -> dict[str, Any] | None:
+    """What a short message is that names no subject and asks for no part of one, by one word of it."""
+    elsewhere = _asks(words) or knowledge.speaks_of_it(text) or knowledge.everyday(text)
+    talks = [] if elsewhere or words.count(" ") >= _SHORT else _script()["talk"]
+    return next((talk for talk in talks if "cue" in talk and re.search(talk["cue"], words)), None)
+
+
+def _asks(words: str) -> bool:
+    """Do `words` ask for a part of a subject, an example or the reason?"""
+    return any(facet.search(words) for facet in _script()["facets"].values())
 
 
 @lru_cache(maxsize=500)
@@ -130,14 +153,14 @@ def _part(entry: knowledge.Entry, name: str) -> str:
     if name == "example" and text:
         return f"For example:\n\n```\n{text}\n```" if "\n" in text else f"For example: {text}"
     if name == "price" and not text:
-        return knowledge.entries()["price"].say
+        return f"{entry.brief} {knowledge.entries()['price'].brief}"
     return text
 
 
 def off(text: str, said: Sequence[str]) -> str:
     """An honest answer where nothing fits, or nothing is there to follow: in other words each time."""
     words = " ".join(knowledge.words_of(text))
-    lost = not knowledge.loud(text) and any(facet.search(words) for facet in _script()["facets"].values())
+    lost = not knowledge.loud(text) and _asks(words)
     return _fresh(_script()["lost" if lost else "off"]["say"], text, said)
 
 
