@@ -62,8 +62,9 @@ def _script() -> dict[str, Any]:
 
 def small_talk(text: str, said: Sequence[str]) -> tuple[str, str]:
     """What kind of small talk `text` is, and the answer; twice "" if it is none, or not all of it is."""
-    words = " ".join(knowledge.words_of(text[:300]))
-    parts = [" ".join(knowledge.words_of(part)) for part in _PART.split(text[:300].lower())]
+    text = re.sub(r"([a-z])\1{2,}", r"\1", text[:300].lower())  # heyyy
+    words = " ".join(knowledge.words_of(text))
+    parts = [" ".join(knowledge.words_of(part)) for part in _PART.split(text)]
     kinds = [[_kind(form) for form in forms if form] for forms in ([words], [_OPENING.sub("", words)], parts)]
     found = next((known for known in kinds if known and all(known)), [_by_cue(text, words)])
     # "Thanks, see you" is a farewell, whatever comes first.

@@ -18,8 +18,9 @@ _CAPITAL = re.compile(
     r"|\b([a-z]+)'s capital\b"
 )
 _SUM = re.compile(
-    r"(-?\d+(?:\.\d+)?) ?(\+|plus|-|−|minus|\*|x|×|times|multiplied by|/|÷|divided by) ?(-?\d+(?:\.\d+)?)"
-    r"(?!\d|\.\d| ?[-+*/]| ?[a-z]{3})"
+    r"(?<![\w.-])(-?\d+(?:\.\d+)?) ?"
+    r"(\+|plus|-|−|minus|\*|x|×|times|multiplied by|/|÷|divided by) ?"
+    r"(-?\d+(?:\.\d+)?)(?!\d|\.\d| ?[-+*/]| ?[a-z]{3})"
 )
 _SIGNS = {"+": "+", "plus": "+", "-": "-", "−": "-", "minus": "-", "/": "/", "÷": "/", "divided by": "/"}
 _OPERATORS = {"+": operator.add, "-": operator.sub, "×": operator.mul, "/": operator.truediv}
