@@ -59,7 +59,7 @@ def test_last_turns(chat, take):
 @all_drivers
 def test_within_tokens(chat, take):
     """As many of the last exchanges as fit, by the server's own count: one more would not."""
-    fill(chat, 10)
+    fill(chat, 20)  # longer than each limit, however short the replies are
     for text in ("私の名前は太郎です。" * 5, "😀" * 30, "x" * 200):
         chat.send(text)
     chat.system = "Be brief."
