@@ -149,7 +149,7 @@ class Api:
         model = rules.served_model(wanted.model)
         if wanted.model in self.faults.values("retire"):
             raise ApiError(404, f"model: {wanted.model}")
-        rules.check(wanted, model, version, batched=batched)
+        rules.check(wanted, model, version)
         return wanted, model
 
     def _message(self, data: Object, version: str, *, batched: bool = False) -> Object:
