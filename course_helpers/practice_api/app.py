@@ -18,10 +18,9 @@ from starlette.routing import Route
 from ..models import MODELS, Model
 from . import PRACTICE_KEY, generate, rules
 from .batches import Batch, Batches, CreateBatch
-from .caching import PromptCache, count
-from .diagnosis import diagnose, previous_exchange
+from .caching import PromptCache, count, diagnose
 from .errors import ApiError, require
-from .faults import Breakage, Failure, Faults, Pace
+from .faults import UNHURRIED, UNLIMITED, Faults
 from .journal import Exchange, Journal, safe_headers
 from .listings import model_info, page_of
 from .responses import Dropped, EventStream
@@ -105,10 +104,7 @@ class Api:
         )
         reads = request.method == "POST" and "batch_id" not in request.path_params
         data = read_json(exchange.raw) if reads else None
-        fault = self.faults.take_failure()
-        if isinstance(fault, Failure):
-            raise fault.error()
-        if isinstance(fault, Breakage):
+        if self.faults.strike():
             return Dropped()
         return await endpoint(request, exchange, version, data)
 
@@ -129,7 +125,7 @@ class Api:
             "request-id": exchange.request_id,
             "anthropic-organization-id": "practice-organization",
             "anthropic-workspace-id": "practice-workspace",
-            **self.faults.limits.headers(),
+            **self.faults.value("limit", UNLIMITED).headers(),
         }
 
     def _refuse(self, exchange: Exchange, error: ApiError) -> Response:
@@ -150,7 +146,7 @@ class Api:
     def _model_of(self, wanted: Prompt) -> Model:
         """The model that answers `wanted`. Raises a 404."""
         model = rules.served_model(wanted.model)
-        if wanted.model in self.faults.values("retire"):
+        if wanted.model == self.faults.value("retire"):
             raise ApiError(404, f"model: {wanted.model}")
         return model
 
@@ -160,7 +156,7 @@ class Api:
         model = self._model_of(wanted)
         rules.check_prompt(wanted, model, version)
         rules.check_create(wanted, model, version, batched=batched)
-        limits = self.faults.limits
+        limits = self.faults.value("limit", UNLIMITED)
         used = self.cache.use(wanted, model, *([] if batched else [limits.admit]))
         turns = rules.merge_turns(wanted.messages)
         message = generate.reply(wanted, turns, model, used, self.faults.value("shape"))
@@ -175,18 +171,17 @@ class Api:
         if threads and data.get("thread") is not None:
             raise ApiError(400, "thread: not supported here", error_code="thread_unsupported_request")
         message = self._message(data, version)
-        before = previous_exchange(self.journal, exchange, data)
-        exchange.cache_miss = diagnose(data, before, message["usage"])
+        exchange.cache_miss = diagnose(exchange, data, message["usage"], self.journal)
         if data.get("diagnostics") is not None:
             message["diagnostics"] = exchange.cache_miss and exchange.cache_miss.told()
         produced = message["usage"]["output_tokens"]
-        fault, pace = self.faults.take("break_stream"), self.faults.value("pace") or Pace()
+        fault, pace = self.faults.take("break_stream"), self.faults.value("pace", UNHURRIED)
         if data.get("stream"):
             return EventStream(message, exchange, self._headers(exchange), pace, fault)
         if fault is not None:
             await asyncio.sleep(fault.seconds if fault.kind == "stall" else 0)
             return Dropped()
-        if wait := pace.first_token_seconds + pace.duration(produced):
+        if wait := pace.first_token_seconds + produced / pace.tokens_per_second:
             await asyncio.sleep(wait)
         return self._send(exchange, message)
 
@@ -201,7 +196,7 @@ class Api:
     async def _create_batch(self, request: Request, exchange: Exchange, version: str, data: dict) -> Response:
         wanted = parse(CreateBatch, data)
         host, port = request.scope["server"]
-        seconds = (self.faults.value("pace") or Pace()).batch_seconds
+        seconds = self.faults.value("pace", UNHURRIED).batch_seconds
         batch = Batch(wanted, f"http://{host}:{port}{BATCHES}", exchange.number, seconds)
         self.batches.add(batch)
         for number, one in enumerate(wanted.requests):

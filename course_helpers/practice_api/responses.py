@@ -10,7 +10,6 @@ from starlette.responses import Response
 
 from . import generate
 from .errors import ApiError
-from .faults import Breakage, Pace
 from .journal import Exchange
 
 TRANSPORT = "practice.transport"
@@ -35,8 +34,8 @@ class EventStream(Response):
         message: dict[str, Any],
         exchange: Exchange,
         headers: dict[str, str],
-        pace: Pace,
-        fault: Breakage | None,
+        pace: Any,
+        fault: Any,
     ) -> None:
         super().__init__(headers={"cache-control": "no-cache", **headers})
         del self.headers["content-length"]
@@ -55,7 +54,7 @@ class EventStream(Response):
         """The events, each when its time has come, until the end, the fault or the client's leaving."""
         events = list(generate.events(self.message))
         deltas = sum(event["type"] == "content_block_delta" for event in events)
-        pause = self.pace.duration(self.message["usage"]["output_tokens"]) / max(1, deltas)
+        pause = self.message["usage"]["output_tokens"] / self.pace.tokens_per_second / max(1, deltas)
         wait, shown = self.pace.first_token_seconds, 0
         for event in events:
             kind, is_text = event["type"], event.get("delta", {}).get("type") == "text_delta"
