@@ -19,16 +19,20 @@ HOME = next(
 )
 """The course's folder: the one that holds this package, or the one in which the command is typed."""
 NOTEBOOKS = HOME / "notebooks"
-SETTINGS = HOME / "tools/jupyter/llm-api-course.json"
-"""JupyterLab's settings for learners, which an installation other than `--editable` puts in place itself."""
+SETTINGS = {
+    "share/jupyter/lab/settings/overrides.d": "llm-api-course.json",
+    "etc/ipython": "ipython_kernel_config.py",
+}
+"""Where files of tools/jupyter belong; an installation other than `--editable` puts them there itself."""
 
 
-def no_news() -> None:
-    """Keeps JupyterLab from asking, on its first start, whether it may tell news."""
-    with contextlib.suppress(OSError):
-        folder = Path(sys.prefix, "share/jupyter/lab/settings/overrides.d")
-        folder.mkdir(parents=True, exist_ok=True)
-        shutil.copy(SETTINGS, folder)
+def settle() -> None:
+    """Keeps JupyterLab from offering news, and from marking a lesson that was only opened as changed."""
+    for place, name in SETTINGS.items():
+        with contextlib.suppress(OSError):
+            folder = Path(sys.prefix, place)
+            folder.mkdir(parents=True, exist_ok=True)
+            shutil.copy(HOME / "tools/jupyter" / name, folder)
 
 
 def command(arguments: list[str]) -> list[str]:
@@ -59,7 +63,7 @@ def main() -> int:
     except LookupError as error:
         print(error.args[0], file=sys.stderr)
         return 2
-    no_news()
+    settle()
     # `course-chat` and `python` in Lab's terminal, or in a cell, are those of this installation.
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
     try:
