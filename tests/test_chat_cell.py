@@ -113,7 +113,7 @@ def test_a_turn_shows_from_code_and_awaited(cell):
     assert shown.whole()["body"] == render.to_html(str(reply), style=False)
     assert bill(cell.chat.calls[-1]) in shown.foot
     assert cell._page.session.startswith("1 turn · ")
-    assert cell._page.session.endswith("(practice: nothing is charged)")
+    assert cell._page.session.endswith("(practice: free)")
     assert not cell._page.busy
     assert str(asyncio.run(cell.asend("hello"))).startswith("Hello")
     assert len(cell._exchanges) == len(cell.chat.turns) == 2
@@ -210,7 +210,7 @@ def test_an_interrupt_ends_a_blocking_send():
     assert [child.stdout.readline() for _ in range(2)][1] == "now\n"
     child.send_signal(signal.SIGINT)
     out, _ = child.communicate(timeout=60)
-    assert out == "['Interrupted: the reply was stopped and is not kept.'] True []\n"
+    assert out == "['KeyboardInterrupt: the reply was stopped and is not kept.'] True []\n"
 
 
 def test_cancelling_an_await_ends_the_turn(cell):

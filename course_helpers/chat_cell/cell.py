@@ -30,13 +30,7 @@ class Busy(RuntimeError):
 
     def _render_traceback_(self) -> list[str]:
         """What IPython shows beneath a cell: one sentence."""
-        return [f"{type(self).__name__}: {self}"]
-
-
-class Interrupted(KeyboardInterrupt):
-    """The kernel was interrupted while code waited for a reply."""
-
-    _render_traceback_ = Busy._render_traceback_
+        return [f"Busy: {self}"]
 
 
 @dataclass(frozen=True, repr=False)
@@ -46,10 +40,9 @@ class SeenReply(Reply):
     run: str | None = None
 
     def _ipython_display_(self) -> None:
-        if self.run is not None and self.run == _here()[1]:
-            display({"text/plain": f"In the chat: {' · '.join(self._small)}"}, raw=True)
-        else:
-            display({"text/plain": repr(self), "text/html": self._repr_html_()}, raw=True)
+        if self.run != _here()[1]:
+            raise NotImplementedError  # then it is shown as any other reply
+        display({"text/plain": f"In the chat: {' · '.join(self._small)}"}, raw=True)
 
 
 class ChatCell(widgets.VBox):
@@ -90,8 +83,9 @@ class ChatCell(widgets.VBox):
         try:
             while not running.ended.wait(POLL):
                 pass
-        except KeyboardInterrupt:
-            raise Interrupted("the reply was stopped and is not kept.") from None
+        except KeyboardInterrupt as error:  # in one sentence too
+            error._render_traceback_ = lambda: ["KeyboardInterrupt: the reply was stopped and is not kept."]
+            raise
         finally:
             running.stop()
         return self._seen(running.task.result())
@@ -106,17 +100,16 @@ class ChatCell(widgets.VBox):
             running.stop()
         return self._seen(running.task.result())
 
-    def stop(self) -> None:
-        """End the reply that is on its way, if one is."""
+    def stop(self, wait: float = 0.0) -> None:
+        """End the reply that is on its way, if one is; wait for its end, `wait` seconds at most."""
         if running := self._running:
-            running.stop()
+            running.stop(wait)
 
     def close(self) -> None:
         """Stop, and take the chat off the screen; the conversation itself stays in `chat`."""
         if self.comm is None:  # closed before, or never opened: its arguments were refused
             return
-        if running := self._running:
-            running.stop(CLOSING)
+        self.stop(CLOSING)
         for part in (self._page.layout, self._page, self.layout):
             part.close()
         super().close()
@@ -174,8 +167,7 @@ class ChatCell(widgets.VBox):
         return {"draft": question}
 
     def _on_clear(self) -> None:
-        if running := self._running:
-            running.stop(CLOSING)  # outside of the lock, which its end needs
+        self.stop(CLOSING)  # outside of the lock, which its end needs
         with self._lock:
             self.chat.reset()
             self._show([])
@@ -189,10 +181,9 @@ class ChatCell(widgets.VBox):
     def _on_take(self, id: int, what: str, why: str) -> dict[str, Any]:
         """The `question` or the `reply` of an exchange as text, or the request that was sent for it."""
         exchange = next(each for each in self._exchanges if each.number == id)
+        taken = exchange.question if what == "question" else exchange.text
         if what == "request":
             taken = texts.in_three_languages(exchange.request, self.chat.client)
-        else:
-            taken = exchange.question if what == "question" else exchange.text
         return {"id": id, "taken": taken, "why": why}
 
     def _on_export(self, kind: str) -> dict[str, Any]:

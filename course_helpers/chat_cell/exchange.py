@@ -20,14 +20,11 @@ LONGEST_TAIL = 800  # characters that are drawn anew each time; what is finished
 
 
 class Running(threading.Thread):
-    """A turn on its way, in a thread and an event loop that live no longer than it does, and than the kernel.
-
-    Where there are no threads (a browser tab), it runs on the loop that is running already.
-    """
+    """A turn on its way, in a thread and an event loop that live no longer than it or the kernel does."""
 
     def __init__(self, turn: Coroutine[Any, Any, Reply]) -> None:
         super().__init__(name="course-chat", daemon=True)
-        threaded = sys.platform != "emscripten"
+        threaded = sys.platform != "emscripten"  # a browser tab: there it runs on the loop that is running
         self._loop = asyncio.new_event_loop() if threaded else asyncio.get_running_loop()
         self.task, self.ended = self._loop.create_task(turn), threading.Event()
         self.task.add_done_callback(lambda _: self.ended.set())  # an interrupted `join` believes it ended

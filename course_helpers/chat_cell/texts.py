@@ -18,25 +18,22 @@ from ..history import Call, Conversation, Preview, StreamInterrupted
 from ..history.records import meter
 from ..retries import SPEND_CAP, final_cause
 
-STARTERS = (
+STARTERS = (  # what an empty chat offers to ask
     "What is a token?",
     "Why does each turn of a chat cost more than the one before?",
     "What does a first API call look like in Python?",
 )
-"""What an empty chat offers to ask."""
 
 STOPPED = "Stopped. What had come stays here; it is billed, but not part of the conversation."
 STOPPED_EARLY = "Stopped before anything came. Nothing is kept; what was sent may still be billed."
 
-_CHARGED = {"practice": " (practice: nothing is charged)", "live": " (live)", "local": " (on this machine)"}
+_AT = {"practice": "practice: free", "live": "live", "local": "on this machine", "remote": "elsewhere"}
 _MEANING = {
     StreamInterrupted: "The reply broke off. Nothing was kept: Retry asks again.",
     anthropic.APITimeoutError: "The server did not answer in time. Check the network, then Retry.",
     anthropic.APIConnectionError: "No connection. Check the network (or the local server), then Retry.",
     SPEND_CAP: "The spend limit of this account is reached. Waiting does not help: raise it in the console.",
     401: 'The API refused the key. Check it and connect again; connect("practice") needs none.',
-    402: "The account has no credit left. Add some in the console, then Retry.",
-    403: "This key may not do that. Use another key or another model.",
     404: "There is no such model here. Choose another one above, then Retry.",
     413: "The conversation is too large to send. Clear it, or keep fewer turns.",
     429: "Too many requests or tokens in the last minute. Wait a moment, then Retry.",
@@ -58,8 +55,7 @@ def explain(error: BaseException) -> str:
 def session(chat: Conversation) -> str:
     """One line on all of `chat`: what it holds, what it cost and where that is paid."""
     budget = "" if chat.budget_usd is None else f" of a budget of {dollars(chat.budget_usd)}"
-    charged = _CHARGED.get(place(chat.client), "")
-    return f"{count(len(chat.turns), 'turn')} · {meter(chat.total)}{budget}{charged}"
+    return f"{count(len(chat.turns), 'turn')} · {meter(chat.total)}{budget} ({_AT[place(chat.client)]})"
 
 
 def bill(call: Call) -> str:
@@ -84,10 +80,7 @@ def forecast(preview: Preview) -> str:
 
 
 def model_options(chat: Conversation) -> list[tuple[str, str]]:
-    """Label and id of each model to choose from, with its alias and, if it is going, its last day.
-
-    Of another's server only the names are known that were used on it.
-    """
+    """Label and id of each model to choose from; on another's server, of those that were used there."""
     options = {}
     if place(chat.client) in ("practice", "live"):
         aliases = {name: f"{alias}: " for alias, name in models.ALIASES.items()}

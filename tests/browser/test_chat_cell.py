@@ -333,7 +333,7 @@ def test_turns_from_code(lab):
     chat.until(lambda: len(chat.questions()) == 7 and chat.replies()[-1] != "")
     lab.interrupt()
     shown = lab.cell(index).locator(".jp-OutputArea-output")
-    expect(shown).to_have_text("Interrupted: the reply was stopped and is not kept.")
+    expect(shown).to_have_text("KeyboardInterrupt: the reply was stopped and is not kept.")
     chat.wait()
     assert "Stopped" in chat.feet()[-1]
     assert len(lab.errors()) == errors + 1
