@@ -12,8 +12,8 @@ from typing import Any
 from anthropic import types
 
 from ..models import Model
-from . import replies, tokens, tools
-from .instances import instance
+from . import replies, tokens
+from .instances import call_tool, instance
 from .schemas import CreateMessage, Message
 
 _EFFORT = {"low": 0.5, "medium": 1, "high": 2, "xhigh": 4, "max": 8}
@@ -89,7 +89,7 @@ def _draft(request: CreateMessage, messages: list[Message], model: Model, shape:
     thinking = _thinking(request, model, answer)
     if shape in ("thinking_first", "thinking_only"):
         thinking = thinking or answer.thinks or _ALWAYS_THINKS
-    tool = tools.call(request, messages)
+    tool = call_tool(request, messages)
     if tool:
         return Draft(thinking, tool=tool, stop_reason="tool_use")
     prefill = replies.text_of(messages[-1]) if messages[-1].role == "assistant" else ""

@@ -1,4 +1,4 @@
-"""Instances of JSON schemas: what the practice model writes where a reply must fit a schema.
+"""Instances of JSON schemas: what the practice model writes where a tool or a reply must fit a schema.
 
 The rule, in order: what the schema fixes (const, enum); the question's proper names and numbers, where they
 fit; the schema's examples and default; else the plainest value of the type. The same schema and question
@@ -15,6 +15,10 @@ from typing import Any
 
 from pydantic_core import SchemaValidator, core_schema
 
+from .schemas import CreateMessage, CustomTool, Message, Object
+
+MAX_CHECKED = 50_000
+"""Bytes of a schema that are checked against draft 2020-12: a larger one would take seconds."""
 MAX_DEPTH, MAX_SIZE = 8, 2_000
 """Levels to which optional parts are filled in, values or characters at most."""
 FORMATS = {
@@ -44,6 +48,11 @@ _BOUNDS = {"minimum": "ge", "exclusiveMinimum": "gt", "maximum": "le", "exclusiv
 """The bounds of a number, and what pydantic calls them."""
 
 
+_COMMON = """about and any are can could current does for from get give given has have how into its let
+look make more need please question return show tell that the their them there thi use used user want
+what when where which who will with would you your"""
+
+
 def instance(schema: Any, question: str = "") -> Any:
     """A value that is valid against `schema` (draft 2020-12), with what fits of `question` in it.
 
@@ -58,11 +67,15 @@ def instance(schema: Any, question: str = "") -> Any:
 def schema_fault(schema: Any) -> str:
     """What is wrong with a JSON schema by draft 2020-12; "" for nothing, or where jsonschema is missing."""
     try:
+        size = len(json.dumps(schema, allow_nan=False))
         from jsonschema import Draft202012Validator
         from jsonschema.exceptions import best_match
     except ImportError:
         return ""
-    fault = best_match(Draft202012Validator(Draft202012Validator.META_SCHEMA).iter_errors(schema))
+    except ValueError:
+        return "a number is too large"
+    faults = Draft202012Validator(Draft202012Validator.META_SCHEMA).iter_errors(schema)
+    fault = best_match(faults) if size <= MAX_CHECKED else None
     return fault.message[:200] if fault else ""
 
 
@@ -156,3 +169,40 @@ class _Maker:
         if number in self.numbers:
             self.numbers.remove(number)
         return number if number % 1 else int(number)
+
+
+def call_tool(request: CreateMessage, messages: list[Message]) -> Object | None:
+    """Name and input of the tool that is called in answer to `messages`, if one is.
+
+    A forced tool is called. Else the one whose name and description share most words with the last question,
+    the first of several; where no word is shared, none. Short words, common ones and a plural s do not count.
+    """
+    choice = request.tool_choice
+    wanted = choice.name if choice and choice.type == "tool" else None
+    tools = [tool for tool in request.tools if isinstance(tool, CustomTool) and wanted in (None, tool.name)]
+    last = next(message for message in reversed(messages) if message.role != "system")
+    if not tools or (choice and choice.type == "none") or last.role == "assistant":
+        return None
+    question = "\n".join(block.text for block in last.content if block.type == "text")
+    shared = [len(_words(question) & _words(f"{tool.name} {tool.description or ''}")) for tool in tools]
+    chosen = tools[shared.index(max(shared))]
+    if not any(shared) and not (choice and choice.type in ("any", "tool")):
+        return None
+    return {"name": chosen.name, "input": instance(chosen.input_schema, question)}
+
+
+def quote_results(results: list[Any]) -> str:
+    """What the model says once the results of its calls (blocks of type tool_result) are there."""
+    said = []
+    for result in results:
+        parts = [part.text if part.type == "text" else part.type for part in result.content or ()]
+        failed = "The tool failed" if result.is_error else "The tool answered"
+        said.append(f"{failed}: {' '.join(parts)[:500]}")
+    return "\n".join(said)
+
+
+def _words(text: str) -> set[str]:
+    """The words of `text` that say something, in lower case; of `getWeather` and `get_weather` alike."""
+    apart = re.sub(r"(?<=[a-z])(?=[A-Z])|_", " ", text)
+    words = {word.lower().removesuffix("s") for word in re.findall(r"[^\W\d]{3,}", apart)}
+    return words.difference(_COMMON.split())

@@ -11,8 +11,9 @@ from functools import cache
 from pathlib import Path
 
 from ..models import Model
-from . import dialogue, examples, forms, general, instructions, knowledge, tools
+from . import dialogue, examples, forms, general, instructions, knowledge
 from .forms import Saying
+from .instances import quote_results
 from .rows import Pattern, Row, Text, read
 from .schemas import CreateMessage, Message
 
@@ -70,7 +71,7 @@ def answer(request: CreateMessage, messages: list[Message], model: Model) -> Ans
     at = max(i for i, message in enumerate(messages) if message.role == "user")
     results = [block for block in messages[at].content if block.type == "tool_result"]
     if results:
-        return Answer(tools.answer(results))
+        return Answer(quote_results(results))
     last = text_of(messages[at])[:SEARCHED]
     systems = [block.text for block in request.system] + [text_of(m) for m in messages if m.role == "system"]
     system = "\n".join(systems)

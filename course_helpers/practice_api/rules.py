@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from typing import Any
 
@@ -13,9 +12,6 @@ from .instances import FORMATS, schema_fault
 from .schemas import CreateMessage, CustomTool, Message, Prompt
 
 OLD_VERSION, NEW_VERSION = "2023-06-01", "2026-10-21"
-MAX_BREAKPOINTS = 4
-MAX_CHECKED = 50_000
-"""Bytes of a schema that are checked against draft 2020-12: a larger one would take seconds."""
 _IMAGES = {"iVBORw0KGgo": "image/png", "/9j/": "image/jpeg", "R0lGOD": "image/gif", "UklGR": "image/webp"}
 """How the data of each kind of image begins, in base64."""
 _SAMPLING = {"temperature": 1.0, "top_p": 1.0, "top_k": None}
@@ -50,24 +46,14 @@ def merge_turns(messages: list[Message]) -> list[Message]:
 def check(request: Prompt, model: Model, version: str) -> None:
     """Raise a 400 for the first rule that a request to create a message, or only its prompt, breaks."""
     _check_messages(request.messages, model)
-    _check_texts("system", request.system)
+    _check_blocks("system", request.system, False, version)
     for i, message in enumerate(request.messages):
-        _check_texts(f"messages.{i}", message.content)
         _check_blocks(f"messages.{i}", message.content, message.role == "user", version)
-    for i, tool in enumerate(request.tools):
-        if isinstance(tool, CustomTool):
-            path, kind = f"tools.{i}.custom.input_schema", tool.input_schema.get("type")
-            require("type" in tool.input_schema, f"{path}.type: Field required")
-            require(kind == "object", f"{path}.type: Input should be 'object'")
-            _check_draft(path, tool.input_schema)
-    if wanted := request.output_config and request.output_config.format:
-        _check_draft("output_config.format.schema", wanted.schema_)
-        _check_supported("output_config.format.schema", wanted.schema_)
+    _check_schemas(request)
     _check_tools(request, model)
     _check_settings(request, model)
     if isinstance(request, CreateMessage):
-        _check_sampling(request, model, version)
-        _check_sizes(request, model)
+        _check_limits(request, model, version)
 
 
 def _check_messages(messages: list[Message], model: Model) -> None:
@@ -83,47 +69,51 @@ def _check_messages(messages: list[Message], model: Model) -> None:
         said = f"messages.{i}: all messages must have non-empty content except for the optional final "
         require(message.content or message.content is prefill, said + "assistant message")
         if message.role == "system":
-            said = f'messages: Unexpected role "system" for {model.id}. '
-            require(
-                model.system_in_messages, said + "The Messages API accepts a top-level `system` parameter."
-            )
+            said = f'messages: Unexpected role "system" for {model.id}. The Messages API accepts a top-level '
+            require(model.system_in_messages, said + "`system` parameter.")
             before, after = messages[max(0, i - 1)].role, [later.role for later in messages[i + 1 : i + 2]]
             said = f"messages.{i}: a system message must come right after a user turn and be last or "
             require(before == "user" and after in ([], ["assistant"]), said + "followed by an assistant turn")
 
 
-def _check_texts(path: str, blocks: Iterable[Any]) -> None:
-    for block in blocks:
-        if block.type == "text":
-            gist = "contain non-whitespace text" if block.text else "be non-empty"
-            require(block.text.strip(), f"{path}: text content blocks must {gist}")
-
-
-def _check_blocks(path: str, blocks: Iterable[Any], by_user: bool, version: str) -> None:
+def _check_blocks(
+    path: str, blocks: Iterable[Any], by_user: bool, version: str, *, nested: bool = False
+) -> None:
     """The rules of single blocks, also of those in tool results and search results."""
     for j, block in enumerate(blocks):
         here = f"{path}.content.{j}"
         if block.type in ("tool_result", "search_result"):
-            _check_blocks(f"{here}.{block.type}", block.content or (), by_user, version)
-        if version == NEW_VERSION:
-            placed = by_user or block.type != "document"
-            require(placed, f"{here}: document blocks are not permitted in assistant messages")
-            cited = by_user and block.type == "text" and block.citations
+            _check_blocks(f"{here}.{block.type}", block.content or (), by_user, version, nested=True)
+        elif block.type == "text":
+            gist = "contain non-whitespace text" if block.text else "be non-empty"
+            require(nested or block.text.strip(), f"{path}: text content blocks must {gist}")
+            cited = block.citations and by_user and version == NEW_VERSION
             require(not cited, f"{here}: text.citations: must be empty in user messages")
-        if block.type == "image" and block.source.type == "base64":
+        elif block.type == "document":
+            placed = by_user or version != NEW_VERSION
+            require(placed, f"{here}: document blocks are not permitted in assistant messages")
+        elif block.type == "image" and block.source.type == "base64":
             here, said = f"{here}.image.source.base64", block.source.media_type
             kind = next((k for start, k in _IMAGES.items() if block.source.data.startswith(start)), None)
             require(kind, f"{here}: Could not process image")
-            wrong = f"{here}: The image does not match the provided media type {said}: it is {kind}"
-            require(kind == said, wrong)
+            same = f"{here}: The image does not match the provided media type {said}: it is {kind}"
+            require(kind == said, same)
 
 
-def _check_draft(path: str, schema: dict[str, Any]) -> None:
-    try:
-        wrong = schema_fault(schema) if len(json.dumps(schema, allow_nan=False)) <= MAX_CHECKED else ""
-    except ValueError:
-        wrong = "a number is too large"
-    require(not wrong, f"{path}: JSON schema is invalid. It must match JSON Schema draft 2020-12 ({wrong})")
+def _check_schemas(prompt: Prompt) -> None:
+    tools = {i: tool.input_schema for i, tool in enumerate(prompt.tools) if isinstance(tool, CustomTool)}
+    schemas = {f"tools.{i}.custom.input_schema": schema for i, schema in tools.items()}
+    for path, schema in schemas.items():
+        require("type" in schema, f"{path}.type: Field required")
+        require(schema["type"] == "object", f"{path}.type: Input should be 'object'")
+    form = prompt.output_config and prompt.output_config.format
+    schemas |= {"output_config.format.schema": form.schema_} if form else {}
+    for path, schema in schemas.items():
+        fault = schema_fault(schema)
+        said = f"{path}: JSON schema is invalid. It must match JSON Schema draft 2020-12 ({fault})"
+        require(not fault, said)
+    if form:
+        _check_supported("output_config.format.schema", form.schema_)
 
 
 def _check_supported(path: str, schema: dict[str, Any]) -> None:
@@ -184,13 +174,13 @@ def _check_settings(prompt: Prompt, model: Model) -> None:
         require(intact, said + "modified. They must remain as they were in the original response.")
     blocks = [*prompt.tools, *prompt.system, *(b for m in prompt.messages for b in m.content), prompt]
     ttls = [mark.ttl for block in blocks if (mark := getattr(block, "cache_control", None))]
-    said = f"A maximum of {MAX_BREAKPOINTS} blocks with cache_control may be provided. Found {len(ttls)}."
-    require(len(ttls) <= MAX_BREAKPOINTS, said)
+    said = f"A maximum of 4 blocks with cache_control may be provided. Found {len(ttls)}."
+    require(len(ttls) <= 4, said)
     said = "cache_control: a ttl='1h' block must not come after a ttl='5m' block "
     require(ttls == sorted(ttls), said + "(order: tools, system, messages)")  # "1h" sorts before "5m"
 
 
-def _check_sampling(request: CreateMessage, model: Model, version: str) -> None:
+def _check_limits(request: CreateMessage, model: Model, version: str) -> None:
     given = [name for name in _SAMPLING if name in request.model_fields_set]
     for name in given:
         require(version != NEW_VERSION, f"{name}: Extra inputs are not permitted")
@@ -198,9 +188,6 @@ def _check_sampling(request: CreateMessage, model: Model, version: str) -> None:
         require(model.sampling or not changed, f"`{name}` is deprecated for this model.")
     said = "`temperature` and `top_p` cannot both be specified for this model. Please use only one."
     require(not {"temperature", "top_p"} <= {*given}, said)
-
-
-def _check_sizes(request: CreateMessage, model: Model) -> None:
     wanted, limit = request.max_tokens, model.max_output
     said = f"max_tokens: {wanted} > {limit}, which is the maximum allowed number of output tokens for "
     require(wanted <= limit, said + request.model)
@@ -208,7 +195,7 @@ def _check_sizes(request: CreateMessage, model: Model) -> None:
         require(sequence.strip(), f"stop_sequences.{i}: each stop sequence must contain non-whitespace")
     budget = getattr(request.thinking, "budget_tokens", 0)
     form = request.output_config and request.output_config.format
-    clashes = {"stream": request.stream, "manual thinking": budget, "output_config.format": form}
-    clash = [name for name, given in (clashes | {"a forced tool_choice": _forced(request)}).items() if given]
-    require(wanted or not clash, f"max_tokens: 0 is not supported together with {' or '.join(clash)}")
+    alone = not (request.stream or budget or form or _forced(request))
+    said = "max_tokens: 0 is not supported together with stream, manual thinking, a format or forced tools"
+    require(wanted or alone, said)
     require(wanted > budget or not budget, "`max_tokens` must be greater than `thinking.budget_tokens`")

@@ -14,6 +14,7 @@ from typing_extensions import is_typeddict
 
 from .errors import ApiError, require
 
+MAX_MESSAGES = MAX_REQUESTS = 100_000
 Object = dict[str, Any]
 
 
@@ -107,7 +108,7 @@ class Prompt(Strict):
     """What counting tokens and creating a message have in common."""
 
     model: str = Field(min_length=1, max_length=256)
-    messages: many(Message) = Field(max_length=100_000)
+    messages: many(Message) = Field(max_length=MAX_MESSAGES)
     system: Annotated[many(strict(types.TextBlockParam)), BeforeValidator(_as_blocks)] = []
     tools: many(Annotated[Tool, Discriminator(_tool_kind)]) = []
     tool_choice: strict(types.ToolChoiceParam) | None = None
@@ -129,6 +130,15 @@ class CreateMessage(Prompt):
     container: Any = None
     diagnostics: strict(types.DiagnosticsParam) | None = None
     inference_geo: str | None = None
+
+
+class BatchRequest(Strict):
+    custom_id: str = Field(min_length=1, max_length=64, pattern=r"^[a-zA-Z0-9_-]+$")
+    params: Object
+
+
+class CreateBatch(Strict):
+    requests: many(BatchRequest) = Field(min_length=1, max_length=MAX_REQUESTS)
 
 
 def read_json(body: bytes) -> Object:

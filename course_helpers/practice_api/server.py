@@ -72,7 +72,7 @@ class Server:
         self._socket = socket.create_server((LOOPBACK, port), backlog=1024)
         self.port = self._socket.getsockname()[1]
         self.url = f"http://{LOOPBACK}:{self.port}"
-        logs = {"log_config": None, "log_level": "error", "access_log": False}
+        logs = {"log_config": None, "log_level": "error", "access_log": False, "interface": "asgi3"}
         self._config = uvicorn.Config(
             app, ws="none", lifespan="off", proxy_headers=False, timeout_keep_alive=60, **logs
         )
