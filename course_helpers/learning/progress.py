@@ -31,8 +31,6 @@ Event = dict[str, Any]
 # Where JupyterLite shows a kernel the browser's storage; all else in a tab is memory, gone at a reload.
 DRIVE = Path("/drive")
 
-# ---------------------------------------------------------------------------------------- lessons
-
 
 class Choice(NamedTuple):
     """One answer to a question, and what is said to whoever picks it."""
@@ -101,9 +99,6 @@ def find_lesson(name: str | int) -> Lesson:
             return lesson
     known = ", ".join(repr(lesson.name) for lesson in lessons())
     raise LookupError(f"There is no lesson {name!r}. The lessons: {known}.")
-
-
-# ---------------------------------------------------------------------------------------- events
 
 
 class Store:
@@ -227,9 +222,6 @@ def _summary(names: set[str]) -> str:
         "it, pay for it and wait for it, on any server that speaks its language. "
         "Congratulations! Now build something."
     )
-
-
-# ---------------------------------------------------------------------------------------- the table
 
 
 def progress(export: str | os.PathLike | None = None) -> Progress:
