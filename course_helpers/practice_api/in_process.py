@@ -159,20 +159,23 @@ class _Call(httpx2.SyncByteStream, httpx2.AsyncByteStream):
         self._task.cancel()
 
 
-class _Timers:
-    """What an event loop needs of a selector, where there are no sockets."""
-
-    def select(self, timeout: float | None = None) -> list:
-        time.sleep(timeout or 0)
-        return []
-
-
 class _Loop(asyncio.BaseEventLoop):
     """An event loop of timers alone. It runs within a blocking call, also inside another loop's turn."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._selector = _Timers()
+        self._selector = self
+
+    def select(self, timeout: float | None = None) -> list:
+        """What a selector does, where there are no sockets: wait for the next timer.
+
+        In a browser tab other tasks may run while this one sleeps, so the outer loop is the running one then.
+        """
+        if timeout:
+            self._step_aside()
+            time.sleep(timeout)
+            self._step_in(self)
+        return []
 
     def _process_events(self, events: list) -> None:
         pass
@@ -180,19 +183,25 @@ class _Loop(asyncio.BaseEventLoop):
     def _write_to_self(self) -> None:
         pass
 
+    def _step_in(self, running: _Loop | None) -> None:
+        self._outer = asyncio._get_running_loop()
+        self._outer_task = asyncio.current_task(self._outer) if self._outer else None
+        if self._outer_task:
+            asyncio.tasks._leave_task(self._outer, self._outer_task)
+        asyncio._set_running_loop(running)
+
+    def _step_aside(self) -> None:
+        asyncio._set_running_loop(self._outer)
+        if self._outer_task:
+            asyncio.tasks._enter_task(self._outer, self._outer_task)
+
     def run_until(self, what: Callable[[], Any]) -> Any:
         """The result of `what()`, awaited here and now."""
-        outer = asyncio._get_running_loop()
-        task = asyncio.current_task(outer) if outer else None
-        if task:
-            asyncio.tasks._leave_task(outer, task)
-        asyncio._set_running_loop(None)
+        self._step_in(None)
         try:
             return self.run_until_complete(what())
         finally:
-            asyncio._set_running_loop(outer)
-            if task:
-                asyncio.tasks._enter_task(outer, task)
+            self._step_aside()
 
 
 @cache
