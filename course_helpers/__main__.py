@@ -18,8 +18,20 @@ from pathlib import Path
 HOME = Path(__file__).resolve().parents[1]
 HOME = HOME if (HOME / "notebooks").exists() else Path.cwd()
 NOTEBOOKS = HOME / "notebooks"
-# JupyterLab's settings for learners, which an installation other than `--editable` puts in place itself.
-SETTINGS = HOME / "tools/jupyter/llm-api-course.json"
+# Where files of tools/jupyter belong; an installation other than `--editable` puts them there itself.
+SETTINGS = {
+    "share/jupyter/lab/settings/overrides.d": "llm-api-course.json",
+    "etc/ipython": "ipython_kernel_config.py",
+}
+
+
+def settle() -> None:
+    """Keeps JupyterLab from offering news, and from marking a lesson that was only opened as changed."""
+    for place, name in SETTINGS.items():
+        with contextlib.suppress(OSError):
+            folder = Path(sys.prefix, place)
+            folder.mkdir(parents=True, exist_ok=True)
+            shutil.copy(HOME / "tools/jupyter" / name, folder)
 
 
 def command(arguments: list[str]) -> list[str]:
@@ -46,10 +58,7 @@ def main() -> int:
     except LookupError as error:
         print(error.args[0], file=sys.stderr)
         return 2
-    with contextlib.suppress(OSError):  # else it would ask, on its first start, whether it may tell news
-        folder = Path(sys.prefix, "share/jupyter/lab/settings/overrides.d")
-        folder.mkdir(parents=True, exist_ok=True)
-        shutil.copy(SETTINGS, folder)
+    settle()
     # `course-chat` and `python` in Lab's terminal, or in a cell, are those of this installation.
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
     with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C reached JupyterLab too, which has said goodbye

@@ -202,7 +202,7 @@ def test_a_practice_api_that_hangs_is_replaced(capsys):
     """The setup cell run again leads to one that answers, and says so."""
     connect()
     stuck = threading.Event()
-    practice._server._uvicorn.servers[0].get_loop().call_soon_threadsafe(stuck.wait, 60)
+    practice._server.loop.call_soon_threadsafe(stuck.wait, 60)
     capsys.readouterr()
     try:
         assert connect().messages.create(**HELLO).content
