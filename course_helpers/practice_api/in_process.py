@@ -120,7 +120,7 @@ class _Loop(asyncio.BaseEventLoop):
         self._selector = self  # there are no sockets to select from
 
     def select(self, timeout: float | None = None) -> list:
-        """Wait for the next timer. In a browser tab the outer loop goes on meanwhile: it is the running one."""
+        """Wait for the next timer; in a browser tab the outer loop goes on meanwhile, and is the running one."""
         if timeout:
             self._step_out()
             time.sleep(timeout)
