@@ -12,6 +12,7 @@ import asyncio
 import itertools
 import sys
 import time
+import warnings
 from collections.abc import AsyncIterator, Coroutine, Iterator
 from functools import cache
 from types import SimpleNamespace
@@ -120,7 +121,7 @@ class _Loop(asyncio.BaseEventLoop):
         self._selector = self  # there are no sockets to select from
 
     def select(self, timeout: float | None = None) -> list:
-        """Wait for the next timer; in a browser tab the outer loop goes on meanwhile, and is the running one."""
+        """Wait for the next timer. In a browser tab the outer loop runs meanwhile: it is the current one."""
         if timeout:
             self._step_out()
             time.sleep(timeout)
@@ -173,3 +174,5 @@ def lead_all_clients_here() -> None:
 
 if sys.platform == "emscripten":
     lead_all_clients_here()
+    # Said for every client that the SDK makes, and nothing that a learner could mend.
+    warnings.filterwarnings("ignore", message="The following transport option")
