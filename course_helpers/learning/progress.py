@@ -276,9 +276,11 @@ class Progress:
         lines = ["   ".join([*map(str.ljust, row[:3], widths), row[3]]).rstrip() for row in rows]
         return "\n".join([*lines, "", *notes])
 
-    def _repr_html_(self) -> str:
-        import pandas as pd
-
+    def _repr_html_(self) -> str | None:
+        try:
+            import pandas as pd
+        except ImportError:  # a browser tab may lack it, and shows the text
+            return None
         (head, *rows), notes = self._rows()
         table = pd.DataFrame(rows, columns=head).to_html(index=False, justify="left")
         return table + "".join(f"<p>{escape(note)}</p>" for note in notes)
