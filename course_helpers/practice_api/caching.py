@@ -7,8 +7,9 @@ system, messages), if it is long enough for the model. Any earlier change makes 
 from __future__ import annotations
 
 import hashlib
+import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import takewhile
 from typing import Any, NamedTuple
 
@@ -118,31 +119,36 @@ def diagnose(
     before = next((each for each in others if each.answered.startswith(start)), None)
     if before is None:
         return CacheMiss("previous_message_not_found") if wanted else None
-    was, now = (parse(CreateMessage, each).model_dump(exclude_none=True) for each in (before.body, data))
+    was, now = _prompt_of(before.body), _prompt_of(data)
     now["messages"] = now["messages"][: len(was["messages"])]
+    field = next((field for field in (*NAMED, *UNNAMED) if was.get(field) != now.get(field)), None)
+    if field is None:
+        return None
+    reason = "unavailable" if field in UNNAMED else f"{field.replace('speed', 'model')}_changed"
     cached = sum(before.reply["usage"][f"cache_{done}_input_tokens"] for done in ("creation", "read"))
-    for field in (*NAMED, *UNNAMED):
-        old, new = (dict(_leaves(each.get(field), field)) for each in (was, now))
-        for path in old | new:
-            if old.get(path) != new.get(path):
-                reason = "unavailable" if field in UNNAMED else f"{field.replace('speed', 'model')}_changed"
-                missed = max(0, cached - usage["cache_read_input_tokens"])
-                return CacheMiss(reason, path, *_around(old.get(path), new.get(path)), missed)
-    return None
+    missed = max(0, cached - usage["cache_read_input_tokens"])
+    return CacheMiss(reason, *_difference(was.get(field), now.get(field), field), missed)
 
 
-def _leaves(value: Any, path: str) -> Iterator[tuple[str, Any]]:
-    """The plain values in `value`, each with its path, without the marks of the cache."""
-    if not isinstance(value, dict | list):
-        yield path, value
-        return
-    for key, inner in value.items() if isinstance(value, dict) else enumerate(value):
-        if key != "cache_control":
-            yield from _leaves(inner, f"{path}.{key}")
+def _prompt_of(data: dict[str, Any]) -> dict[str, Any]:
+    """The fields of a request that are part of what is cached, in their full form, without cache marks."""
+    text = parse(CreateMessage, data).model_dump_json(include={*NAMED, *UNNAMED}, exclude_none=True)
+    return json.loads(text, object_hook=lambda fields: {k: fields[k] for k in fields if k != "cache_control"})
 
 
-def _around(was: Any, now: Any) -> Iterator[str]:
-    """The words of each where the two first differ, with three before and after."""
-    texts = [["nothing"] if each is None else str(each).split() for each in (was, now)]
-    at = len([*takewhile(lambda pair: pair[0] == pair[1], zip(*texts, strict=False))])
-    return (" ".join(words[max(0, at - 3) : at + 4])[:80] for words in texts)
+def _difference(was: Any, now: Any, path: str) -> tuple[str, str, str]:
+    """Where two values first differ: the path to it, and the words there in each."""
+    if isinstance(was, dict) and isinstance(now, dict):
+        key = next(key for key in [*was, *now] if was.get(key) != now.get(key))
+        return _difference(was.get(key), now.get(key), f"{path}.{key}")
+    if isinstance(was, list) and isinstance(now, list):
+        at = _alike(was, now)
+        return _difference(*(each[at] if at < len(each) else None for each in (was, now)), f"{path}.{at}")
+    texts = [each.split() if isinstance(each, str) else [str(each or "nothing")] for each in (was, now)]
+    at = _alike(*texts)
+    return path, *(" ".join(words[max(0, at - 3) : at + 4])[:80] for words in texts)
+
+
+def _alike(was: list, now: list) -> int:
+    """How many items are the same from the start."""
+    return len([*takewhile(lambda pair: pair[0] == pair[1], zip(was, now, strict=False))])

@@ -88,10 +88,7 @@ def test_without_a_with_block_it_lasts_until_reset_or_clear(practice, client):
 def test_repr_shows_what_is_set(practice, client):
     """One line, for the end of a cell."""
     assert repr(practice) == "Practice API · faults: none · 0 exchanges in the journal"
-    assert (
-        repr(practice.fail_next(429, retry_after=2))
-        == "fail_next(429, retry_after=2), 3 left"
-    )
+    assert repr(practice.fail_next(429, retry_after=2)) == "fail_next(429, retry_after=2), 3 left"
     practice.break_stream("stall")
     practice.limit(requests_per_minute=5, output_tokens_per_minute=100)
     practice.pace(40)
