@@ -45,6 +45,10 @@ class Tier(NamedTuple):
     cache_write_1h: float
     cache_read: float
 
+    def cost(self, tokens: Mapping[str, Any]):
+        """USD for a request that falls into this tier; `tokens` as for `Rates.cost`."""
+        return sum(tokens.get(f"{kind}_tokens", 0) * getattr(self, kind) for kind in _KINDS) / 1_000_000
+
 
 class Rates(NamedTuple):
     """The prices of one model: the first tier, and any higher ones that a long prompt leads to."""
@@ -65,8 +69,7 @@ class Rates(NamedTuple):
         """
         prompt, cost = sum(tokens.get(f"{kind}_tokens", 0) for kind in _KINDS if kind != "output"), 0
         for tier in self.tiers:
-            million = sum(tokens.get(f"{kind}_tokens", 0) * getattr(tier, kind) for kind in _KINDS)
-            cost = cost + (million / 1_000_000 - cost) * ((prompt > tier.above) | (tier is self.tiers[0]))
+            cost = cost + (tier.cost(tokens) - cost) * ((prompt > tier.above) | (tier is self.tiers[0]))
         return cost
 
 
