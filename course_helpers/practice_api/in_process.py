@@ -12,6 +12,7 @@ import asyncio
 import itertools
 import sys
 import time
+import warnings
 from collections.abc import AsyncIterator, Coroutine, Iterator
 from functools import cache
 from types import SimpleNamespace
@@ -118,9 +119,9 @@ class _Loop(asyncio.BaseEventLoop):
         self._selector = self  # there are no sockets to select from
 
     def select(self, timeout: float | None = None) -> list:
-        """Wait for the next timer. In a browser tab other tasks run meanwhile: the outer loop is theirs."""
+        """Wait for the next timer. In a browser tab the outer loop runs meanwhile: it is the current one."""
         if timeout:
-            self._step_aside()
+            self._step_out()
             time.sleep(timeout)
             self._step_in(self)
         return []
@@ -130,6 +131,14 @@ class _Loop(asyncio.BaseEventLoop):
 
     _write_to_self = _process_events
 
+    def run_until(self, what: Coroutine) -> Any:
+        """The result of `what`, awaited here and now."""
+        self._step_in(None)
+        try:
+            return self.run_until_complete(what)
+        finally:
+            self._step_out()
+
     def _step_in(self, running: _Loop | None) -> None:
         self._outer = asyncio._get_running_loop()
         self._outer_task = asyncio.current_task(self._outer) if self._outer else None
@@ -137,18 +146,10 @@ class _Loop(asyncio.BaseEventLoop):
             asyncio.tasks._leave_task(self._outer, self._outer_task)
         asyncio._set_running_loop(running)
 
-    def _step_aside(self) -> None:
+    def _step_out(self) -> None:
         asyncio._set_running_loop(self._outer)
         if self._outer_task:
             asyncio.tasks._enter_task(self._outer, self._outer_task)
-
-    def run_until(self, what: Coroutine) -> Any:
-        """The result of `what`, awaited here and now."""
-        self._step_in(None)
-        try:
-            return self.run_until_complete(what)
-        finally:
-            self._step_aside()
 
 
 @cache
@@ -171,3 +172,5 @@ def lead_all_clients_here() -> None:
 
 if sys.platform == "emscripten":
     lead_all_clients_here()
+    # Said for every client that the SDK makes, and nothing that a learner could mend.
+    warnings.filterwarnings("ignore", message="The following transport option")
