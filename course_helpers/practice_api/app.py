@@ -20,10 +20,9 @@ from starlette.types import ASGIApp
 from ..models import MODELS
 from . import PRACTICE_KEY, generate, rules
 from .batches import MAX_REQUESTS, Batch, CreateBatch
-from .caching import PromptCache, count
-from .diagnosis import diagnose, previous_exchange
+from .caching import PromptCache, count, diagnose
 from .errors import ApiError, require
-from .faults import Breakage, Failure, Faults, Pace
+from .faults import UNHURRIED, UNLIMITED, Faults
 from .journal import Exchange, Journal, safe_headers
 from .responses import EventStream, dropped, model_info, page_of
 from .schemas import CreateMessage, Object, Prompt, parse, read_json
@@ -116,13 +115,14 @@ class Api:
         require(coding == "identity", f"content-encoding: {coding} is not supported, send the body as it is")
         if request.method == "POST" and not request.path_params:
             request.state.data = read_json(request.state.exchange.raw)
-        fault = self.faults.take_failure()
-        if isinstance(fault, Failure):
-            raise fault.error()
-        return dropped if isinstance(fault, Breakage) else None
+        return dropped if self.faults.strike() else None
 
     def _headers(self, exchange: Exchange) -> dict[str, str]:
-        return {"request-id": exchange.request_id, **ACCOUNT, **self.faults.limits.headers()}
+        return {
+            "request-id": exchange.request_id,
+            **ACCOUNT,
+            **self.faults.value("limit", UNLIMITED).headers(),
+        }
 
     def _refuse(self, exchange: Exchange, error: ApiError) -> Response:
         exchange.status = error.status
@@ -147,7 +147,7 @@ class Api:
         """A request as a `kind`, and the model that answers it. Raises the error that refuses it."""
         wanted = parse(kind, data)
         model = rules.served_model(wanted.model)
-        if wanted.model in self.faults.values("retire"):
+        if wanted.model == self.faults.value("retire"):
             raise ApiError(404, f"model: {wanted.model}")
         rules.check(wanted, model, version, batched=batched)
         return wanted, model
@@ -155,7 +155,7 @@ class Api:
     def _message(self, data: Object, version: str, *, batched: bool = False) -> Object:
         """The message that answers a request. Raises an `ApiError`."""
         wanted, model = self._parse(CreateMessage, data, version, batched=batched)
-        limits = self.faults.limits
+        limits = self.faults.value("limit", UNLIMITED)
         used = self.cache.use(wanted, model, *([] if batched else [limits.admit]))
         turns = rules.merge_turns(wanted.messages)
         message = generate.reply(wanted, turns, model, used, self.faults.value("shape"))
@@ -170,17 +170,16 @@ class Api:
         if data.get("thread") is not None and "message-threads" in request.headers.get("anthropic-beta", ""):
             raise ApiError(400, "thread: not supported here", error_code="thread_unsupported_request")
         message = self._message(data, request.state.version)
-        before = previous_exchange(self.journal, exchange, data)
-        exchange.cache_miss = diagnose(data, before, message["usage"])
+        exchange.cache_miss = diagnose(exchange, data, message["usage"], self.journal)
         if data.get("diagnostics") is not None:
             message["diagnostics"] = exchange.cache_miss and exchange.cache_miss.told()
-        fault, pace = self.faults.take("break_stream"), self.faults.value("pace") or Pace()
+        fault, pace = self.faults.take("break_stream"), self.faults.value("pace", UNHURRIED)
         if data.get("stream"):
             return EventStream(message, exchange, self._headers(exchange), pace, fault)
         if fault is not None:
             await asyncio.sleep(fault.seconds if fault.kind == "stall" else 0)
             return dropped
-        if wait := pace.first_token_seconds + pace.duration(message["usage"]["output_tokens"]):
+        if wait := pace.first_token_seconds + message["usage"]["output_tokens"] / pace.tokens_per_second:
             await asyncio.sleep(wait)
         return message
 
@@ -192,7 +191,7 @@ class Api:
     async def _create_batch(self, request: Request) -> Object:
         exchange, wanted = request.state.exchange, parse(CreateBatch, request.state.data)
         url = "http://{}:{}{}".format(*request.scope["server"], BATCHES)
-        seconds = (self.faults.value("pace") or Pace()).batch_seconds
+        seconds = self.faults.value("pace", UNHURRIED).batch_seconds
         batch = Batch(wanted, url, exchange.number, seconds)
         self.batches[batch.id] = batch
         while sum(each.size for each in self.batches.values()) > 2 * MAX_REQUESTS:

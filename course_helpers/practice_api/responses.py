@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
+from types import SimpleNamespace
 from typing import Any
 
 import pydantic_core
@@ -14,7 +15,6 @@ from anthropic import types
 from ..models import Model
 from . import generate
 from .errors import ApiError, require
-from .faults import Breakage, Pace
 from .journal import Exchange
 
 TRANSPORT = "practice.transport"
@@ -40,8 +40,8 @@ class EventStream:
     message: dict[str, Any]
     exchange: Exchange
     headers: dict[str, str]
-    pace: Pace
-    fault: Breakage | None
+    pace: SimpleNamespace
+    fault: SimpleNamespace | None
 
     async def __call__(self, scope, receive, send) -> None:
         self.exchange.status = 200
@@ -67,7 +67,7 @@ class EventStream:
         """Name and data of the events, each when its time has come, until the end or the fault."""
         events = list(generate.events(self.message))
         deltas = sum(event["type"] == "content_block_delta" for event in events)
-        pause = self.pace.duration(self.message["usage"]["output_tokens"]) / max(1, deltas)
+        pause = self.message["usage"]["output_tokens"] / self.pace.tokens_per_second / max(1, deltas)
         wait, shown = self.pace.first_token_seconds, 0
         for event in events:
             kind, is_text = event["type"], event.get("delta", {}).get("type") == "text_delta"
