@@ -4,8 +4,8 @@
     cell                                   # in JupyterLab: the chat
     reply = cell.send("What is a token?")  # the same turn from code; it shows in the chat
 
-Replies stream in a thread of their own (`exchange.Running`): other cells run meanwhile, and nothing is written
-to any cell's output. Model text becomes HTML through `render` only.
+Replies stream in a thread of their own: other cells run meanwhile, and nothing is written to any cell's
+output. Model text becomes HTML through `render` only.
 """
 
 from .cell import Busy, ChatCell

@@ -62,10 +62,8 @@ class ChatPage:
 
     def replies(self) -> list[str]:
         """The text of each reply, without its bill."""
-        return self.root.evaluate(
-            """root => [...root.querySelectorAll(".course-chat-exchange")].map(it => [
-                ...it.querySelectorAll(".course-chat-reply")].map(part => part.innerText).join("\\n").trim())"""
-        )
+        parts = '[...it.querySelectorAll(".course-chat-reply")].map(part => part.innerText)'
+        return self.part("exchange").evaluate_all(f"all => all.map(it => {parts}.join('\\n').trim())")
 
     def questions(self) -> list[str]:
         return self.part("words").all_inner_texts()
