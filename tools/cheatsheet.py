@@ -15,7 +15,7 @@ PAGE = "docs/cheatsheet.md"
 HEAD = """# Cheat sheet
 
 One page for all lessons, made from their own cells by `make notebooks`.
-Everything here runs after the setup cell:
+The snippets of one lesson go together, in their order, after the setup cell:
 
 ```python
 {setup}

@@ -10,28 +10,30 @@ from typing import Any
 
 from ..models import Model
 from . import replies, tokens, tools
-from .caching import InputTokens
 from .instances import instance
 from .schemas import CreateMessage, Message
 
+JSON = dict[str, Any]
 _EFFORT = {"low": 0.5, "medium": 1, "high": 2, "xhigh": 4, "max": 8}
 _ALWAYS_THINKS = "The question is clear. I recall what I know and answer it."
 _REFUSED = {"type": "refusal", "category": None, "explanation": "Refused on purpose."}
 
 
 def reply(
-    request: CreateMessage, messages: list[Message], model: Model, used: InputTokens, shape: str | None = None
-) -> dict[str, Any]:
-    """The reply to `request`: the same request always gets the same text, id and output tokens."""
+    request: CreateMessage, messages: list[Message], model: Model, used: JSON, shape: str | None = None
+) -> JSON:
+    """The reply to `request`: the same request always gets the same text, id and output tokens.
+
+    `used` is the input's part of the usage, as the cache says it.
+    """
     refused, id = shape == "refusal", message_id(request)
-    thinking, text, tool = (
-        ("", "", None) if refused or shape == "empty" else _draft(request, messages, model, shape)
-    )
+    thinking, text, tool = _draft(request, messages, model, shape)
     reason = "refusal" if refused else "tool_use" if tool else "end_turn"
     at, sequence = min(((text.find(s), s) for s in request.stop_sequences if s in text), default=(None, None))
     if sequence:
         text, reason = text[:at], "stop_sequence"
-    room = model.context_window - used.total
+    sent = used["input_tokens"] + used["cache_creation_input_tokens"] + used["cache_read_input_tokens"]
+    room = model.context_window - sent
     limit = min(request.max_tokens, room)
     thought = min(limit, tokens.reply_tokens(thinking, model)) if thinking else 0
     thought = limit if shape == "thinking_only" else thought
@@ -44,7 +46,7 @@ def reply(
     content = [_thinking_block(request, model, thinking)] if thinking else []
     content += [{"type": "text", "text": text}] if text else []
     content += [{"type": "tool_use", "id": f"toolu_practice_{id[-16:]}", **tool}] if tool else []
-    written = {"ephemeral_5m_input_tokens": used.written_5m, "ephemeral_1h_input_tokens": used.written_1h}
+    usage = {"output_tokens": thought + spoken, "output_tokens_details": {"thinking_tokens": thought}}
     return {
         "id": id,
         "type": "message",
@@ -54,15 +56,7 @@ def reply(
         "stop_reason": reason,
         "stop_sequence": sequence,
         "stop_details": _REFUSED if refused else None,
-        "usage": {
-            "input_tokens": used.uncached,
-            "cache_creation_input_tokens": sum(written.values()),
-            "cache_read_input_tokens": used.read,
-            "cache_creation": written,
-            "output_tokens": thought + spoken,
-            "output_tokens_details": {"thinking_tokens": thought},
-            "service_tier": "standard",
-        },
+        "usage": used | usage | {"service_tier": "standard"},
     }
 
 
@@ -74,8 +68,10 @@ def message_id(request: CreateMessage) -> str:
 
 def _draft(
     request: CreateMessage, messages: list[Message], model: Model, shape: str | None
-) -> tuple[str, str, dict[str, Any] | None]:
+) -> tuple[str, str, JSON | None]:
     """What is thought, said, and called, before it is cut to size."""
+    if shape in ("refusal", "empty"):
+        return "", "", None
     answer = replies.answer(request, messages, model)
     thinking = _thinking(request, model, answer)
     if shape in ("thinking_first", "thinking_only"):
@@ -102,7 +98,7 @@ def _thinking(request: CreateMessage, model: Model, answer: replies.Answer) -> s
     return " ".join((words * 8)[: int(len(words) * _EFFORT[effort])])
 
 
-def _thinking_block(request: CreateMessage, model: Model, thinking: str) -> dict[str, Any]:
+def _thinking_block(request: CreateMessage, model: Model, thinking: str) -> JSON:
     # The 4.5 models show their thinking unless asked not to; the 5.5 models the other way round.
     default = "summarized" if model.thinking == "off" else "omitted"
     display = getattr(request.thinking, "display", None) or default
@@ -121,7 +117,7 @@ def is_intact(shown: str, signature: str) -> bool:
     return len(signature) == 88 and signature[:40] == sign(shown, "")[:40]
 
 
-def events(message: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def events(message: JSON) -> Iterator[JSON]:
     """The stream events that build up `message`; text comes in pieces of about a word."""
     ending = {key: message[key] for key in ("stop_reason", "stop_sequence", "stop_details")}
     usage = message["usage"]
@@ -139,7 +135,7 @@ def events(message: dict[str, Any]) -> Iterator[dict[str, Any]]:
     yield {"type": "message_stop"}
 
 
-def _deltas(block: dict[str, Any]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+def _deltas(block: JSON) -> tuple[JSON, list[JSON]]:
     """A block as it opens, and the deltas that fill it."""
     kind = block["type"]
     if kind == "tool_use":

@@ -22,9 +22,9 @@ FILE = Path(__file__).with_name("knowledge.toml")
 _MISSING, _EXTRA = 0.45, 0.35
 """How much a word counts that only the phrasing has, and one that only the question has."""
 _DOUBT, _ANSWERED = 0.45, 0.25
-"""What is left of a score where as many words are strange as are ours; the share of an entry's answer in it."""
+"""What is left of a score where as many words are strange as ours; the share of an answer in it."""
 _EMPTY, _SORT, _COMMON, _UNKNOWN, _EVERYDAY = 0.1, 0.5, 1.2, 3.5, 10.0
-"""The weight of a word that says nothing, asks for a sort of thing, is common, is new, speaks of something else."""
+"""The weight of a word that says nothing, asks for a sort, is common, is new, speaks of something else."""
 _PAIR, _ALIKE = 0.5, 0.81
 """How much a pair's rarity counts, and how much of its letters a misspelt word shares with the right one."""
 _ENDINGS = re.compile(r"(?:ings?|ied|ies|edly|ed|es|s|ers?|est|ly|y|e|i)$")
