@@ -17,7 +17,7 @@ export no_proxy := $(NO_PROXY)
 # More processes than two cores, since many tests wait; the tests of one file stay together.
 PARALLEL := --numprocesses=3 --dist=loadfile
 
-.PHONY: help install install-dev lab local local-model test test-all lint unit browser lessons bench facts live-check notebooks reset handout answers clean
+.PHONY: help install install-dev lab local local-model test test-all lint unit browser lessons bench facts live-check site notebooks reset handout answers clean
 
 help:
 	@echo 'make lab                 opens lesson 1 in JupyterLab        (LESSON=03, LAB_ARGS="--no-browser --port 9000")'
@@ -28,6 +28,7 @@ help:
 	@echo 'make bench               measures speed against the bare SDK'
 	@echo 'make facts               asks whether models and prices are still those of today'
 	@echo 'make live-check          compares the practice API with the real one, with your key, for about a cent'
+	@echo 'make site                builds the course as a page for a browser tab, in site/ (needs npm)'
 	@echo 'make notebooks           runs every lesson and writes its outputs   (LESSON=03)'
 	@echo 'make lint                ruff; parts of make test: make lint, unit, browser, lessons'
 	@echo 'make handout             the lessons without solutions, for a class   (make answers: the key)'
@@ -75,6 +76,9 @@ bench: install-dev
 
 facts: install-dev
 	@$(PY) -m tools.facts
+
+site: install-dev
+	@$(PY) -m tools.site
 
 live-check: install
 	@$(PY) -m tools.live_check

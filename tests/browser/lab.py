@@ -106,6 +106,10 @@ class Server:
                 raise RuntimeError("JupyterLab did not start:\n" + Path(self.log.name).read_text()[-2000:])
             time.sleep(0.1)
 
+    def address(self, name: str) -> str:
+        """Where the page of the notebook `name` is."""
+        return f"{self.url}/lab/tree/{name}?token={self.token}&reset"
+
     def _answers(self) -> bool:
         try:
             return bool(self.get("/api/status"))
@@ -185,7 +189,7 @@ class Lab:
         self._goto()
 
     def _goto(self) -> None:
-        self.page.goto(f"{self.server.url}/lab/tree/{self.name}?token={self.server.token}&reset")
+        self.page.goto(self.server.address(self.name))
         self.page.wait_for_selector(".jp-Notebook .jp-Cell")
         self.page.evaluate(
             """async () => {
