@@ -19,8 +19,8 @@ A session's frame has one row a ledger entry, in the order in which they were bi
     attempts                requests that it took, retries included
     stop_reason             as the API gave it; <NA> where no reply came
 
-Every function here and every figure also takes such a frame after a way through CSV, JSON or a spreadsheet
-(see `as_frame`), a conversation itself, or the file of a saved one.
+Every function here and every figure also takes such a frame after a way through CSV, JSON or a spreadsheet,
+a conversation itself, or the file of a saved one.
 """
 
 from __future__ import annotations
@@ -35,12 +35,9 @@ import numpy as np
 import pandas as pd
 
 from .history import storage
-from .history.records import TOKENS
+from .history.records import PROMPT_TOKENS, TOKENS
 from .models import MODEL, MODELS, UnknownModelError, available, find_model
 from .pricing import price_table, rates
-
-PROMPT_TOKENS = TOKENS[:4]
-"""Together the whole prompt of a call."""
 
 _TYPES = {
     "kind": "string",
@@ -63,11 +60,12 @@ _OTHER_TYPES = {
 """Columns of other frames, which people make, and figures are drawn from."""
 _MISSING = ("", "<NA>", "NaN", "nan", "None", "null", "unknown")
 _PARTS = {
-    "cache_read_usd": ("cache_read",),
-    "cache_write_usd": ("cache_write", "cache_write_1h"),
-    "input_usd": ("input",),
-    "output_usd": ("output",),
+    "cache_read_usd": ("cache_read_tokens",),
+    "cache_write_usd": ("cache_write_tokens", "cache_write_1h_tokens"),
+    "input_usd": ("input_tokens",),
+    "output_usd": ("output_tokens",),
 }
+"""What a cost is made of, and the counts that each part is paid for."""
 
 
 def to_frame(calls: Iterable) -> pd.DataFrame:
@@ -89,10 +87,10 @@ def as_frame(source: Any, what: str, *columns: str) -> pd.DataFrame:
     missing (an index is taken for a column) or a value is not what its column holds.
     """
     if isinstance(source, str | os.PathLike):
-        source = to_frame(storage.read(source).calls)
-    elif not isinstance(source, pd.DataFrame):
+        source = storage.read(source)
+    if not isinstance(source, pd.DataFrame):
         source = to_frame(source.calls) if hasattr(source, "calls") else pd.DataFrame(source)
-    if not source.size and not len(source.columns):
+    if not len(source) and not len(source.columns):
         source = pd.DataFrame(columns=list(columns))  # no records are no columns either
     elif {*columns} - {*source.columns} & {*source.index.names}:
         source = source.reset_index()
@@ -109,28 +107,22 @@ def _typed(column: pd.Series, dtype: str, what: str) -> pd.Series:
     """`column` as `dtype`."""
     if str(column.dtype) == dtype:
         return column
-    text = column.astype(object).map(_plain, na_action="ignore").astype("string")
+    texts = column.astype(object).astype("string").str.strip()
     if dtype == "string":  # read_csv takes a name "None" for a missing one
-        return text.replace("", pd.NA) if column.name in _TYPES else text.fillna("none")
-    text = text.mask(text.isin(_MISSING)).str.replace(r"[$,]", "", regex=True)
-    if dtype == "bool":
-        text = text.str.lower().replace({"true": "1", "false": "0"})
-    numbers = pd.to_numeric(text, errors="coerce").astype("Float64")
-    wrong = text.notna() & numbers.isna()
-    if dtype != "float64":
-        wrong |= (numbers % 1 != 0).fillna(dtype != "Int64") | (numbers < 0).fillna(False)
-    if wrong.any():
-        value = str(column[wrong.to_numpy(bool)].iloc[0])
+        return texts.replace("", pd.NA) if column.name in _TYPES else texts.fillna("none")
+    texts = texts.mask(texts.isin(_MISSING)).str.replace("[$,]", "", regex=True)
+    try:
+        numbers = pd.to_numeric(texts.replace({"True": "1", "False": "0"})).astype("float64")
+        if dtype == "float64":
+            return numbers
+        if (numbers < 0).any():
+            raise ValueError("a count is not negative")
+        return numbers.astype("Int64").astype(dtype)  # the first takes no fractions, the second no gaps
+    except (ValueError, TypeError) as error:
         raise ValueError(
-            f"{what}: the column {column.name} holds {value!r}, which is no {dtype.lower()}. "
+            f"{what}: the column {column.name} is no {dtype.lower()}: {error}. "
             "Take the frame as it was made, or as it was saved."
-        )
-    return numbers.astype(dtype) if dtype == "Int64" else numbers.astype("float64").astype(dtype)
-
-
-def _plain(value: object) -> str:
-    """`value` as text; a whole number without the decimals that a missing neighbour gave it."""
-    return f"{value:.0f}" if isinstance(value, float) and value.is_integer() else str(value).strip()
+        ) from None
 
 
 def shown(frame: pd.DataFrame) -> pd.DataFrame:
@@ -138,8 +130,7 @@ def shown(frame: pd.DataFrame) -> pd.DataFrame:
     frame = as_frame(frame, "shown")
     idle = [name for name in frame.columns if name.endswith("_tokens") and not frame[name].any()]
     table = frame.drop(columns=["seconds", "first_token_seconds", *idle], errors="ignore")
-    money = {name: table[name].map(_exact) for name in table.columns if name.endswith("_usd")}
-    return table.assign(**money)
+    return table.assign(**{name: table[name].map(_exact) for name in table if name.endswith("_usd")})
 
 
 def _exact(usd: float) -> str:
@@ -148,47 +139,38 @@ def _exact(usd: float) -> str:
 
 
 def reprice(
-    frame: pd.DataFrame,
-    model: str,
-    *,
-    scale_tokens: bool = True,
-    batch: bool = False,
-    as_of: date | str | None = None,
+    frame: pd.DataFrame, model: str, *, scale_tokens=True, batch=False, as_of: date | str | None = None
 ) -> pd.DataFrame:
     """The same session on `model`, at the prices of the day `as_of` (by default `models.AS_OF`): a new frame
     with its model, tokens and costs in place of those held.
 
     Models count the same text differently, so the counts are scaled by the models' `tokenizer_factor` and
     rounded to whole tokens; `scale_tokens=False` keeps them. What cannot be known is left as it was: the
-    other model's words, how much it thinks (4.5 models do not by default, Opus 5.5 always may), what its
-    cache would have held, and whether the prompt fits its window (`compare_models` says that).
+    number of calls, their kinds, their times.
     Raises `UnknownModelError` for a model without a price, or where a tokenizer is not known.
     """
     frame = as_frame(frame, "reprice", "model", *TOKENS)
     prices = rates(model, batch=batch, as_of=as_of)
     counts = frame[list(TOKENS)].to_numpy(float)
     if scale_tokens:
-        counts = np.rint(counts * _factors(frame["model"], prices.model)[:, None])
+        factors = {name: _tokenizer_factor(name, prices.model) for name in frame["model"].unique()}
+        counts = np.rint(counts * frame["model"].map(factors).to_numpy(float)[:, None])
     tokens = pd.DataFrame(counts.astype("int64"), columns=list(TOKENS), index=frame.index)
     cost = pd.Series(prices.cost(tokens), frame.index, dtype="float64")
     ids = pd.Series(prices.model, index=frame.index, dtype="string")
     return frame.assign(model=ids, **tokens, cost_usd=cost, cumulative_cost_usd=cost.cumsum())
 
 
-def _factors(models: pd.Series, model: str) -> np.ndarray:
-    """For each of `models`, how many tokens `model` makes of text that was one token to it."""
-    others = [name for name in models.unique() if name != model]
-    new = _tokenizer_factor(model) if others else 1.0
-    factors = {model: 1.0} | {name: new / _tokenizer_factor(name) for name in others}
-    return models.map(factors).to_numpy(float)
-
-
-def _tokenizer_factor(name: str) -> float:
+def _tokenizer_factor(held: str, model: str) -> float:
+    """How many tokens `model` makes of text that is one token to the model `held`."""
+    if held == model:
+        return 1.0
     try:
-        return find_model(name).tokenizer_factor
+        return find_model(model).tokenizer_factor / find_model(held).tokenizer_factor
     except UnknownModelError:
-        message = f"How {name} counts tokens is not known here; scale_tokens=False keeps the counts."
-        raise UnknownModelError(message) from None
+        raise UnknownModelError(
+            f"How {held} and {model} count tokens is not known here; scale_tokens=False keeps the counts."
+        ) from None
 
 
 def cost_parts(frame: pd.DataFrame) -> pd.DataFrame:
@@ -197,20 +179,17 @@ def cost_parts(frame: pd.DataFrame) -> pd.DataFrame:
     The parts of each row sum to its `cost_usd`, as they were billed on that row's model, and are NaN with it.
     """
     frame = as_frame(frame, "cost_parts", "model", *TOKENS, "cost_usd")
-    values, paid = np.zeros((len(frame), len(_PARTS))), frame["cost_usd"].to_numpy(float)
-    for name in frame.loc[paid > 0, "model"].unique():
-        here = (frame["model"] == name).to_numpy(bool) & (paid > 0)
-        calls, tiers = frame[here], rates(name).tiers
-        prompt = calls[list(PROMPT_TOKENS)].sum(axis=1)
-        tier = np.searchsorted([tier.above for tier in tiers[1:]], prompt)
-        for column, kinds in enumerate(_PARTS.values()):
-            for kind in kinds:
-                rate = np.array([getattr(tier, kind) for tier in tiers])[tier]
-                values[here, column] += calls[f"{kind}_tokens"] * rate / 1_000_000
-    sums = values.sum(axis=1)
+    rows = [_parts(row) for row in frame.itertuples(index=False)]
+    return pd.DataFrame(rows, frame.index, list(_PARTS), dtype=float)
+
+
+def _parts(row: Any) -> list[float]:
+    if not row.cost_usd > 0:  # free, whatever its model, or not known
+        return [row.cost_usd] * len(_PARTS)
+    tier = rates(row.model).at(sum(getattr(row, name) for name in PROMPT_TOKENS))
+    parts = [tier.cost({name: getattr(row, name) for name in names}) for names in _PARTS.values()]
     # Batch prices, and sessions saved under older prices, are split in proportion.
-    values *= np.divide(paid, sums, out=0 * paid, where=sums > 0)[:, None]
-    return pd.DataFrame(values, index=frame.index, columns=list(_PARTS))
+    return [part * row.cost_usd / sum(parts) if part else 0.0 for part in parts]
 
 
 def compare_models(
@@ -223,26 +202,23 @@ def compare_models(
     """
     frame = as_frame(frame, "compare_models", "model", *TOKENS, "cost_usd")
     names = list(models) if models is not None else [model.id for model in available()]
-    sessions = {"as held": frame}
-    sessions |= {rates(name).model: reprice(frame, name, scale_tokens=scale_tokens) for name in names}
-    return pd.DataFrame([_session_row(name, session) for name, session in sessions.items()])
-
-
-def _session_row(name: str, session: pd.DataFrame) -> dict:
-    prompts = session[list(PROMPT_TOKENS)].sum(axis=1)
-    fits = True
-    if name != "as held":
-        window, ceiling = price_table([name])[["context_window", "max_output"]].iloc[0]
-        used = ((prompts, window), (session["output_tokens"], ceiling))
-        fits = all(pd.isna(limit) or not (tokens > limit).any() for tokens, limit in used)
-    return {
-        "model": name,
-        "prompt_tokens": prompts.sum(),
-        "output_tokens": session["output_tokens"].sum(),
-        **cost_parts(session).sum(skipna=False),
-        "cost_usd": session["cost_usd"].sum(skipna=False),
-        "fits": fits,
-    }
+    limits = price_table(names)[["context_window", "max_output"]].T
+    sessions = {rates(name).model: reprice(frame, name, scale_tokens=scale_tokens) for name in names}
+    rows = []
+    for name, session in {"as held": frame, **sessions}.items():
+        prompts, replies = session[list(PROMPT_TOKENS)].sum(axis=1), session["output_tokens"]
+        longest = pd.Series({"context_window": prompts.max(), "max_output": replies.max()})
+        rows.append(
+            {
+                "model": name,
+                "prompt_tokens": prompts.sum(),
+                "output_tokens": replies.sum(),
+                **cost_parts(session).sum(skipna=False),
+                "cost_usd": session["cost_usd"].sum(skipna=False),
+                "fits": not (name in limits and (longest > limits[name]).any()),
+            }
+        )
+    return pd.DataFrame(rows)
 
 
 def cost_curve(
@@ -254,9 +230,8 @@ def cost_curve(
     each tier among them) and `cost_usd`.
     """
     curves = []
-    for name in models:
-        prices, known = rates(name), MODELS.get(rates(name).model)
-        end = min(longest, known.context_window) if known else longest
+    for prices in map(rates, models):
+        end = min(longest, MODELS[prices.model].context_window) if prices.model in MODELS else longest
         cliffs = [length for tier in prices.tiers[1:] for length in (tier.above, tier.above + 1)]
         lengths = np.unique([*np.linspace(0, end, 101).astype("int64"), *(at for at in cliffs if at <= end)])
         costs = prices.cost({"input_tokens": lengths, "output_tokens": output_tokens})

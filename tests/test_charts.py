@@ -25,7 +25,7 @@ from matplotlib.colors import to_rgb
 
 from course_helpers import Conversation, charts, connect
 from course_helpers.charts import sliders, theme
-from course_helpers.charts.costs import _COSTS
+from course_helpers.charts.costs import PARTS
 from course_helpers.formatting import dollars, share, short
 from course_helpers.frames import compare_models, cost_curve, to_frame
 from course_helpers.history.strategies import last_turns, within_tokens
@@ -253,10 +253,10 @@ def test_text_is_readable_on_any_ground(name):
 def test_nothing_depends_on_colour_alone():
     """Parts of a bar differ in their hatch, lines in dashes and marker, far beyond seven of them."""
     for paints in (
-        [paint for _, paint in _COSTS.values()] + [theme.THINKING],
+        [paint for _, paint in PARTS.values()] + [theme.THINKING],
         [theme.GOOD, theme.BAD, theme.IDLE, theme.ASKED],
     ):
-        assert len({paint.hatch for paint in paints}) == len(paints)
+        assert len({paint.get("hatch") for paint in paints}) == len(paints)
     _, ax = plt.subplots()
     lines = [theme.line(ax, [1], [1], number, str(number)) for number in range(49)]
     assert len({(str(li.get_color()), li.get_linestyle(), li.get_marker()) for li in lines}) == 49
@@ -298,7 +298,7 @@ def test_ticks_of_money_are_exact_and_can_be_told_apart():
     for top in (1.2e-6, 3.3e-5, 0.004, 0.07, 0.9, 3, 47, 800, 12_000, 5e6):
         _, ax = plt.subplots()
         ax.set_ylim(0, top)
-        theme.dollars_on(ax.yaxis)
+        theme.style_axes(ax, "", y="USD")
         ax.figure.draw_without_rendering()
         labels = [label.get_text() for label in ax.get_yticklabels()]
         values = [float(text.replace("$", "").replace(",", "")) for text in labels]
@@ -330,13 +330,6 @@ def test_the_session_adds_up():
 def test_a_session_of_a_thousand_calls_is_an_area():
     """Not four thousand bars."""
     assert len(charts.plot_session(session(1000)).patches) <= 4
-
-
-def test_what_a_dear_neighbour_makes_flat_keeps_its_label():
-    """A call on a model that costs a fortieth is no bar that can be seen, so it says what it cost."""
-    cheap, dear = call(output=500), call("claude-opus-5-5", output=5000)
-    ax = charts.plot_session(to_frame([cheap, dear]))
-    assert dollars(cheap.cost_usd) in [text.get_text() for text in ax.texts]
 
 
 def test_free_and_unknown_prices():

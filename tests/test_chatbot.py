@@ -176,7 +176,7 @@ def test_pastes_keys_and_interrupts_at_a_terminal(tmp_path):
             screen.until("You:")
             screen.paste("reset\nquit\n!save /nowhere")
             screen.type("")
-            assert "line of this\nterminal" in screen.until("[Session")
+            assert "line of this \nterminal" in screen.until("[Session")
             screen.until("You:")
             screen.type("Two?")
             screen.until("Assistant: Paris")
@@ -325,16 +325,16 @@ def test_files(here, tmp_path):
 BAD_OPTIONS = {
     "--model gpt-none": "Unknown model 'gpt-none'. Known models: ",
     "--last-turns -1": "turns is a whole number from 0, not -1.",
-    "--max-tokens 0": "max_tokens is a whole number from 1, not 0.",
-    "--budget -1": "budget_usd is an amount of dollars from 0",
+    "--max-tokens 0": "--max-tokens is a whole number from 1, not 0.",
+    "--budget -1": "--budget is an amount of dollars from 0",
     "--load no-such-file.json": "no-such-file.json: No such file or directory",
     f"--load {__file__}": "it is not JSON",
     "--base-url http://127.0.0.1:9": "Nothing answers at http://127.0.0.1:9",
     "--base-url localhost": "connect takes",
     "--live --base-url http://x": "not allowed with argument",
     "--max-tokens many": "invalid int value",
-    "--live": "No API key: set ANTHROPIC_API_KEY, or leave out --live and chat for free.",
-    "--live --model gpt-5": "Unknown model 'gpt-5'. ",
+    "--live": "No API key: set ANTHROPIC_API_KEY",
+    "--base-url practice --model gpt-5": "Unknown model 'gpt-5'. ",
 }
 
 
@@ -347,18 +347,15 @@ def test_options_that_make_no_sense(here):
         assert "Traceback" not in err
     status, out, _ = here("", "--help")
     assert status == 0
-    assert chatbot.HELP in out
     assert here("help\n!HELP\n")[2].count(chatbot.HELP) == 2
 
 
 COMMANDS = {
-    "!modl haiku": "[There is no !modl. Did you mean !model?]",
-    "!models": "[There is no !models. Did you mean !model?]",
-    "!modelhaiku": "[There is no !modelhaiku. Did you mean !model?]",
+    "!modl haiku": "[There is no !modl. help lists the commands.]",
+    "!models": "[There is no !models. help lists the commands.]",
+    "!modelhaiku": "[There is no !modelhaiku. help lists the commands.]",
     "!frobnicate": "[There is no !frobnicate. help lists the commands.]",
     "!MODEL Sonnet": f"[Model: {SONNET}]",
-    f"!model {GOING.id}": f"[Model: {GOING.id}, {GOING.lifecycle}, retires {GOING.retires}]",
-    f"!model {GONE.id}": f"[{GONE.id} is retired and answers no more: choose another model.]",
     "!model gpt-5": "[Unknown model 'gpt-5'. Known models: ",
     "!window x": "[!window takes a number of finished exchanges, or off, not x.]",
     "!window -1": "[!window takes a number of finished exchanges, or off, not -1.]",
@@ -383,13 +380,6 @@ def test_commands(here):
     asked = [entry.body["messages"][-1]["content"] for entry in practice.journal[-4:]]
     assert asked == questions
     assert before is not practice.journal[-1]
-
-
-def test_completions():
-    """What goes on as typed, one word at a time, after a `!` alone."""
-    assert chatbot._completions("!mo") == ["!model"]
-    assert "!model sonnet" in chatbot._completions("!MODEL s")
-    assert chatbot._completions("") == chatbot._completions("mo") == []
 
 
 def test_windows(here):

@@ -10,7 +10,7 @@ from ..formatting import count, dollars, share, short, times
 from ..frames import PROMPT_TOKENS, TOKENS, as_frame, cost_parts
 from . import theme as look
 
-_COSTS = {
+PARTS = {
     "cache read": ("cache_read_usd", look.CACHE_READ),
     "cache write": ("cache_write_usd", look.CACHE_WRITE),
     "input": ("input_usd", look.INPUT),
@@ -27,66 +27,46 @@ def plot_session(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
     frame = as_frame(frame, "plot_session", "call", "kind", "model", *TOKENS, "cost_usd")
     parts = cost_parts(frame).fillna(0)
     costs = parts.sum(axis=1).to_numpy()
-    axes = look.new_axes(ax, 4.4, nrows=2, sharex=True, height_ratios=(3, 2))
-    look.style_axes(axes[0], "What each call cost", "call" if ax is not None else "", "USD a call")
+    top, *below = look.new_axes(ax, 4.4, nrows=2, sharex=True, height_ratios=(3, 2))
+    look.style_axes(top, "What each call cost", "" if below else "call", "USD a call")
     if costs.any():
-        handles = look.stacked(axes[0], {n: (paint, parts[column]) for n, (column, paint) in _COSTS.items()})
-        handles += _marks(axes[0], frame["kind"].to_numpy(), costs) if len(costs) <= look.FEW else []
-        look.dollars_on(axes[0].yaxis)
-        look.counts_on(axes[0].xaxis)
-        look.legend(axes[0], [*handles, look.running_total(axes[0], costs, "USD")])
+        handles = look.stacked(top, {name: (paint, parts[part]) for name, (part, paint) in PARTS.items()})
+        for kind, marker in (("summary", "P"), ("lost", "X")):
+            at = np.flatnonzero(frame["kind"] == kind)
+            marks = {"marker": marker, "color": look.ink(), "label": kind, "clip_on": False, "zorder": 5}
+            handles += [top.scatter(at + 1, costs[at], 36, **marks)] if len(at) else []
+        look.legend(top, [*handles, look.running_total(top, costs, "USD")])
     elif frame["cost_usd"].isna().any():
-        look.empty(axes[0], "what these calls cost is not known")
+        look.empty(top, "what these calls cost is not known")
     else:
-        look.empty(axes[0], "these calls cost nothing" if len(frame) else "no calls yet")
-    if ax is None:
-        _token_panel(axes[1], frame)
-    return look.with_caption(axes[0], _session_words(frame, parts))
+        look.empty(top, "these calls cost nothing" if len(frame) else "no calls yet")
+    for panel in below:
+        look.style_axes(panel, "Tokens of each call", "call", "tokens a call")
+        written = frame["cache_write_tokens"] + frame["cache_write_1h_tokens"]
+        tokens = {
+            "cache read": (look.CACHE_READ, frame["cache_read_tokens"]),
+            "cache write": (look.CACHE_WRITE, written),
+            "input": (look.INPUT, frame["input_tokens"]),
+            "output": (look.OUTPUT, frame["output_tokens"] - frame["thinking_tokens"]),
+            "output, thinking": (look.THINKING, frame["thinking_tokens"]),
+        }
+        look.legend(panel, look.stacked(panel, tokens))
+    return look.with_caption(top, _session_words(frame, parts.sum()))
 
 
-def _marks(ax: Axes, kinds: np.ndarray, costs: np.ndarray) -> list:
-    """Marks the calls that are no replies, and says what a bar costs that a dear neighbour makes too flat to
-    be seen; returns the legend's handles."""
-    handles, color = [], look.ink()
-    for kind, marker in (("summary", "P"), ("lost", "X")):
-        at = np.flatnonzero(kinds == kind)
-        if len(at):
-            marks = {"marker": marker, "s": 36, "color": color, "label": kind, "clip_on": False}
-            handles.append(ax.scatter(at + 1, costs[at], zorder=5, **marks))
-    for at in np.flatnonzero((costs > 0) & (costs < 0.02 * costs.max())):
-        words = {"rotation": 90, "ha": "center", "va": "bottom", "fontsize": 8, "color": color}
-        ax.annotate(dollars(costs[at]), (at + 1, costs[at]), (0, 6), textcoords="offset points", **words)
-    return handles
-
-
-def _token_panel(ax: Axes, frame: pd.DataFrame) -> None:
-    look.style_axes(ax, "Tokens of each call", "call", "tokens a call")
-    parts = {
-        "cache read": (look.CACHE_READ, frame["cache_read_tokens"]),
-        "cache write": (look.CACHE_WRITE, frame["cache_write_tokens"] + frame["cache_write_1h_tokens"]),
-        "input": (look.INPUT, frame["input_tokens"]),
-        "output": (look.OUTPUT, frame["output_tokens"] - frame["thinking_tokens"]),
-        "output, thinking": (look.THINKING, frame["thinking_tokens"]),
-    }
-    look.legend(ax, look.stacked(ax, parts))
-    look.counts_on(ax.yaxis)
-    look.counts_on(ax.xaxis)
-
-
-def _session_words(frame: pd.DataFrame, parts: pd.DataFrame) -> str:
-    if not len(frame):
-        return "No calls yet, so nothing was spent."
-    costs, unknown = frame["cost_usd"].fillna(0).to_numpy(float), int(frame["cost_usd"].isna().sum())
+def _session_words(frame: pd.DataFrame, parts: pd.Series) -> str:
+    costs = frame["cost_usd"].fillna(0).to_numpy(float)
+    unknown, total = int(frame["cost_usd"].isna().sum()), costs.sum()
     if unknown == len(frame):
-        return f"{count(unknown, 'call')} at prices that are not known."
-    total, dearest = costs.sum(), int(costs.argmax())
-    sums = {"input": parts["input_usd"].sum(), "output": parts["output_usd"].sum()}
-    sums["cache"] = parts["cache_read_usd"].sum() + parts["cache_write_usd"].sum()
+        return f"{count(unknown, 'call')} at prices that are not known." if unknown else "No calls yet."
+    sums = {"input": parts["input_usd"], "output": parts["output_usd"]}
+    sums["cache"] = parts["cache_read_usd"] + parts["cache_write_usd"]
     made = ", ".join(f"{name} {dollars(usd)} ({share(usd, total)})" for name, usd in sums.items() if usd)
     words = f"{count(len(frame), 'call')} cost {dollars(total)}" + (f": {made}." if made else ".")
     if len(frame) > 1 and total:
-        words += f" The dearest, call {frame['call'].iloc[dearest]:,}, cost {dollars(costs[dearest])}."
-    words += f" Not in this sum: {count(unknown, 'call')} at prices that are not known." if unknown else ""
+        dearest = frame.iloc[costs.argmax()]
+        words += f" The dearest, call {dearest['call']:,}, cost {dollars(dearest['cost_usd'])}."
+    words += look.unpriced(unknown)
     for kind, what in (("summary", "summarised older turns"), ("lost", "brought no reply")):
         number = int((frame["kind"] == kind).sum())
         words += f" {count(number, 'call')} {what}." if number else ""
@@ -110,8 +90,6 @@ def plot_turn_tokens(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
         return look.empty(ax, "no turns yet")
     parts = {"sent before": (look.IDLE, again), "new in this turn": (look.INPUT, sent - again)}
     look.legend(ax, [*look.stacked(ax, parts), look.running_total(ax, sent, "tokens")])
-    look.counts_on(ax.yaxis)
-    look.counts_on(ax.xaxis)
     words = f"{count(len(sent), 'turn')} sent {count(sent.sum(), 'token')}"
     if again.any():
         words += f", {share(again.sum(), sent.sum())} of them not for the first time"
@@ -127,10 +105,10 @@ def plot_strategies(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
     A call without a turn (a summary) counts to the turn that it was made for, the next one.
     """
     frame = as_frame(frame, "plot_strategies", "strategy", "turn", *PROMPT_TOKENS, "cost_usd")
-    table = frame[["strategy", "turn"]].assign(
-        sent=frame[list(PROMPT_TOKENS)].sum(axis=1), usd=frame["cost_usd"]
-    )
-    table["turn"] = table.groupby("strategy", sort=False)["turn"].transform(lambda turn: turn.bfill().ffill())
+    sent, usd = frame[list(PROMPT_TOKENS)].sum(axis=1), frame["cost_usd"]
+    table = frame[["strategy", "turn"]].assign(sent=sent, usd=usd)
+    sessions = table.groupby("strategy", sort=False)
+    table["turn"] = sessions["turn"].transform(lambda turn: turn.bfill().ffill())
     axes = look.new_axes(ax, 3.8, ncols=2)
     panels = (("Tokens sent in each turn", "tokens sent"), ("Dollars so far", "USD so far"))
     for panel, (title, y) in zip(axes, panels, strict=False):
@@ -141,16 +119,14 @@ def plot_strategies(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
         sums = calls.groupby("turn")[["sent", "usd"]].sum().astype(float)
         for panel, values in zip(axes, (sums["sent"], sums["usd"].cumsum()), strict=False):
             look.line(panel, sums.index.to_numpy(float), values.to_numpy(), number, short(name))
-    for panel, y_axis in zip(axes, (look.counts_on, look.dollars_on), strict=False):
-        look.counts_on(panel.xaxis)
-        y_axis(panel.yaxis)
+    for panel in axes:
         panel.set_ylim(0, panel.get_ylim()[1] * 1.03 or 1)
     look.legend(axes[0], width=7 if ax is None else None)
-    totals = table.groupby("strategy", sort=False)[["sent", "usd"]].sum().sort_values("usd", kind="stable")
-    listed = (
+    totals = sessions[["sent", "usd"]].sum().sort_values("usd", kind="stable")
+    listed = [
         f"{name}: {count(row.sent, 'token')} sent, {dollars(row.usd)}" for name, row in totals.iterrows()
-    )
-    return look.with_caption(axes[0], "Cheapest first: " + "; ".join(listed) + ".")
+    ]
+    return look.with_caption(axes[0], f"Cheapest first: {'; '.join(listed)}.")
 
 
 @look.styled
@@ -169,24 +145,18 @@ def plot_models(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
     look.style_axes(ax, title, "USD for the session", grid="x")
     if not len(table):
         return look.empty(ax, "no models to compare")
-    costs = table["cost_usd"].to_numpy(float)
-    parts = {name: (column, paint) for name, (column, paint) in _COSTS.items() if column in table}
-    handles, left = [], np.zeros(len(table))
+    costs, bars, start = table["cost_usd"].to_numpy(float), {}, np.zeros(len(table))
+    parts = {name: part for name, part in PARTS.items() if part[0] in table}
     for name, (column, paint) in (parts or {"": ("cost_usd", look.INPUT)}).items():
         usd = np.nan_to_num(table[column].to_numpy(float))
-        handles += [look.hbars(ax, np.arange(len(table)), left, usd, paint, name)] if usd.any() else []
-        left = left + usd
-    look.dollars_on(ax.xaxis, 4)
+        bars[name], start = (paint, start, usd), start + usd
+    right = [dollars(usd) for usd in costs]
+    for row, (usd, fits) in enumerate(zip(costs, table.get("fits", [True] * len(costs)), strict=True)):
+        right[row] += f"  ({times(usd / costs[0])})" if usd > 1.0005 * costs[0] > 0 else ""
+        right[row] += "" if fits else "  does not fit"
+    left = [short(name) for name in table["model"]]
+    handles = look.rows(ax, bars, left, right, high=np.nan_to_num(costs).max())
     look.legend(ax, handles if parts else [])
-    fits = table.get("fits", np.ones(len(table), bool))
-    right = [
-        dollars(usd)
-        + (f"  ({times(usd / costs[0])})" if usd > 1.0005 * costs[0] > 0 else "")
-        + ("" if fit else "  does not fit")
-        for usd, fit in zip(costs, fits, strict=True)
-    ]
-    look.row_labels(ax, [short(name) for name in table["model"]], right)
-    ax.set_xlim(0, np.nan_to_num(costs).max() * 1.02 or 1)
     return look.with_caption(ax, _models_words(ranked))
 
 
@@ -198,13 +168,14 @@ def _models_words(ranked: pd.DataFrame) -> str:
         return words.strip()
     low, high = others["cost_usd"].iloc[[0, -1]]
     cheapest = [short(name) for name in others["model"][others["cost_usd"] == low]]
-    are = "is" if len(cheapest) == 1 else "are"
-    words += f"The cheapest {are} {' and '.join(cheapest)} at {dollars(low)}"
+    words += (
+        f"The cheapest {'is' if len(cheapest) == 1 else 'are'} {' and '.join(cheapest)} at {dollars(low)}"
+    )
     if len(others) > len(cheapest):
         words += f", the dearest {short(others['model'].iloc[-1])} at {dollars(high)}"
         words += f", {times(high / low)} as much" if low > 0 else ""
-    unfit = others["model"][~others["fits"]] if "fits" in others else ()
-    return words + "." + (f" It would not fit {', '.join(map(short, unfit))}." if len(unfit) else "")
+    unfit = [short(name) for name in others["model"][~others["fits"]]] if "fits" in others else []
+    return words + (f". It would not fit {', '.join(unfit)}." if unfit else ".")
 
 
 @look.styled
@@ -220,19 +191,17 @@ def plot_tiers(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
         return look.empty(ax, "no prices")
     for number, (name, part) in enumerate(frame.groupby("model", sort=False)):
         x, y = part["prompt_tokens"].to_numpy(float), part["cost_usd"].to_numpy(float)
-        name = label = short(name)
+        label = name = short(name)
         cliffs = np.flatnonzero((y[1:] > 1.2 * y[:-1]) & (x[1:] < 1.01 * x[:-1]))
         for at in cliffs:
             ax.plot(x[[at, at + 1]], y[[at, at + 1]], color=look.ink(), linestyle=":", linewidth=1.2)
             low, high = dollars(y[at]), dollars(y[at + 1])
             label += f": {low}, then {high} beyond {x[at]:,.0f}"
-            words.append(
-                f"At {x[at]:,.0f} tokens a request to {name} costs {low}, at {x[at + 1]:,.0f} it costs"
+            cost = (
+                f"At {x[at]:,.0f} tokens a request to {name} costs {low}, at {x[at + 1]:,.0f} it costs {high}"
             )
-            words.append(f"{high}: {times(y[at + 1] / y[at])} as much.")
+            words.append(f"{cost}: {times(y[at + 1] / y[at])} as much.")
         look.line(ax, np.insert(x, cliffs + 1, np.nan), np.insert(y, cliffs + 1, np.nan), number, label)
-    look.counts_on(ax.xaxis)
-    look.dollars_on(ax.yaxis)
     ax.set_ylim(0, ax.get_ylim()[1] or 1)
     look.legend(ax)
     return look.with_caption(ax, " ".join(words) or "No cliff: the price grows evenly with the prompt.")

@@ -1,4 +1,7 @@
-"""Figures of whole sessions: several over each other, and what one will have cost."""
+"""Figures of whole sessions: several over each other, and what one will have cost.
+
+A forecast takes the turns to come to be like those so far, and computes what each strategy sends of them.
+"""
 
 from __future__ import annotations
 
@@ -12,12 +15,16 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from ..formatting import count, dollars, short
-from ..frames import TOKENS, as_frame, to_frame
+from ..frames import PROMPT_TOKENS, TOKENS, as_frame, to_frame
 from ..history import storage
 from ..history.records import Total
+from ..history.strategies import Strategy, last_turns, summarise_older, within_tokens
+from ..models import MODELS
+from ..pricing import rates
 from . import theme as look
-from .forecast import STRATEGIES, name_of, turn_costs, turn_range, turn_sizes
 
+STRATEGIES = (None, last_turns(5), within_tokens(2000), summarise_older(5))
+SUMMARY = 200  # tokens of 150 words; the sentences that ask for a summary are left out
 _IDENTITY = ["kind", "model", *TOKENS, "cost_usd", "seconds"]
 """What tells one call from all others: no two take the same time to the billionth of a second."""
 
@@ -48,22 +55,18 @@ def plot_sessions(sessions: Iterable[Any] | Mapping[str, Any], ax: Axes | None =
         words.append(f"{name}: {dollars(so_far[-1] - before)} ({count(len(calls), 'call')}{after})")
         # Of calls that are the same, the second in one session is the second in another.
         frames.append(calls.assign(nth=calls.groupby(_IDENTITY, dropna=False).cumcount()))
-    look.counts_on(ax.xaxis)
-    look.dollars_on(ax.yaxis)
     ax.set_ylim(0, ax.get_ylim()[1])
     look.legend(ax)
     calls = pd.concat(frames).drop_duplicates()
     total = f"{count(len(frames), 'session')} cost {dollars(calls['cost_usd'].sum())}: "
     total += f"{count(len(calls), 'call')}, each counted once. {'; '.join(words)}."
-    unknown = int(calls["cost_usd"].isna().sum())
-    total += f" Not in this sum: {count(unknown, 'call')} at prices that are not known." if unknown else ""
-    return look.with_caption(ax, total)
+    return look.with_caption(ax, total + look.unpriced(calls["cost_usd"].isna().sum()))
 
 
 def _past(source: Any) -> tuple[int, float]:
     """How many calls the shared past of a fork had, and what they cost; nothing for what is no fork."""
     past = getattr(source, "past", ())  # of a saved conversation the calls, of one that is open their total
-    total = past if isinstance(past, Total) else Total().plus(past if isinstance(past, list) else ())
+    total = past if isinstance(past, Total) else Total().plus(past)
     return total.calls, total.cost_usd
 
 
@@ -77,39 +80,87 @@ def plot_forecast(chat: Any, turns: int = 50, ax: Axes | None = None) -> Axes:
     chat = storage.read(chat) if isinstance(chat, str | os.PathLike) else chat
     calls = as_frame(chat, "plot_forecast", "kind", "model", "turn", *TOKENS, "cost_usd")
     replies = to_frame(chat.turns) if hasattr(chat, "turns") else calls[calls["kind"] == "reply"]
-    spent, done = _past(chat)[1] + calls["cost_usd"].sum(), len(replies)
+    before, done = _past(chat)[1], len(replies)
+    spent = before + calls["cost_usd"].sum()
     title = f"What this session will have cost by turn {turns}"
     ax = look.style_axes(look.new_axes(ax, 3.6)[0], title, "turn", "USD so far")
     if not done or not spent:
         return look.empty(ax, "these calls cost nothing that is known" if done else "no turns yet")
     if turns <= done:
         raise ValueError(f"The session has {count(done, 'turn')} already: ask for more than that.")
-    (sizes, system), model, words = turn_sizes(replies), replies["model"].iloc[-1], []
-    low, mean, high = turn_range(sizes)
+    (sizes, system), model, words = _turn_sizes(replies), replies["model"].iloc[-1], []
+    ordered, half = sizes[np.argsort(sizes.sum(axis=1), kind="stable")], -(-done // 2)
+    mean = sizes.mean(axis=0)
+    low, high = (ordered[:half].mean(0), ordered[-half:].mean(0)) if done > 3 else (mean / 2, mean * 2)
     keep, cache = getattr(chat, "keep", None), bool(calls["cache_read_tokens"].any())
     for number, strategy in enumerate(keep if type(keep) is type(one) else one for one in STRATEGIES):
-        curves = []
-        for size in (low, mean, high):
-            coming = np.vstack([sizes, np.tile(size, (turns - done, 1))])
-            usd = turn_costs(coming, model, strategy, system=system, cache=cache)
-            curves.append(spent + np.append(0, usd[done:].cumsum()))
-        name = name_of(strategy) + (", as now" if strategy is keep else "")
-        drawn = look.line(ax, np.arange(done, turns + 1), curves[1], number, name)
-        ax.fill_between(
-            drawn.get_xdata(), curves[0], curves[2], color=drawn.get_color(), alpha=0.15, linewidth=0
+        least, usual, most = (
+            spent + np.append(0, turn_costs(coming, model, strategy, system, cache)[done:].cumsum())
+            for coming in (np.vstack([sizes, np.tile(size, (turns - done, 1))]) for size in (low, mean, high))
         )
-        words.append(f"{name}: {dollars(curves[0][-1])} to {dollars(curves[2][-1])}")
+        name = name_of(strategy) + (", as now" if strategy is keep else "")
+        x = np.arange(done, turns + 1)
+        color = look.line(ax, x, usual, number, name).get_color()
+        ax.fill_between(x, least, most, color=color, alpha=0.15, linewidth=0)
+        words.append(f"{name}: {dollars(least[-1])} to {dollars(most[-1])}")
     own = calls.groupby(calls["turn"].bfill().ffill().array)["cost_usd"].sum().to_numpy(float)
-    so_far = _past(chat)[1] + own.cumsum()
-    ax.plot(done + 1 + np.arange(-len(own), 0), so_far, color=look.ink(), label="so far")
-    look.counts_on(ax.xaxis)
-    look.dollars_on(ax.yaxis)
+    ax.plot(done + 1 + np.arange(-len(own), 0), before + own.cumsum(), color=look.ink(), label="so far")
     ax.set(xlim=(0, turns), ylim=(0, ax.get_ylim()[1]))
     look.legend(ax)
-    said = (
+    like = "the shorter and the longer half of those so far" if done > 3 else "half to twice the few so far"
+    return look.with_caption(
+        ax,
         f"{count(done, 'turn')} cost {dollars(spent)}. By turn {turns}: {'; '.join(words)}. Assumed: turns "
+        f"of {low.sum():,.0f} to {high.sum():,.0f} tokens of question and answer, as {like}; {model}, at the "
+        f"prices of the course; no call lost or tried twice{'; a cache that is always found' * cache}.",
     )
-    said += f"of {low.sum():,.0f} to {high.sum():,.0f} tokens of question and answer, as "
-    said += "the shorter and the longer half of those so far" if done > 3 else "half to twice the few so far"
-    said += f"; {model}, at the prices of the course; no call lost or tried twice"
-    return look.with_caption(ax, said + ("; a cache that is always found." if cache else "."))
+
+
+def name_of(strategy: Strategy | None) -> str:
+    """`strategy` as it is written in code."""
+    if strategy is None:
+        return "everything"
+    return f"{type(strategy).__name__}({getattr(strategy, 'tokens', None) or strategy.turns})"
+
+
+def _turn_sizes(replies: pd.DataFrame) -> tuple[np.ndarray, float]:
+    """Tokens of question, answer and thinking, a row a reply, and those that each prompt holds besides."""
+    prompt = replies[list(PROMPT_TOKENS)].sum(axis=1).to_numpy(float)
+    thinking = replies["thinking_tokens"].to_numpy(float)
+    answer = replies["output_tokens"].to_numpy(float) - thinking
+    # What a prompt has beyond the last prompt and its answer is the new question; where a strategy has cut
+    # the history it has less, and a usual question is taken.
+    more = np.diff(prompt) - answer[:-1]
+    usual = np.median(more[more > 0]) if (more > 0).any() else prompt.min(initial=0)
+    question = np.minimum(prompt, np.append(usual, np.where(more > 0, more, usual))[: len(prompt)])
+    return np.column_stack([question, answer, thinking]), float((prompt - question)[:1].sum())
+
+
+def turn_costs(
+    sizes: np.ndarray, model: str, keep: Strategy | None, system=0.0, cache=False, batch=False
+) -> np.ndarray:
+    """USD of each turn of a session whose turns have `sizes` (question, answer and thinking in tokens).
+
+    `keep` chooses what of them is sent; `system` are the tokens that each prompt holds besides. A cache holds
+    the last prompt as long as the next one begins with it, and what is new is written to it.
+    """
+    prices, turn = rates(model, batch=batch), np.arange(len(sizes))
+    before = np.append(0, sizes[:, :2].sum(axis=1).cumsum())  # tokens of the turns before each turn
+    first = 0 * turn  # the first turn that is sent along
+    if isinstance(keep, last_turns):
+        first = np.maximum(0, turn - keep.turns)
+    elif isinstance(keep, within_tokens):
+        room = keep.tokens - system - sizes[:, 0]
+        first = np.minimum(turn, np.searchsorted(before, before[turn] - room))
+    elif isinstance(keep, summarise_older):  # as many again have to grow old before they are summarised
+        first = np.maximum(0, turn // keep.turns - 1) * keep.turns
+    prompt = system + before[turn] - before[first] + sizes[:, 0]
+    summarised = np.diff(before[first], prepend=0) * isinstance(keep, summarise_older)
+    prompt += SUMMARY * (summarised.cumsum() > 0)
+    held = np.append(0, prompt[:-1]) * (np.diff(first, prepend=0) == 0)
+    least = getattr(MODELS.get(model), "min_cacheable_tokens", None) or 0
+    read = np.where(cache & (held >= least), held, 0)
+    write = np.where(cache & (prompt >= least), prompt - read, 0)
+    tokens = {"cache_read_tokens": read, "cache_write_tokens": write, "input_tokens": prompt - read - write}
+    usd = prices.cost({**tokens, "output_tokens": sizes[:, 1:].sum(axis=1)})
+    return usd + (summarised > 0) * prices.cost({"input_tokens": summarised, "output_tokens": SUMMARY})

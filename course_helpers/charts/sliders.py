@@ -10,14 +10,11 @@ import ipywidgets as widgets
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-from IPython.core.pylabtools import print_figure
 from matplotlib.axes import Axes
 
 from ..models import MODEL, available
-from .forecast import STRATEGIES, name_of, turn_costs
-from .output import to_html
-from .sessions import plot_sessions
-from .theme import caption
+from .sessions import STRATEGIES, name_of, plot_sessions, turn_costs
+from .theme import caption, in_page
 from .timelines import plot_crowd
 
 JITTER = {"no jitter": 0.0, "equal jitter": 0.5, "full jitter": 1.0}
@@ -43,8 +40,7 @@ class Explorer(widgets.VBox):
         ax = self._draw(**{name: control.value for name, control in self._controls.items()})
         plt.close(ax.figure)  # else the cell would show it a second time
         words = caption(ax)
-        picture = to_html(ax.figure, print_figure(ax.figure, base64=True), words)
-        self._figure.value = f"{picture}<p>{words}</p>"
+        self._figure.value = f"{in_page(ax.figure, words)['text/html']}<p>{words}</p>"
         return words
 
     def _repr_mimebundle_(self, **options: Any) -> dict[str, Any]:
@@ -75,8 +71,8 @@ def explore_crowd() -> Explorer:
     """How a crowd that was turned away comes back, by its size, the jitter of its waits and the limit."""
 
     def draw(clients, jitter, limit) -> Axes:
-        frame = pd.DataFrame({"second": _arrivals(clients, JITTER[jitter], limit), "jitter": jitter})
-        return plot_crowd(frame, limit=limit)
+        seconds = _arrivals(clients, JITTER[jitter], limit)
+        return plot_crowd(pd.DataFrame({"second": seconds, "jitter": jitter}), limit=limit)
 
     return Explorer(
         draw,

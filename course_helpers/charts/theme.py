@@ -1,4 +1,4 @@
-"""How the figures look: colours with a second cue, axes, legends, captions.
+"""How the figures look and how a notebook shows them: grounds, axes, marks, legends, captions.
 
 Sizes and lines stand in `course.mplstyle`; colours of text follow from the ground that a figure stands on.
 """
@@ -10,50 +10,45 @@ import math
 import re
 import textwrap
 from collections.abc import Callable
+from html import escape
 from pathlib import Path
-from typing import NamedTuple
-from weakref import WeakKeyDictionary
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
+from IPython.core.pylabtools import print_figure
+from IPython.display import display
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgba
+from matplotlib.figure import Figure
 from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator, ScalarFormatter
 
-from ..formatting import dollars
-from .output import show
+from ..formatting import count, dollars
 
 STYLE = Path(__file__).with_name("course.mplstyle")
 FEW = 60  # up to so many calls each has a bar of its own; beyond, an area is drawn
 ROWS = 30  # a figure with a row for each call shows no more than the last of these; its caption counts all
 CAPTION_WIDTH = 88  # characters: JupyterLab breaks longer lines in mid-word
 
+# Okabe and Ito's palette, which colour-blind readers can tell apart, and a second cue for each colour.
+COLORS = BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, GREY = (
+    *("#0072B2", "#D55E00", "#009E73", "#CC79A7"),
+    *("#E69F00", "#56B4E9", "#8C8C8C"),
+)
+DASHES = ("-", "--", "-.", ":", (0, (6, 1, 1, 1, 1, 1)), (0, (1, 1)), (0, (8, 3)))
+MARKERS = "os^DvPX"
+INPUT, OUTPUT = {"facecolor": BLUE}, {"facecolor": ORANGE, "hatch": "///"}
+THINKING, CACHE_WRITE = {"facecolor": PURPLE, "hatch": "\\\\\\"}, {"facecolor": GREEN, "hatch": "..."}
+CACHE_READ = ASKED = {"facecolor": SKY, "hatch": "xxx"}
+GOOD, BAD = {"facecolor": GREEN}, {"facecolor": VERMILION, "hatch": "///"}
+IDLE = {"facecolor": GREY, "hatch": "\\\\\\"}
 
-class Paint(NamedTuple):
-    """A colour and the cue that stands beside it for those who cannot tell colours apart."""
-
-    color: str
-    hatch: str = ""
-    line: object = "-"
-    marker: str = "o"
-
-
-# Okabe and Ito's palette, which colour-blind readers can tell apart.
-BLUE, ORANGE, GREEN, SKY = "#0072B2", "#E69F00", "#009E73", "#56B4E9"
-VERMILION, PURPLE, GREY = "#D55E00", "#CC79A7", "#8C8C8C"
-
-INPUT, OUTPUT, THINKING = Paint(BLUE), Paint(ORANGE, "///"), Paint(PURPLE, "\\\\\\")
-CACHE_WRITE, CACHE_READ = Paint(GREEN, "..."), Paint(SKY, "xxx")
-GOOD, BAD, IDLE, ASKED = Paint(GREEN), Paint(VERMILION, "///"), Paint(GREY, "\\\\\\"), Paint(SKY, "xxx")
-LINES = (
-    Paint(BLUE, "", "-", "o"),
-    Paint(VERMILION, "", "--", "s"),
-    Paint(GREEN, "", "-.", "^"),
-    Paint(PURPLE, "", ":", "D"),
-    Paint(ORANGE, "", (0, (6, 1, 1, 1, 1, 1)), "v"),
-    Paint(SKY, "", (0, (1, 1)), "P"),
-    Paint(GREY, "", (0, (8, 3)), "X"),
+# A picture cannot know its page, but the page can turn it: white becomes the dark theme's own ground, and
+# colours keep their hue. In JupyterLab and its HTML export, in VS Code and in Colab.
+DARK = (
+    "<style>body[data-jp-theme-light=false] .course-figure, body.vscode-dark .course-figure, "
+    "html[theme=dark] .course-figure {filter: invert(.93) hue-rotate(180deg)}</style>"
 )
 
 # ------------------------------------------------------------------------------------------ axes
@@ -76,14 +71,18 @@ def styled(plot: Callable[..., Axes]) -> Callable[..., Axes]:
 
 def _colors(ground) -> dict[str, object]:
     """Settings for text, lines and what parts bars, readable on `ground`; on none, in both themes."""
-    red, green, blue, alpha = to_rgba(ground)
-    light = 0.2126 * red + 0.7152 * green + 0.0722 * blue > 0.5
+    *color, alpha = to_rgba(ground)
+    light = np.dot(color, (0.2126, 0.7152, 0.0722)) > 0.5
     text, frame, grid = ("0.13", "0.43", "0.67") if light else ("0.93", "0.63", "0.39")
     if alpha < 0.5:
         text = frame = grid = "#7a7a7a"
-    texts = ("text.color", "axes.labelcolor", "axes.titlecolor", "legend.labelcolor", "xtick.color")
-    colors = dict.fromkeys((*texts, "ytick.color"), text) | {"axes.edgecolor": frame, "grid.color": grid}
-    return colors | {"patch.edgecolor": ground if alpha >= 0.5 else "white"}
+    texts = ("text.color", "axes.labelcolor", "axes.titlecolor", "xtick.color", "ytick.color")
+    edge = ground if alpha >= 0.5 else "white"
+    return dict.fromkeys(texts, text) | {
+        "axes.edgecolor": frame,
+        "grid.color": grid,
+        "patch.edgecolor": edge,
+    }
 
 
 def ink() -> str:
@@ -100,34 +99,24 @@ def new_axes(ax: Axes | None, height: float = 3.2, **panels) -> list[Axes]:
 
 
 def style_axes(ax: Axes, title: str, x: str = "", y: str = "", grid: str = "y") -> Axes:
-    """`ax` with its title, labels with units, and a grid along `grid`."""
-    _plain_text(ax)
+    """`ax` with its title, a grid along `grid`, and labels that begin with the unit, which ticks follow."""
     ax.set_title(title, loc="left")
-    ax.set_xlabel(x, color=ink())
-    ax.set_ylabel(y, color=ink())
-    ax.tick_params(colors=ink())
     ax.grid(True, axis=grid, color=plt.rcParams["grid.color"])
+    ax.tick_params(colors=ink())
+    for axis, label, most in ((ax.xaxis, x, 4), (ax.yaxis, y, 6)):
+        axis.set_label_text(label, color=ink())
+        axis.set_major_formatter(ScalarFormatter())  # ticks are made later, when other settings hold
+        if label.startswith("USD"):
+            axis.set_major_locator(MaxNLocator(most, steps=[1, 2, 2.5, 5, 10]))
+            axis.set_major_formatter(lambda usd, _: dollars(usd))
+        elif label and not label.startswith("seconds"):
+            count_on(axis)
+    for text in ax.findobj(Text):  # and each tick takes after the first
+        text.set(usetex=False, parse_math=False)
     return ax
 
 
-def _plain_text(ax: Axes) -> None:
-    """LaTeX and mathematics are off for all text of `ax`, whatever was set when a given `ax` was made.
-
-    Ticks are made as the figure is drawn, when other settings hold, but each takes after the first.
-    """
-    for axis in (ax.xaxis, ax.yaxis):
-        axis.set_major_formatter(ScalarFormatter())
-    for text in ax.findobj(Text):
-        text.set(usetex=False, parse_math=False)
-
-
-def dollars_on(axis, most: int = 6) -> None:
-    """Dollars, in at most `most` steps."""
-    axis.set_major_locator(MaxNLocator(most, steps=[1, 2, 2.5, 5, 10]))
-    axis.set_major_formatter(lambda usd, _: dollars(usd))
-
-
-def counts_on(axis) -> None:
+def count_on(axis) -> None:
     """Whole numbers (tokens, calls, turns)."""
     axis.set_major_locator(MaxNLocator(8, steps=[1, 2, 5, 10], integer=True, min_n_ticks=1))
     axis.set_major_formatter("{x:,.0f}")
@@ -148,17 +137,6 @@ def legend(ax: Axes, handles: list | None = None, width: float | None = None) ->
     ax.set_title(ax.get_title("left"), loc="left", pad=6 + 15 * math.ceil(len(handles) / columns))
 
 
-def row_labels(ax: Axes, left: list[str], right: list[str]) -> None:
-    """Words at both ends of the rows 0, 1, 2 … of `ax`, the first on top."""
-    ax.set_ylim(len(left) - 0.5, -0.5)
-    other = ax.secondary_yaxis("right")
-    _plain_text(other)
-    for axis, words in ((ax, left), (other, right)):
-        axis.set_yticks(range(len(words)), words)
-        axis.tick_params(axis="y", length=0, labelcolor=ink())
-    other.spines["right"].set_visible(False)
-
-
 def empty(ax: Axes, words: str) -> Axes:
     """`ax` with `words` in its middle, and as its caption, in place of a figure."""
     ax.set(xticks=[], yticks=[])
@@ -166,10 +144,21 @@ def empty(ax: Axes, words: str) -> Axes:
     return with_caption(ax, f"{words.capitalize()}.")
 
 
+def last_rows(frame: pd.DataFrame) -> tuple[pd.DataFrame, str]:
+    """The rows of `frame` that a figure has room for, and what its title says of the others."""
+    last = f": the last {ROWS} of {len(frame):,}" if len(frame) > ROWS else ""
+    return frame.reset_index(drop=True).tail(ROWS), last
+
+
+def unpriced(calls: int) -> str:
+    """What a caption says of the number of calls whose cost is not known."""
+    return f" Not in this sum: {count(calls, 'call')} at prices that are not known." if calls else ""
+
+
 # ------------------------------------------------------------------------------------------ marks
 
 
-def stacked(ax: Axes, parts: dict[str, tuple[Paint, np.ndarray]]) -> list:
+def stacked(ax: Axes, parts: dict[str, tuple[dict, np.ndarray]]) -> list:
     """`parts` (name: paint and values) on top of one another; returns the legend's handles.
 
     Few values are bars at 1, 2, 3 …; many an area. Parts that are zero throughout are left out.
@@ -179,56 +168,66 @@ def stacked(ax: Axes, parts: dict[str, tuple[Paint, np.ndarray]]) -> list:
     for name, (paint, values) in parts.items():
         if not np.any(values):
             continue
-        look = {"facecolor": paint.color, "hatch": paint.hatch, "label": name}
         top = bottom + np.asarray(values, float)
         if length <= FEW:
-            handles.append(ax.bar(at, top - bottom, 0.8, bottom, **look))
+            handles.append(ax.bar(at, top - bottom, 0.8, bottom, label=name, **paint))
         else:
             edges = np.append(0, at) + 0.5
-            handles.append(ax.stairs(top, edges, baseline=bottom, fill=True, linewidth=0, **look))
+            area = {"baseline": bottom, "fill": True, "linewidth": 0, "label": name}
+            handles.append(ax.stairs(top, edges, **area, **paint))
         bottom = top
     ax.set(xlim=(0.4, max(length, 1) + 0.6), ylim=(0, bottom.max(initial=0) * 1.08 or 1))
     return handles
 
 
-def hbars(ax: Axes, rows, start, length, paint: Paint, label: str):
-    """Bars from `start`, `length` long, in the given `rows`."""
-    return ax.barh(rows, length, 0.62, start, label=label, facecolor=paint.color, hatch=paint.hatch)
+def running_total(ax: Axes, values, unit: str):
+    """The sum so far of `values`, on an axis of its own to the right of `ax`; returns the legend's handle."""
+    total = np.asarray(values, float).cumsum()
+    right = style_axes(ax.twinx(), "", y=f"{unit} so far")
+    right.grid(False)
+    right.set_ylim(0, total[-1] * 1.08 or 1)
+    right.spines[:].set_visible(False)
+    look = {"color": ink(), "linewidth": 1.2, "marker": "o", "markersize": 4, "clip_on": False}
+    look |= {"label": "running total (right)", "markevery": max(1, len(total) // 12)}
+    return right.plot(np.arange(1, len(total) + 1), total, **look)[0]
 
 
 def line(ax: Axes, x, y, number: int, label: str):
     """Line `number` of a figure, with its own dashes and, at no more than a dozen places, its own marker."""
-    colors, cues = LINES[number % len(LINES)], LINES[(number + number // len(LINES)) % len(LINES)]
-    look = {"color": colors.color, "linestyle": cues.line, "marker": cues.marker, "label": label}
-    return ax.plot(x, y, markevery=max(1, len(x) // 12), **look)[0]
+    cue = (number + number // len(COLORS)) % len(COLORS)
+    look = {"linestyle": DASHES[cue], "marker": MARKERS[cue], "markevery": max(1, len(x) // 12)}
+    return ax.plot(x, y, color=COLORS[number % len(COLORS)], label=label, **look)[0]
 
 
-def running_total(ax: Axes, values, unit: str):
-    """The sum so far of `values`, on an axis of its own to the right of `ax`; returns the legend's handle."""
-    right, total = ax.twinx(), np.asarray(values, float).cumsum()
-    _plain_text(right)
-    look = {"color": ink(), "linewidth": 1.2, "marker": "o", "markersize": 4, "clip_on": False}
-    look |= {"label": "running total (right)", "markevery": max(1, len(total) // 12)}
-    right.set(ylim=(0, total[-1] * 1.08 or 1), ylabel=f"{unit} so far")
-    right.spines[:].set_visible(False)
-    (dollars_on if unit == "USD" else counts_on)(right.yaxis)
-    return right.plot(np.arange(1, len(total) + 1), total, **look)[0]
+def rows(ax: Axes, bars: dict[str, tuple], left: list[str], right: list[str], low=0.0, high=0.0) -> list:
+    """`bars` (name: paint, start and length of each row) in rows, the first on top, from `low` to `high`.
+
+    The words `left` and `right` stand at the rows' ends. Returns the legend's handles.
+    """
+    handles = []
+    for name, (paint, start, length) in bars.items():
+        at = np.flatnonzero(length > 0)
+        if len(at):
+            handles.append(ax.barh(at, length[at], 0.62, start[at], label=name, **paint))
+    ax.set(xlim=(low, high + (high - low) * 0.02 or 1), ylim=(len(left) - 0.5, -0.5))
+    other = ax.secondary_yaxis("right")
+    for axis, words in ((ax, left), (other, right)):
+        axis.set_yticks(range(len(words)), words, usetex=False, parse_math=False)
+        axis.tick_params(axis="y", length=0, labelcolor=ink())
+    other.spines["right"].set_visible(False)
+    return handles
 
 
 # ------------------------------------------------------------------------------------------ captions
 
-_captions: WeakKeyDictionary[Axes, tuple[str, str]] = WeakKeyDictionary()
 
+def with_caption(ax: Axes, words: str, in_seconds: str = "") -> Axes:
+    """`ax`, with `words` kept for `caption(ax)`, which a notebook's page says in place of the figure too.
 
-def with_caption(ax: Axes, words: str, without_seconds: str | None = None) -> Axes:
-    """`ax`, with `words` kept for `caption(ax)`.
-
-    Without seconds they are what a notebook's page says in place of the figure (see `output.py`).
+    What was measured is said `in_seconds`, to be left out where it is to be the same on every machine.
     """
-    _captions[ax] = words, words if without_seconds is None else without_seconds
-    figure = ax.figure.figure
-    said = " ".join(_captions[panel][1] for panel in figure.axes if panel in _captions)
-    figure._ipython_display_ = functools.partial(show, figure, said)
+    ax.course_caption = {False: words, True: words + in_seconds}
+    ax.figure.figure._ipython_display_ = functools.partial(_show, ax.figure.figure)
     return ax
 
 
@@ -237,9 +236,28 @@ def caption(ax: Axes, *, seconds: bool = True) -> str:
 
     With `seconds=False` without measured times, so that the words are the same on every machine.
     """
-    if ax not in _captions:
+    if not hasattr(ax, "course_caption"):
         raise ValueError("This Axes was not drawn by one of the course's plot functions.")
-    words = _captions[ax][0 if seconds else 1]
-    tied = re.sub(r"(?<=\d) (?=[s×%])", "\u00a0", words)  # a number and its unit stay together
+    # A number and its unit stay together.
+    tied = re.sub(r"(?<=\d) (?=[s×%])", "\u00a0", ax.course_caption[seconds])
     lines = textwrap.fill(tied, CAPTION_WIDTH, break_on_hyphens=False, break_long_words=False)
     return lines.replace("\u00a0", " ")
+
+
+def in_page(figure: Figure, words: str) -> dict[str, str]:
+    """`figure` for a notebook's page, which says `words` in its place, by MIME type.
+
+    JupyterLab and nbconvert give an `image/png` no alternative text, whatever its metadata says (seen with
+    JupyterLab 4.6 and nbconvert 7.17), so a page gets HTML; the bare picture is for what takes no HTML.
+    """
+    png = print_figure(figure, base64=True)
+    *color, alpha = to_rgba(figure.get_facecolor())
+    turned = "course-figure" if alpha > 0.5 and sum(color) > 1.5 else ""  # one on black is dark already
+    image = f'<img class="{turned}" style="max-width: 100%" alt="{escape(words)}"'
+    html = f'{DARK}{image} src="data:image/png;base64,{png}">'
+    return {"text/html": html, "image/png": png, "text/plain": repr(figure)}
+
+
+def _show(figure: Figure) -> None:
+    words = " ".join(axes.course_caption[False] for axes in figure.axes if hasattr(axes, "course_caption"))
+    display(in_page(figure, words), raw=True, metadata={"image/png": {"alt": words}})

@@ -20,53 +20,38 @@ def plot_attempts(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
     """
     columns = ("attempt", "started", "seconds", "outcome", "wait", "asked")
     frame = as_frame(frame, "plot_attempts", *columns)
-    table = frame.tail(look.ROWS)
-    title, x = f"The attempts of one call{_last(frame)}", "seconds since the call began"
-    ax = look.style_axes(look.new_axes(ax, 1.3 + 0.3 * len(table))[0], title, x, "request", grid="x")
+    table, last = look.last_rows(frame)
+    ax = look.new_axes(ax, 1.3 + 0.3 * len(table))[0]
+    look.style_axes(ax, f"The attempts of one call{last}", "seconds since the call began", "request", "x")
     if not len(table):
         return look.empty(ax, "no requests yet")
     start, took, wait = (table[name].to_numpy() for name in ("started", "seconds", "wait"))
     asked, good = table["asked"].to_numpy(), (table["outcome"] == "reply").to_numpy(bool)
-    ends, rows = start + took, np.arange(len(table))
+    ends = start + took
     low, high = start.min(), (ends + wait).max()
     # A request on loopback is over in a millisecond: it stays visible beside waits of seconds.
-    least = np.maximum(took, (high - low) * 0.006)
-    bars = (
-        ("wait that the server asked for", (wait > 0) & asked, ends, wait, look.ASKED),
-        ("wait of our own backoff", (wait > 0) & ~asked, ends, wait, look.IDLE),
-        ("request that failed", ~good, start, least, look.BAD),
-        ("request that got its reply", good, start, least, look.GOOD),
-    )
-    drawn = [
-        look.hbars(ax, rows[at], begin[at], length[at], paint, name)
-        for name, at, begin, length, paint in bars
-        if at.any()
-    ]
-    look.legend(ax, drawn[::-1])
+    least = np.maximum(took, (high - low or 1) * 0.006)
+    bars = {
+        "wait that the server asked for": (look.ASKED, ends, wait * asked),
+        "wait of our own backoff": (look.IDLE, ends, wait * ~asked),
+        "request that failed": (look.BAD, start, least * ~good),
+        "request that got its reply": (look.GOOD, start, least * good),
+    }
     left = [f"{n}: {short(end, 24)}" for n, end in zip(table["attempt"], table["outcome"], strict=True)]
-    look.row_labels(ax, left, [f"waits {seconds:,.2g} s" if seconds else "" for seconds in wait])
-    ax.set_xlim(low, high + (high - low) * 0.02 or 1)
-    plain, timed = _attempts_words(frame)
-    return look.with_caption(ax, timed, plain)
-
-
-def _last(frame: pd.DataFrame) -> str:
-    return f": the last {look.ROWS} of {len(frame):,}" if len(frame) > look.ROWS else ""
-
-
-def _attempts_words(frame: pd.DataFrame) -> tuple[str, str]:
-    """What the attempts in `frame` came to, without and with the time it took."""
-    failed = frame["outcome"][frame["outcome"] != "reply"].value_counts(sort=False)
-    listed = ", ".join(outcome if n == 1 else f"{outcome} ({n:,} times)" for outcome, n in failed.items())
-    waits = frame[frame["wait"] > 0]
+    right = [f"waits {seconds:,.2g} s" if seconds else "" for seconds in wait]
+    look.legend(ax, look.rows(ax, bars, left, right, low, high)[::-1])
+    outcomes, waits = frame["outcome"], frame[frame["wait"] > 0]
+    failed = outcomes[outcomes != "reply"].value_counts(sort=False).items()
+    listed = ", ".join(outcome if n == 1 else f"{outcome} ({n:,} times)" for outcome, n in failed)
     words = f"{count(len(frame), 'request')}; "
-    words += "the last got the reply." if frame["outcome"].iloc[-1] == "reply" else "none got a reply."
+    words += "the last got the reply." if outcomes.iloc[-1] == "reply" else "none got a reply."
     words += f" Failed: {listed}." if listed else ""
     if not len(waits):
-        return words, words
-    words += f" {count(len(waits), 'wait')}, {int(waits['asked'].sum())} of them as long as the server asked."
+        return look.with_caption(ax, words)
+    words += f" {count(len(waits), 'wait')}, {waits['asked'].sum()} of them as long as the server asked."
     whole = (frame["started"] + frame["seconds"] + frame["wait"]).max()
-    return words, f"{words} The call took {whole:,.2f} s, {waits['wait'].sum():,.2f} s of it waiting."
+    timed = f" The call took {whole:,.2f} s, {waits['wait'].sum():,.2f} s of it waiting."
+    return look.with_caption(ax, words, timed)
 
 
 @look.styled
@@ -77,45 +62,36 @@ def plot_first_token(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
     has them; `label` names the rows.
     """
     frame = as_frame(frame, "plot_first_token", "seconds", "first_token_seconds")
-    table = frame.tail(look.ROWS)
-    title, x = f"Waiting for the first words{_last(frame)}", "seconds since the request"
-    ax = look.style_axes(look.new_axes(ax, 1.3 + 0.3 * len(table))[0], title, x, grid="x")
+    table, last = look.last_rows(frame)
+    ax = look.new_axes(ax, 1.3 + 0.3 * len(table))[0]
+    look.style_axes(ax, f"Waiting for the first words{last}", "seconds since the request", grid="x")
     if not len(table):
         return look.empty(ax, "no calls yet")
     whole, streamed = table["seconds"].to_numpy(), table["first_token_seconds"].notna().to_numpy()
     first = table["first_token_seconds"].fillna(table["seconds"]).to_numpy()
-    rows = np.arange(len(table))
-    drawn = [look.hbars(ax, rows, 0, first, look.IDLE, "nothing to read yet")]
-    if streamed.any():
-        spread = (rows[streamed], first[streamed], (whole - first)[streamed])
-        drawn.append(look.hbars(ax, *spread, look.INPUT, "text flows"))
-    marker = {"marker": "D", "color": look.ink(), "clip_on": False}
-    drawn.append(ax.scatter(first, rows, 36, zorder=5, label="first words", **marker))
-    look.legend(ax, drawn)
-    number = len(frame) - len(table) + 1
+    bars = {
+        "nothing to read yet": (look.IDLE, 0 * first, first),
+        "text flows": (look.INPUT, first, whole - first),
+    }
     left, right = [], []
-    for row, (early, late, flows) in enumerate(zip(first, whole, streamed, strict=True)):
-        left.append(f"call {number + row}, {'streamed' if flows else 'blocking'}")
+    for number, early, late, flows in zip(table.index, first, whole, streamed, strict=True):
+        left.append(f"call {number + 1}, {'streamed' if flows else 'blocking'}")
         right.append((f"first words {early:.2f} s, " if flows else "") + f"all {late:.2f} s")
-    look.row_labels(ax, [short(label) for label in table.get("label", left)], right)
-    ax.set_xlim(0, whole.max() * 1.02 or 1)
-    plain, timed = _first_words(frame)
-    return look.with_caption(ax, timed, plain)
-
-
-def _first_words(frame: pd.DataFrame) -> tuple[str, str]:
-    """When the first words came, without and with seconds."""
+    left = [short(label) for label in table.get("label", left)]
+    handles = look.rows(ax, bars, left, right, 0, whole.max())
+    marks = {"marker": "D", "color": look.ink(), "clip_on": False, "zorder": 5, "label": "first words"}
+    look.legend(ax, [*handles, ax.scatter(first, np.arange(len(first)), 36, **marks)])
     streamed = frame["first_token_seconds"].notna()
     words = f"{count(len(frame), 'call')}, {streamed.sum():,} of them streamed."
+    early, late = frame["first_token_seconds"].median(), frame["seconds"][~streamed].median()
     if not streamed.any():
-        late = frame["seconds"].median()
-        return words, f"{words} The first words came with the last, after {late:.2f} s (median)."
-    early = frame["first_token_seconds"].median()
+        return look.with_caption(
+            ax, words, f" The first words came with the last, after {late:.2f} s (median)."
+        )
     if streamed.all():
-        return words, f"{words} The first words came after {early:.2f} s (median)."
-    late = frame["seconds"][~streamed].median()
+        return look.with_caption(ax, words, f" The first words came after {early:.2f} s (median).")
     words += f" Streamed, the first words came {'sooner' if early < late else 'no sooner'} than unstreamed."
-    return words, f"{words} After {early:.2f} s instead of {late:.2f} s (medians)."
+    return look.with_caption(ax, words, f" After {early:.2f} s instead of {late:.2f} s (medians).")
 
 
 @look.styled
@@ -127,36 +103,33 @@ def plot_crowd(frame: pd.DataFrame, ax: Axes | None = None, *, limit: float | No
     `limit`: requests a second that the server takes, drawn as a line.
     """
     frame = as_frame(frame, "plot_crowd", "jitter", "second")
-    groups = {name: part["second"].to_numpy() for name, part in frame.groupby("jitter", sort=False)}
+    groups = dict(list(frame.groupby("jitter", sort=False)["second"]))
     panels = max(1, len(groups))
     axes = look.new_axes(ax, 1.0 + 1.2 * panels, nrows=panels, sharex=True, sharey=True)
     for panel in axes:
         look.style_axes(panel, "A crowd comes back" if panel is axes[0] else "", y="requests\na second")
     axes[-1].set_xlabel("seconds on the simulated clock")
+    look.count_on(axes[0].xaxis)
     if not groups:
         return look.empty(axes[0], "no requests")
-    last = int(frame["second"].max()) + 1
+    last, words = int(frame["second"].max()) + 1, []
     width = max(1, -(-last // 300))  # seconds a step: thinner steps than 300 could not be seen
     edges = np.arange(0, last + width, width)
-    arriving = {name: np.histogram(seconds, edges)[0] for name, seconds in groups.items()}
-    for number, (panel, (name, requests)) in enumerate(zip(axes, arriving.items(), strict=False)):
-        paint = look.LINES[number % len(look.LINES)]
-        panel.stairs(requests / width, edges, color=paint.color, fill=True, linewidth=0)
-        panel.set_title(short(name), loc="right", fontsize=10, fontweight="normal", color=look.ink())
-        if limit is not None:
-            dashes = {"color": look.ink(), "linewidth": 1.2, "linestyle": "--"}
-            panel.axhline(limit, label=f"the server takes {limit:g} a second", **dashes)
-    look.counts_on(axes[0].xaxis)
-    look.counts_on(axes[0].yaxis)
+    for number, (name, seconds) in enumerate(groups.items()):
+        arriving = np.histogram(seconds, edges)[0]
+        for panel in axes[number : number + 1]:  # a given Axes takes the first alone
+            color = look.COLORS[number % len(look.COLORS)]
+            panel.stairs(arriving / width, edges, color=color, fill=True, linewidth=0)
+            panel.set_title(short(name), loc="right", fontsize=10, fontweight="normal", color=look.ink())
+            if limit is not None:
+                dashes = {"color": look.ink(), "linewidth": 1.2, "linestyle": "--"}
+                panel.axhline(limit, label=f"the server takes {limit:g} a second", **dashes)
+        peak, end = int(arriving.argmax()), int(np.flatnonzero(arriving)[-1] + 1) * width
+        said = f"{name}: {count(len(seconds), 'request')} within {count(end, 'second')}, at most "
+        said += f"{arriving[peak] / width:,.0f} a second (second {peak * width + 1})"
+        turned_away = 0 if limit is None else np.maximum(arriving - limit * width, 0).sum()
+        said += f", {turned_away:,.0f} of them beyond what the server takes" if turned_away else ""
+        words.append(f"{said}.")
     axes[0].set(xlim=(0, edges[-1]), ylim=(0, axes[0].get_ylim()[1]))
     look.legend(axes[0])
-    words = (_crowd_words(name, requests, width, limit) for name, requests in arriving.items())
     return look.with_caption(axes[0], " ".join(words))
-
-
-def _crowd_words(name: str, arriving: np.ndarray, width: int, limit: float | None) -> str:
-    peak, end = int(arriving.argmax()), int(np.flatnonzero(arriving)[-1] + 1) * width
-    words = f"{name}: {count(arriving.sum(), 'request')} within {count(end, 'second')}, at most "
-    words += f"{arriving[peak] / width:,.0f} a second (second {peak * width + 1})"
-    turned_away = 0 if limit is None else np.maximum(arriving - limit * width, 0).sum()
-    return words + (f", {turned_away:,.0f} of them beyond what the server takes." if turned_away else ".")

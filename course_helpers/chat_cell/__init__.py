@@ -6,7 +6,7 @@
     cell                                   # in JupyterLab: the chat
     reply = cell.send("What is a token?")  # the same turn from code; it shows in the chat
 
-Replies stream in a thread of their own (`background`): other cells run meanwhile, and nothing is written
+Replies stream in a thread of their own (`running`): other cells run meanwhile, and nothing is written
 to any cell's output. Model text becomes HTML through `render` only.
 """
 

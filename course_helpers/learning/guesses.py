@@ -60,12 +60,9 @@ class Guess:
         import ipywidgets as widgets
 
         field = widgets.Text(
-            description=self.label,
-            placeholder="a number, then Enter",
-            continuous_update=False,
-            style={"description_width": "initial"},
-            layout={"width": "auto"},
+            description=self.label, placeholder="a number, then Enter", continuous_update=False
         )
+        field.style.description_width, field.layout.width = "initial", "auto"
         said = widgets.HTML()
 
         def on_typed(change: dict) -> None:
@@ -81,23 +78,23 @@ class Guess:
 
 def how_far(value: float, truth: float) -> str:
     """How far `value` is off the `truth`, in per cent, or as a factor where that is 2 or more."""
+    side = "high" if value > truth else "low"
     if math.isclose(value, truth, rel_tol=0.005, abs_tol=1e-12):
         return "right"
-    side = "high" if value > truth else "low"
     if value * truth <= 0:
         return f"{_shown(abs(value - truth))} too {side}"
     factor = max(value / truth, truth / value)
-    if factor >= 2:
-        return f"too {side}, {_shown(factor, 2)} times"
-    return f"{abs(value / truth - 1) * 100:.0f} % too {side}"
+    return (
+        f"too {side}, {_shown(factor, 2)} times"
+        if factor >= 2
+        else f"{100 * abs(value / truth - 1):.0f} % too {side}"
+    )
 
 
 def _number(value: object) -> float:
-    """`value` as an int or a float. Raises TypeError or ValueError for what is no finite number."""
-    if isinstance(value, bool) or not (isinstance(value, numbers.Real) or hasattr(value, "__float__")):
-        raise TypeError(f"A guess and its truth are numbers, not {type(value).__name__}.")
-    if not math.isfinite(value):
-        raise ValueError(f"A guess and its truth are finite numbers, not {value}.")
+    """`value` as an int or a float. Raises ValueError for what is no finite number."""
+    if isinstance(value, bool) or not (hasattr(value, "__float__") and math.isfinite(value)):
+        raise ValueError(f"A guess and its truth are finite numbers, not {value!r}.")
     return int(value) if isinstance(value, numbers.Integral) else float(value)
 
 

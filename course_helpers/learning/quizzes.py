@@ -8,8 +8,7 @@ from collections.abc import Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from .lessons import FILE, Choice, Lesson, Question, find_lesson
-from .progress import passed, record_answer, store
+from .progress import FILE, Choice, Lesson, Question, find_lesson, passed, record_answer, store
 
 if TYPE_CHECKING:
     import anywidget
@@ -38,34 +37,24 @@ class Quiz:
     """The questions of one lesson. In a notebook it shows as a widget; `answer(1, "b")` works anywhere."""
 
     def __init__(self, lesson: Lesson) -> None:
-        self.lesson = lesson
+        self.lesson, self.questions = lesson, lesson.questions
+        self.title = f"Quiz {lesson.number} · {lesson.title} · {len(lesson.questions)} questions"
 
     def answer(self, number: int, letter: str) -> Said:
         """What is to be said about answering question `number`, counted from 1, with choice `letter`."""
-        if not (isinstance(number, int) and 1 <= number <= len(self.lesson.questions)):
-            raise ValueError(f"There are questions 1 to {len(self.lesson.questions)}, not {number!r}.")
-        question = self.lesson.questions[number - 1]
-        letters = _letters(question)
-        if str(letter).strip().lower() not in letters:
-            raise ValueError(f"Question {number} has the choices {', '.join(letters)}, not {letter!r}.")
-        choice = letters[str(letter).strip().lower()]
-        return Said("\n".join(_wrap(line) for line in self.judge(question, choice) if line))
-
-    def judge(self, question: Question, choice: Choice) -> tuple[str, str]:
-        """The feedback for `choice`, which is remembered, and what `record_answer` says to it."""
-        mark = "✓ Right." if choice.right else "✗ Not quite."
-        return f"{mark} {choice.feedback}", record_answer(question.id, choice.right)
-
-    @property
-    def title(self) -> str:
-        """One line that is always the same."""
-        return f"Quiz {self.lesson.number} · {self.lesson.title} · {len(self.lesson.questions)} questions"
+        if number not in range(1, len(self.questions) + 1):
+            raise ValueError(f"There are questions 1 to {len(self.questions)}, not {number!r}.")
+        question = self.questions[number - 1]
+        choices, picked = _lettered(question), str(letter).strip().lower()
+        if picked not in choices:
+            raise ValueError(f"Question {number} has the choices {', '.join(choices)}, not {letter!r}.")
+        return Said("\n".join(_wrap(line) for line in _judged(question, choices[picked]) if line))
 
     def __repr__(self) -> str:
         lines = [self.title]
-        for number, question in enumerate(self.lesson.questions, 1):
+        for number, question in enumerate(self.questions, 1):
             lines += ["", _wrap(f"{number}. {question.text}")]
-            lines += [_wrap(f"   {letter}) {each.text}", 6) for letter, each in _letters(question).items()]
+            lines += [_wrap(f"   {letter}) {each.text}", 6) for letter, each in _lettered(question).items()]
         return "\n".join([*lines, "", f'Answer with quiz("{self.lesson.name}").answer(1, "a").'])
 
     def _ipython_display_(self) -> None:
@@ -76,7 +65,7 @@ class Quiz:
         import anywidget
         import traitlets
 
-        asked = [(_html(q.text), [choice.text for choice in q.choices]) for q in self.lesson.questions]
+        asked = [(_html(q.text), [choice.text for choice in q.choices]) for q in self.questions]
 
         class QuizWidget(anywidget.AnyWidget):
             _esm = FILE.with_name("quiz.js").read_text(encoding="utf-8")
@@ -86,7 +75,7 @@ class Quiz:
             summary = traitlets.Unicode(self._summary()).tag(sync=True)
 
         def on_message(widget: QuizWidget, message: dict, _buffers: object) -> None:
-            feedback, widget.summary = self.check(message["check"])
+            feedback, widget.summary = self._checked(message["check"])
             # As a message, since the same feedback twice would be no change of a trait.
             widget.send({"feedback": feedback, "summary": widget.summary})
 
@@ -94,22 +83,18 @@ class Quiz:
         widget.on_msg(on_message)
         return widget
 
-    def check(self, chosen: Sequence[int | None]) -> tuple[list[str], str]:
+    def _checked(self, chosen: Sequence[int | None]) -> tuple[list[str], str]:
         """The feedback to each question as HTML, "" where `chosen` has None for it, and how things stand."""
-        feedback, ends, open_ones = [], [], []
-        for question, number in zip(self.lesson.questions, chosen, strict=True):
-            said, end = ("", "") if number is None else self.judge(question, question.choices[number])
-            feedback.append(_html(said))
-            ends.append(end)
-            if number is None:
-                open_ones.append(question.id)
-        return feedback, " ".join(filter(None, [self._summary(open_ones), *ends]))
-
-    def _summary(self, unanswered: Sequence[str] = ()) -> str:
+        picked = list(zip(self.questions, chosen, strict=True))
+        judged = [("", "") if n is None else _judged(question, question.choices[n]) for question, n in picked]
         names = passed(store.events())
-        done, left = sum(q.id in names for q in self.lesson.questions), len({*unanswered} - names)
-        still = f" {left} still open." if left else ""
-        return f"{done} of {len(self.lesson.questions)} answered correctly.{still}"
+        left = sum(n is None and question.id not in names for question, n in picked)
+        ends = [f"{left} still open." if left else "", *(end for _, end in judged)]
+        return [_html(said) for said, _ in judged], " ".join(filter(None, [self._summary(), *ends]))
+
+    def _summary(self) -> str:
+        names = passed(store.events())
+        return f"{sum(q.id in names for q in self.questions)} of {len(self.questions)} answered correctly."
 
 
 def show(what: Any, name: str, text: str) -> None:
@@ -127,7 +112,13 @@ def show(what: Any, name: str, text: str) -> None:
     display({"text/plain": "", "application/vnd.jupyter.widget-view+json": view}, raw=True)
 
 
-def _letters(question: Question) -> dict[str, Choice]:
+def _judged(question: Question, choice: Choice) -> tuple[str, str]:
+    """The feedback for `choice`, which is remembered, and what `record_answer` says to it."""
+    mark = "✓ Right." if choice.right else "✗ Not quite."
+    return f"{mark} {choice.feedback}", record_answer(question.id, choice.right)
+
+
+def _lettered(question: Question) -> dict[str, Choice]:
     return dict(zip("abcdefgh", question.choices, strict=False))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import os
 import signal
 import sys
 import threading
@@ -48,7 +49,7 @@ def main(argv: list[str] | None = None) -> str | None:
         while not threading.Event().wait(3600):
             pass
     except (OSError, OverflowError) as error:
-        reason = getattr(error, "strerror", None) or "there is no such port"
+        reason = os.strerror(error.errno) if isinstance(error, OSError) else "there is no such port"
         return f"Port {options.port} cannot be used ({reason}): choose another with --port."
     except ValueError as error:  # a mistake in replies.toml
         return str(error)

@@ -7,13 +7,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pydantic_core
-from anthropic.types.messages import MessageBatch, MessageBatchIndividualResponse
 from pydantic import Field
 
-from .errors import ApiError, require
+from .errors import require
 from .schemas import Object, Strict, many
 
-MAX_REQUESTS, MAX_BATCHES = 100_000, 200
+MAX_REQUESTS = 100_000
 
 
 class BatchRequest(Strict):
@@ -29,19 +28,17 @@ class Batch:
     """One batch. Its requests are answered at once, but nobody sees that before its time has come."""
 
     def __init__(self, wanted: CreateBatch, url: str, number: int, seconds: float) -> None:
-        names = {one.custom_id for one in wanted.requests}
-        require(len(names) == len(wanted.requests), "requests: each custom_id must be unique")
+        self.size = len({one.custom_id for one in wanted.requests})
+        require(self.size == len(wanted.requests), "requests: each custom_id must be unique")
         self.id = f"msgbatch_practice_{hashlib.sha256(f'batch {number}'.encode()).hexdigest()[:16]}"
-        self.url, self.size = f"{url}/{self.id}/results", len(wanted.requests)
-        self.created = datetime.now(UTC)
+        self.url = f"{url}/{self.id}/results"
+        self.created, self.canceled = datetime.now(UTC), None
         self.ends = self.created + timedelta(seconds=seconds)
-        self.canceled: datetime | None = None
         self._lines: dict[str, tuple[str, bytes]] = {}  # custom_id → type of result, line of JSON
 
     def keep(self, custom_id: str, kind: str, **result: Any) -> None:
         """Keep the result of a request: `kind` and its message or error."""
         line = {"custom_id": custom_id, "result": {"type": kind, **result}}
-        MessageBatchIndividualResponse.model_validate(line)
         self._lines[custom_id] = (kind, pydantic_core.to_json(line) + b"\n")
 
     @property
@@ -49,7 +46,7 @@ class Batch:
         """Has its time come, and is everything answered?"""
         return datetime.now(UTC) >= self.ends and len(self._lines) == self.size
 
-    def cancel(self) -> dict[str, Any]:
+    def cancel(self) -> Object:
         """Give up what is still being processed: until the end that is all of it. Ends soon after."""
         require(not self.ended, f"Batch {self.id} has ended already: there is nothing left to cancel.")
         if self.canceled is None:
@@ -65,45 +62,19 @@ class Batch:
         shuffled = sorted(self._lines, key=lambda name: hashlib.sha256(name.encode()).digest())
         return b"".join(self._lines[name][1] for name in shuffled)
 
-    def shown(self) -> dict[str, Any]:
+    def shown(self) -> Object:
         """The batch as the API shows it."""
-        ended = self.ended
-        kinds = [kind if ended else "processing" for kind, _ in self._lines.values()]
-        counts = {kind: kinds.count(kind) for kind in ("succeeded", "errored", "canceled", "expired")}
-        batch = {
+        ended, kinds = self.ended, [kind for kind, _ in self._lines.values()]
+        counts = {kind: kinds.count(kind) * ended for kind in ("succeeded", "errored", "canceled", "expired")}
+        return {
             "id": self.id,
             "type": "message_batch",
             "processing_status": "ended" if ended else "canceling" if self.canceled else "in_progress",
             "request_counts": counts | {"processing": 0 if ended else self.size},
-            "created_at": _stamp(self.created),
-            "expires_at": _stamp(self.created + timedelta(days=1)),
-            "ended_at": _stamp(self.ends) if ended else None,
-            "cancel_initiated_at": _stamp(self.canceled),
+            "created_at": self.created,
+            "expires_at": self.created + timedelta(days=1),
+            "ended_at": self.ends if ended else None,
+            "cancel_initiated_at": self.canceled,
             "archived_at": None,
             "results_url": self.url if ended else None,
         }
-        MessageBatch.model_validate(batch)
-        return batch
-
-
-class Batches(dict[str, Batch]):
-    """The batches of this practice API by id, oldest first; the oldest make room."""
-
-    def add(self, batch: Batch) -> None:
-        """Keep a new one."""
-        self[batch.id] = batch
-        while len(self) > MAX_BATCHES or sum(each.size for each in self.values()) > 2 * MAX_REQUESTS:
-            del self[next(iter(self))]
-
-    def __missing__(self, name: str) -> Batch:
-        raise ApiError(404, f"Message Batch {name[:100]} not found.")
-
-    def delete(self, batch: Batch) -> dict[str, str]:
-        """Forget a batch that has ended; the answer that says so."""
-        require(batch.ended, f"Batch {batch.id} is still being processed: cancel it first.")
-        del self[batch.id]
-        return {"id": batch.id, "type": "message_batch_deleted"}
-
-
-def _stamp(moment: datetime | None) -> str | None:
-    return moment and moment.isoformat().replace("+00:00", "Z")

@@ -13,7 +13,6 @@ from anthropic import types
 
 from ..models import Model
 from . import replies, tokens, tools
-from .caching import InputTokens
 from .instances import instance
 from .schemas import CreateMessage, Message
 
@@ -33,11 +32,19 @@ class Draft:
 
 
 def reply(
-    request: CreateMessage, messages: list[Message], model: Model, used: InputTokens, shape: str | None = None
+    request: CreateMessage,
+    messages: list[Message],
+    model: Model,
+    used: dict[str, Any],
+    shape: str | None = None,
 ) -> dict[str, Any]:
-    """The reply to `request`: the same request always gets the same text, id and output tokens."""
+    """The reply to `request`: the same request always gets the same text, id and output tokens.
+
+    `used` is the input's part of the usage, as the cache says it.
+    """
     draft = _draft(request, messages, model, shape)
-    room = model.context_window - used.total
+    sent = used["input_tokens"] + used["cache_creation_input_tokens"] + used["cache_read_input_tokens"]
+    room = model.context_window - sent
     limit = min(request.max_tokens, room)
     thought = min(limit, tokens.reply_tokens(draft.thinking, model)) if draft.thinking else 0
     said = draft.text + (json.dumps(draft.tool["input"]) if draft.tool else "")
@@ -58,14 +65,8 @@ def reply(
         "stop_reason": draft.stop_reason,
         "stop_sequence": draft.stop_sequence,
         "stop_details": refusal if draft.stop_reason == "refusal" else None,
-        "usage": {
-            "input_tokens": used.uncached,
-            "cache_creation_input_tokens": used.written_5m + used.written_1h,
-            "cache_read_input_tokens": used.read,
-            "cache_creation": {
-                "ephemeral_5m_input_tokens": used.written_5m,
-                "ephemeral_1h_input_tokens": used.written_1h,
-            },
+        "usage": used
+        | {
             "output_tokens": thought + spoken,
             "output_tokens_details": {"thinking_tokens": thought},
             "service_tier": "standard",

@@ -8,16 +8,18 @@ always make the same instance.
 from __future__ import annotations
 
 import ast
-import json
+import contextlib
 import math
 import re
-from collections.abc import Iterator
-from functools import lru_cache
+import string
+from functools import reduce
 from re import _compiler, _parser  # what a pattern consists of: nothing public tells
 from typing import Any
 
-MAX_DEPTH, MAX_VALUES, MAX_LENGTH, TRIES = 8, 2_000, 2_000, 8
-"""Levels to which optional parts are filled in, values and characters at most, and ways to choose tried."""
+from pydantic_core import SchemaValidator, core_schema
+
+MAX_DEPTH, MAX_SIZE, TRIES = 8, 2_000, 8
+"""Levels to which optional parts are filled in, values or characters at most, and ways to choose tried."""
 FORMATS = {
     "date-time": "2026-11-24T12:00:00Z",
     "date": "2026-11-24",
@@ -38,50 +40,47 @@ _NAME = re.compile(
 """Words in quotes, or proper names: capital letters within a sentence."""
 _NUMBER = re.compile(r"(?<![\w.-])-?\d+(?:,\d{3})*(?:\.\d+)?\b")
 _MOVED = re.compile(r"(?:^\{|, )([A-Za-z]+): ")
-_TYPES = {
-    "object": {"properties", "required", "additionalProperties"},
-    "array": {"items", "prefixItems", "minItems"},
-    "number": {"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"},
-}
-"""Keywords that tell the type of a schema that does not name it."""
+"""Before a bound that `messages.parse` moved into a field's description: `…{minimum: 18, maximum: 99}`."""
+_BOUNDS = {"minimum": "ge", "exclusiveMinimum": "gt", "maximum": "le", "exclusiveMaximum": "lt"}
+"""The bounds of a number, and what pydantic calls them."""
 
 
 def instance(schema: Any, question: str = "") -> Any:
     """A value that is valid against `schema` (draft 2020-12), with what fits of `question` in it."""
-    first = _Maker(schema, question, 0).value(schema)
-    hints = [question] * (TRIES // 2) + [""] * (TRIES // 2)  # at last without the question's words
-    others = (_Maker(schema, hint, attempt).value(schema) for attempt, hint in enumerate(hints))
-    return first if is_valid(first, schema) else next((o for o in others if is_valid(o, schema)), first)
+    made = []
+    for attempt in range(TRIES):
+        hint = question if attempt < TRIES / 2 else ""  # at last without the question's words
+        try:
+            made.append(_Maker(schema, hint, attempt).value(schema))
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
+            made.append({})  # a schema that is too large to be checked may hold anything
+        if not fault(made[-1], schema):
+            return made[-1]
+    return made[0]
 
 
-def is_valid(value: Any, schema: Any) -> bool:
-    """Is `value` an instance of `schema`? What cannot be checked (no jsonschema, a foreign $ref) passes."""
+def fault(value: Any, schema: Any = None) -> str:
+    """What is wrong with `value` by `schema`, or as a schema itself if there is none; "" for nothing.
+
+    What cannot be checked (no jsonschema, a foreign $ref) passes.
+    """
     try:
-        from jsonschema import Draft202012Validator
-        from referencing import Registry
-
-        return Draft202012Validator(schema, registry=Registry()).is_valid(value)
-    except Exception:
-        return True
-
-
-@lru_cache(maxsize=256)
-def schema_fault(text: str) -> str:
-    """What is wrong with the JSON schema in `text`, by the rules of draft 2020-12; "" for nothing."""
-    try:
-        from jsonschema import Draft202012Validator
+        from jsonschema import Draft202012Validator as Validator
         from jsonschema.exceptions import best_match
-    except ImportError:
+        from jsonschema_specifications import REGISTRY
+
+        schema = Validator.META_SCHEMA if schema is None else schema
+        found = best_match(Validator(schema, registry=REGISTRY).iter_errors(value))
+    except Exception:
         return ""
-    fault = best_match(Draft202012Validator(Draft202012Validator.META_SCHEMA).iter_errors(json.loads(text)))
-    return fault.message[:200] if fault else ""
+    return found.message[:200] if found else ""
 
 
 class _Maker:
     """Makes one instance; `attempt` decides between alternatives."""
 
     def __init__(self, root: Any, question: str, attempt: int) -> None:
-        self.root, self.attempt, self.left = root, attempt, MAX_VALUES
+        self.root, self.attempt, self.left = root, attempt, MAX_SIZE
         self.question, self.names = question.lower(), [a or b for a, b in _NAME.findall(question)]
         self.numbers = [float(number.replace(",", "")) for number in _NUMBER.findall(question)]
 
@@ -93,181 +92,104 @@ class _Maker:
         schema = self._flat(schema, deep=depth >= MAX_DEPTH or self.left < 0)
         if "const" in schema:
             return schema["const"]
-        if choices := _as(list, schema.get("enum")):
-            named = [c for c in choices if isinstance(c, str) and c and c.lower() in self.question]
-            return (named or choices)[self.attempt % len(named or choices)]
-        told = (kind for kind, words in _TYPES.items() if words & schema.keys())
-        kind = schema.get("type") or next(told, ["string", "integer", "boolean", "null", "array", "object"])
+        if choices := schema.get("enum"):
+            asked = [c for c in choices if isinstance(c, str) and c and c.lower() in self.question]
+            return (asked or choices)[self.attempt % len(asked or choices)]
+        kind = schema.get("type") or ("object" if "properties" in schema else "string")
         kind = kind[self.attempt % len(kind)] if isinstance(kind, list) else kind
-        match kind:
-            case "object":
-                return self._object(schema, depth)
-            case "array":
-                return self._array(schema, depth)
-            case "string":
-                return self._string(schema)
-            case "integer" | "number":
-                return self._number(schema, whole=kind == "integer")
-        return True if kind == "boolean" else None
+        if kind in ("object", "array"):
+            return (self._object if kind == "object" else self._array)(schema, depth)
+        if kind in ("boolean", "null"):
+            return True if kind == "boolean" else None
+        return self._string(schema) if kind == "string" else self._number(schema, whole=kind == "integer")
 
     def _flat(self, schema: Any, *, deep: bool) -> dict[str, Any]:
         """`schema` with references followed, all of allOf put together and one of anyOf chosen."""
-        schema = {**_moved_bounds(_as(dict, schema)), **_as(dict, schema)}
+        schema = {**_moved(schema), **schema} if isinstance(schema, dict) else {}
         for _ in range(50):  # a reference may lead to itself
             word = next((w for w in ("$ref", "allOf", "anyOf", "oneOf") if w in schema), None)
             if word is None:
                 break
             parts = schema.pop(word)
-            if word == "$ref":
-                parts = [self._referred(parts)]
-            elif word != "allOf" and _as(list, parts):
-                plain = [part for part in parts if deep and "type" in _as(dict, part)]
-                parts = [plain[-1] if plain else parts[self.attempt % len(parts)]]
-            for part in _as(list, parts):
-                schema = _both(schema, _as(dict, part))
+            if word == "$ref":  # as in #/$defs/Name
+                parts = [reduce(lambda found, name: found.get(name, {}), parts.split("/")[1:], self.root)]
+            elif word != "allOf":  # the last one is mostly null, with which a recursion ends
+                parts = [parts[-1 if deep else self.attempt % len(parts)]]
+            for part in parts:
+                required = [*part.get("required", ()), *schema.get("required", ())]
+                known = part.get("properties", {}) | schema.get("properties", {})
+                both = {"required": required} | ({"properties": known} if known else {})
+                schema = {**part, **schema, **both}
         return schema
-
-    def _referred(self, pointer: Any) -> Any:
-        """What `#/$defs/Name` stands for; {} where nothing is there."""
-        found = self.root
-        for step in str(pointer).removeprefix("#").split("/")[1:]:
-            found = _as(dict, found).get(step.replace("~1", "/").replace("~0", "~"), {})
-        return found
 
     def _object(self, schema: dict[str, Any], depth: int) -> dict[str, Any]:
         """Required properties first, as the API writes them, then the optional ones."""
-        known = _as(dict, schema.get("properties"))
-        must = [name for name in _as(list, schema.get("required")) if isinstance(name, str)]
-        may = [name for name in known if name not in must and depth < MAX_DEPTH and self.attempt % 2 == 0]
-        may += [f"key_{n}" for n in range(1, 1 + int(_size(schema, "minProperties", 0)) - len(must + may))]
-        may = may[: int(min(_size(schema, "maxProperties", MAX_VALUES), max(0, self.left)))]
-        others = schema.get("additionalProperties", {})
-        return {name: self.value(known.get(name, others), depth + 1) for name in must + may}
+        known, must = schema.get("properties", {}), schema.get("required", [])
+        more = depth < MAX_DEPTH and self.attempt % 2 == 0
+        may = [name for name in known if name not in must and more][: max(0, self.left)]
+        return {name: self.value(known.get(name, {}), depth + 1) for name in must + may}
 
     def _array(self, schema: dict[str, Any], depth: int) -> list[Any]:
         """As few items as are allowed, but one if there may be one."""
-        first, rest = _as(list, schema.get("prefixItems")), schema.get("items", {})
-        wanted = max(_size(schema, "minItems", 0), len(first), depth < MAX_DEPTH and rest is not False)
-        wanted = int(min(wanted, _size(schema, "maxItems", MAX_LENGTH), max(self.left, 0)))
-        kinds = [*first, *[schema.get("contains", rest)] * wanted][:wanted]
+        first, rest = schema.get("prefixItems", []), schema.get("items", {})
+        wanted = max(schema.get("minItems", 0), len(first), depth < MAX_DEPTH and rest is not False)
+        wanted = int(min(wanted, schema.get("maxItems", MAX_SIZE), max(self.left, 0)))
         made: list[Any] = []
-        for number, kind in enumerate(kinds):
+        for kind in [*first, *[rest] * wanted][:wanted]:
             item = self.value(kind, depth + 1)
             if schema.get("uniqueItems") and item in made:
-                more = _as(list, self._flat(kind, deep=False).get("enum"))
-                more = more or [f"{item} {number}" if isinstance(item, str) else _as(int, item) + number]
-                item = next((other for other in more if other not in made), item)
+                item = f"{item} {len(made)}" if isinstance(item, str) else item + len(made)
             made.append(item)
         return made
 
     def _string(self, schema: dict[str, Any]) -> str:
-        least, most = _size(schema, "minLength", 0), _size(schema, "maxLength", MAX_LENGTH)
         if schema.get("format") in FORMATS:
             return FORMATS[schema["format"]]
-        if isinstance(schema.get("pattern"), str):
-            return _matching(schema["pattern"], least, most)
-        told = [v for v in (*_as(list, schema.get("examples")), schema.get("default")) if isinstance(v, str)]
-        text = self.names.pop(0) if self.names else (told or ["example"])[0]
-        return (text + " example" * math.ceil((least - len(text)) / 8))[
-            : int(max(least, min(most, len(text))))
-        ]
+        if "pattern" in schema:
+            with contextlib.suppress(re.error):  # \\p{L}, for instance, is not Python's
+                return _matching(_parser.parse(schema["pattern"]), 1 + 5 * self.attempt)
+        told = (*self.names[:1], *schema.get("examples", ()), schema.get("default"), "example")
+        text, self.names = next(text for text in told if isinstance(text, str)), self.names[1:]
+        least = min(schema.get("minLength", 0), MAX_SIZE)
+        return text[: schema.get("maxLength")] + (" example" * least)[: max(0, least - len(text))]
 
     def _number(self, schema: dict[str, Any], *, whole: bool) -> float:
         """The question's next number that fits, else the plainest that does."""
-        words = ("minimum", "exclusiveMinimum", "maximum", "exclusiveMaximum")
-        low, above, high, below = bounds = [_figure(schema, word) for word in words]
-        step = _figure(schema, "multipleOf") or int(whole)
-
-        def fits(number: float) -> bool:
-            inside = (low is None or number >= low) and (above is None or number > above)
-            inside = inside and (high is None or number <= high) and (below is None or number < below)
-            return inside and not (whole and number % 1) and (not step or abs(number / step % 1) < 1e-9)
-
-        ends = [end for end in bounds if end is not None]
-        told = [v for v in (*_as(list, schema.get("examples")), schema.get("default")) if _is_figure(v)]
-        near = [1, *ends, *(end + way * (step or 0.5) for end in ends for way in (1, -1)), sum(ends) / 2]
-        near += [turn(end / step) * step for end in ends if step for turn in (math.ceil, math.floor)] + [step]
-        number = next((number for number in (*self.numbers, *told, *near) if fits(number)), 1)
+        step = schema.get("multipleOf", 1 if whole else None)
+        bounds = {rule: schema[word] for word, rule in _BOUNDS.items() if word in schema}
+        checker = SchemaValidator(core_schema.float_schema(strict=True, multiple_of=step, **bounds))
+        ends, by = [*bounds.values()], step or 0.5
+        near = [1, *ends, *(end + way * by for end in ends for way in (1, -1)), sum(ends) / 2]
+        near += [turn(end / by) * by for end in ends for turn in (math.ceil, math.floor)] + [by]
+        told = (*self.numbers, *schema.get("examples", ()), schema.get("default"), *near)
+        number = next((number for number in told if checker.isinstance_python(number)), 1)
         if number in self.numbers:
             self.numbers.remove(number)
         return number if number % 1 else int(number)
 
 
-def _both(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
-    """A schema that asks for what both ask for."""
-    made = {**other, **one}
-    for word in one.keys() & other.keys():
-        mine, theirs = one[word], other[word]
-        if isinstance(mine, dict) and isinstance(theirs, dict):
-            made[word] = {**theirs, **mine} | {
-                k: {"allOf": [mine[k], theirs[k]]} for k in mine.keys() & theirs
-            }
-        elif isinstance(mine, list) and isinstance(theirs, list):
-            made[word] = mine + theirs if word == "required" else [value for value in mine if value in theirs]
-        elif _is_figure(mine) and _is_figure(theirs):
-            made[word] = max(mine, theirs) if "min" in word.lower() else min(mine, theirs)
-    return made
-
-
-def _moved_bounds(schema: dict[str, Any]) -> dict[str, Any]:
-    """The bounds that `messages.parse` moved into a field's description: `…{minimum: 18, maximum: 99}`."""
-    told = schema.get("description")
-    words = ("\n\n" + told).rpartition("\n\n")[2] if isinstance(told, str) else ""
-    parts = _MOVED.split(words[:-1]) if words.startswith("{") and words.endswith("}") else []
-    found: dict[str, Any] = {}
-    for word, text in zip(parts[1::2], parts[2::2], strict=True):
-        try:
+def _moved(schema: dict[str, Any]) -> dict[str, Any]:
+    told = str(schema.get("description")).rpartition("\n\n")[2]
+    parts = _MOVED.split(told[:-1]) if told.startswith("{") and told.endswith("}") else ()
+    found = dict(zip(parts[1::2], parts[2::2], strict=True))
+    for word, text in found.items():
+        with contextlib.suppress(ValueError, SyntaxError):  # a pattern is no literal, and stays a string
             found[word] = ast.literal_eval(text)
-        except (ValueError, SyntaxError, MemoryError, RecursionError):
-            found[word] = text
     return found
 
 
-def _as(kind: type, value: Any) -> Any:
-    """`value` if it is a `kind`, else an empty one: a schema may hold anything."""
-    return value if isinstance(value, kind) else kind()
-
-
-def _is_figure(value: Any) -> bool:
-    return type(value) in (int, float) and abs(value) < 1e300
-
-
-def _figure(schema: dict[str, Any], word: str) -> float | None:
-    return schema[word] if _is_figure(schema.get(word)) else None
-
-
-def _size(schema: dict[str, Any], word: str, default: int) -> float:
-    """A length or number of items, bounded: nobody waits for a billion."""
-    size = _figure(schema, word)
-    return default if size is None else max(0, min(size, MAX_LENGTH))
-
-
-def _matching(pattern: str, least: float, most: float) -> str:
-    """A text that `pattern` matches, of `least` to `most` characters if there is one."""
-    try:
-        tree, compiled = _parser.parse(pattern), re.compile(pattern)
-        made = ["".join(_pieces(tree, tree.state, more, {})) for more in (0, 1, 3, 7, 15, 40)]
-    except (re.error, OverflowError, RecursionError, StopIteration, RuntimeError):
-        return "example"
-    return next((t for t in made if least <= len(t) <= most and compiled.search(t)), made[0])
-
-
-def _pieces(tree: Any, state: Any, more: int, groups: dict[int, str]) -> Iterator[str]:
-    """The pieces of a text that a parsed pattern matches; repeats are made `more` times than they must."""
-    for code, what in tree:
+def _matching(pattern: Any, times: int) -> str:
+    """A text that a parsed pattern matches; what may be repeated comes so many `times`."""
+    made = ""
+    for code, what in pattern:
         match str(code):
-            case "LITERAL" | "NOT_LITERAL" | "ANY" | "IN":
-                one = _compiler.compile(_parser.SubPattern(state, [(code, what)]))
-                known = chr(what) if str(code) == "LITERAL" else "a0A_-1b .,!"
-                yield next(c for c in (*known, *map(chr, range(33, 0x250))) if one.match(c))
             case "BRANCH":
-                yield from _pieces(what[1][0], state, more, groups)
+                made += _matching(what[1][0], times)
             case "SUBPATTERN":
-                groups[what[0]] = "".join(_pieces(what[3], state, more, groups))
-                yield groups[what[0]]
-            case "GROUPREF":
-                yield groups.get(what, "")
+                made += _matching(what[3], times)
             case "MAX_REPEAT" | "MIN_REPEAT":
-                least, most, inner = what
-                for _ in range(min(most, MAX_LENGTH, least if most == least else max(least, 1) + more)):
-                    yield from _pieces(inner, state, more, groups)
+                made += _matching(what[2], times) * min(max(what[0], times), what[1], MAX_SIZE)
+            case "LITERAL" | "NOT_LITERAL" | "ANY" | "IN":
+                one = _compiler.compile(_parser.SubPattern(pattern.state, [(code, what)]))
+                made += next(c for c in "aA0" + string.printable if one.match(c))
+    return made

@@ -1,4 +1,10 @@
-"""Tools: which one the practice model calls, with what input, and what it makes of the result."""
+"""Tools: which one the practice model calls, with what input, and what it makes of the result.
+
+The rule: a forced tool is called. Else the one whose name and description share most words with the
+last question, the first of several; where no word is shared, none. Short words, common ones and a
+plural s do not count. The input is an instance of the tool's schema, with the question's numbers and
+proper names where they fit. Once results are there, the answer quotes them.
+"""
 
 from __future__ import annotations
 
@@ -13,24 +19,20 @@ look make more need please question return show tell that the their them there t
 what when where which who will with would you your"""
 
 
-# The rule: a forced tool is called. Else the one whose name and description share most words with the
-# last question, the first of several; where no word is shared, none. Short words, common ones and a
-# plural s do not count. The input is an instance of the tool's schema, with the question's numbers and
-# proper names where they fit. Once results are there, the answer quotes them.
 def call(request: CreateMessage, messages: list[Message]) -> dict[str, Any] | None:
     """Name and input of the tool that is called in answer to `messages`, if one is."""
-    tools = [tool for tool in request.tools if isinstance(tool, CustomTool)]
-    kind = request.tool_choice.type if request.tool_choice else "auto"
+    choice = request.tool_choice
+    wanted = choice.name if choice and choice.type == "tool" else None
+    tools = [tool for tool in request.tools if isinstance(tool, CustomTool) and wanted in (None, tool.name)]
     last = next(message for message in reversed(messages) if message.role != "system")
-    if not tools or kind == "none" or last.role == "assistant":
+    if not tools or (choice and choice.type == "none") or last.role == "assistant":
         return None
     question = "\n".join(block.text for block in last.content if block.type == "text")
     asked = _words(question)
-    shared = {tool.name: len(asked & _words(f"{tool.name} {tool.description or ''}")) for tool in tools}
-    if kind == "tool":
-        shared = {tool.name: 1 for tool in tools if tool.name == request.tool_choice.name}
-    chosen = max(tools, key=lambda tool: shared.get(tool.name, -1), default=None)
-    if chosen is None or not (shared.get(chosen.name) or kind == "any"):
+    shared = [len(asked & _words(f"{tool.name} {tool.description or ''}")) for tool in tools]
+    chosen = tools[shared.index(max(shared))]
+    forced = choice and choice.type in ("any", "tool")
+    if not forced and not any(shared):
         return None
     return {"name": chosen.name, "input": instance(chosen.input_schema, question)}
 

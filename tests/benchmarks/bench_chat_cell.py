@@ -135,7 +135,7 @@ def _stops(lab: Lab) -> Iterator[Row]:
     faults = {
         "before the first piece": ("practice.pace(50, 60)", "Waiting"),
         "between pieces": ("practice.pace(20, 0)", "The reply is coming"),
-        "while a retry waits": ("practice.fail_next(529, times=9, retry_after=60)", "Trying again"),
+        "while a retry waits": ("practice.fail_next(529, times=9, retry_after=60)", "before retry"),
     }
     for name, (fault, sign) in faults.items():
         took = []

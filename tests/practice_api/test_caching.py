@@ -147,12 +147,12 @@ def test_entries_live_as_long_as_their_ttl_and_a_read_renews_them(mark, seconds)
     prompt, short = (
         parse(CreateMessage, body(system=[text(BIG, cache_control=each)])) for each in (mark, MARK)
     )
-    assert cache.use(prompt, model).read == 0
+    assert cache.use(prompt, model)["cache_read_input_tokens"] == 0
     for _ in range(3):
         clock.now += seconds - 1
-        assert cache.use(short, model).read > 512
+        assert cache.use(short, model)["cache_read_input_tokens"] > 512
     clock.now += seconds + 1
-    assert cache.use(prompt, model).read == 0
+    assert cache.use(prompt, model)["cache_read_input_tokens"] == 0
 
 
 def test_the_cache_is_bounded():

@@ -42,7 +42,7 @@ def reason(client, before: str | None, **fields) -> tuple[str | None, int]:
         ({"messages": [user("Hallo!")]}, "messages_changed", "messages.0.content.0.text", "Hallo!"),
         ({"messages": [user("Hi."), *MORE[1:]]}, "messages_changed", "messages.0.content.0.text", "Hi."),
         ({"model": OPUS, "system": "Hm.", "messages": [user("x")]}, "model_changed", "model", OPUS),
-        ({"thinking": {"type": "disabled"}}, "unavailable", "", ""),
+        ({"thinking": {"type": "disabled"}}, "unavailable", "thinking", "disabled"),
     ],
 )
 def test_the_reason_and_the_place(practice, client, change, kind, path, words):

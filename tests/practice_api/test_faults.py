@@ -36,7 +36,7 @@ def test_faults_come_in_the_order_set_and_count_down(practice, client, wire):
     practice.fail_next(500, times=2)
     practice.fail_next(429)
     practice.fail_next(529)
-    assert str(practice.api.faults).startswith("fail_next(500), 2 left; fail_next(429), 1 left; ")
+    assert str(practice.api.faults).startswith("fail_next(500, times=2), 2 left; fail_next(429), 1 left; ")
     assert (wire.post(headers={}).status_code, wire.get("/v1/nothing").status_code) == (401, 404)
     assert outcomes(client, 3) == ["500", "500", "429"]
     assert (wire.get("/v1/models").status_code, wire.count().status_code) == (529, 200)
@@ -88,16 +88,19 @@ def test_without_a_with_block_it_lasts_until_reset_or_clear(practice, client):
 def test_repr_shows_what_is_set(practice, client):
     """One line, for the end of a cell."""
     assert repr(practice) == "Practice API · faults: none · 0 exchanges in the journal"
-    assert repr(practice.fail_next(429, times=3, retry_after=2)) == "fail_next(429), 3 left"
+    assert (
+        repr(practice.fail_next(429, times=3, retry_after=2))
+        == "fail_next(429, times=3, retry_after=2), 3 left"
+    )
     practice.break_stream("stall")
     practice.limit(requests_per_minute=5, output_tokens_per_minute=100)
     practice.pace(40)
     practice.chaos(0.2, seed=7)
     outcomes(client, 1)
     assert repr(practice) == (
-        "Practice API · faults: fail_next(429), 2 left; break_stream('stall'), 1 left; "
-        "limit(5 requests a minute, 100 output-tokens a minute); "
-        "pace(40 tokens a second, first after 0.0 s); chaos(0.2, seed=7) · 1 exchanges in the journal"
+        "Practice API · faults: fail_next(429, times=3, retry_after=2), 2 left; "
+        "break_stream('stall'), 1 left; limit(requests_per_minute=5, output_tokens_per_minute=100); "
+        "pace(40); chaos(0.2, seed=7) · 1 exchanges in the journal"
     )
 
 

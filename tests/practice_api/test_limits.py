@@ -7,9 +7,8 @@ from datetime import UTC, datetime, timedelta
 import anthropic
 import pytest
 
-from course_helpers.practice_api.caching import InputTokens
 from course_helpers.practice_api.errors import ApiError
-from course_helpers.practice_api.rate_limits import Limits
+from course_helpers.practice_api.faults import Limits
 from tests.practice_api.wire import body, error_message, text
 
 KINDS = ("requests", "input-tokens", "output-tokens", "tokens")
@@ -104,7 +103,7 @@ class Clock:
 def test_token_counts_are_rounded_to_thousands_requests_are_not():
     """As on the real API; a limit as small as a lesson's would show nothing, so it stays exact."""
     limits = Limits({"input-tokens": 50_000, "requests": 20_000, "output-tokens": 300}, Clock())
-    limits.admit(InputTokens(uncached=900))
+    limits.admit(900)
     limits.charge_output(7)
     assert figures(limits.headers(), "input-tokens") == (50_000, 49_000)
     assert figures(limits.headers(), "requests") == (20_000, 19_999)
@@ -116,7 +115,7 @@ def test_a_bucket_refills_evenly(name):
     """After the wait that the 429 named there is room again, and not a second before."""
     clock = Clock()
     limits = Limits({name: 60}, clock)
-    need = InputTokens(uncached=30)
+    need = 30
     for _ in range(60 if name == "requests" else 2):
         limits.admit(need)
     with pytest.raises(ApiError) as refused:
@@ -133,5 +132,5 @@ def test_a_bucket_refills_evenly(name):
 def test_a_request_larger_than_the_whole_limit_is_always_refused():
     """With a wait that is finite."""
     with pytest.raises(ApiError) as caught:
-        Limits({"input-tokens": 60}, Clock()).admit(InputTokens(uncached=61))
+        Limits({"input-tokens": 60}, Clock()).admit(61)
     assert int(caught.value.headers["retry-after"]) >= 1

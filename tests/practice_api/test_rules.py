@@ -28,7 +28,8 @@ RESULT = {"type": "tool_result", "tool_use_id": "toolu_1", "content": "19 °C"}
 PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 GIF, JPEG, WEBP = "R0lGODlhAQABAAAAACw=", "/9j/4AAQSkZJRg==", "UklGRhoAAABXRUJQVlA4"
 DOCUMENT = {"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": "A page."}}
-CITED = text("Paris.", citations=[{"type": "char_location"}])
+PLACE = {"document_index": 0, "document_title": None, "start_char_index": 0, "end_char_index": 6}
+CITED = text("Paris.", citations=[{"type": "char_location", "cited_text": "Paris.", **PLACE}])
 FOUND = {"type": "search_result", "source": "s", "title": "t", "content": [text("Paris.")]}
 ADAPTIVE, DISABLED = {"type": "adaptive"}, {"type": "disabled"}
 MANUAL, BETWEEN = {"type": "enabled", "budget_tokens": 1024}, {"type": "between_tools"}
@@ -162,7 +163,7 @@ REFUSED = [
     # Images and other blocks
     (asks(image(kind="image/bmp")), "messages.0.content.0.image.source.base64.media_type: Input should be"),
     (asks(image("aGVsbG8=")), "Could not process image"),
-    (asks(image("%%%%")), "not valid base64"),
+    (asks(image("%%%%")), "Could not process image"),
     (asks(image(PNG, "image/gif")), "does not match the provided media type image/gif: it is image/png"),
     (
         talks(user(), assistant([CALL]), user([RESULT | {"content": [image(GIF)]}])),

@@ -17,7 +17,7 @@ import httpx2
 import psutil
 import pytest
 
-from course_helpers.practice_api import PRACTICE_KEY, Practice, journal, server
+from course_helpers.practice_api import PRACTICE_KEY, Practice, journal
 from tests.practice_api.wire import NEW, Wire, body, user
 
 
@@ -84,18 +84,18 @@ class Blocks:
 def block_in_finalizer(practice: Practice, until: threading.Event) -> None:
     """The server's thread collects what must not be collected there."""
     Blocks(until)
-    practice._server._uvicorn.loop.call_soon_threadsafe(gc.collect)
+    practice._server.loop.call_soon_threadsafe(gc.collect)
 
 
 def block_for_ever(practice: Practice, until: threading.Event) -> None:
     """A request under way, and the thread stuck in it."""
-    practice._server._uvicorn.loop.call_soon_threadsafe(until.wait, 60)
+    practice._server.loop.call_soon_threadsafe(until.wait, 60)
 
 
 def end_it(practice: Practice, until: threading.Event) -> None:
     """The thread ends, whatever stopped it."""
-    practice._server._uvicorn.should_exit = True
-    practice._server._thread.join(10)
+    practice._server.loop.call_soon_threadsafe(practice._server._stopping.set)
+    practice._server.thread.join(10)
 
 
 @pytest.mark.parametrize("stop", [block_in_finalizer, block_for_ever, end_it])
@@ -107,13 +107,13 @@ def test_a_server_that_no_longer_answers_is_replaced(stop, capfd):
         with anthropic.Anthropic(base_url=url, api_key=PRACTICE_KEY) as client:
             client.messages.create(**body())
             stop(practice, until)
-            assert not practice.answers(within=0.05)
+            assert not practice._server.answers(within=0.05)
             assert practice.start() == url
-            assert (practice.replaced, practice.answers()) == (1, True)
+            assert (practice.replaced, practice._server.answers(1)) == (1, True)
             assert client.messages.create(**body()).content
             until.set()
-            old._thread.join(10)
-            assert not old._thread.is_alive()
+            old.thread.join(10)
+            assert not old.thread.is_alive()
             assert client.messages.create(**body()).content
         practice.start()
         assert (practice.replaced, len(practice.journal)) == (1, 3)
@@ -125,7 +125,7 @@ def test_a_server_that_no_longer_answers_is_replaced(stop, capfd):
 
 def test_a_stuck_server_can_be_stopped_too(monkeypatch):
     """In a bounded time; its clients are hung up on, and its port is free."""
-    monkeypatch.setattr(server, "STOP_TIMEOUT", 0.1)
+
     practice, until = Practice(), threading.Event()
     try:
         url = practice.start()
@@ -234,7 +234,7 @@ def test_the_journal_is_bounded_in_number_and_in_size(practice, wire, monkeypatc
     assert [exchange.number for exchange in practice.journal] == [*range(6, 16)]
     for n in range(1, 8):
         wire.post(messages=[user("x" * 10_000 * n)])
-        assert sum(exchange.size for exchange in practice.journal) <= 50_000 or len(practice.journal) == 1
+        assert sum(len(exchange.raw) for exchange in practice.journal) <= 50_000 or len(practice.journal) == 1
     assert practice.journal[-1].status == 200
     assert len(repr(practice.journal).splitlines()) <= 21
 
