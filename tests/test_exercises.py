@@ -1,4 +1,4 @@
-"""check and exercise: what is said of each mistake, what is sent where; and nothing of theirs is disturbed."""
+"""check and exercise: what is said of each mistake, what is sent where; nothing of theirs is disturbed."""
 
 from __future__ import annotations
 
@@ -248,7 +248,7 @@ def test_in_a_kernel():
     for number in (2, -1):
         made.cells[number].metadata.tags = ["raises-exception"]
     NotebookClient(made, timeout=60, kernel_name="python3").execute()
-    broken, passed = (made.cells[n].outputs[0].data["text/plain"] for n in (3, 5))
+    broken, passed = (made.cells[n].outputs[-1].data["text/plain"] for n in (3, 5))
     assert "syntax error: '(' was never closed (line 2: return client.mess" in " ".join(broken.split())
     assert passed.startswith("✓ Exercise 1.1")
     assert "It is async: whoever calls it must await it." in passed
@@ -316,10 +316,12 @@ def test_a_hint_speaks_of_the_mistake():
 LIVE = {"base_url": "http://127.0.0.1:9", "api_key": "sk-ant-real", "max_retries": 0, "timeout": 3}
 
 
-def test_what_was_sent_can_be_looked_at():
+def test_what_was_sent_can_be_looked_at(monkeypatch):
     """Keys redacted; the function is found where exercise is called; faults and journal of theirs stay."""
     practice.reset()
     live = anthropic.Anthropic(**LIVE)
+    monkeypatch.setenv("ALL_PROXY", "socks://127.0.0.1:1")  # no proxy stops grading, whatever it is
+    monkeypatch.setenv("http_proxy", "gopher://x")
 
     def ask(question):
         asked = [{"role": "user", "content": question}]
@@ -328,7 +330,7 @@ def test_what_was_sent_can_be_looked_at():
 
     with practice.fail_next(500, times=3), practice.pace(tokens_per_second=1):
         outcome = exercise("ask")
-        assert "fail_next(500), 3 left" in repr(practice)
+        assert "3 left" in repr(practice)
     assert len(practice.journal) == 0
     assert [each.status for each in outcome.sent] == 4 * [200]
     assert "Which planet is the largest?" in str(outcome.sent[0])
@@ -343,7 +345,7 @@ def test_what_was_sent_can_be_looked_at():
 @pytest.mark.parametrize("holding", HELD)
 def test_no_call_of_a_graded_function_reaches_another_server(holding, own, client, monkeypatch):
     """However the client is held: passed, nothing sent to the learner's server, and led there afterwards."""
-    for name, value in (ELSEWHERE | {"ALL_PROXY": "socks://x:1", "http_proxy": "gopher://x"}).items():
+    for name, value in ELSEWHERE.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(course_client, "_current", client)
     made = notebook(HELD[holding], client)

@@ -24,6 +24,7 @@ from .graders import NotYet, require
 from .redirect import redirected
 from .sandbox import Ran, in_words, run, shown
 
+MESSAGES = "/v1/messages"
 OF_THE_LESSONS = (["What is the capital of France?"], ["Explain recursion with a short code example."])
 """What the lessons ask: a function that always asks it passes no grader."""
 SYSTEM = "You are a helpful, concise assistant."
@@ -125,7 +126,7 @@ class Bench:
 
     def only_request(self, how: str = "client.messages.create") -> dict[str, Any]:
         """The body of the one request to the Messages API."""
-        made = [each for each in self.sent if each.path.split("?")[0] == "/v1/messages"]
+        made = [each for each in self.sent if each.path.split("?")[0] == MESSAGES]
         if self.last.error and (not made or made[-1].status != 200):
             self.value(self.last)
         require(made, f"no request reached the API: make the call with {how}.", "no request")
