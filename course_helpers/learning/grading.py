@@ -127,7 +127,7 @@ class Bench:
     def only_request(self, how: str = "client.messages.create") -> dict[str, Any]:
         """The body of the one request to the Messages API."""
         made = [each for each in self.sent if each.path.split("?")[0] == MESSAGES]
-        if self.last.error and (not made or made[-1].status != 200):
+        if not made and self.last.error:
             self.value(self.last)
         require(made, f"no request reached the API: make the call with {how}.", "no request")
         require(len(made) == 1, f"several requests: it sent {len(made)} requests where one is enough.")
@@ -137,6 +137,8 @@ class Bench:
     def is_asked(self, question: str, how: str = "client.messages.create") -> dict[str, Any]:
         """The body of the one request, which is to ask `question` alone."""
         body = self.only_request(how)
+        if self.last.error and self.sent[-1].status != 200:
+            self.value(self.last)
         asked = texts(body.get("messages") or [])
         require(asked not in OF_THE_LESSONS, "lesson's question: it was to send the one that it was given.")
         is_equal("question", asked, [question])
