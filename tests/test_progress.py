@@ -13,7 +13,6 @@ import pytest
 
 from course_helpers.learning import guess, quiz
 from course_helpers.learning import progress as table
-from course_helpers.learning.guesses import how_far
 from course_helpers.learning.progress import (
     Question,
     Store,
@@ -25,6 +24,7 @@ from course_helpers.learning.progress import (
     record_try,
     store,
 )
+from course_helpers.learning.questions import how_far
 
 
 @pytest.fixture(autouse=True)

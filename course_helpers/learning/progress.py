@@ -31,8 +31,6 @@ Event = dict[str, Any]
 # Where JupyterLite shows a kernel the browser's storage; all else in a tab is memory, gone at a reload.
 DRIVE = Path("/drive")
 
-# ---------------------------------------------------------------------------------------- lessons
-
 
 class Choice(NamedTuple):
     """One answer to a question, and what is said to whoever picks it."""
@@ -101,9 +99,6 @@ def find_lesson(name: str | int) -> Lesson:
             return lesson
     known = ", ".join(repr(lesson.name) for lesson in lessons())
     raise LookupError(f"There is no lesson {name!r}. The lessons: {known}.")
-
-
-# ---------------------------------------------------------------------------------------- events
 
 
 class Store:
@@ -229,9 +224,6 @@ def _summary(names: set[str]) -> str:
     )
 
 
-# ---------------------------------------------------------------------------------------- the table
-
-
 def progress(export: str | os.PathLike | None = None) -> Progress:
     """The table of lessons, exercises and quizzes; `progress().reset()` forgets it.
 
@@ -284,9 +276,11 @@ class Progress:
         lines = ["   ".join([*map(str.ljust, row[:3], widths), row[3]]).rstrip() for row in rows]
         return "\n".join([*lines, "", *notes])
 
-    def _repr_html_(self) -> str:
-        import pandas as pd
-
+    def _repr_html_(self) -> str | None:
+        try:
+            import pandas as pd
+        except ImportError:  # a browser tab may lack it, and shows the text
+            return None
         (head, *rows), notes = self._rows()
         table = pd.DataFrame(rows, columns=head).to_html(index=False, justify="left")
         return table + "".join(f"<p>{escape(note)}</p>" for note in notes)

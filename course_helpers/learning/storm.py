@@ -78,10 +78,9 @@ class Request:
     @property
     def bill(self) -> tuple[int, int, float]:
         """Input tokens, output tokens and USD that were billed for it, as far as the API said."""
-        if not (usage := (self.exchange.reply or {}).get("usage")):
-            return 0, 0, 0.0
-        tokens = usage["input_tokens"], usage["output_tokens"]
-        return *tokens, estimate_cost(*tokens, self.exchange.body["model"])
+        usage = (self.exchange.reply or {}).get("usage") or {}
+        tokens = usage.get("input_tokens", 0), usage.get("output_tokens", 0)
+        return *tokens, estimate_cost(*tokens, self.exchange.body["model"]) if usage else 0.0
 
 
 @dataclass

@@ -12,6 +12,7 @@ import asyncio
 import itertools
 import sys
 import time
+import warnings
 from collections.abc import AsyncIterator, Coroutine, Iterator
 from functools import cache
 from types import SimpleNamespace
@@ -120,7 +121,11 @@ class _Loop(asyncio.BaseEventLoop):
         self._selector = self  # there are no sockets to select from
 
     def select(self, timeout: float | None = None) -> list:
-        time.sleep(timeout or 0)
+        """Wait for the next timer. In a browser tab the outer loop runs meanwhile: it is the current one."""
+        if timeout:
+            self._step_out()
+            time.sleep(timeout)
+            self._step_in(self)
         return []
 
     def _process_events(self, *_: object) -> None:
@@ -130,17 +135,23 @@ class _Loop(asyncio.BaseEventLoop):
 
     def run_until(self, what: Coroutine) -> Any:
         """The result of `what`, awaited here and now."""
-        outer = asyncio._get_running_loop()
-        task = asyncio.current_task(outer) if outer else None
-        if task:
-            asyncio.tasks._leave_task(outer, task)
-        asyncio._set_running_loop(None)
+        self._step_in(None)
         try:
             return self.run_until_complete(what)
         finally:
-            asyncio._set_running_loop(outer)
-            if task:
-                asyncio.tasks._enter_task(outer, task)
+            self._step_out()
+
+    def _step_in(self, running: _Loop | None) -> None:
+        self._outer = asyncio._get_running_loop()
+        self._outer_task = asyncio.current_task(self._outer) if self._outer else None
+        if self._outer_task:
+            asyncio.tasks._leave_task(self._outer, self._outer_task)
+        asyncio._set_running_loop(running)
+
+    def _step_out(self) -> None:
+        asyncio._set_running_loop(self._outer)
+        if self._outer_task:
+            asyncio.tasks._enter_task(self._outer, self._outer_task)
 
 
 @cache
@@ -163,3 +174,5 @@ def lead_all_clients_here() -> None:
 
 if sys.platform == "emscripten":
     lead_all_clients_here()
+    # Said for every client that the SDK makes, and nothing that a learner could mend.
+    warnings.filterwarnings("ignore", message="The following transport option")

@@ -1,17 +1,16 @@
-"""Recall questions: radio buttons in a notebook, plain text everywhere else."""
+"""What a lesson asks: recall questions, and guesses before a measurement; plain text where no widget is."""
 
 from __future__ import annotations
 
+import math
+import numbers
 import re
 import textwrap
 from collections.abc import Sequence
 from html import escape
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from .progress import FILE, Choice, Lesson, Question, find_lesson, passed, record_answer, store
-
-if TYPE_CHECKING:
-    import anywidget
 
 WIDTH = 88
 # The sentence is an output of its own, above the widget's. Where JupyterLab shows both, the style hides the
@@ -20,6 +19,7 @@ _NOTE = """<div class="{name}-closed">{text}</div><style>
 .jp-OutputArea-child:has(.{name}-closed):has(+ .jp-OutputArea-child .{name}) {{ display: none; }}
 .jp-OutputArea-child:has(.{name}-closed) + .jp-OutputArea-child:not(:has(.{name})) {{ display: none; }}
 </style>"""
+_units: dict[str, str] = {}
 
 
 def quiz(name: str | int) -> Quiz:
@@ -60,7 +60,7 @@ class Quiz:
     def _ipython_display_(self) -> None:
         show(self, "course-quiz", f"{self.title}: run this cell to answer them.")
 
-    def widget(self) -> anywidget.AnyWidget:
+    def widget(self) -> Any:
         """The questions as named groups of radio buttons, and a button to check them."""
         import anywidget
         import traitlets
@@ -95,6 +95,93 @@ class Quiz:
     def _summary(self) -> str:
         names = passed(store.events())
         return f"{sum(q.id in names for q in self.questions)} of {len(self.questions)} answered correctly."
+
+
+def guess(name: str, value: float | None = None, *, unit: str) -> Guess | None:
+    """A field for the guess called `name`, a number of `unit`; with `value` it is that, and printed."""
+    _units[name] = unit
+    if value is None:
+        return Guess(name)
+    print(_keep(name, _number(value)))
+    return None
+
+
+def reveal(name: str, truth: float) -> None:
+    """Prints the `truth` about `name`, and how far off the last guess was, if there was one."""
+    unit, truth = _units.get(name, ""), _number(truth)
+    made = [e["value"] for e in store.events() if e.get("kind") == "guess" and e["name"] == name]
+    store.add("truth", name, truth=truth, unit=unit)
+    compared = f" You guessed {_shown(made[-1])}: {how_far(made[-1], truth)}." if made else ""
+    print(f"It is {_shown(truth)} {unit}".strip() + f".{compared}")
+
+
+guess.reveal = reveal
+
+
+def _keep(name: str, value: float) -> str:
+    """Remember the guess; the sentence to show."""
+    trouble = store.add("guess", name, value=value, unit=_units[name])
+    return f"Your guess: {_shown(value)} {_units[name]}. {trouble}".strip()
+
+
+class Guess:
+    """A guess to be made. In a notebook it shows as a field to type a number into."""
+
+    def __init__(self, name: str) -> None:
+        self.name, self.label = name, f"Your guess ({_units[name]}):"
+
+    def __repr__(self) -> str:
+        return f"{self.label} write it as guess({self.name!r}, 100, unit={_units[self.name]!r})."
+
+    def _ipython_display_(self) -> None:
+        show(self, "course-guess", f"{self.label} run this cell to type it.")
+
+    def widget(self) -> Any:
+        """The field, and beside it what is said to the number in it."""
+        import ipywidgets as widgets
+
+        field = widgets.Text(
+            description=self.label, placeholder="a number, then Enter", continuous_update=False
+        )
+        field.style.description_width, field.layout.width = "initial", "auto"
+        said = widgets.HTML()
+
+        def on_typed(change: dict) -> None:
+            try:
+                number = _number(float(change["new"].replace(",", "").strip("$ ")))
+                said.value = escape(_keep(self.name, number))
+            except ValueError:
+                said.value = "That is no number: type one such as 250 or 0.5." if change["new"] else ""
+
+        field.observe(on_typed, "value")
+        return widgets.HBox([field, said])
+
+
+def how_far(value: float, truth: float) -> str:
+    """How far `value` is off the `truth`, in per cent, or as a factor where that is 2 or more."""
+    side = "high" if value > truth else "low"
+    if math.isclose(value, truth, rel_tol=0.005, abs_tol=1e-12):
+        return "right"
+    if value * truth <= 0:
+        return f"{_shown(abs(value - truth))} too {side}"
+    factor = max(value / truth, truth / value)
+    return (
+        f"too {side}, {_shown(factor, 2)} times"
+        if factor >= 2
+        else f"{100 * abs(value / truth - 1):.0f} % too {side}"
+    )
+
+
+def _number(value: object) -> float:
+    """`value` as an int or a float. Raises ValueError for what is no finite number."""
+    if isinstance(value, bool) or not (hasattr(value, "__float__") and math.isfinite(value)):
+        raise ValueError(f"A guess and its truth are finite numbers, not {value!r}.")
+    return int(value) if isinstance(value, numbers.Integral) else float(value)
+
+
+def _shown(value: float, digits: int = 4) -> str:
+    """`value` with thousands separators; a fraction with `digits` figures."""
+    return f"{value:,.0f}" if value == int(value) or abs(value) >= 10**digits else f"{value:,.{digits}g}"
 
 
 def show(what: Any, name: str, text: str) -> None:
