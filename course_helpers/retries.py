@@ -16,13 +16,14 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from email.utils import mktime_tz, parsedate_tz
+from functools import partial
 from typing import Any, TypeVar
 
 import anthropic
 import httpx2
 from anthropic.types import Message
 
-from .wire import Need, Steps, aadvance, advance, reply_to, short
+from .wire import Need, Steps, aadvance, advance, reply_to
 
 T = TypeVar("T")
 
@@ -88,19 +89,15 @@ def why_not_retried(error: anthropic.APIError) -> str:
     """Why a retry of `error` cannot help, in a sentence; empty where it can."""
     if getattr(error, "error_code", None) == SPEND_CAP:
         return "Not retried: the spend cap is reached, and seconds do not bring back a budget."
-    if getattr(error, "final", False):  # a StreamInterrupted that another try cannot mend
-        return "Not retried: the server did answer, and would answer the same again."
-    if isinstance(error, anthropic.APIConnectionError):
+    if isinstance(error, anthropic.APIConnectionError) and not getattr(error, "final", False):
         return "Not retried: waiting does not mend this." if final_cause(error) else ""
-    if not isinstance(error, anthropic.APIStatusError):
-        return "Not retried: an answer came, but not one that a retry is known to mend."
+    if not isinstance(error, anthropic.APIStatusError) or error.status_code < 400:
+        return "Not retried: the answer had begun, or come, when this went wrong."
     says, status = error.response.headers.get("x-should-retry"), error.status_code
     if says == "false":
         return f"Not retried: with this {status} the server says x-should-retry: false."
     if says == "true" or status in RETRIED_STATUSES or status >= 500:
         return ""
-    if status < 400:
-        return "Not retried: the answer had begun before the error came."
     return f"Not retried: a {status} stays a {status} until the request changes."
 
 
@@ -118,20 +115,12 @@ def final_cause(error: BaseException) -> str:
         each = each.__cause__ or each.__context__
     if isinstance(cause, httpx2.LocalProtocolError):  # its own words hold the header: perhaps a key
         return "The request has a header that HTTP does not allow: a line break, perhaps, in a key."
-    if isinstance(cause, httpx2.TransportError | OSError) and not isinstance(
-        cause, httpx2.UnsupportedProtocol
-    ):
+    passing = isinstance(cause, httpx2.TransportError | OSError)
+    if passing and not isinstance(cause, httpx2.UnsupportedProtocol):
         return ""
     if "client has been closed" in str(cause):
         return "The client is closed: run the setup cell again, or call connect(), for another."
     return f"The request could not be made ({type(cause).__name__}): {cause}"
-
-
-def _outcome(error: anthropic.APIError) -> str:
-    """`error` in a word or two: its status, or what happened to the connection."""
-    if isinstance(error, anthropic.APIConnectionError):
-        return "timeout" if isinstance(error, anthropic.APITimeoutError) else "connection error"
-    return str(getattr(error, "status_code", type(error).__name__))
 
 
 @dataclass(kw_only=True)
@@ -150,11 +139,9 @@ class Retries:
     sleep: Callable[[float], object] = time.sleep
     clock: Callable[[], float] = time.monotonic
     random: Callable[[], float] = random.random
-    now: Callable[[], float] = time.time  # wall clock, for a `retry-after` that is a date
     attempts: list[Attempt] = field(default_factory=list, init=False)
     """Every request so far, the successful one included; `pandas.DataFrame` takes the list as it is."""
     waited: float = field(default=0.0, init=False)
-    _began: float | None = field(default=None, init=False, repr=False)
 
     def __post_init__(self):
         if self.max_retries < 0:
@@ -170,47 +157,41 @@ class Retries:
 
     def steps(self, request: Callable[[], Steps[T]]) -> Steps[T]:
         """`run` for a function whose generator says what it needs."""
+        began = self.clock()
         while True:
-            started = self.clock()
+            started, tried = self.clock(), len(self.attempts) + 1
+            row = partial(Attempt, attempt=tried, started=started - began)
             try:
                 result = yield from request()
             except anthropic.APIError as error:
-                if not self._goes_on(error, started):
+                lasted, asked = self.clock() - started, retry_after(error)
+                seconds, outcome = asked or self._backoff(tried), _outcome(error)
+                never = why_not_retried(error)
+                if final := never or self._why_enough(tried, seconds):
+                    self.attempts.append(row(seconds=lasted, outcome=outcome))
+                    self._explain(error, final, None if never else asked)
                     raise
+                told = {"attempt": tried, "asked": asked is not None}
+                self.attempts.append(row(seconds=lasted, outcome=outcome, wait=seconds, asked=told["asked"]))
+                if self.on_wait is not None:
+                    reason = f"API error {outcome}" if outcome.isdigit() else outcome.capitalize()
+                    told["reason"] = "Rate limited" if outcome == "429" else reason
+                    self.on_wait(Wait(seconds=seconds, error=error, max_retries=self.max_retries, **told))
             else:
-                self._record(started, "reply")
+                self.attempts.append(row(seconds=self.clock() - started, outcome="reply"))
                 return result
-            paused, seconds = self.clock(), self.attempts[-1].wait
+            paused = self.clock()
             yield Need("wait", (seconds, self.sleep))
             # A sleep may take longer than it was asked to, and a pretended one may not move the clock.
             self.waited += max(seconds, self.clock() - paused)
 
-    def _record(self, started: float, outcome: str, wait: float = 0.0, asked: bool = False) -> None:
-        self._began = started if self._began is None else self._began
-        times = {"started": started - self._began, "seconds": self.clock() - started}
-        number = len(self.attempts) + 1
-        self.attempts.append(Attempt(attempt=number, outcome=outcome, wait=wait, asked=asked, **times))
-
-    def _goes_on(self, error: anthropic.APIError, started: float) -> bool:
-        """Whether a wait and a request follow `error`, announced; if not, the error gets its note."""
-        tried, outcome, asked = len(self.attempts) + 1, _outcome(error), retry_after(error, self.now)
-        seconds = asked or self._backoff(tried)
-        never = why_not_retried(error)
-        if final := never or self._why_enough(tried, seconds):
-            self._record(started, outcome)
-            outcomes = ", ".join(attempt.outcome for attempt in self.attempts)
-            note = f"{final} Requests: {tried} ({outcomes}); waited {self.waited:.1f} s."
-            if local := final_cause(error):
-                error.message, error.args, error.__cause__ = local, (local,), None  # which may show a key
-            error.add_note(note + (f" Come back in {math.ceil(asked)} s." if asked and not never else ""))
-            return False
-        self._record(started, outcome, seconds, asked is not None)
-        if self.on_wait is not None:
-            told = {"attempt": tried, "asked": asked is not None, "max_retries": self.max_retries}
-            reason = f"API error {outcome}" if outcome.isdigit() else outcome.capitalize()
-            reason = "Rate limited" if outcome == "429" else reason
-            self.on_wait(Wait(seconds=seconds, reason=reason, error=error, **told))
-        return True
+    def _explain(self, error: anthropic.APIError, final: str, asked: float | None) -> None:
+        """Note on `error` why it is `final`, what was tried, and when to come back if the server said so."""
+        outcomes = ", ".join(attempt.outcome for attempt in self.attempts)
+        note = f"{final} Requests: {len(self.attempts)} ({outcomes}); waited {self.waited:.1f} s."
+        if local := final_cause(error):
+            error.message, error.args, error.__cause__ = local, (local,), None  # which may show a key
+        error.add_note(note + (f" Come back in {math.ceil(asked)} s." if asked else ""))
 
     def _why_enough(self, tried: int, seconds: float) -> str:
         """Which bound is met after `tried` requests and before a wait of `seconds`; empty for none."""
@@ -228,14 +209,21 @@ class Retries:
         return step / 2 + step / 2 * self.random()
 
 
+def _outcome(error: anthropic.APIError) -> str:
+    """`error` in a word or two: its status, or what happened to the connection."""
+    if isinstance(error, anthropic.APIConnectionError):
+        return "timeout" if isinstance(error, anthropic.APITimeoutError) else "connection error"
+    return str(getattr(error, "status_code", type(error).__name__))
+
+
 def one_request(client: anthropic.Anthropic, **create_arguments) -> Message:
     """The reply to exactly one request: see `reply_to`."""
-    return advance(_checked(client, anthropic.AsyncAnthropic, create_arguments), client)
+    return advance(_checked(client, anthropic.Anthropic, create_arguments), client)
 
 
-def _checked(client: Any, wrong: type, create_arguments: dict[str, Any]) -> Steps[Message]:
-    """`reply_to`; a client that would be the other's, and a stream, are refused before anything is sent."""
-    if isinstance(client, wrong):
+def _checked(client: Any, kind: type, create_arguments: dict[str, Any]) -> Steps[Message]:
+    """`reply_to`; a client that is not of this `kind`, and a stream, are refused before anything is sent."""
+    if not isinstance(client, kind):
         raise TypeError("call_with_retry is for anthropic.Anthropic, acall_with_retry for AsyncAnthropic.")
     if create_arguments.get("stream"):
         why = "pieces may be on the screen when it breaks"
@@ -261,11 +249,8 @@ def call_with_retry(
     """
     bounds = {"max_retries": max_retries, "max_wait": max_wait, "max_total_wait": max_total_wait}
     retries = Retries(on_wait=on_wait, sleep=sleep, clock=clock, random=random, **bounds)
-    steps = retries.steps(lambda: _checked(client, anthropic.AsyncAnthropic, create_arguments))
-    try:
-        return advance(steps, client)
-    except BaseException as error:
-        raise short(error) from error.__cause__
+    request = partial(_checked, client, anthropic.Anthropic, create_arguments)
+    return advance(retries.steps(request), client)
 
 
 async def acall_with_retry(
@@ -283,8 +268,5 @@ async def acall_with_retry(
     """`call_with_retry` on an async client."""
     bounds = {"max_retries": max_retries, "max_wait": max_wait, "max_total_wait": max_total_wait}
     retries = Retries(on_wait=on_wait, sleep=sleep, clock=clock, random=random, **bounds)
-    steps = retries.steps(lambda: _checked(client, anthropic.Anthropic, create_arguments))
-    try:
-        return await aadvance(steps, client)
-    except BaseException as error:
-        raise short(error) from error.__cause__
+    request = partial(_checked, client, anthropic.AsyncAnthropic, create_arguments)
+    return await aadvance(retries.steps(request), client)

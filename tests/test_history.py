@@ -26,8 +26,7 @@ from course_helpers.history import (
     summarise_older,
     within_tokens,
 )
-from course_helpers.history.ledger import Claim
-from course_helpers.history.turn import Counter
+from course_helpers.history.turn import Exchange
 from course_helpers.models import MODELS, UnknownModelError, available
 from course_helpers.pricing import rates
 from tests import broken_server as broken
@@ -205,7 +204,7 @@ def test_replies_without_text(take):
     for shape, words, billed in (
         ("refusal", "The model refused to answer", False),
         ("empty", r"The reply was empty \(stop reason end_turn\)", True),
-        ("thinking_only", r"max_tokens=1,024 went into thinking", True),
+        ("thinking_only", r"thought, and then said nothing \(stop reason max_tokens\)", True),
     ):
         before = state(chat)
         with practice.shape(shape):
@@ -235,10 +234,10 @@ PLAIN, THOUGHT = (
         (PLAIN, "refusal", False, "refused"),
         ([*PLAIN, *THOUGHT, *PLAIN], "end_turn", True, ""),
         ([{"type": "text", "text": "a\ud83d"}, {"type": "text", "text": "\ude00"}], "end_turn", True, ""),
-        ([], "model_context_window_exceeded", False, "the context window is full"),
-        ([], "max_tokens", False, "max_tokens=1,024 ran out"),
+        ([], "model_context_window_exceeded", False, "shorten the history"),
+        ([], "max_tokens", False, "raise max_tokens"),
         (THOUGHT, "end_turn", False, "thought, and then said nothing"),
-        ([{"type": "redacted_thinking", "data": "x"}], "max_tokens", False, "went into thinking"),
+        ([{"type": "redacted_thinking", "data": "x"}], "max_tokens", False, "raise max_tokens"),
         ([{"type": "text", "text": " \n"}], "end_turn", False, "The reply was empty"),
     ],
 )
@@ -403,7 +402,8 @@ def test_prices_by_place():
     chat = chat_with("http://gateway.example:1", model="their-own-model", budget_usd=1.0)
     settings = chat._settings()
     assert math.isnan(settings.rates.cost({"input_tokens": 10, "output_tokens": 10}))
-    steps = Counter().afford(settings.request([{"role": "user", "content": "x"}]), settings, chat._ledger)
+    turn = Exchange(chat._settings, chat._ledger)
+    steps = turn._afford(settings.request([{"role": "user", "content": "x"}]), settings)
     next(steps)
     with pytest.raises(BudgetExceeded, match="where a price is not known"):
         steps.send(anthropic.types.MessageTokensCount(input_tokens=10))
@@ -504,7 +504,7 @@ def test_a_turn_without_io():
         None,
     ]
     for number in (1, 2):
-        events, seen, needs = iter(script), [], chat._turn(FRANCE, streamed=True)(Claim())
+        events, seen, needs = iter(script), [], (reader := chat.stream(FRANCE))._steps
         answers = {"count": lambda: usage, "open": lambda: told(response=None), "events": lambda: None}
         answers["event"] = lambda events=events: next(events)
         need, pieces = next(needs), []
@@ -566,7 +566,7 @@ def test_reprs(client):
     assert set(Turn.model_fields) - set(Call.model_fields) == {"user", "assistant"}
     with broken_server(failure(401)) as server, pytest.raises(anthropic.AuthenticationError) as caught:
         (chat := chat_with(server.url)).send(FRANCE)
-    assert "key-of-a-test" not in repr(chat) + chat._repr_html_() + repr(caught.value) + str(
+    assert "key-of-a-test" not in repr(chat) + repr(caught.value) + str(
         caught.value.__notes__
     )
 
@@ -576,7 +576,7 @@ def test_rich_display_is_safe():
     with broken_server(reply("<script>alert(1)</script> **bold** [x](javascript:alert(1))")) as server:
         chat = chat_with(server.url, model="<img src=x onerror=alert(1)>")
         answered = chat.send("<script>alert(2)</script>")
-    for page in (answered._repr_html_(), chat.turns[0]._repr_html_(), chat._repr_html_()):
+    for page in (answered._repr_html_(), chat.turns[0]._repr_html_()):
         assert not re.search(r"<script>|<img", page)
         assert "javascript:" not in page.replace("](javascript:", "")
         assert page.index("<strong>bold</strong>") < page.index("9 tokens in")

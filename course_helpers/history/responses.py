@@ -15,10 +15,8 @@ from anthropic.types import Message
 from ..client import reply_text
 from .records import counts
 
-FINAL_ERRORS = ("invalid_request", "authentication", "billing", "permission")
-FINAL_ERRORS += ("not_found", "request_too_large")
+FINAL = ("invalid_request", "authentication", "billing", "permission", "not_found", "request_too_large")
 """How the types of those `error` events begin that a retry cannot mend."""
-
 THINKING = {"thinking", "redacted_thinking"}
 
 
@@ -39,13 +37,10 @@ class Reading:
 
     def __init__(self) -> None:
         self.pieces: list[str] = []
-        self.counts: dict[str, int] | None = None
-        """Tokens as last reported; None as long as the server has said nothing of them."""
+        self.counts: dict[str, int] | None = None  # tokens as last reported, if they were
         self.stop_reason: str | None = None
-        self.explanation: str | None = None
-        """The API's own words on a refusal."""
-        self.thought = False
-        self.complete = False
+        self.explanation: str | None = None  # the API's own words on a refusal
+        self.thought = self.complete = False
         self.response: httpx2.Response | None = None
         """The 200 that opened a stream: from here on, whatever goes wrong interrupts it."""
 
@@ -96,28 +91,22 @@ class Reading:
 
     def interrupted(self, error: Exception | None = None) -> StreamInterrupted:
         """What to raise where a stream did not come whole, for itself or because of `error`."""
-        why, final = self._why(error)
-        return StreamInterrupted(why, request=self.response.request, partial=self.text, final=final)
-
-    def _why(self, error: Exception | None) -> tuple[str, bool]:
-        """What happened, in a sentence, and whether it is final."""
-        kind = self.response.headers.get("content-type", "no content type")
+        final, kind = False, self.response.headers.get("content-type", "no content type")
         if isinstance(error, anthropic.APIStatusError):
-            kind, said = (
-                str(error.type or "an error"),
-                str(getattr(error, "api_message", None) or error.message),
+            kind = str(error.type or "an error")
+            said = str(getattr(error, "api_message", None) or error.message)
+            why, final = f"The server reported {kind}: {said[:300]}", kind.startswith(FINAL)
+        elif isinstance(error, httpx2.TimeoutException):
+            why = "Nothing came for longer than the read timeout."
+        elif isinstance(error, httpx2.HTTPError):
+            why = "The connection closed before the reply was complete."
+        elif "text/event-stream" not in kind and self.counts is None:
+            why, final = f"The server answered 200 with {kind}, which is no stream: a proxy's page?", True
+        elif error is not None:
+            why = f"The server sent something that is no part of a reply ({type(error).__name__})."
+        else:
+            missing = (
+                "message_stop" if self.stop_reason else "stop reason" if self.counts else "message_start"
             )
-            said = said if len(said) <= 300 else f"{said[:300]}…"
-            return f"The server reported {kind}: {said}", kind.startswith(FINAL_ERRORS)
-        if isinstance(error, httpx2.TimeoutException):
-            return "Nothing came for longer than the read timeout.", False
-        if isinstance(error, httpx2.HTTPError):
-            return "The connection closed before the reply was complete.", False
-        if "text/event-stream" not in kind and self.counts is None:
-            return f"The server answered 200 with {kind}, which is no stream: a proxy's page?", True
-        if error is not None:
-            return f"The server sent something that is no part of a reply ({type(error).__name__}).", False
-        if self.counts is None:
-            return "The stream ended without a reply in it (no message_start).", False
-        missing = "stop reason" if self.stop_reason is None else "message_stop"
-        return f"The stream ended before the reply was complete (no {missing}).", False
+            why = f"The stream ended before the reply was complete (no {missing})."
+        return StreamInterrupted(why, request=self.response.request, partial=self.text, final=final)
