@@ -8,14 +8,12 @@ that went wrong on this side of the wire (`final_cause`).
 
 from __future__ import annotations
 
-import asyncio
 import math
 import random
 import ssl
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from email.utils import mktime_tz, parsedate_tz
 from functools import partial
 from typing import Any, TypeVar
 
@@ -29,6 +27,7 @@ T = TypeVar("T")
 
 FIRST_WAIT = 0.5  # seconds before the first retry, as in the SDK; doubled for each further one
 SPEND_CAP = "enforced_spend_limit_reached"
+POLICY = {"on_wait", "max_wait", "max_total_wait", "sleep", "clock", "random"}
 RETRIED_STATUSES = {408, 409, 429}  # beside all of 500 and above
 
 
@@ -44,7 +43,6 @@ class Wait:
     asked: bool  # did the server name the wait (`retry-after`), or is it our own backoff?
 
     def __str__(self) -> str:
-        """One line, as the course text has it."""
         seconds = f"{self.seconds:.1f}s, as the server asks," if self.asked else f"{self.seconds:.1f}s"
         return f"{self.reason}. Waiting {seconds} before retry {self.attempt}/{self.max_retries}"
 
@@ -62,27 +60,21 @@ class Attempt:
 
 
 def print_wait(wait: Wait) -> None:
-    """Prints one line about `wait`, as the course text does."""
+    """Prints one line about `wait`, as the course text has it."""
     print(wait)
 
 
-def retry_after(error: anthropic.APIError, now: Callable[[], float] = time.time) -> float | None:
+def retry_after(error: anthropic.APIError) -> float | None:
     """Seconds that the server asks to wait, or None where it names none, or none that makes sense.
 
-    `retry-after-ms` beats `retry-after`, which holds seconds or an HTTP date.
+    As the SDK reads them: `retry-after-ms`, else `retry-after`, which holds seconds or an HTTP date.
     """
-    headers = getattr(getattr(error, "response", None), "headers", {})
-    for name, units in (("retry-after-ms", 1000), ("retry-after", 1)):
-        try:
-            seconds = float(headers.get(name, "")) / units
-        except ValueError:
-            continue
-        return seconds if 0 < seconds < math.inf else None
+    headers = getattr(getattr(error, "response", None), "headers", None)
     try:
-        seconds = mktime_tz(parsedate_tz(headers.get("retry-after", ""))) - now()
-    except (TypeError, ValueError, OverflowError, IndexError):  # no date, or one that no calendar has
+        seconds = anthropic.Anthropic._parse_retry_after_header(None, headers)
+    except (TypeError, ValueError, OverflowError, IndexError):  # a date that no calendar has
         return None
-    return seconds if seconds > 0 else None
+    return seconds if seconds is not None and 0 < seconds < math.inf else None
 
 
 def why_not_retried(error: anthropic.APIError) -> str:
@@ -106,20 +98,18 @@ def final_cause(error: BaseException) -> str:
     cause = each = error.__cause__
     if cause is None or not isinstance(error, anthropic.APIConnectionError) or hasattr(error, "final"):
         return ""
-    while each is not None:
-        if isinstance(each, ssl.SSLCertVerificationError):
-            own = "where the network has a certificate of its own, SSL_CERT_FILE names its file"
-            return f"The server's certificate is not trusted ({each.verify_message}): {own}."
-        if isinstance(each, ssl.SSLError) and each.reason == "WRONG_VERSION_NUMBER":
-            return "The server does not speak TLS: should its address begin with http://?"
+    while each is not None and not isinstance(each, ssl.SSLCertVerificationError):
         each = each.__cause__ or each.__context__
+    if each is not None:
+        own = "where the network has a certificate of its own, SSL_CERT_FILE names its file"
+        return f"The server's certificate is not trusted ({each.verify_message}): {own}."
     if isinstance(cause, httpx2.LocalProtocolError):  # its own words hold the header: perhaps a key
         return "The request has a header that HTTP does not allow: a line break, perhaps, in a key."
+    if "client has been closed" in str(cause):
+        return "The client is closed: run the setup cell again, or call connect(), for another."
     passing = isinstance(cause, httpx2.TransportError | OSError)
     if passing and not isinstance(cause, httpx2.UnsupportedProtocol):
         return ""
-    if "client has been closed" in str(cause):
-        return "The client is closed: run the setup cell again, or call connect(), for another."
     return f"The request could not be made ({type(cause).__name__}): {cause}"
 
 
@@ -159,39 +149,44 @@ class Retries:
         """`run` for a function whose generator says what it needs."""
         began = self.clock()
         while True:
-            started, tried = self.clock(), len(self.attempts) + 1
-            row = partial(Attempt, attempt=tried, started=started - began)
+            started = self.clock()
+            row = {"attempt": len(self.attempts) + 1, "started": started - began}
             try:
                 result = yield from request()
             except anthropic.APIError as error:
-                lasted, asked = self.clock() - started, retry_after(error)
-                seconds, outcome = asked or self._backoff(tried), _outcome(error)
-                never = why_not_retried(error)
-                if final := never or self._why_enough(tried, seconds):
-                    self.attempts.append(row(seconds=lasted, outcome=outcome))
-                    self._explain(error, final, None if never else asked)
-                    raise
-                told = {"attempt": tried, "asked": asked is not None}
-                self.attempts.append(row(seconds=lasted, outcome=outcome, wait=seconds, asked=told["asked"]))
-                if self.on_wait is not None:
-                    reason = f"API error {outcome}" if outcome.isdigit() else outcome.capitalize()
-                    told["reason"] = "Rate limited" if outcome == "429" else reason
-                    self.on_wait(Wait(seconds=seconds, error=error, max_retries=self.max_retries, **told))
+                row |= {"seconds": self.clock() - started, "outcome": _outcome(error)}
+                seconds = self._wait_after(error, row)
             else:
-                self.attempts.append(row(seconds=self.clock() - started, outcome="reply"))
+                self.attempts.append(Attempt(seconds=self.clock() - started, outcome="reply", **row))
                 return result
             paused = self.clock()
             yield Need("wait", (seconds, self.sleep))
             # A sleep may take longer than it was asked to, and a pretended one may not move the clock.
             self.waited += max(seconds, self.clock() - paused)
 
-    def _explain(self, error: anthropic.APIError, final: str, asked: float | None) -> None:
-        """Note on `error` why it is `final`, what was tried, and when to come back if the server said so."""
-        outcomes = ", ".join(attempt.outcome for attempt in self.attempts)
-        note = f"{final} Requests: {len(self.attempts)} ({outcomes}); waited {self.waited:.1f} s."
-        if local := final_cause(error):
-            error.message, error.args, error.__cause__ = local, (local,), None  # which may show a key
-        error.add_note(note + (f" Come back in {math.ceil(asked)} s." if asked else ""))
+    def _wait_after(self, error: anthropic.APIError, row: dict[str, Any]) -> float:
+        """Seconds until the next request, announced; or raises `error`, with a note of what was tried."""
+        asked, tried, outcome = retry_after(error), row["attempt"], row["outcome"]
+        seconds = asked or self._backoff(tried)
+        never = why_not_retried(error)
+        if final := never or self._why_enough(tried, seconds):
+            self.attempts.append(Attempt(**row))
+            outcomes = ", ".join(attempt.outcome for attempt in self.attempts)
+            note = f"{final} Requests: {tried} ({outcomes}); waited {self.waited:.1f} s."
+            if local := final_cause(error):
+                error.message, error.args, error.__cause__ = local, (local,), None  # which may show a key
+            error.add_note(note + (f" Come back in {math.ceil(asked)} s." if asked and not never else ""))
+            raise error
+        told = {"asked": asked is not None}
+        self.attempts.append(Attempt(wait=seconds, **row, **told))
+        if self.on_wait is not None:
+            reason = f"API error {outcome}" if outcome.isdigit() else outcome.capitalize()
+            told |= {
+                "reason": "Rate limited" if outcome == "429" else reason,
+                "max_retries": self.max_retries,
+            }
+            self.on_wait(Wait(attempt=tried, seconds=seconds, error=error, **told))
+        return seconds
 
     def _why_enough(self, tried: int, seconds: float) -> str:
         """Which bound is met after `tried` requests and before a wait of `seconds`; empty for none."""
@@ -249,24 +244,13 @@ def call_with_retry(
     """
     bounds = {"max_retries": max_retries, "max_wait": max_wait, "max_total_wait": max_total_wait}
     retries = Retries(on_wait=on_wait, sleep=sleep, clock=clock, random=random, **bounds)
-    request = partial(_checked, client, anthropic.Anthropic, create_arguments)
-    return advance(retries.steps(request), client)
+    return advance(retries.steps(partial(_checked, client, anthropic.Anthropic, create_arguments)), client)
 
 
-async def acall_with_retry(
-    client: anthropic.AsyncAnthropic,
-    max_retries: int = 5,
-    *,
-    on_wait: Callable[[Wait], None] | None = print_wait,
-    max_wait: float = 60.0,
-    max_total_wait: float = 120.0,
-    sleep: Callable[[float], object] = asyncio.sleep,
-    clock: Callable[[], float] = time.monotonic,
-    random: Callable[[], float] = random.random,
-    **create_arguments,
-) -> Message:
-    """`call_with_retry` on an async client."""
-    bounds = {"max_retries": max_retries, "max_wait": max_wait, "max_total_wait": max_total_wait}
-    retries = Retries(on_wait=on_wait, sleep=sleep, clock=clock, random=random, **bounds)
-    request = partial(_checked, client, anthropic.AsyncAnthropic, create_arguments)
-    return await aadvance(retries.steps(request), client)
+async def acall_with_retry(client: anthropic.AsyncAnthropic, max_retries: int = 5, **arguments) -> Message:
+    """`call_with_retry` on an async client, with the same arguments; its `sleep` may be one to await."""
+    policy = {name: arguments.pop(name) for name in POLICY & arguments.keys()}
+    retries = Retries(max_retries=max_retries, **policy)
+    return await aadvance(
+        retries.steps(partial(_checked, client, anthropic.AsyncAnthropic, arguments)), client
+    )

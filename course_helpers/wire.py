@@ -46,8 +46,6 @@ def _get(need: Need, client: Any, sleep: Callable) -> Any:
             return once(unlocked(client)).messages.count_tokens(**request, timeout=COUNT_TIMEOUT)
         case ("open", request):
             return once(unlocked(client)).messages.create(**request, stream=True)
-        case ("events", stream):
-            return _events(stream) if isinstance(stream, anthropic.AsyncStream) else stream
         case ("event", events):  # None at their end
             return anext(events, None) if hasattr(events, "aclose") else next(events, None)
         case ("close", events):
@@ -59,8 +57,8 @@ def _get(need: Need, client: Any, sleep: Callable) -> Any:
     raise AssertionError(need)
 
 
-async def _events(stream: anthropic.AsyncStream) -> AsyncGenerator[Any, None]:
-    """Those of `stream`; as a generator it is closed by its loop, if by nobody else."""
+async def events_of(stream: anthropic.AsyncStream) -> AsyncGenerator[Any, None]:
+    """Those of `stream`, as a generator: its loop closes it, if nobody else does."""
     async with stream:
         async for event in stream:
             yield event
@@ -88,60 +86,57 @@ def unlocked(client: Any) -> Any:
 def advance(steps: Steps[T], client: anthropic.Anthropic | None = None) -> T | Any:
     """Meets the needs of `steps` until it yields something else, or returns: that."""
     answer = error = None
-    try:
-        while isinstance(need := _resumed(steps, answer, error), Need):
-            try:
-                answer, error = _get(need, client, time.sleep), None
-            except Exception as failure:
-                answer, error = None, failure
-    except BaseException as final:
-        raise _short(final) from final.__cause__
+    while isinstance(need := _resumed(steps, answer, error), Need):
+        try:
+            answer, error = _get(need, client, time.sleep), None
+        except Exception as failure:
+            answer, error = None, failure
+        except BaseException as stop:
+            raise _short(stop) from None
     return need
 
 
 async def aadvance(steps: Steps[T], client: anthropic.AsyncAnthropic | None = None) -> T | Any:
     """`advance` on an async client."""
     answer = error = None
-    try:
-        while isinstance(need := _resumed(steps, answer, error), Need):
-            try:
-                answer, error = _get(need, client, asyncio.sleep), None
-                answer = await answer if inspect.isawaitable(answer) else answer
-            except Exception as failure:
-                answer, error = None, failure
-    except BaseException as final:
-        raise _short(final) from final.__cause__
+    while isinstance(need := _resumed(steps, answer, error), Need):
+        try:
+            answer, error = _get(need, client, asyncio.sleep), None
+            answer = await answer if inspect.isawaitable(answer) else answer
+        except Exception as failure:
+            answer, error = None, failure
     return need
 
 
 def _resumed(steps: Steps[T], answer: Any, error: Exception | None) -> T | Any:
-    """What `steps` yields next, or returns."""
+    """What `steps` yields next, or returns; errors of a call come without their way through the SDK."""
     try:
         return steps.send(answer) if error is None else steps.throw(error)
     except StopIteration as end:
         return end.value
+    except anthropic.APIError as final:
+        raise _short(final) from final.__cause__
 
 
 def _short(error: BaseException) -> BaseException:
-    """`error`; a call's without its way through the SDK, which fills a screen and helps nobody."""
-    if isinstance(error, anthropic.APIError | KeyboardInterrupt):
-        each = error
-        while each is not None:
-            each = each.with_traceback(None).__cause__
+    """`error` and its causes without their tracebacks, which fill a screen and help nobody."""
+    each = error
+    while each is not None:
+        each = each.with_traceback(None).__cause__
     return error
 
 
-def reply_to(request: dict[str, Any]) -> Steps[Message]:
-    """The reply to exactly one request: the SDK's own retries are off, so tries never multiply.
+def reply_to(request: dict[str, Any], read: Callable = lambda message: message) -> Steps[Any]:
+    """What `read` makes of the reply to exactly one request: the SDK's own retries are off.
 
     A 200 that holds no message (a proxy's page, JSON cut short), for which the SDK returns a str or raises a
     `json.JSONDecodeError`, raises `anthropic.APIResponseValidationError`: not retried, as it may be billed.
     """
-    raw, reply = (yield Need("ask", request)), None
-    with suppress(ValueError, RecursionError):
+    raw = yield Need("ask", request)
+    with suppress(ValueError, TypeError, AttributeError, RecursionError):
         reply = yield Need("parse", raw)
-    if isinstance(reply, Message) and isinstance(reply.content, list) and reply.usage is not None:
-        return reply
+        if isinstance(reply, Message) and isinstance(reply.content, list) and reply.usage is not None:
+            return read(reply)
     response = raw.http_response
     kind = response.headers.get("content-type", "no content type")
     what = f"{response.status_code} and {len(response.content)} bytes ({kind}) that are no message"

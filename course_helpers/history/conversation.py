@@ -74,7 +74,9 @@ class Conversation:
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name == "model":
-            value = self._known(value)
+            value, where = model_id(value), place(self.client)
+            if where == "practice" or (where == "live" and rates(value).provider != "anthropic"):
+                find_model(value)  # raises where it is not served
         elif name == "max_tokens":
             at_least(1, max_tokens=value)
         elif name == "system" and value is not None:
@@ -82,17 +84,6 @@ class Conversation:
                 raise TypeError(f"system is text or None, not {type(value).__name__}.")
             value = sendable(value, "system prompt") if value.strip() else None
         super().__setattr__(name, value)
-
-    def _known(self, name: str) -> str:
-        """The id that `name` stands for; raises `UnknownModelError` where none is served by that name."""
-        id, where = model_id(name), place(self.client)
-        if where in ("practice", "live"):
-            try:
-                find_model(id)
-            except UnknownModelError:
-                if where == "practice" or rates(id).provider != "anthropic":
-                    raise
-        return id
 
     @property
     def budget_usd(self) -> float | None:
@@ -163,24 +154,19 @@ class Conversation:
         arguments of `Conversation`; the others are as they are here. `calls` starts empty: what the past had
         cost is in `past`. `budget_usd` is one purse, for this conversation and all forks together.
         """
-        number, turns = getattr(after_turn, "turn", after_turn), self._ledger.now.turns
-        calls = (*self._ledger.past, *self._ledger.now.calls)
-        if number is not None:
-            numbers = [0, *(turn.turn for turn in turns)]
+        turns, past = self._ledger.now.turns, (*self._ledger.past, *self._ledger.now.calls)
+        if after_turn is not None:
+            number, numbers = getattr(after_turn, "turn", after_turn), [0, *(turn.turn for turn in turns)]
             if number not in numbers:
                 raise ValueError(f"after_turn is the number of a turn, one of {numbers}, not {number!r}.")
             turns = turns[: numbers.index(number)]
-            ends = [at for at, call in enumerate(calls, 1) if call.turn and call.turn <= number]
-            calls = calls[: max(ends, default=0)]
-        return self._branch(settings, turns, (), calls)
-
-    def _branch(self, settings: dict[str, Any], turns: tuple, calls: tuple, past: tuple) -> Conversation:
+            ends = [at for at, call in enumerate(past, 1) if call.turn and call.turn <= number]
+            past = past[: max(ends, default=0)]
         same = {name: getattr(self, name) for name in ("client", *SAVED, "keep", "on_wait")}
-        branch, purse = Conversation(**same | settings), self._ledger.purse
-        purse.budget_usd, branch.waits = branch.budget_usd, dict(self.waits)
-        branch._ledger = Ledger(purse, turns, calls, past)
-        branch._ledger.counted = branch.total.cost_usd
-        return branch
+        fork, purse = Conversation(**same | settings), self._ledger.purse
+        purse.budget_usd, fork.waits = fork.budget_usd, dict(self.waits)
+        fork._ledger = Ledger(purse, turns, past=past)
+        return fork
 
     @property
     def past(self) -> Total:
@@ -188,15 +174,15 @@ class Conversation:
         return Total().plus(self._ledger.past)
 
     def __copy__(self) -> Conversation:
-        """One of its own that begins as this one is, calls included; the budget is one for both."""
-        return self._branch({}, self._ledger.now.turns, self._ledger.now.calls, self._ledger.past)
+        return self.fork()
 
     def __deepcopy__(self, memo: dict) -> Conversation:
-        return self.__copy__()  # turns and calls are frozen, and a client cannot be copied
+        return self.fork()  # turns and calls are frozen, and a client cannot be copied
 
     def __reduce__(self) -> Any:
-        why = "A conversation holds a client, and with it a key, so it cannot be pickled"
-        raise TypeError(f"{why}: use chat.save(path) and Conversation.load(path).")
+        raise TypeError(
+            "A client, and with it a key, is not pickled: use chat.save(path) and Conversation.load."
+        )
 
     @property
     def messages(self) -> list[dict[str, str]]:
@@ -256,17 +242,13 @@ class Conversation:
 
     def _settings(self) -> TurnSettings:
         """Raises `UnknownModelError` where the model has no price; only another's server may have such."""
+        known = None
+        if not costs_nothing(self.client, self.model):
+            try:
+                known = rates(self.model)
+            except UnknownModelError:
+                if place(self.client) not in ("local", "remote"):
+                    raise
+                known = UNPRICED
         retries = functools.partial(Retries, **{"on_wait": self.on_wait, **self.waits})
-        known = self._rates(self.model)
         return TurnSettings(self.model, self.max_tokens, self.system, self.cache, known, retries)
-
-    def _rates(self, model: str) -> Rates | None:
-        """The prices of `model`; None where calls cost nothing."""
-        if costs_nothing(self.client, model):
-            return None
-        try:
-            return rates(model)
-        except UnknownModelError:
-            if place(self.client) in ("local", "remote"):
-                return UNPRICED
-            raise

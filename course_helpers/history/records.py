@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import itertools
 import math
+import re
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
@@ -20,11 +21,8 @@ def sendable(text: str, what: str = "message") -> str:
         raise TypeError(f"A {what} is text, not {type(text).__name__}.")
     if not text.strip():
         raise ValueError(f"The {what} is empty: the API takes no blank text, so nothing was sent.")
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        half = "half a character (a lone surrogate), which JSON cannot carry"
-        raise ValueError(f"The {what} holds {half}.") from None
+    if re.search("[\ud800-\udfff]", text):
+        raise ValueError(f"The {what} holds half a character (a lone surrogate), which JSON cannot carry.")
     return text
 
 
@@ -65,7 +63,7 @@ class Call(BaseModel):
         return meter(self)
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.kind}, {self.model}, {meter(self)})"
+        return f"Call({self.kind}, {self.model}, {meter(self)})"
 
 
 TOKENS = tuple(name for name in Call.model_fields if name.endswith("_tokens"))
@@ -225,7 +223,7 @@ class Purse:
 
     def check(self, worst: float, said: str) -> None:
         """Raises `BudgetExceeded`, which begins with `said`, where `worst` dollars are more than is left."""
-        spent = sum(ledger.now.total.cost_usd - ledger.counted for ledger in self.ledgers)
+        spent = sum(ledger.now.total.cost_usd for ledger in self.ledgers)
         if self.budget_usd is None or spent + worst <= self.budget_usd * (1 + 1e-9):
             return
         if math.isnan(spent + worst):
@@ -235,8 +233,7 @@ class Purse:
         raise BudgetExceeded(f"{said}, and {so_far}. {advice}")
 
 
-@dataclass(frozen=True)
-class State:
+class State(NamedTuple):
     """What a ledger holds at one moment."""
 
     turns: tuple[Turn, ...]
@@ -253,7 +250,6 @@ class Ledger:
     def __init__(self, purse: Purse, turns: tuple = (), calls: tuple = (), past: tuple = ()) -> None:
         self.now, self.purse = State(turns, calls, Total().plus(calls)), purse
         self.past = past  # the calls that the turns of a fork had taken before it was one
-        self.counted = 0.0  # USD of its calls that the purse knows from another ledger
         self.latest: Reply | None = None  # the last that was kept: an estimate of the next builds on it
         self._reader: Callable[[], Any] = lambda: None  # weak, so that one whom nobody holds is gone
         self._lock = threading.Lock()
@@ -262,15 +258,15 @@ class Ledger:
     @property
     def next_number(self) -> int:
         """Turns are counted from 1 and never twice, also not after an undo."""
-        calls = itertools.chain(reversed(self.now.calls), reversed(self.past))
-        return 1 + next((call.turn for call in calls if call.turn), 0)
+        known = itertools.chain(reversed(self.now.calls), reversed(self.past))
+        return 1 + next((call.turn for call in known if call.turn), 0)
 
     def add(self, call: Call, turn: Turn | None = None) -> None:
         """Write `call` down, and keep the `turn` that came of it."""
+        new = () if turn is None else (turn,)
         while True:
             before = self.now
-            turns = before.turns if turn is None else (*before.turns, turn)
-            after = State(turns, (*before.calls, call), before.total.plus([call]))
+            after = State(before.turns + new, (*before.calls, call), before.total.plus([call]))
             # CPython lets another thread, a finalizer or an interrupt in at calls and jumps only: not here.
             if self.now is before:
                 self.now = after

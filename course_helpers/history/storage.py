@@ -55,33 +55,32 @@ def read(path: str | os.PathLike) -> Saved:
     """The conversation in the file `path`; raises `NotAConversation` where it holds none."""
     try:
         content = from_json(Path(path).read_bytes())
-        if not isinstance(content, dict) or content.get("format") != FORMAT:
-            raise NotAConversation(f"is JSON, but not a conversation saved by this course: {_lacks(content)}")
-        version = content.get("version")
-        if isinstance(version, int) and version > VERSION:
-            read = f"(format {version}, this one reads up to {VERSION}). Update the course to load it"
-            raise NotAConversation(f"was saved by a newer version of the course {read}")
-        saved = Saved.model_validate(content)
-        # Every turn has its entry in the ledger, in the same order; no number stands there twice.
-        billed = [call.turn for call in (*saved.past, *saved.calls) if call.turn is not None]
-        numbers = [turn.turn for turn in saved.turns]
-        if billed != sorted({*billed}):
-            raise NotAConversation("is damaged: the turns in its ledger are out of order")
-        if numbers != sorted({*numbers} & {*billed}):
-            raise NotAConversation("is damaged: its turns do not fit its ledger")
+        why = _why_not(content)
+        if not why:
+            saved = Saved.model_validate(content)
+            billed = [call.turn for call in (*saved.past, *saved.calls) if call.turn is not None]
+            numbers = [turn.turn for turn in saved.turns]
+            # Every turn has its entry in the ledger, in the same order; no number stands there twice.
+            if billed == sorted({*billed}) and numbers == sorted({*numbers} & {*billed}):
+                return saved
+            why = "is damaged: its turns do not fit its ledger"
     except ValidationError as error:  # where and what, without the text that stands there
         first: dict[str, Any] = error.errors(include_input=False, include_url=False)[0]
         why = f"is damaged: {'.'.join(map(str, first['loc']))}: {first['msg']}"
-    except NotAConversation as error:
-        why = str(error)
     except ValueError as error:
         why = f"is damaged, or no saved conversation: it is not JSON ({error})"
-    else:
-        return saved
     raise NotAConversation(f"{os.path.basename(os.fspath(path))} {why}.")
 
 
-def _lacks(content: Any) -> str:
-    messages = content.get("history") or content.get("messages") if isinstance(content, dict) else content
-    lacks = "it holds messages, but not what each turn took: its model, tokens and cost"
-    return lacks if isinstance(messages, list) else "it has another form"
+def _why_not(content: Any) -> str:
+    """Why the JSON `content` is no conversation that this version of the course saved; "" where it may be."""
+    known = content if isinstance(content, dict) else {"messages": content}
+    if known.get("format") != FORMAT:
+        lacks = "it holds messages, but not what each turn took: its model, tokens and cost"
+        lists = isinstance(known.get("history") or known.get("messages"), list)
+        return f"is JSON, but not a conversation saved by this course{': ' + lacks if lists else ''}"
+    if isinstance(known.get("version"), int) and known["version"] > VERSION:
+        return (
+            f"was saved by a newer version of the course (format {known['version']}): update it to load this"
+        )
+    return ""

@@ -56,21 +56,17 @@ def chosen(keep: Strategy | None, messages: list[Message], chat: Any, server: An
         (yield from keep.steps(messages, chat, server)) if isinstance(keep, Asking) else keep(messages, chat)
     )
     try:
-        kept = [_checked(message) for message in kept]
+        kept = list(kept)
+        for message in kept:
+            if message["role"] not in ("user", "assistant"):
+                raise ValueError(f"there is no role {message['role']!r} in messages")
+            if isinstance(message["content"], str):  # content in blocks is left to the API
+                sendable(message["content"])
     except (TypeError, ValueError, LookupError, AttributeError) as error:
         name = getattr(keep, "__name__", repr(keep))
         raise ValueError(f"What the strategy {name} gave back cannot be sent: {error}") from error
     first = next((at for at, message in enumerate(kept) if message["role"] == "user"), len(kept))
     return kept[first:] if kept and kept[-1] == new else [*kept[first:], new]
-
-
-def _checked(message: Message) -> Message:
-    """`message`; raises where it is none that the API takes. Content in blocks is left to the API."""
-    if message["role"] not in ("user", "assistant"):
-        raise ValueError(f"there is no role {message['role']!r} in messages")
-    if isinstance(message["content"], str):
-        sendable(message["content"])
-    return message
 
 
 def _starts(messages: Sequence[Message]) -> Iterator[int]:

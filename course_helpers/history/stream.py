@@ -21,46 +21,41 @@ from .turn import Exchange
 class _Reader:
     """What both kinds of pieces have in common."""
 
-    reply: Reply | None = None
-    """The whole reply, once the last piece has been read."""
-
     def __init__(self, turn: Exchange, steps: Steps[Reply], client: anthropic.Anthropic) -> None:
         self._turn, self._steps, self._client = turn, steps, client
         self._pieces: list[str] = []
-        self.busy = self.over = False  # is it waiting just now? has its turn ended, in whatever way?
         self._why: Exception | None = None
+        self.busy = self.over = False  # is it waiting just now? has its turn ended, in whatever way?
+        self.reply: Reply | None = None
+        """The whole reply, once the last piece has been read."""
 
     @property
     def text(self) -> str:
         """The text so far."""
         return "".join(self._pieces)
 
+    def end(self, why: Exception | None = None) -> None:
+        """No more of this turn: what is not complete is not kept, only what it cost. `why` is said once."""
+        self.over, self._why = True, why or self._why
+        with contextlib.suppress(ValueError):  # it is running in another thread, which looks at `over` then
+            self._steps.close()
+
     def _begin(self) -> None:
         self.busy = True
         self._turn.ledger.begin(ref(self))
 
-    def _took(self, came: str | Reply | None) -> str | None:
-        """`came` from the turn, if it is a piece; None at its end, also where another thread has ended it."""
+    def _took(self, came: str | Reply | None) -> bool:
+        """Is `came`, from the turn, a piece? Not at its end, also where another thread has ended it."""
         self.busy = False
         if isinstance(came, str) and not self.over:
             self._pieces.append(came)
-            return came
+            return True
         self.reply = came if isinstance(came, Reply) else None
-        return None
+        return False
 
-    def end(self, why: Exception | None = None) -> None:
-        """No more of this turn: what is not complete is not kept, only what it cost. `why` is said once."""
-        self.over, self._why = True, why
-        with contextlib.suppress(ValueError):  # it is running in another thread, which looks at `over` then
-            self._steps.close()
-
-    def _stop(self, stop: Exception) -> Exception:
+    def _stopped(self, stop: Exception) -> Exception:
         why, self._why = self._why, None
         return why or stop
-
-    def __repr__(self) -> str:
-        state = "complete" if self.reply else "closed" if self.over else "open"
-        return f"{type(self).__name__}({state}, {len(self.text):,} characters so far)"
 
 
 class Pieces(_Reader, Iterator[str]):
@@ -70,22 +65,21 @@ class Pieces(_Reader, Iterator[str]):
     """
 
     def __next__(self) -> str:
-        if not self.over:
-            try:
+        try:
+            if not self.over:
                 self._begin()
-                piece = self._took(advance(self._steps, self._client))
-            except BaseException:
-                self.busy = False
-                self.close()
-                raise
-            if piece is not None:
-                return piece
+                if self._took(piece := advance(self._steps, self._client)):
+                    return piece
+        except BaseException:
+            self.busy = False
             self.close()
-        raise self._stop(StopIteration())
+            raise
+        self.close()
+        raise self._stopped(StopIteration())
 
     def close(self) -> None:
         """Stop the reply. What has not come to its end is not kept."""
-        self.end(self._why)
+        self.end()
         while self._turn.opened and not self.busy:  # else the thread that is reading closes it
             stream = self._turn.opened.pop()
             unlocked(self._client)
@@ -106,23 +100,22 @@ class AsyncPieces(_Reader, AsyncIterator[str]):
     """`Pieces` for `async with` and `async for`; close it with `await pieces.aclose()`."""
 
     async def __anext__(self) -> str:
-        if not self.over:
-            try:
+        try:
+            if not self.over:
                 self._begin()
                 twin = await _twin_of(self._client, self)
-                piece = self._took(await aadvance(self._steps, twin))
-            except BaseException:
-                self.busy = False
-                await self.aclose()
-                raise
-            if piece is not None:
-                return piece
+                if self._took(piece := await aadvance(self._steps, twin)):
+                    return piece
+        except BaseException:
+            self.busy = False
             await self.aclose()
-        raise self._stop(StopAsyncIteration())
+            raise
+        await self.aclose()
+        raise self._stopped(StopAsyncIteration())
 
     async def aclose(self) -> None:
         """Stop the reply. What has not come to its end is not kept."""
-        self.end(self._why)
+        self.end()
         while self._turn.opened and not self.busy:  # else the task that is reading closes it
             await self._turn.opened.pop().aclose()
 

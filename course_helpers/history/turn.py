@@ -18,14 +18,13 @@ from ..models import UnknownModelError, find_model
 from ..practice_api import tokens as practice
 from ..pricing import Rates
 from ..retries import Retries
-from ..wire import Need, Steps, reply_to
+from ..wire import Need, Steps, events_of, reply_to
 from .records import Call, Ledger, Preview, Reply, Turn
-from .responses import Reading, StreamInterrupted
+from .responses import Reading
 from .strategies import Message, as_messages, estimate_tokens
 
 ESTIMATED = "an estimate: this server does not count tokens"
-SUMMARY_TOKENS = 1024
-"""The least `max_tokens` of a summary: a model that thinks first needs some."""
+SUMMARY_TOKENS = 1024  # the least max_tokens of a summary: a model that thinks first needs some
 
 
 @dataclass(frozen=True)
@@ -42,11 +41,8 @@ class TurnSettings:
     def request(self, messages: list[Message]) -> dict[str, Any]:
         """The arguments of `messages.create`."""
         request = {"model": self.model, "max_tokens": self.max_tokens, "messages": messages}
-        if self.system is not None:
-            request["system"] = self.system
-        if self.cache:
-            request["cache_control"] = {"type": "ephemeral"}
-        return request
+        request |= {} if self.system is None else {"system": self.system}
+        return request | ({"cache_control": {"type": "ephemeral"}} if self.cache else {})
 
     def worst(self, request: dict[str, Any], tokens: int) -> float:
         """The most that `request` can cost in USD, if it has `tokens` of input."""
@@ -73,10 +69,11 @@ class Exchange:
 
     settings: Callable[[], TurnSettings]
     ledger: Ledger
-    opened: list[Any] = field(default_factory=list)
-    """The stream of events that is open, if one is. Its reader closes it."""
+    opened: list[Any] = field(
+        default_factory=list
+    )  # the stream of events, if one is open: its reader closes it
     uncounted: bool = False  # could the server not count tokens? It is asked once
-    requests: int = 0  # for the question itself
+    attempts: int = 0
     first: float | None = None  # seconds until the first piece of text
     reading: Reading | None = None
     call: Call | None = None
@@ -92,10 +89,10 @@ class Exchange:
         remarks += [f"The budget was checked with {ESTIMATED}."] if self.uncounted and self.worst else []
         self.started = time.perf_counter()
         try:
-            piece = yield from self.now.retries().steps(self._open if streamed else self._whole)
+            piece = yield from self.now.retries().steps(lambda: self._try(streamed))
             while piece:
                 yield piece
-                piece = yield from self._piece()
+                piece = yield from self.reading.piece(self.opened[0])
             return self._keep(question, remarks)
         except BaseException:  # an error, an interrupt, or a reader that leaves (GeneratorExit)
             self._lose()
@@ -107,12 +104,11 @@ class Exchange:
 
     def ask(self, messages: list[Message]) -> Steps[str]:
         """The answer to `messages`, outside of the conversation, its call in the ledger; "" for a refusal."""
-        now = self.settings()
-        limit = max(now.max_tokens, SUMMARY_TOKENS)
+        now, reading, started = self.settings(), Reading(), time.perf_counter()
+        limit, retries = max(now.max_tokens, SUMMARY_TOKENS), now.retries()
         request = {"model": now.model, "max_tokens": limit, "messages": messages}
         yield from self._afford(request, now)
-        started, retries, reading = time.perf_counter(), now.retries(), Reading()
-        yield from retries.steps(lambda: _read_whole(request, reading))
+        yield from retries.steps(lambda: reply_to(request, reading.take))
         times = {"seconds": time.perf_counter() - started, "attempts": len(retries.attempts)}
         self.ledger.add(Call(kind="summary", **now.figures(reading, **times)))
         return "" if reading.stop_reason == "refusal" else reading.text.strip()
@@ -122,7 +118,7 @@ class Exchange:
         if self.uncounted:
             return None
         try:
-            tokens = getattr((yield Need("count", _sized(request))), "input_tokens", None)
+            tokens = getattr((yield Need("count", _input_of(request))), "input_tokens", None)
         except anthropic.AuthenticationError:
             raise
         except (anthropic.APIError, ValueError):
@@ -131,61 +127,36 @@ class Exchange:
         return None if self.uncounted else tokens
 
     def _afford(self, request: dict[str, Any], now: TurnSettings) -> Steps[float]:
-        """The most that `request` can cost in USD; raises `BudgetExceeded` where that is more than is left.
-
-        Without a budget nothing is counted.
-        """
+        """The most that `request` can cost in USD; raises `BudgetExceeded` where it is more than is left."""
         if self.ledger.purse.budget_usd is None or now.rates is None:
-            return 0.0
+            return 0.0  # and nothing is counted
         tokens, about, told = (yield from self._count(request)), "", ""
         if tokens is None:
-            tokens, about, told = estimate_tokens(**_sized(request)), "about ", f" ({ESTIMATED})"
+            tokens, about, told = estimate_tokens(**_input_of(request)), "about ", f" ({ESTIMATED})"
         worst = now.worst(request, tokens)
-        sizes = f", for {about}{count(tokens, 'token')} in{told} and {request['max_tokens']:,} out"
-        self.ledger.purse.check(
-            worst, f"Nothing was sent: the call could cost {about}{dollars(worst)}{sizes}"
-        )
+        said = f"Nothing was sent: the call could cost {about}{dollars(worst)}, for {about}"
+        said += f"{count(tokens, 'token')} in{told} and {request['max_tokens']:,} out"
+        self.ledger.purse.check(worst, said)
         return worst
 
-    def _whole(self) -> Steps[None]:
-        """One request for the whole reply."""
-        yield from _read_whole(self.request, self._next())
-
-    def _open(self) -> Steps[str]:
-        """One request for a stream; its first piece of text, or "" where it comes whole without one."""
-        reading = self._next()
+    def _try(self, streamed: bool) -> Steps[str]:
+        """One request; the first piece of text of a stream, or "" for a reply that has come whole."""
+        self._lose()
+        if self.attempts and self.now.rates:  # what was lost may have been dear
+            said = f"Not tried again: another request could cost {dollars(self.worst)}"
+            self.ledger.purse.check(self.worst, said)
+        self.attempts, self.reading = self.attempts + 1, Reading()
+        if not streamed:
+            yield from reply_to(self.request, self.reading.take)
+            return ""
         while self.opened:
             yield Need("close", self.opened.pop())
         stream = yield Need("open", self.request)
-        reading.response = stream.response
-        self.opened.append((yield Need("events", stream)))
-        piece = yield from self._piece()
+        self.reading.response = stream.response
+        self.opened.append(events_of(stream) if isinstance(stream, anthropic.AsyncStream) else stream)
+        piece = yield from self.reading.piece(self.opened[0])
         self.first = time.perf_counter() - self.started if piece else None
         return piece
-
-    def _piece(self) -> Steps[str]:
-        """The next piece of text; "" at the end of a reply that came whole."""
-        reading = self.reading
-        try:
-            while (event := (yield Need("event", self.opened[0]))) is not None:
-                if piece := reading.feed(event):
-                    return piece
-        except Exception as error:
-            if not reading.complete:
-                raise reading.interrupted(error) from error
-        if not reading.complete:  # of which the SDK says nothing
-            raise reading.interrupted()
-        return ""
-
-    def _next(self) -> Reading:
-        """For one more request."""
-        self._lose()
-        if self.requests and self.now.rates:  # what was lost may have been dear
-            said = f"Not tried again: another request could cost {dollars(self.worst)}"
-            self.ledger.purse.check(self.worst, said)
-        self.requests += 1
-        self.reading = Reading()
-        return self.reading
 
     def _lose(self) -> None:
         """Nothing came of the last request: write down what it is known to have cost."""
@@ -211,70 +182,52 @@ class Exchange:
 
     def _figures(self, reading: Reading) -> dict[str, Any]:
         times = {"seconds": time.perf_counter() - self.started, "first_token_seconds": self.first}
-        return self.now.figures(reading, attempts=self.requests, **times)
-
-
-def _read_whole(request: dict[str, Any], reading: Reading) -> Steps[None]:
-    """`reading` of the reply to one request; a 200 that holds none is a `StreamInterrupted`."""
-    try:
-        reading.take((yield from reply_to(request)))
-    except anthropic.APIResponseValidationError as error:
-        raise StreamInterrupted(error.message, request=error.request, final=True) from None
+        return self.now.figures(reading, attempts=self.attempts, **times)
 
 
 def remark(reading: Reading, max_tokens: int) -> tuple[bool, str]:
     """Whether `reading` holds text that can stand in a history, and what to do where it is not whole."""
-    reason, advice = reading.stop_reason, "ask again, or in other words"
+    reason, kept = reading.stop_reason, bool(reading.text.strip())
     if reason == "refusal":
         said = f" It said: {reading.explanation}" if reading.explanation else ""
         advice = "ask in other words, or another model"
         return False, f"The model refused to answer. Nothing was kept: {advice}.{said}"
-    cut = ""
-    if reason == "max_tokens":
-        advice = "raise max_tokens, and ask again"
-        cut = f"Cut off at max_tokens={max_tokens:,}: raise it, or ask the model to go on."
-    elif reason == "model_context_window_exceeded":
-        advice = "shorten the history"
-        cut = "Cut off: the context window is full. Shorten the history with keep=…, or start anew."
-    if reading.text.strip():
-        return True, cut
-    what = "The model thought, and then said nothing" if reading.thought else "The reply was empty"
-    return False, f"{what} (stop reason {reason}). Nothing was kept: {advice}."
+    where, advice = {
+        "max_tokens": (f"at max_tokens={max_tokens:,}", "raise it, or ask the model to go on"),
+        "model_context_window_exceeded": ("by the context window", "shorten the history with keep=…"),
+    }.get(reason, ("", "ask again, or in other words"))
+    if kept:
+        return True, f"Cut off {where}: {advice}." if where else ""
+    return False, f"The reply was empty (stop reason {reason}). Nothing was kept: {advice}."
 
 
-def preview(
-    messages: list[Message], settings: TurnSettings, counted: int | None, last: Reply | None
-) -> Preview:
+def preview(messages: list[Message], now: TurnSettings, counted: int | None, last: Reply | None) -> Preview:
     """The request of `messages`; `counted` are its tokens, if they are known, `last` the last reply."""
-    request = settings.request(messages)
-    size = _near(request, last) if counted is None else counted
-    least = settings.rates.cost({"input_tokens": size, "output_tokens": 1}) if settings.rates else 0.0
+    request, size = now.request(messages), counted
+    if size is None:
+        size = estimate_tokens(**_input_of(request))
+        if last is not None and last.request["model"] == now.model:  # only what is new need be guessed
+            said = [*last.request["messages"], {"role": "assistant", "content": last.text}]
+            known = last.call.prompt_tokens + last.call.output_tokens - last.call.thinking_tokens
+            size += known - estimate_tokens(**_input_of(last.request) | {"messages": said})
+    size = max(1, size)
+    least = now.rates.cost({"input_tokens": size, "output_tokens": 1}) if now.rates else 0.0
     try:
-        window = find_model(settings.model).context_window
+        window = find_model(now.model).context_window
     except UnknownModelError:
         window = None
-    return Preview(request, size, counted is None, least, settings.worst(request, size), window)
+    return Preview(request, size, counted is None, least, now.worst(request, size), window)
 
 
-def _near(request: dict, last: Reply | None) -> int:
-    """The tokens of `request`: those of the last reply are known, only the difference is a guess."""
-    guess = estimate_tokens(**_sized(request))
-    if last is None or last.request["model"] != request["model"]:
-        return guess
-    said = [*last.request["messages"], {"role": "assistant", "content": last.text}]
-    known = last.call.prompt_tokens + last.call.output_tokens - last.call.thinking_tokens
-    return max(1, known + guess - estimate_tokens(**_sized(last.request) | {"messages": said}))
-
-
-def _sized(request: dict[str, Any]) -> dict[str, Any]:
-    """What of `request` is input."""
+def _input_of(request: dict[str, Any]) -> dict[str, Any]:
     return {name: request[name] for name in ("model", "messages", "system") if name in request}
 
 
 def practice_tokens(messages: list[Message], model: str, system: str | None) -> int:
     """The count that the practice API would give; nothing of it is seen in its journal."""
-    factor, size = find_model(model).tokenizer_factor, float(practice.REQUEST_OVERHEAD)
-    size += practice.text_tokens(system or "", factor)
-    for message in messages:
-        size += practice.MESSAGE_OVERHEAD + practice.text_tokens(str(message["content"]), factor)
-    return practice.whole(size)
+    texts, factor = (
+        [system or "", *(str(each["content"]) for each in messages)],
+        find_model(model).tokenizer_factor,
+    )
+    size = practice.REQUEST_OVERHEAD + practice.MESSAGE_OVERHEAD * len(messages)
+    return practice.whole(size + sum(practice.text_tokens(text, factor) for text in texts))
