@@ -4,20 +4,8 @@ Each name is imported from its module on first use, so `import course_helpers` c
 `import anthropic` does not.
 """
 
-from importlib import import_module as _import_module
+import importlib
 from typing import TYPE_CHECKING
-
-_HOMES = {
-    "MODEL": "models",
-    "Conversation": "history",
-    "call_with_retry": "retries",
-    "connect": "client",
-    "estimate_cost": "pricing",
-    "practice": "practice_api",
-    "reply_text": "client",
-}
-
-__all__ = ["MODEL", "Conversation", "call_with_retry", "connect", "estimate_cost", "practice", "reply_text"]
 
 if TYPE_CHECKING:
     from .client import connect, reply_text
@@ -27,12 +15,15 @@ if TYPE_CHECKING:
     from .pricing import estimate_cost
     from .retries import call_with_retry
 
+__all__ = ["MODEL", "Conversation", "call_with_retry", "connect", "estimate_cost", "practice", "reply_text"]
+_MODULES = ("models", "history", "retries", "client", "pricing", "practice_api", "client")
+
 
 def __getattr__(name: str):
-    if name not in _HOMES:
+    if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(_import_module(f"{__name__}.{_HOMES[name]}"), name)
-    globals()[name] = value
+    module = _MODULES[__all__.index(name)]
+    value = globals()[name] = getattr(importlib.import_module(f"{__name__}.{module}"), name)
     return value
 
 

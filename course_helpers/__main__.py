@@ -14,16 +14,15 @@ import subprocess
 import sys
 from pathlib import Path
 
-HOME = next(
-    (f for f in (Path(__file__).resolve().parents[1], Path.cwd()) if (f / "notebooks").exists()), Path.cwd()
-)
-"""The course's folder: the one that holds this package, or the one in which the command is typed."""
+# The course's folder: the one that holds this package, or the one in which the command is typed.
+HOME = Path(__file__).resolve().parents[1]
+HOME = HOME if (HOME / "notebooks").exists() else Path.cwd()
 NOTEBOOKS = HOME / "notebooks"
+# Where files of tools/jupyter belong; an installation other than `--editable` puts them there itself.
 SETTINGS = {
     "share/jupyter/lab/settings/overrides.d": "llm-api-course.json",
     "etc/ipython": "ipython_kernel_config.py",
 }
-"""Where files of tools/jupyter belong; an installation other than `--editable` puts them there itself."""
 
 
 def settle() -> None:
@@ -40,19 +39,15 @@ def command(arguments: list[str]) -> list[str]:
     named = arguments[:1] if arguments and not arguments[0].startswith("-") else []
     lessons = sorted(NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))
     wanted = named[0].zfill(2) if named else "01"
-    lesson = next((path for path in lessons if path.name.startswith(wanted)), None)
+    lesson = next((path.name for path in lessons if path.name.startswith(wanted)), None)
     if lesson is None:
-        there = (
-            ", ".join(path.stem for path in lessons) or f"none in {NOTEBOOKS}: run it in the course's folder"
-        )
+        there = ", ".join(path.stem for path in lessons)
+        there = there or f"none in {NOTEBOOKS}: run it in the course's folder"
         raise LookupError(f"There is no lesson {wanted!r}. The lessons: {there}.")
     # JupyterLab refuses to run as root unless asked to. Some browsers may not read the file by which it opens
     # them, so it gives them the address itself.
     as_root = ["--allow-root"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
-    options = [
-        "--ServerApp.use_redirect_file=False",
-        f"--LabApp.default_url=/lab/tree/notebooks/{lesson.name}",
-    ]
+    options = ["--ServerApp.use_redirect_file=False", f"--LabApp.default_url=/lab/tree/notebooks/{lesson}"]
     return [sys.executable, "-m", "jupyterlab", *as_root, *options, *arguments[len(named) :]]
 
 
@@ -66,10 +61,9 @@ def main() -> int:
     settle()
     # `course-chat` and `python` in Lab's terminal, or in a cell, are those of this installation.
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
-    try:
+    with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C reached JupyterLab too, which has said goodbye
         return subprocess.call(lab, cwd=HOME, env={**os.environ, "PATH": path})
-    except KeyboardInterrupt:  # Ctrl-C reached JupyterLab too, which has said goodbye
-        return 0
+    return 0
 
 
 if __name__ == "__main__":

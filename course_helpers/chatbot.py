@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import difflib
+import itertools
 import os
-import re
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import anthropic
@@ -21,11 +21,10 @@ import anthropic
 from . import models
 from .client import connect, place
 from .formatting import count, dollars, in_one_line
-from .history import BudgetExceeded, Conversation, Total, last_turns
+from .history import Conversation, Total, last_turns
 from .history.records import meter
-from .models import UnknownModelError
 from .practice_api import practice
-from .terminal import Printer, Reader, check_target, say
+from .terminal import check_target, reader, say, show
 
 DEFAULT_SYSTEM = "You are a helpful assistant. Be concise."
 
@@ -41,12 +40,8 @@ quit            end; so do Ctrl-D, and Ctrl-C at the prompt
 Ctrl-C stops an answer that is coming. At a terminal, Alt-Enter makes a new line, and what is pasted is
 one message; what has several lines is never a command. Over a pipe, each line is a message."""
 
-TAKE_ARGUMENTS = {"model", "window", "save"}
-"""Commands that are only ever meant with a `!`: "save" alone may well be a question."""
-
-NO_KEY = "No API key: set ANTHROPIC_API_KEY, or leave out --live and chat for free."
-OPTIONS = {"budget_usd": "--budget", "max_tokens": "--max-tokens", "keep=…": "!window"}
-"""What is called otherwise in the sentences of a `Conversation`."""
+# Commands that are meant without a `!` too: "save" alone may well be a question.
+BARE = {"help", "stats", "reset", "undo", "quit", "exit"}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -55,18 +50,16 @@ def main(arguments: list[str] | None = None) -> int:
     for stream in (sys.stdin, sys.stdout, sys.stderr):
         with contextlib.suppress(AttributeError):  # a replaced stream may not have it
             stream.reconfigure(errors="replace")
+    for name in ("SIGTERM", "SIGHUP"):  # a closed terminal ends the session too, and saves it
+        with contextlib.suppress(AttributeError, ValueError):
+            signal.signal(getattr(signal, name), lambda number, _: sys.exit(128 + number))
+    commands = [*COMMANDS, "quit", "window off", *(f"model {name}" for name in models.ALIASES)]
     try:
-        with Reader(_completions) as reader:
-            for name in ("SIGTERM", "SIGHUP"):  # a closed terminal ends the session too, and saves it
-                with contextlib.suppress(AttributeError, ValueError):
-                    signal.signal(getattr(signal, name), lambda number, _: reader.leave(128 + number))
-            return Chatbot(_conversation(options, reader), options, reader).run()
+        return Chatbot(options, reader(commands)).run()
     except (anthropic.APIError, RuntimeError, ValueError, LookupError, OSError) as error:
-        keyless = str(error).startswith("No API key")
-        say(f"course-chat: {NO_KEY if keyless else in_one_line(error)}")
+        say(f"course-chat: {_in_options(in_one_line(error))}")
         return 2
     except KeyboardInterrupt:
-        say("")
         return 130
 
 
@@ -74,35 +67,26 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="course-chat",
         description="Chat with a model: by default the practice API, which is free and needs no key.",
-        epilog=f"In the chat:\n{HELP}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    place, add = parser.add_mutually_exclusive_group(), parser.add_argument
-    place.add_argument("--live", action="store_true", help="the real API: every call costs money")
-    place.add_argument("--base-url", metavar="URL", help="a server that speaks the Messages API, or local")
+    where, add = parser.add_mutually_exclusive_group(), parser.add_argument
+    where.add_argument("--live", action="store_true", help="the real API: every call costs money")
+    where.add_argument("--base-url", metavar="URL", help="a server that speaks the Messages API, or local")
     add("--model", help=f"an id, or haiku, sonnet, opus (default: {models.MODEL})")
     add("--system", metavar="TEXT", help="the system prompt (default: you are asked for one)")
     add("--max-tokens", type=int, metavar="N", help="most tokens of an answer (default: 1024)")
     add("--budget", type=float, metavar="USD", dest="budget_usd", help="never spend more than this")
     add("--last-turns", type=int, metavar="N", help="send the last N finished exchanges and the new question")
     add("--save", type=Path, metavar="PATH", help="write the session to this file at the end")
-    add(
-        "--load",
-        type=Path,
-        metavar="PATH",
-        help="go on with a saved session; without --save, saved back to it",
-    )
+    add("--load", type=Path, metavar="PATH", help="go on with a saved session, and save it back")
     return parser.parse_args(arguments)
 
 
-def _conversation(options: argparse.Namespace, reader: Reader) -> Conversation:
+def _conversation(options: argparse.Namespace, read: Callable[[str], str]) -> Conversation:
     """The conversation that the options describe. Asks for a system prompt where nothing gives one."""
     check_target(options.save, {options.load})
     keep = None if options.last_turns is None else last_turns(options.last_turns)
     if options.model:  # the model that `connect` names and looks for
         models.MODEL = models.model_id(options.model)
-    if not options.base_url:
-        _check_model(models.MODEL, "live" if options.live else "practice")
     with contextlib.redirect_stdout(sys.stderr):
         client = connect("live" if options.live else options.base_url)
     if sys.stdout.isatty() and place(client) == "practice":
@@ -110,11 +94,10 @@ def _conversation(options: argparse.Namespace, reader: Reader) -> Conversation:
     if options.load:
         chat = Conversation.load(options.load, client, keep)
         say(f"[Loaded {options.load}: {count(len(chat.turns), 'turn')}]")
-        reader.remember(turn.user for turn in chat.turns)
     else:
-        chat = Conversation(client, model=options.model or models.MODEL, system=DEFAULT_SYSTEM, keep=keep)
+        chat = Conversation(client, system=DEFAULT_SYSTEM, keep=keep)
         if options.system is None and sys.stdin.isatty():
-            chat.system = reader.read("System prompt (Enter for the default): ").strip() or DEFAULT_SYSTEM
+            chat.system = read("System prompt (Enter for the default): ").strip() or DEFAULT_SYSTEM
     for name in ("model", "system", "budget_usd", "max_tokens"):
         if (value := getattr(options, name)) is not None:
             setattr(chat, name, value)
@@ -125,23 +108,25 @@ def _conversation(options: argparse.Namespace, reader: Reader) -> Conversation:
 class Chatbot:
     """A session at the terminal, or over a pipe."""
 
-    def __init__(self, chat: Conversation, options: argparse.Namespace, reader: Reader) -> None:
-        self.chat, self.reader, self.path = chat, reader, options.save
-        self.loaded, self.known = options.load, len(chat.calls)
-        self.ours = {options.save, options.load}
-        """The files that may be written over: what they hold is of this session."""
-        written_over = self.loaded is not None and self.path is None
-        self.warning = f" To keep {self.loaded} as it is: !save another.json" if written_over else ""
-        self.failed = False
+    def __init__(self, options: argparse.Namespace, read: Callable[[str], str]) -> None:
+        self.chat, self.read, self.failed = _conversation(options, read), read, False
+        self.path, self.loaded, self.known = options.save, options.load, len(self.chat.calls)
+        self.ours = {options.save, options.load}  # may be written over: what they hold is of this session
+        keep = f" To keep {options.load} as it is: !save another.json"
+        self.warning = keep if options.load and not options.save else ""
 
     def run(self) -> int:
         """Question and answer until the end; the exit status."""
         if sys.stdin.isatty():
             say(f"[System prompt: {self.chat.system}]\nType help for the commands, quit to end.")
         try:
-            with contextlib.suppress(EOFError, KeyboardInterrupt):
-                while self.take(self.reader.read("\nYou: ").strip()):
-                    pass
+            going = True
+            while going:
+                if sys.stdin.isatty():
+                    say("")
+                going = self.take(self.read("You: ").strip())
+        except (EOFError, KeyboardInterrupt):
+            pass
         except BrokenPipeError:  # whoever read the answers has gone
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             self.failed = True
@@ -152,47 +137,39 @@ class Chatbot:
     def take(self, message: str) -> bool:
         """Answer `message` or do what it says; False if it ends the session. Several lines are no command."""
         name, _, argument = message.removeprefix("!").partition(" ")
-        name, meant, alone = name.lower(), message.startswith("!"), not argument
-        if "\n" in message:
-            self.answer(message)
-        elif name in ("quit", "exit") and (meant or alone):
-            return False
-        elif name in COMMANDS and (meant or (alone and name not in TAKE_ARGUMENTS)):
+        name, bare = name.lower(), name.lower() in BARE and not argument
+        if "\n" in message or not (message.startswith("!") or bare):
+            if message:
+                self.answer(message)
+        elif name in COMMANDS:
             try:
                 COMMANDS[name](self, argument.strip())
             except (ValueError, LookupError, OSError) as error:
                 say(f"[{in_one_line(error)}]")
-        elif meant:
-            near = difflib.get_close_matches(name, COMMANDS, n=1)
-            hint = f"Did you mean !{near[0]}?" if near else "help lists the commands."
-            say(f"[There is no !{name}. {hint}]")
-        elif message:
-            self.answer(message)
+        elif name not in ("quit", "exit"):
+            say(f"[There is no !{name}. help lists the commands.]")
+        else:
+            return False
         return True
 
     def answer(self, text: str) -> None:
         """Stream the answer to `text`, then what it cost."""
-        known, shown, printer = len(self.chat.calls), False, Printer(sys.stdout, len("Assistant: "))
+        known, first, note = len(self.chat.calls), "", ""
         try:
             with self.chat.stream(text) as pieces:
-                for piece in pieces:
-                    if not shown and sys.stdout.isatty():
-                        say("\nAssistant: ", end="")
-                    shown = True
-                    printer.add(piece)
-            note = _in_options(pieces.reply.note or "")
+                first = next(pieces, "")
+                if first and sys.stdout.isatty():
+                    say("\nAssistant: ", end="")
+                show(itertools.chain([first], pieces), sys.stdout, len("Assistant: "))
+            note = pieces.reply.note
         except KeyboardInterrupt:
-            if not shown and sys.stdin.isatty():
-                say("")  # below the ^C
             note = "Stopped. The answer is not kept; what it is known to have cost is counted."
         except (anthropic.APIError, ValueError, LookupError, RuntimeError) as error:
-            said = in_one_line(error)
-            note, self.failed = _in_options(said) if isinstance(error, BudgetExceeded) else said, True
-        printer.end()
-        if shown:
+            note, self.failed = in_one_line(error), True
+        if first:
             print(flush=True)
         if note:
-            say(f"[{note}]")
+            say(f"[{_in_options(note)}]")
         turn = Total().plus(self.chat.calls[known:])
         if turn.calls:
             say(f"[This turn: {meter(turn)}]")
@@ -225,13 +202,9 @@ class Chatbot:
         say(f"[Taken back: {turn.user}{self.warning}]" if turn else "[There is no turn to take back.]")
 
     def model(self, name: str) -> None:
-        """Go on with the model `name`; say which it is, and its last day if that is known."""
-        if name:
-            _check_model(name, place(self.chat.client))
-            self.chat.model = name
-        known = models.MODELS.get(self.chat.model)
-        last = f", {known.lifecycle}, retires {known.retires:%Y-%m-%d}" if known and known.retires else ""
-        say(f"[Model: {self.chat.model}{last}]")
+        """Go on with the model `name`, if there is one; say which it is."""
+        self.chat.model = name or self.chat.model
+        say(f"[Model: {self.chat.model}]")
 
     def window(self, turns: str) -> None:
         """Send the last `turns` finished exchanges and the new question, or all; say what is sent."""
@@ -241,9 +214,9 @@ class Chatbot:
             self.chat.keep = last_turns(int(turns))
         elif turns:
             raise ValueError(f"!window takes a number of finished exchanges, or off, not {turns}.")
-        number = None if self.chat.keep is None else self.chat.keep.turns
-        sent = f"the last {count(number or 0, 'finished exchange')} and the new question are sent"
-        sent = {None: "the whole history is sent", 0: "the new question is sent alone"}.get(number, sent)
+        number = getattr(self.chat.keep, "turns", None)
+        last = f"the last {count(number or 0, 'finished exchange')} and the new question are sent"
+        sent = {None: "the whole history is sent", 0: "the new question is sent alone"}.get(number, last)
         say(f"[Window: {sent}]")
 
     def save(self, path: str = "") -> None:
@@ -259,8 +232,6 @@ class Chatbot:
 
     def end(self) -> None:
         """The summary, and the file: of --save, or the loaded one where something was said since."""
-        if sys.stdin.isatty():
-            say("")
         say(f"[Session complete: {self.session()}]")
         if len(self.chat.calls) > self.known:
             self.path = self.path or self.loaded
@@ -276,24 +247,10 @@ COMMANDS = {name: getattr(Chatbot, name) for name in ("stats", "reset", "undo", 
 COMMANDS["help"] = lambda *_: say(HELP)
 
 
-def _completions(typed: str) -> list[str]:
-    """The commands and models that go on as `typed` begins, if it begins with a `!`."""
-    names = [*models.ALIASES, *(model.id for model in models.available())]
-    known = [*COMMANDS, "quit", "window off", *(f"model {name}" for name in names)]
-    going_on = [f"!{text}" for text in known if typed and f"!{text}".startswith(typed.lower())]
-    return [text for text in going_on if " " not in text[len(typed) :]]
-
-
 def _in_options(words: str) -> str:
     """`words` of a `Conversation`, with what they name as it is called here."""
-    return re.sub("|".join(OPTIONS), lambda found: OPTIONS[found[0]], words)
-
-
-def _check_model(name: str, where: str) -> None:
-    """Raises UnknownModelError for what practice or live does not serve. Live may have more Claude models."""
-    only_ours = where == "practice" or (where == "live" and not name.startswith("claude-"))
-    if only_ours and models.find_model(name).lifecycle == "retired":
-        raise UnknownModelError(f"{name} is retired and answers no more: choose another model.")
+    words = words.replace("budget_usd", "--budget").replace("max_tokens", "--max-tokens")
+    return words.replace("keep=…", "!window")
 
 
 if __name__ == "__main__":

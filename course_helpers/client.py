@@ -9,43 +9,42 @@ import os
 import re
 import sys
 import warnings
-from collections.abc import Callable
 from functools import partial
-from typing import Literal, NamedTuple
-from urllib.parse import urlsplit
-from weakref import WeakKeyDictionary
+from typing import Literal
 
 import anthropic
 import httpx2
 
-from . import curl, environment, first_look, models
+from . import curl, environment, models
+from .environment import is_loopback
 from .practice_api import PRACTICE_KEY, practice
 
 LIVE_URL = "https://api.anthropic.com"
+# Where they listen unless told otherwise, in the order in which `connect("local")` asks.
 LOCAL_SERVERS = {
     "Ollama": "http://127.0.0.1:11434",
     "LM Studio": "http://127.0.0.1:1234",
     "llama.cpp": "http://127.0.0.1:8080",
 }
-"""Where they listen unless told otherwise, in the order in which `connect("local")` asks."""
-LOCAL_SECONDS = 2.0
-"""How long each of them may take to answer."""
+SECONDS = 5.0  # how long a first look at a server may take
+ADVICE = "Start again with COURSE_MODEL={0}, or pass model={0!r} in each call."
+# Models that are sold and not given away, and what Ollama calls those that run elsewhere: a server on this
+# machine that lists one passes calls on.
+_ELSEWHERE = re.compile(
+    r"(^|[/.])(claude|gpt-(\d|chat)|chatgpt|o\d(-|$)|gemini|grok|muse-|sonar|command-[ar]\b|kimi-latest|"
+    r"deepseek-(chat|reasoner)|mistral-\w+-latest|qwen-(max|plus|turbo))|(^|[-:])cloud$",
+    re.IGNORECASE,
+)
+AnyClient = anthropic.Anthropic | anthropic.AsyncAnthropic
+Place = tuple[anthropic.Anthropic, str]  # a client, and the model that goes with it
 
 _current: anthropic.Anthropic | None = None
 _live_url: str | None = None
 _model_before: str | None = None  # models.MODEL, while connect("local") has put another in its place
+_elsewhere: dict[str, list[str]] = {}  # base URL of a server that lists its models → those of _ELSEWHERE
 # A client that is garbage closes its pool on whichever thread collects it. Were that the practice API's, and
 # the pool's lock held by a call that was interrupted, the practice API would wait for ever.
 _kept: list[anthropic.Anthropic] = []
-
-
-class Place(NamedTuple):
-    """Where calls go: the client for it, its model, what connect says, and what the SDK finds there."""
-
-    client: anthropic.Anthropic
-    model: str
-    lines: list[str]
-    variables: dict[str, str]
 
 
 def connect(
@@ -55,13 +54,10 @@ def connect(
 
     "local" is the first of COURSE_LOCAL_URL, Ollama, LM Studio and llama.cpp that answers; MODEL becomes the
     first model that it lists, or COURSE_MODEL. None is "local" where COURSE_PLACE says so, else "practice".
-    Prints one line: where calls go, which model, whether money is spent.
-    Sets ANTHROPIC_BASE_URL, ANTHROPIC_API_KEY and COURSE_MODEL in this process, so that
-    `anthropic.Anthropic()` and a `%%curl` cell reach the same place; mends what would stop them (see
-    `environment.mend`); keeps the SDK from warning of models that the course knows to be deprecated.
-    `timeout` is in seconds; None keeps the SDK's.
-    Raises ValueError for a `to` that is none of these, RuntimeError where no key can be asked for or the
-    environment is in the way, `anthropic.APIConnectionError` where nothing answers,
+    Prints where calls go, which model, whether money is spent. Sets ANTHROPIC_BASE_URL, ANTHROPIC_API_KEY and
+    COURSE_MODEL in this process, so that `anthropic.Anthropic()` and a `%%curl` cell reach the same place.
+    `timeout` is in seconds. Raises ValueError for another `to`, RuntimeError where no key can be
+    asked for or the environment is in the way, `anthropic.APIConnectionError` where nothing answers,
     `anthropic.AuthenticationError` for a refused key.
     """
     environment.mend()
@@ -70,11 +66,16 @@ def connect(
     if to is None:
         to = "local" if os.environ.get("COURSE_PLACE") == "local" else "practice"
     make = {"practice": _practice, "live": _live, "local": _local}.get(str(to)) or partial(_server, _base(to))
-    here = make(environment.clean(api_key), timeout)
-    _settle(here)
-    print(*here.lines, sep="\n")
-    curl.offer(lambda: here.client._client)
-    return here.client
+    before = environment.managed()
+    try:
+        client, model = make(environment.clean(api_key))
+    except BaseException as error:
+        environment.set_to(before)
+        raise error.with_traceback(None) from None
+    client = client if timeout is None else client.with_options(timeout=timeout)
+    _settle(client, model)
+    curl.offer(lambda: client._client)
+    return client
 
 
 def reply_text(message: anthropic.types.Message) -> str:
@@ -88,149 +89,103 @@ def current_client() -> anthropic.Anthropic:
     """The client of the last `connect`, else one for the practice API."""
     if _current is None:
         environment.mend()
-        _settle(_practice(None, None))
+        _settle(_new_client(practice.start(), PRACTICE_KEY), models.MODEL)
     return _current
 
 
 def async_client(client: anthropic.Anthropic) -> anthropic.AsyncAnthropic:
     """A new asynchronous client for the same place and key. It belongs to one event loop."""
-    twin = anthropic.AsyncAnthropic(
-        base_url=client.base_url,
-        api_key=client.api_key,
-        auth_token=None if client.api_key else client.auth_token,
-        timeout=client.timeout,
-        max_retries=client.max_retries,
-        **_inside(anthropic.DefaultAsyncHttpxClient, str(client.base_url)),
-    )
-    twin._custom_headers = client._custom_headers
+    same = {name: getattr(client, name) for name in ("base_url", "api_key", "timeout", "max_retries")}
+    http_client = _inside(anthropic.DefaultAsyncHttpxClient, client.base_url)
+    token = None if client.api_key else client.auth_token
+    twin = anthropic.AsyncAnthropic(**same, auth_token=token, http_client=http_client)
+    twin._custom_headers = client._custom_headers  # else they are those that the environment has now
     if sys.platform == "emscripten":  # the SDK would ask in a thread, which a browser tab has not
         twin._platform = anthropic._base_client.get_platform()
     return twin
 
 
-_once: WeakKeyDictionary[anthropic.Anthropic | anthropic.AsyncAnthropic, tuple] = WeakKeyDictionary()
-
-
-def once(client: anthropic.Anthropic) -> anthropic.Anthropic:
-    """`client`, or its async twin, without the SDK's own retries: a copy, made once, as it is not free."""
-    if client.max_retries == 0:
-        return client
-    settings = (client.base_url, client.api_key, client.auth_token, client.timeout)
-    known, copy = _once.get(client, (None, None))
-    if known != settings:
-        copy = client.with_options(max_retries=0)
-        copy._custom_headers = client._custom_headers
-        _once[client] = (settings, copy)
+def once(client: AnyClient) -> AnyClient:
+    """A copy of `client` without the SDK's own retries."""
+    copy = client.with_options(max_retries=0)
+    copy._custom_headers = client._custom_headers
     return copy
 
 
-def place(
-    client: anthropic.Anthropic | anthropic.AsyncAnthropic,
-) -> Literal["practice", "live", "local", "remote"]:
+def place(client: AnyClient) -> Literal["practice", "live", "local", "remote"]:
     """Where `client` sends its calls. "local" is another server on this machine: see `costs_nothing`."""
     url = str(client.base_url).rstrip("/")
     if practice.serves(url):
         return "practice"
     if url in (LIVE_URL, _live_url):
         return "live"
-    return "local" if environment.is_loopback(urlsplit(url).hostname or "") else "remote"
+    return "local" if is_loopback(client.base_url.host) else "remote"
 
 
-def costs_nothing(client: anthropic.Anthropic | anthropic.AsyncAnthropic, model: str | None = None) -> bool:
-    """Whether calls to `model` are answered on this machine, by a server of which nothing else is known.
-
-    False where it may pass them on: it lists models that are sold (to connect), or `model` is such a one.
-    """
-    if place(client) != "local":
-        return False
-    elsewhere = first_look.elsewhere.get(str(client.base_url).rstrip("/"))
-    if elsewhere is None:  # not looked at, or it has no list
-        return not first_look.runs_elsewhere(model or models.MODEL)
-    if any(not first_look.CLOUD.search(name) for name in elsewhere):  # a proxy: whatever it calls its models
-        return False
-    return model not in elsewhere if model else not elsewhere
+def costs_nothing(client: AnyClient, model: str) -> bool:
+    """Whether `client` leads to a server on this machine that answers calls to `model` itself."""
+    # Of a server that connect has not looked at, or that has no list, the model's name alone is known.
+    elsewhere = _elsewhere.get(str(client.base_url), [model] if _ELSEWHERE.search(model) else [])
+    is_ollama = all(name.lower().endswith("cloud") for name in elsewhere)  # else it may pass on all of them
+    return place(client) == "local" and is_ollama and model not in elsewhere
 
 
-# ------------------------------------------------------------------------------------- the places
-
-
-def _practice(api_key: str | None, timeout: float | None) -> Place:
-    model, before, lines = _own_model(), practice.replaced, []
-    variables = {"ANTHROPIC_BASE_URL": practice.start(), "ANTHROPIC_API_KEY": api_key or PRACTICE_KEY}
+def _practice(api_key: str | None) -> Place:
+    model, before = _model_before or models.MODEL, practice.replaced
+    client = _new_client(practice.start(), api_key or PRACTICE_KEY)
     if practice.replaced > before:
-        lines.append("The practice API had stopped answering: another one was started.")
-    lines.append(f"Practice API · {model} · free: no key, no network, no money is spent")
+        print("The practice API had stopped answering: another one was started.")
+    print(f"Practice API · {model} · free: no key, no network, no money is spent")
     try:
         models.find_model(model)
     except models.UnknownModelError as error:
-        lines.append(f"The practice API will answer 404: {error} {first_look.advice(models.DEFAULT_MODEL)}")
-    return Place(_new_client(variables, timeout), model, lines, variables)
+        print(f"The practice API will answer 404: {error} {ADVICE.format(models.DEFAULT_MODEL)}")
+    return client, model
 
 
-def _live(api_key: str | None, timeout: float | None) -> Place:
+def _live(api_key: str | None) -> Place:
     global _live_url
-    own, model = environment.remember(), _own_model()
+    own, wanted = environment.remember(), _model_before or models.MODEL
     typed = os.environ.get("ANTHROPIC_API_KEY")
     if typed and typed != getattr(_current, "api_key", PRACTICE_KEY):  # set since, with %env for instance
         own["ANTHROPIC_API_KEY"] = typed
-    url = _base(own.get("ANTHROPIC_BASE_URL", LIVE_URL))
-    environment.mend(urlsplit(url).hostname)
-    if not (api_key or own.get("ANTHROPIC_API_KEY") or own.get("ANTHROPIC_AUTH_TOKEN")):
-        api_key = environment.ask_for_key()
-    variables = own | {"ANTHROPIC_BASE_URL": url} | ({"ANTHROPIC_API_KEY": api_key} if api_key else {})
-    for name in {"ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN"} & variables.keys():
-        variables[name] = environment.clean(variables[name])
-    client = _new_client(variables, timeout)
-    lines = [f"Live API at {urlsplit(url).hostname} · {model} · every call costs money"]
-    try:
-        lines += first_look.at_live_model(client, model)
-    except anthropic.AuthenticationError:
-        for name in ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN"):
-            own.pop(name, None)  # the next connect("live") asks for another key
-        raise
-    own.update(variables)
-    _live_url = url
-    return Place(client, model, lines, variables)
-
-
-def _server(url: str, api_key: str | None, timeout: float | None, name: str = "") -> Place:
-    """The server at `url`; its list of models chooses one if it has a `name`, being one of LOCAL_SERVERS."""
-    host, model = urlsplit(url).hostname or "", _own_model()
+    _live_url = _base(own.get("ANTHROPIC_BASE_URL", LIVE_URL))
+    host = httpx2.URL(_live_url).host
     environment.mend(host)
-    # Local servers ignore the key, but the SDK insists on one. The learner's own never goes along unasked.
-    variables = {"ANTHROPIC_BASE_URL": url, "ANTHROPIC_API_KEY": api_key or "not-needed"}
-    client = _new_client(variables, timeout)
-    with environment.holding(variables):
-        names, note = first_look.at_server(client, bool(api_key), LOCAL_SECONDS if name else None)
-    if name and not names and "(401)" not in note:
-        raise LookupError(f"{name} runs, but lists no model.")
-    same = next((each for each in names if first_look.is_same(each, model)), None)
-    if same:  # as the server writes it, where more than the tag differs
-        model = model if same in (model, f"{model}:latest") else same
-    elif names and name:  # the first that runs here and can chat
-        model = min(names, key=lambda each: bool(first_look.runs_elsewhere(each)) + ("embed" in each))
-    elif names:
-        note = f"Its models: {', '.join(names[:8])}. {first_look.advice(names[0])}"
-    kind, money = "Server", "whoever runs it may charge for calls"
-    if environment.is_loopback(host):
-        kind, money = name or "Local server", "runs on this machine, costs nothing"
-        if not costs_nothing(client, model):
-            money = "may pass calls on: what you type can leave this machine, and cost money"
-        elif elsewhere := first_look.elsewhere.get(url):
-            money = f"runs on this machine, but {', '.join(elsewhere[:3])} would not"
-        elif name:
-            money = "what you type stays on this machine, and costs nothing"
-    lines = [f"{kind} at {url} · {model} · {money}", *([note] if note else [])]
-    return Place(client, model, lines, variables)
+    if not (api_key or any(map(own.get, environment.KEYS))):
+        api_key = environment.ask_for_key()
+    if api_key:
+        own["ANTHROPIC_API_KEY"] = api_key
+    client = _new_client(_live_url, **own)
+    try:
+        listed = _models_of(client)
+    except anthropic.AuthenticationError as error:
+        for name in environment.KEYS:
+            own.pop(name, None)  # the next connect("live") asks for another key
+        error.args = (
+            'The API refused the key (401). connect("live") once more asks for another (the console makes '
+            'new ones); connect("practice") needs none. Nothing changed: calls go where they went before.',
+        )
+        raise
+    print(f"Live API at {host} · {wanted} · every call costs money")
+    active = [id for id, model in listed.items() if model.get("lifecycle") in ("active", None)]
+    names = [wanted, getattr(models.MODELS.get(wanted), "snapshot", None)]
+    if listed and not set(names) & set(active):
+        found = next((listed[name] for name in names if name in listed), {"lifecycle": "not offered here"})
+        until = f" and stops answering on {found['retires_at'][:10]}" if found.get("retires_at") else ""
+        line = next((line for line in models.ALIASES if f"-{line}-" in wanted), "no line")
+        newest = next((id for id in active if f"-{line}-" in id), models.DEFAULT_MODEL)
+        print(f"{wanted} is {found['lifecycle']}{until}. {ADVICE.format(newest)}")
+    return client, wanted
 
 
-def _local(api_key: str | None, timeout: float | None) -> Place:
+def _local(api_key: str | None) -> Place:
     found, named = "", os.environ.get("COURSE_LOCAL_URL")
     servers = {"Local server": _base(named)} if named else {}
     for name, url in (servers | LOCAL_SERVERS).items():
         try:
-            return _server(url, api_key, timeout, name)
-        except LookupError as error:
+            return _server(url, api_key, name)
+        except (LookupError, ValueError) as error:
             found += f"{error} "
         except anthropic.APIConnectionError:
             pass
@@ -241,53 +196,105 @@ def _local(api_key: str | None, timeout: float | None) -> Place:
     )
 
 
+def _server(url: str, api_key: str | None, name: str = "") -> Place:
+    """The server at `url`; its list of models chooses one if it has a `name`, being one of LOCAL_SERVERS."""
+    host, model, names, note = httpx2.URL(url).host, _model_before or models.MODEL, [], ""
+    environment.mend(host)
+    # Local servers ignore the key, but the SDK insists on one. The learner's own never goes along unasked.
+    client = _new_client(url, api_key or "not-needed")
+    try:
+        names += _models_of(client)
+    except anthropic.AuthenticationError:
+        about = "refuses this" if api_key else "wants a"
+        note = f"\nIt {about} key (401): pass the right one as api_key=…"
+    if name and not names and not note:
+        raise LookupError(f"{name} runs, but lists no model.")
+    # What Ollama makes of a name: case, the tag `latest` and `library/` do not matter.
+    plain = {each.lower().removesuffix(":latest"): each for each in names}
+    same = plain.get(model.lower().removeprefix("library/").removesuffix(":latest"))
+    if same:  # as the server writes it, where more than the tag differs
+        model = model if same in (model, f"{model}:latest") else same
+    elif names and name:  # the first that runs here and can chat
+        model = min(names, key=lambda each: bool(_ELSEWHERE.search(each)) + ("embed" in each))
+    elif names:
+        note = f"\nIts models: {', '.join(names[:8])}. {ADVICE.format(names[0])}"
+    kind, money = name or "Local server", "runs on this machine, costs nothing"
+    if not is_loopback(host):
+        kind, money = "Server", "whoever runs it may charge for calls"
+    elif not costs_nothing(client, model):
+        money = "may pass calls on: what you type can leave this machine, and cost money"
+    elif elsewhere := _elsewhere.get(str(client.base_url)):
+        money = f"runs on this machine, but {', '.join(elsewhere[:3])} would not"
+    elif name:
+        money = "what you type stays on this machine, and costs nothing"
+    print(f"{kind} at {url} · {model} · {money}{note}")
+    return client, model
+
+
+def _models_of(client: anthropic.Anthropic) -> dict[str, dict]:
+    """The models that the server lists, by id; none where it has no such list. What stops it is an error."""
+    from .render import plain
+
+    url, look = str(client.base_url), client.with_options(max_retries=0, timeout=SECONDS)
+    _elsewhere.pop(url, None)
+    try:
+        answer = look.get("/v1/models?limit=1000", cast_to=httpx2.Response)
+        listed = {plain(str(model["id"])): model for model in answer.json()["data"]}
+    except anthropic.AuthenticationError:
+        raise
+    except (anthropic.APIStatusError, LookupError, TypeError):
+        return {}
+    except ValueError:
+        raise ValueError(f"{url} answers with a page for people: is a Messages API there?") from None
+    except anthropic.APIConnectionError as error:
+        cause, what_to_do = error.__cause__, "is the server running?"
+        if not is_loopback(client.base_url.host):
+            proxies = ", ".join(name for name in os.environ if name.lower() in environment.PROXIES)
+            what_to_do = f"check the address, the network and, behind a proxy, {proxies or 'HTTPS_PROXY'}."
+        if "CERTIFICATE_VERIFY_FAILED" in str(cause):
+            what_to_do = "its certificate is not known; of a company's own, SSL_CERT_FILE names the file."
+        error.args = (f"Nothing answers at {url.rstrip('/')} ({type(cause).__name__}): {what_to_do}",)
+        raise
+    ours = answer.headers.get("request-id", "").startswith("req_practice")  # of another process
+    _elsewhere[url] = [] if ours else list(filter(_ELSEWHERE.search, listed))
+    return listed
+
+
 def _base(url: str) -> str:
     """The base URL that the SDK wants: without /v1. Raises ValueError for what is no URL."""
+    url = str(url).strip()
     try:
-        url = str(url).strip()
         parts = httpx2.URL(url)
     except httpx2.InvalidURL:
         parts = httpx2.URL("")
     if parts.userinfo:
         raise ValueError("Pass the key as api_key=…: in the URL it would be shown.")
     if parts.scheme not in ("http", "https") or not parts.host:
-        meant = f' Did you mean "http://{url}"?' if re.fullmatch(r"[\w.-]+:\d+", url) else ""
         places = '"local", "practice", "live" or a base URL such as "http://127.0.0.1:11434"'
-        raise ValueError(f"connect takes {places}, not {url!r}.{meant}")
+        raise ValueError(f"connect takes {places}, not {url!r}.")
     return re.sub(r"/v1(/messages)?/*$", "", url.rstrip("/")).rstrip("/")
 
 
-def _new_client(variables: dict[str, str], timeout: float | None) -> anthropic.Anthropic:
-    """What `anthropic.Anthropic()` makes of `variables` and of no others. It is never garbage."""
-    options = {} if timeout is None else {"timeout": timeout}
-    with environment.holding(variables):
-        _kept.append(
-            anthropic.Anthropic(
-                **options, **_inside(anthropic.DefaultHttpxClient, variables["ANTHROPIC_BASE_URL"])
-            )
-        )
+def _new_client(url: str, key: str | None = None, **own: str) -> anthropic.Anthropic:
+    """What `anthropic.Anthropic()` makes of an environment with these. It is never garbage."""
+    environment.set_to(own | {"ANTHROPIC_BASE_URL": url} | ({"ANTHROPIC_API_KEY": key} if key else {}))
+    _kept.append(anthropic.Anthropic(http_client=_inside(anthropic.DefaultHttpxClient, url)))
     return _kept[-1]
 
 
-def _inside(http_client: Callable, url: str) -> dict[str, object]:
+def _inside(http_client: type, url: object) -> httpx2.Client | httpx2.AsyncClient | None:
     """What leads a client to a practice API without sockets, called in process as in a browser tab."""
-    here = practice.serves(url) and practice.transport()
-    return {"http_client": http_client(transport=here)} if here else {}
+    here = practice.transport() if practice.serves(str(url)) else None
+    return http_client(transport=here) if here else None
 
 
-def _own_model() -> str:
-    """The model of the lessons, unless connect("local") has put another in its place."""
-    return _model_before or models.MODEL
-
-
-def _settle(here: Place) -> None:
-    """Make `here` the current place: its client, its model, and this process's environment."""
+def _settle(client: anthropic.Anthropic, model: str) -> None:
+    """Make `client` the current one, and `model` the one of the lessons."""
     global _current, _model_before
-    _current, own = here.client, _own_model()
-    _model_before = own if here.model != own else None
+    _current, own = client, _model_before or models.MODEL
+    _model_before = own if model != own else None
     for name in ("course_helpers", "__main__"):  # the MODEL that lessons import, before they connect
         names = vars(sys.modules.get(name, models))
         if names.get("MODEL") == models.MODEL:
-            names["MODEL"] = here.model
-    models.MODEL = here.model
-    environment.set_to(here.variables | {"COURSE_MODEL": here.model})
+            names["MODEL"] = model
+    models.MODEL = os.environ["COURSE_MODEL"] = model

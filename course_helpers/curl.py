@@ -24,35 +24,35 @@ from collections.abc import Callable
 
 import httpx2
 
-SECONDS = 120.0
-"""How long one request may take."""
+SECONDS = 120.0  # how long one request may take
 
 
 def offer(http_client: Callable[[], httpx2.Client]) -> None:
     """Makes `%%curl` known to the notebook, if this is one; where there is no curl, `http_client` sends."""
-    get_ipython = getattr(sys.modules.get("IPython"), "get_ipython", None)
-    shell = get_ipython() if get_ipython else None
+    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+
+    def magic(line: str, cell: str) -> None:
+        output = run(cell, http_client)
+        option, _, name = line.strip().partition(" ")
+        if option == "--out" and name.strip().isidentifier():
+            shell.user_ns[name.strip()] = output
+        elif option:
+            raise ValueError(f"%%curl takes --out NAME, or nothing, not {line.strip()!r}.")
+        else:
+            print(output, end="" if output.endswith("\n") else "\n")
+
     if shell is not None:
-        shell.register_magic_function(
-            lambda line, cell: _cell(shell, http_client, line, cell), "cell", magic_name="curl"
-        )
-
-
-def _cell(shell, http_client: Callable[[], httpx2.Client], line: str, cell: str) -> None:
-    """Prints what comes back, or keeps it in the variable that `--out` names."""
-    output = run(cell, http_client)
-    option, _, name = line.strip().partition(" ")
-    if option == "--out" and name.strip().isidentifier():
-        shell.user_ns[name.strip()] = output
-    elif line.strip():
-        raise ValueError(f"%%curl takes --out NAME, or nothing, not {line.strip()!r}.")
-    else:
-        print(output, end="" if output.endswith("\n") else "\n")
+        shell.register_magic_function(magic, "cell", magic_name="curl")
 
 
 def run(command: str, http_client: Callable[[], httpx2.Client]) -> str:
     """What the curl `command` prints. Raises ValueError for another command, RuntimeError if curl fails."""
-    arguments, body = split(command)
+    text = string.Template(command).safe_substitute(os.environ)
+    heredoc = re.search(r"<<(\w+)[^\S\n]*\n(.*?)^\1\s*\Z", text, re.DOTALL | re.MULTILINE)
+    line, body = (text[: heredoc.start()], heredoc[2]) if heredoc else (text, "")
+    first, *arguments = shlex.split(line.replace("\\\n", " ")) or [""]
+    if first != "curl":
+        raise ValueError("This cell takes one curl command: its first word is curl.")
     if not shutil.which("curl"):
         return _without_curl(arguments, body, http_client())
     done = subprocess.run(["curl", *arguments], input=body.encode(), capture_output=True, timeout=SECONDS)
@@ -62,18 +62,6 @@ def run(command: str, http_client: Callable[[], httpx2.Client]) -> str:
     return done.stdout.decode()
 
 
-def split(command: str) -> tuple[list[str], str]:
-    """curl's arguments and what it reads from `<<END … END`, the variables of the environment filled in."""
-    text = string.Template(command).safe_substitute(os.environ)
-    heredoc = re.search(r"<<(\w+)[^\S\n]*\n(.*?)^\1\s*\Z", text, re.DOTALL | re.MULTILINE)
-    body = heredoc[2] if heredoc else ""
-    line = (text[: heredoc.start()] if heredoc else text).replace("\\\n", " ")
-    words = shlex.split(line)
-    if words[:1] != ["curl"]:
-        raise ValueError("This cell takes one curl command: its first word is curl.")
-    return words[1:], body
-
-
 def _without_curl(arguments: list[str], body: str, client: httpx2.Client) -> str:
     """The same request by `client`; knows the options that the lessons use."""
     parser = argparse.ArgumentParser(prog="curl", allow_abbrev=False)
@@ -81,7 +69,7 @@ def _without_curl(arguments: list[str], body: str, client: httpx2.Client) -> str
     parser.add_argument("-s", "-S", "-N", "-sN", "-sS", action="store_true", dest="quiet")
     parser.add_argument("-X", dest="method")
     parser.add_argument("-H", action="append", default=[], dest="headers")
-    parser.add_argument("-d", "--data", dest="data")
+    parser.add_argument("-d", "--data")
     parser.add_argument("-w", default="", dest="written")
     wanted, unknown = parser.parse_known_args(arguments)
     if unknown or not wanted.url:
@@ -91,5 +79,4 @@ def _without_curl(arguments: list[str], body: str, client: httpx2.Client) -> str
     method = wanted.method or ("GET" if data is None else "POST")
     headers = dict(header.split(": ", 1) for header in wanted.headers)
     reply = client.request(method, wanted.url, headers=headers, content=data, timeout=SECONDS)
-    written = wanted.written.replace("%{http_code}", str(reply.status_code)).replace("\\n", "\n")
-    return reply.text + written
+    return reply.text + wanted.written.replace("%{http_code}", str(reply.status_code)).replace("\\n", "\n")

@@ -6,109 +6,89 @@ import ipaddress
 import os
 import re
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import suppress
 from getpass import getpass
 
 import httpx2
 
 from .practice_api import PRACTICE_KEY
 
+KEYS = ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN")
 # What the SDK reads, and so what connect must set for its place. Custom headers can carry a key too.
-MANAGED = (
-    "ANTHROPIC_BASE_URL",
-    "ANTHROPIC_API_KEY",
-    "ANTHROPIC_AUTH_TOKEN",
-    "ANTHROPIC_CUSTOM_HEADERS",
-    "COURSE_MODEL",
-)
+MANAGED = (*KEYS, "ANTHROPIC_BASE_URL", "ANTHROPIC_CUSTOM_HEADERS", "COURSE_MODEL")
 PROXIES = {"http_proxy", "https_proxy", "all_proxy"}
-_LOOPBACK = ("127.0.0.1", "localhost", "::1", ".localhost")
 _remembered: dict[str, str] | None = None
 _set_aside: dict[str, str] = {}  # proxy variables that no client can be made with
+
+
+def managed() -> dict[str, str]:
+    """The managed variables as they are."""
+    return {name: os.environ[name] for name in MANAGED if os.environ.get(name)}
+
+
+def set_to(variables: Mapping[str, str]) -> None:
+    """Make the managed variables `variables`, and nothing else."""
+    for name in MANAGED:
+        os.environ.pop(name, None)
+    os.environ.update(variables)
 
 
 def remember() -> dict[str, str]:
     """The managed variables as they were before the first connect."""
     global _remembered
     if _remembered is None:
-        _remembered = {name: os.environ[name] for name in MANAGED if os.environ.get(name)}
+        _remembered = managed()
         if _remembered.get("ANTHROPIC_API_KEY") == PRACTICE_KEY:
             # A process that was connected to practice started this one: its address is not the learner's.
-            _remembered.pop("ANTHROPIC_API_KEY")
+            del _remembered["ANTHROPIC_API_KEY"]
             _remembered.pop("ANTHROPIC_BASE_URL", None)
     return _remembered
-
-
-def set_to(variables: Mapping[str, str]) -> dict[str, str]:
-    """Make the managed variables `variables`, and nothing else; returns those that were set before."""
-    before = {name: os.environ.pop(name) for name in MANAGED if name in os.environ}
-    os.environ.update(variables)
-    return before
-
-
-@contextmanager
-def holding(variables: Mapping[str, str]) -> Iterator[None]:
-    """For the time of the `with` block the SDK finds `variables`, and no other of the managed ones."""
-    before = set_to(variables)
-    try:
-        yield
-    finally:
-        set_to(before)
 
 
 def is_loopback(host: str) -> bool:
     """Whether `host` is this machine by any of its names."""
     with suppress(ValueError):
         return ipaddress.ip_address(host).is_loopback
-    return host == "localhost" or host.endswith(".localhost")
+    return f".{host}".endswith(".localhost")
 
 
 def mend(host: str = "localhost") -> None:
     """Let every client of this process be made and reach this machine, whatever stands in the environment.
 
-    Proxy variables that httpx2 cannot read (a scheme it does not know, a port that is a word) are set aside,
-    and loopback goes into NO_PROXY, with `host` if that is a name of it.
-    Raises RuntimeError where it is not and a variable was set aside that may name the way to it, and where
-    no client can be made for what SSL_CERT_FILE or SSL_CERT_DIR names.
+    Proxy variables that httpx2 cannot read are set aside, and loopback goes into NO_PROXY, `host` too. Raises
+    RuntimeError where one that was set aside may name the way to `host`, and for certificates that are none.
     """
     remember()
     for name in [name for name in os.environ if name.lower() in PROXIES]:
         _set_aside.pop(name, None)
-        if not _is_proxy(os.environ[name]):
+        if os.environ[name] and not _is_proxy(os.environ[name]):
             _set_aside[name] = os.environ.pop(name)
     if _set_aside and not is_loopback(host):
-        names = " and ".join(sorted(_set_aside))
         raise RuntimeError(
-            f"{names} holds no proxy address that can be used here (http, https, socks5 or socks5h, a host "
-            "and a port): correct or unset it, and start again."
+            f"{' and '.join(sorted(_set_aside))} holds no proxy address that can be used here (http, https, "
+            "socks5 or socks5h, a host and a port): correct or unset it, and start again."
         )
     for name in ("NO_PROXY", "no_proxy"):
         named = [entry for entry in os.environ.get(name, "").split(",") if entry.strip()]
-        os.environ[name] = ",".join(
-            dict.fromkeys([*named, *_LOOPBACK, *([host] if is_loopback(host) else [])])
-        )
-    _check_certificates()
+        here = ["127.0.0.1", "localhost", "::1", ".localhost", *filter(is_loopback, [host])]
+        os.environ[name] = ",".join(dict.fromkeys([*named, *here]))
+    named = [f"{n} names {os.environ[n]}" for n in ("SSL_CERT_FILE", "SSL_CERT_DIR") if os.environ.get(n)]
+    try:
+        if named:
+            httpx2.create_ssl_context()
+    except OSError as error:  # of which ssl's own errors are a kind
+        wrong = "is not there" if isinstance(error, FileNotFoundError) else "holds no certificate"
+        raise RuntimeError(f"{named[0]}, which {wrong}: correct it, or unset it.") from None
 
 
 def _is_proxy(address: str) -> bool:
     try:
         proxy = httpx2.Proxy(address if "://" in address else f"http://{address}")
         httpx2.HTTPTransport(proxy=proxy, verify=False).close()
+        return bool(proxy.url.host)
     except Exception:  # each part of an address has an error of its own
-        return not address
-    return bool(proxy.url.host)
-
-
-def _check_certificates() -> None:
-    name = next((name for name in ("SSL_CERT_FILE", "SSL_CERT_DIR") if os.environ.get(name)), None)
-    try:
-        if name:
-            httpx2.create_ssl_context()
-    except OSError as error:  # of which ssl's own errors are a kind
-        wrong = "is not there" if isinstance(error, FileNotFoundError) else "holds no certificate"
-        words = f"{name} names {os.environ[name]}, which {wrong}: correct it, or unset it."
-        raise RuntimeError(words) from None
+        return False
 
 
 def clean(key: str | None) -> str | None:
@@ -124,10 +104,10 @@ def ask_for_key() -> str:
     shell = sys.modules.get("IPython") and sys.modules["IPython"].get_ipython()
     key, can_ask = "", getattr(shell, "kernel", None) or (sys.stdin and sys.stdin.isatty())
     with suppress(EOFError, RuntimeError):  # ipykernel raises a RuntimeError where nobody can type
-        key = getpass("Anthropic API key (hidden as you type): ").strip() if can_ask else ""
-    if not key:
+        key = getpass("Anthropic API key (hidden as you type): ") if can_ask else ""
+    if not key.strip():
         raise RuntimeError(
             "No API key: set ANTHROPIC_API_KEY and start again, pass api_key=…, "
             'or go on for free with connect("practice").'
         )
-    return key
+    return clean(key)

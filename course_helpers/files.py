@@ -29,13 +29,6 @@ def write_whole(path: str | os.PathLike, data: bytes) -> None:
         with contextlib.suppress(OSError):
             os.unlink(name)
         raise
-    # The new name is to outlive a power cut too, where folders can be synced.
-    with contextlib.suppress(OSError):
-        folder = os.open(target.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
 
 
 def read_rows(text: str, table: str, row_type: type[Row], file: str) -> list[Row]:
@@ -47,21 +40,20 @@ def read_rows(text: str, table: str, row_type: type[Row], file: str) -> list[Row
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:  # its text ends in "(at line 3, column 5)"
         raise ValueError(f"{file}: {error}") from None
-    lines = text.splitlines()
-    starts = [n for n, line in enumerate(lines) if line.startswith(f"[[{table}]]")]
-    generations, rows, known, checked = data.get("like", {}), [], set(), pydantic.TypeAdapter(row_type)
-    for row, start, end in zip(data.get(table, ()), starts, [*starts[1:], len(lines)], strict=True):
+    generations, rows, check = {None: {}, **data.get("like", {})}, {}, pydantic.TypeAdapter(row_type)
+    starts = [match.start() for match in re.finditer(rf"^\[\[{table}\]\]", text, re.MULTILINE)]
+    for start, row in zip(starts, data.get(table, ()), strict=True):
         like, wrong = row.pop("like", None), {}
-        if like is not None and like not in generations:
+        if like not in generations:
             wrong["like"] = "there is no generation of that name"
-        if row.get("id") in known:
+        if row.get("id") in rows:
             wrong["id"] = "another row has it already"
         try:
-            rows.append(checked.validate_python({**generations.get(like, {}), **row}))
+            rows[row.get("id")] = check.validate_python({**generations.get(like, {}), **row})
         except pydantic.ValidationError as error:
             wrong |= {str(each["loc"][0]): each["msg"] for each in error.errors()}
         for key, what in wrong.items():
-            at = next((n for n in range(start, end) if re.match(rf"{re.escape(key)}\s*=", lines[n])), start)
-            raise ValueError(f"{file}, line {at + 1}: {key}: {what}.")
-        known.add(row["id"])
-    return rows
+            at = re.compile(rf"^(\[\[|{re.escape(key)}\s*=)", re.MULTILINE).search(text, start + 1)
+            line = text.count("\n", 0, at.start() if at and at[1] != "[[" else start) + 1
+            raise ValueError(f"{file}, line {line}: {key}: {what}.")
+    return [*rows.values()]

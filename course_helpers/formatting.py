@@ -9,9 +9,9 @@ def dollars(usd: float) -> str:
     """`usd` as people write it: "$12,000", "$1.50", "$0.0123", "$0.0000012"; never in powers of ten."""
     if not math.isfinite(usd):
         return "unknown"
-    sign, usd = "-" if usd < 0 else "", abs(usd)
     if usd == 0:
         return "$0"
+    sign, usd = "-" if usd < 0 else "", abs(usd)
     if usd >= 1000:
         return f"{sign}${usd:,.0f}"
     decimals = max(2, 2 - int(f"{usd:.2e}".partition("e")[2]))  # three digits that count
@@ -29,9 +29,8 @@ def share(part: float, whole: float) -> str:
 
 def times(ratio: float) -> str:
     """`ratio` as "3.2 ×"; "–" where there is none."""
-    if not math.isfinite(ratio):
-        return "–"
-    return f"{ratio:,.0f} ×" if ratio >= 99.5 else f"{ratio:.2g} ×"
+    digits = ",.0f" if ratio >= 99.5 else ".2g"
+    return f"{ratio:{digits}} ×" if math.isfinite(ratio) else "–"
 
 
 def count(number: float, noun: str) -> str:
@@ -41,22 +40,18 @@ def count(number: float, noun: str) -> str:
 
 def short(name: object, longest: int = 34) -> str:
     """`name` on one line; a long one loses its middle, as its end tells versions apart."""
-    name = " ".join(str(name).split())
-    half = (longest - 1) // 2
+    name, half = " ".join(str(name).split()), (longest - 1) // 2
     return name if len(name) <= longest else f"{name[:half]}…{name[-half:]}"
 
 
 def in_one_line(error: BaseException) -> str:
     """What went wrong, in the server's or the system's words, and what was tried against it."""
-    status = getattr(error, "status_code", None)
-    if status is not None:  # an anthropic.APIStatusError
-        kind, said = getattr(error, "type", None), getattr(error, "api_message", None)
-        words = f"{status} {kind or ''}: {said or error.message}"
-    elif isinstance(error, OSError) and error.strerror:
+    words, notes = str(error.args[0] if error.args else error), getattr(error, "__notes__", ())
+    if isinstance(error, OSError) and error.strerror:
         words = f"{error.filename}: {error.strerror}"
-    else:
-        words = str(error.args[0] if error.args else error)
-    notes = getattr(error, "__notes__", ())
+    elif status := getattr(error, "status_code", None):  # of an anthropic.APIStatusError
+        said = getattr(error, "api_message", None) or error.message
+        words = f"{status} {getattr(error, 'type', None) or ''}: {said}"
     if notes and not words.endswith((".", "!", "?", "…")):
         words += "."
     return " ".join([words, *notes])

@@ -59,13 +59,12 @@ _OTHER_TYPES = {
 }
 """Columns of other frames, which people make, and figures are drawn from."""
 _MISSING = ("", "<NA>", "NaN", "nan", "None", "null", "unknown")
-_PARTS = {
+PARTS = {
     "cache_read_usd": ("cache_read_tokens",),
     "cache_write_usd": ("cache_write_tokens", "cache_write_1h_tokens"),
     "input_usd": ("input_tokens",),
     "output_usd": ("output_tokens",),
 }
-"""What a cost is made of, and the counts that each part is paid for."""
 
 
 def to_frame(calls: Iterable) -> pd.DataFrame:
@@ -96,9 +95,8 @@ def as_frame(source: Any, what: str, *columns: str) -> pd.DataFrame:
         source = source.reset_index()
     missing = [name for name in columns if name not in source.columns]
     if missing:
-        raise ValueError(
-            f"{what} needs a frame with the columns {', '.join(columns)}; missing: {', '.join(missing)}."
-        )
+        wanted = f"a frame with the columns {', '.join(columns)}"
+        raise ValueError(f"{what} needs {wanted}; missing: {', '.join(missing)}.")
     types = {name: dtype for name, dtype in {**_TYPES, **_OTHER_TYPES}.items() if name in source.columns}
     return source.assign(**{name: _typed(source[name], dtype, what) for name, dtype in types.items()})
 
@@ -119,10 +117,7 @@ def _typed(column: pd.Series, dtype: str, what: str) -> pd.Series:
             raise ValueError("a count is not negative")
         return numbers.astype("Int64").astype(dtype)  # the first takes no fractions, the second no gaps
     except (ValueError, TypeError) as error:
-        raise ValueError(
-            f"{what}: the column {column.name} is no {dtype.lower()}: {error}. "
-            "Take the frame as it was made, or as it was saved."
-        ) from None
+        raise ValueError(f"{what}: the column {column.name} is no {dtype.lower()}: {error}.") from None
 
 
 def shown(frame: pd.DataFrame) -> pd.DataFrame:
@@ -180,14 +175,14 @@ def cost_parts(frame: pd.DataFrame) -> pd.DataFrame:
     """
     frame = as_frame(frame, "cost_parts", "model", *TOKENS, "cost_usd")
     rows = [_parts(row) for row in frame.itertuples(index=False)]
-    return pd.DataFrame(rows, frame.index, list(_PARTS), dtype=float)
+    return pd.DataFrame(rows, frame.index, list(PARTS), dtype=float)
 
 
 def _parts(row: Any) -> list[float]:
     if not row.cost_usd > 0:  # free, whatever its model, or not known
-        return [row.cost_usd] * len(_PARTS)
+        return [row.cost_usd] * len(PARTS)
     tier = rates(row.model).at(sum(getattr(row, name) for name in PROMPT_TOKENS))
-    parts = [tier.cost({name: getattr(row, name) for name in names}) for names in _PARTS.values()]
+    parts = [tier.cost({name: getattr(row, name) for name in names}) for names in PARTS.values()]
     # Batch prices, and sessions saved under older prices, are split in proportion.
     return [part * row.cost_usd / sum(parts) if part else 0.0 for part in parts]
 

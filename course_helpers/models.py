@@ -10,73 +10,58 @@ import difflib
 import os
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import Literal
 
-import pydantic
+from pydantic.dataclasses import dataclass
 
 from .files import read_rows
 
 FILE = Path(__file__).with_name("models.toml")
+Lifecycle = Literal["active", "deprecated", "retired"]
 
 
 class UnknownModelError(LookupError):
     """No model of that name: the message names the nearest ones that exist."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, config={"extra": "forbid"})
 class Model:
     """One model: what it is called, how much it takes and gives (in tokens), and until when.
 
     The defaults are those of the 5.5 models.
     """
 
-    __pydantic_config__ = pydantic.ConfigDict(extra="forbid")
-
     id: str
     name: str
     line: str
     released: date
     source: str
-    checked_on: date
-    """The day on which somebody compared all this with `source`."""
-    course: bool = False
-    """Do the lessons show it?"""
-    limited: bool = False
-    """Is it for verified organisations alone? To others it does not exist."""
+    checked_on: date  # the day on which somebody compared all this with `source`
+    course: bool = False  # do the lessons show it?
+    limited: bool = False  # is it for verified organisations alone? To others it does not exist
     deprecated: date | None = None
     retires: date | None = None
     context_window: int = 1_000_000
     max_output: int = 128_000
-    snapshot: str | None = None
-    """The dated id behind a 4.5 alias; from 4.6 on the id itself is the snapshot."""
-    tokenizer_factor: float = 1.3
-    """Tokens for the same text, relative to the 4.5 models. About 30 % more since Claude 4.7."""
-    min_cacheable_tokens: int = 512
-    """A shorter prompt prefix is silently not cached."""
-    thinking: Literal["off", "adaptive", "always"] = "adaptive"
-    """What happens when a request says nothing about thinking."""
-    refused_thinking: tuple[str, ...] = ("enabled",)
-    """Values of `thinking.type` that the model answers with a 400."""
-    effort: Literal["low", "medium", "high", "xhigh", "max"] | None = None
-    """The effort of a request that names none; None where the model takes no effort."""
-    prefill: bool = False
-    """May the last message be the assistant's?"""
-    sampling: bool = False
-    """Does it take `temperature`, `top_p` and `top_k` (API version 2023-06-01 only)?"""
-    system_in_messages: bool = True
-    """Does it take `role: "system"` inside `messages`, never first?"""
-    forced_tools: bool = False
-    """Does it take `tool_choice` of type any or tool?"""
+    snapshot: str | None = None  # the dated id behind a 4.5 alias; from 4.6 on the id itself is the snapshot
+    tokenizer_factor: float = 1.3  # tokens for the same text, relative to the 4.5 models
+    min_cacheable_tokens: int = 512  # a shorter prompt prefix is silently not cached
+    thinking: Literal["off", "adaptive", "always"] = "adaptive"  # when a request says nothing about it
+    refused_thinking: tuple[str, ...] = ("enabled",)  # values of `thinking.type` that bring a 400
+    effort: Literal["low", "medium", "high", "xhigh", "max"] | None = None  # of a request that names none
+    prefill: bool = False  # may the last message be the assistant's?
+    sampling: bool = False  # takes `temperature`, `top_p`, `top_k` (API version 2023-06-01 only)?
+    system_in_messages: bool = True  # takes `role: "system"` inside `messages`, never first?
+    forced_tools: bool = False  # takes `tool_choice` of type any or tool?
 
     @property
-    def lifecycle(self) -> Literal["active", "deprecated", "retired"]:
+    def lifecycle(self) -> Lifecycle:
         """What it is on the day `AS_OF`."""
         return self.lifecycle_on(AS_OF)
 
-    def lifecycle_on(self, day: date) -> Literal["active", "deprecated", "retired"]:
+    def lifecycle_on(self, day: date) -> Lifecycle:
         """What it is on `day`: from its dates alone. On the day of its retirement it answers no more."""
         if self.retires and self.retires <= day:
             return "retired"
@@ -98,24 +83,23 @@ _TEXT = FILE.read_text(encoding="utf-8")
 AS_OF = date.fromisoformat(re.search(r"^as_of = (\S+)$", _TEXT, re.M)[1])
 """The day whose prices and lifecycles the lessons show. Only `make facts` looks at today's date."""
 
-MODELS: dict[str, Model] = {
-    model.id: model
-    for model in sorted(read_rows(_TEXT, "model", Model, FILE.name), key=lambda m: m.released, reverse=True)
-}
+_ROWS = sorted(read_rows(_TEXT, "model", Model, FILE.name), key=lambda model: model.released, reverse=True)
+MODELS: dict[str, Model] = {model.id: model for model in _ROWS}
 """Every model by id, newest first: also those that the lessons do not use, and those that are gone."""
 
-ALIASES = aliases(MODELS.values())
-_SNAPSHOTS = {model.snapshot: model.id for model in MODELS.values() if model.snapshot}
+ALIASES = aliases(_ROWS)
 
 
 def available(day: date | None = None) -> list[Model]:
     """The course's models that answer on `day`, by default `AS_OF`; newest first."""
     day = day or AS_OF
-    return [
-        model
-        for model in MODELS.values()
-        if model.course and model.released <= day and model.lifecycle_on(day) != "retired"
-    ]
+    shown = [model for model in MODELS.values() if model.course and model.released <= day]
+    return [model for model in shown if model.lifecycle_on(day) != "retired"]
+
+
+def model_id(name: str) -> str:
+    """The id to send for `name`: aliases are resolved, anything else is left as it is."""
+    return ALIASES.get(name.strip().lower(), name.strip())
 
 
 def find_model(name: str) -> Model:
@@ -123,11 +107,11 @@ def find_model(name: str) -> Model:
 
     Raises `UnknownModelError`, a LookupError, naming the nearest ids.
     """
-    key = model_id(name)
-    key = _SNAPSHOTS.get(key, key)
-    if key not in MODELS:
-        raise UnknownModelError(unknown_model(name.strip()))
-    return MODELS[key]
+    id = model_id(name)
+    found = MODELS.get(id) or next((model for model in MODELS.values() if model.snapshot == id), None)
+    if found is None:
+        raise UnknownModelError(unknown_model(id))
+    return found
 
 
 def unknown_model(name: str, others: Iterable[str] = ()) -> str:
@@ -136,11 +120,6 @@ def unknown_model(name: str, others: Iterable[str] = ()) -> str:
     near = difflib.get_close_matches(name, list(dict.fromkeys([*ids, *others])), n=3, cutoff=0.5)
     advice = f"Did you mean {', '.join(near)}?" if near else f"Known models: {', '.join(ids)}."
     return f"Unknown model {name[:100]!r}. {advice}"
-
-
-def model_id(name: str) -> str:
-    """The id to send for `name`: aliases are resolved, anything else is left as it is."""
-    return ALIASES.get(name.strip().lower(), name.strip())
 
 
 DEFAULT_MODEL = ALIASES.get("haiku") or next(iter([*ALIASES.values(), *MODELS]))

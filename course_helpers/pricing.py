@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import pydantic
+import pydantic.dataclasses
 
 from .files import read_rows
 from .models import AS_OF, MODEL, MODELS, Model, UnknownModelError, available, find_model, unknown_model
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
 
 FILE = Path(__file__).with_name("prices.toml")
 _BATCH = {"processing": "batch"}
+# The names that each kind of token has in the data, the most specific first.
 _KINDS = {
     "input": ("input_mtok",),
     "output": ("output_mtok",),
@@ -33,11 +33,9 @@ _KINDS = {
     "cache_write_1h": ("cache_write_1h_mtok", "cache_write_mtok", "input_mtok"),
     "cache_read": ("cache_read_mtok", "input_mtok"),
 }
-"""The names that a kind of token has in the data, the most specific first."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Tier:
+class Tier(NamedTuple):
     """USD per million tokens of each kind, once a prompt has more than `above` tokens."""
 
     above: int
@@ -52,8 +50,7 @@ class Tier:
         return sum(tokens.get(f"{kind}_tokens", 0) * getattr(self, kind) for kind in _KINDS) / 1_000_000
 
 
-@dataclass(frozen=True, kw_only=True)
-class Rates:
+class Rates(NamedTuple):
     """The prices of one model: the first tier, and any higher ones that a long prompt leads to."""
 
     model: str
@@ -70,10 +67,9 @@ class Rates:
         `tokens` holds them by name, as the ledger does: `input_tokens`, `cache_write_tokens` and so on.
         A tier is a cliff: a prompt above it moves every token of the request, the output too.
         """
-        prompt = sum(tokens.get(f"{kind}_tokens", 0) for kind in _KINDS if kind != "output")
-        cost = self.tiers[0].cost(tokens)
-        for tier in self.tiers[1:]:
-            cost = cost + (tier.cost(tokens) - cost) * (prompt > tier.above)
+        prompt, cost = sum(tokens.get(f"{kind}_tokens", 0) for kind in _KINDS if kind != "output"), 0
+        for tier in self.tiers:
+            cost = cost + (tier.cost(tokens) - cost) * ((prompt > tier.above) | (tier is self.tiers[0]))
         return cost
 
 
@@ -90,8 +86,7 @@ def estimate_cost(
     """The price of one request in USD.
 
     The counts are those of the API's `usage`: `input_tokens` is the uncached part, cached tokens come on top.
-    A tier that a model's context window no longer reaches (Sonnet 4.5 above 200,000 tokens) is priced as the
-    data has it, although the API now refuses such a prompt.
+    A tier that is beyond a model's context window by now is priced as the data has it.
     """
     counts = {
         "input_tokens": input_tokens,
@@ -100,17 +95,11 @@ def estimate_cost(
         "cache_write_1h_tokens": cache_write_1h_tokens,
         "cache_read_tokens": cache_read_tokens,
     }
-    return rates(model, batch=batch).cost({name: _count(name, value) for name, value in counts.items()})
-
-
-def _count(name: str, value: object) -> int:
-    try:
-        count = operator.index(value)
-    except TypeError:
-        count = -1
-    if count < 0 or isinstance(value, bool):
-        raise ValueError(f"{name} is {value!r}: a count of tokens is a whole number from 0.")
-    return count
+    for name, count in counts.items():
+        if isinstance(count, bool) or not hasattr(count, "__index__") or count < 0:
+            raise ValueError(f"{name} is {count!r}: a count of tokens is a whole number from 0.")
+        counts[name] = operator.index(count)  # of NumPy's whole numbers too
+    return rates(model, batch=batch).cost(counts)
 
 
 @lru_cache(maxsize=1000)
@@ -127,25 +116,18 @@ def rates(model: str = MODEL, *, batch: bool = False, as_of: date | str | None =
     if batch and not any(variant.when == _BATCH for variant in info.price_variants or ()):
         raise ValueError(f"The price data has no batch prices for {id}.")
     noon = datetime.combine(day, time(12), tzinfo=UTC)
-    prices = info.get_prices(noon, _BATCH if batch else None).__dict__
+    prices = vars(info.get_prices(noon, _BATCH if batch else None))
     if None in (prices.get("input_mtok"), prices.get("output_mtok")) or "requests_kcount" in prices:
         raise UnknownModelError(f"{id} is not sold by text tokens alone, so it has no price here.")
-    chosen = {
-        kind: next(prices[name] for name in names if prices.get(name) is not None)
-        for kind, names in _KINDS.items()
-    }
-    starts = {tier.start for price in chosen.values() for tier in getattr(price, "tiers", ())}
-    tiers = [
-        Tier(above=start, **{kind: _rate(price, start) for kind, price in chosen.items()})
-        for start in sorted({0, *starts})
-    ]
-    return Rates(model=id, provider=provider.id, tiers=tuple(tiers))
+    paid = [prices[next(n for n in names if prices.get(n) is not None)] for names in _KINDS.values()]
+    starts = {0} | {tier.start for price in paid for tier in getattr(price, "tiers", ())}
+    tiers = [Tier(start, *(_rate(price, start) for price in paid)) for start in sorted(starts)]
+    return Rates(id, provider.id, tuple(tiers))
 
 
 def _day(as_of: date | str | None) -> date:
     try:
-        day = date.fromisoformat(as_of) if isinstance(as_of, str) else as_of or AS_OF
-        return day.date() if isinstance(day, datetime) else day
+        return date.fromisoformat(str(as_of or AS_OF)[:10])  # of a datetime too
     except ValueError:
         raise ValueError(f'as_of is a date or text like "{AS_OF}", not {as_of!r}.') from None
 
@@ -156,11 +138,9 @@ def _rate(price, start: int) -> float:
     return float([getattr(price, "base", price), *steps][-1])
 
 
-@dataclass(frozen=True, kw_only=True)
+@pydantic.dataclasses.dataclass(frozen=True, kw_only=True, config={"extra": "forbid"})
 class OwnRow:
     """One entry of `prices.toml`, where its fields are explained."""
-
-    __pydantic_config__ = pydantic.ConfigDict(extra="forbid")
 
     id: str
     maker: str
@@ -173,21 +153,15 @@ class OwnRow:
     prices: tuple[dict[str, Any], ...] = ()
 
     def info(self) -> Any:
-        """Its prices as an entry of the price data; None where it has none."""
+        """Its prices as an entry of the price data."""
         from genai_prices import types
 
         read = pydantic.TypeAdapter(dict[str, Decimal | types.TieredPrices]).validate_python
-        steps = [
-            types.ConditionalPrice(
-                constraint=types.StartDateConstraint(start_date=row["day"]),
-                prices=types.ModelPrice(
-                    **read({name: price for name, price in row.items() if name != "day"})
-                ),
-            )
-            for row in self.prices
-        ]
-        match = types.ClauseEquals(equals=self.id)
-        return types.ModelInfo(id=self.id, match=match, prices=steps) if steps else None
+        steps = []
+        for row in self.prices:
+            prices = types.ModelPrice(**read({name: usd for name, usd in row.items() if name != "day"}))
+            steps.append(types.ConditionalPrice(types.StartDateConstraint(row["day"]), prices=prices))
+        return types.ModelInfo(id=self.id, match=types.ClauseEquals(self.id), prices=steps)
 
 
 @lru_cache(maxsize=1)
@@ -206,23 +180,21 @@ def _find(name: str):
     """The id, the maker or host, and the entry in the price data, or else in our own, of exactly `name`."""
     from genai_prices.data import providers
 
-    def maker_of(id: str):
-        return next((p for p in providers if p.model_match and p.model_match.is_match(id)), None)
-
     try:
         id = find_model(name).id
     except UnknownModelError:
-        id, maker = name, maker_of(name)
-        found = [(provider, info) for provider in providers for info in provider.models if info.id == id]
-        found = [hit for hit in found if hit[0] is maker] or found
-    else:
-        maker = maker_of(id)
+        id = name
+    makers, own = [provider for provider in providers if provider.model_match], own_rows().get(id)
+    maker = next((provider for provider in makers if provider.model_match.is_match(id)), None)
+    sold = [(provider, info) for provider in providers for info in provider.models if info.id == id]
+    found = [hit for hit in sold if hit[0] is maker] or sold
+    if not found and id in MODELS:  # the data has an old one under another of its names, which leads to it
         found = [(maker, info) for info in [maker.find_model(id)] if info]
-    if not found and id in own_rows() and (info := own_rows()[id].info()):
-        found = [(next(p for p in providers if p.id == own_rows()[id].maker), info)]
+    if not found and own and own.prices:
+        found = [(provider, own.info()) for provider in providers if provider.id == own.maker]
     if not found:
-        others = {info.id for p in providers for info in p.models if maker_of(info.id) is p}
-        raise UnknownModelError(unknown_model(name, sorted(others | own_rows().keys())))
+        ids = {info.id for maker in makers for info in maker.models if maker.model_match.is_match(info.id)}
+        raise UnknownModelError(unknown_model(name, sorted(ids | own_rows().keys())))
     if len(found) > 1:
         hosts = ", ".join(provider.id for provider, _ in found)
         raise UnknownModelError(f"{id} has no one price: it is sold by {hosts}.")
@@ -234,12 +206,21 @@ def successor(id: str) -> str | None:
     facts = _facts(id)
     if not isinstance(facts, Model):
         return facts and facts.successor
-    line = [
-        m
-        for m in MODELS.values()
-        if (m.line, m.limited, m.lifecycle) == (facts.line, facts.limited, "active")
-    ]
-    return line[0].id if line and line[0].released > facts.released else None
+    kin = (facts.line, facts.limited, "active")
+    newest = next((m for m in MODELS.values() if (m.line, m.limited, m.lifecycle) == kin), facts)
+    return newest.id if newest.released > facts.released else None
+
+
+_COLUMNS = {
+    **dict.fromkeys(("model", "provider"), "string"),
+    **dict.fromkeys(_KINDS, "float64"),
+    "tier_above": "Int64",
+    **dict.fromkeys(("tier_input", "tier_output"), "float64"),
+    **dict.fromkeys(("context_window", "max_output"), "Int64"),
+    "tokenizer_factor": "float64",
+    **dict.fromkeys(("deprecated", "retires", "checked_on", "changes"), "datetime64[s]"),
+    **dict.fromkeys(("successor", "source"), "string"),
+}
 
 
 def price_table(models: Iterable[str] | None = None, *, as_of: date | str | None = None) -> pandas.DataFrame:
@@ -252,38 +233,22 @@ def price_table(models: Iterable[str] | None = None, *, as_of: date | str | None
     """
     import pandas as pd
 
-    names = [model.id for model in available(_day(as_of))] if models is None else models
-    frame = pd.DataFrame([_row(name, as_of) for name in names], columns=list(_COLUMNS))
-    return frame.astype({name: kind for name, kind in _COLUMNS.items() if kind}).set_index("model")
+    day = _day(as_of)
+    names = [model.id for model in available(day)] if models is None else models
+    frame = pd.DataFrame([_row(name, day) for name in names], columns=list(_COLUMNS))
+    return frame.astype(_COLUMNS).set_index("model")
 
 
-_COLUMNS = {
-    **dict.fromkeys(("model", "provider"), "string"),
-    **dict.fromkeys((*_KINDS,), "float64"),
-    "tier_above": "Int64",
-    **dict.fromkeys(("tier_input", "tier_output"), "float64"),
-    **dict.fromkeys(("context_window", "max_output"), "Int64"),
-    "tokenizer_factor": "float64",
-    **dict.fromkeys(("deprecated", "retires", "checked_on", "changes"), "datetime64[s]"),
-    **dict.fromkeys(("successor", "source"), "string"),
-}
-
-
-def _row(name: str, as_of: date | str | None) -> dict:
+def _row(name: str, day: date) -> dict[str, Any]:
     id, provider, info = _find(name)
-    facts, (first, *higher) = _facts(id), rates(name, as_of=as_of).tiers
-    window = getattr(facts, "context_window", None) or info.context_window
+    facts, (first, *higher) = _facts(id), rates(name, as_of=day).tiers
+    row = {column: getattr(facts, column, None) or getattr(first, column, None) for column in _COLUMNS}
+    row |= {"model": id, "provider": provider.id, "successor": successor(id)}
+    row["source"] = row["source"] or (provider.pricing_urls or [None])[0]
+    row["context_window"] = window = row["context_window"] or info.context_window
+    if higher and (window is None or higher[0].above < window):
+        row |= {f"tier_{name}": getattr(higher[0], name) for name in ("above", "input", "output")}
     steps = info.prices if isinstance(info.prices, list) else ()
-    days = [getattr(step.constraint, "start_date", None) for step in steps]
-    tier = next((tier for tier in higher if window is None or tier.above < window), None)
-    return {
-        **{name: getattr(facts, name, None) for name in _COLUMNS},
-        **{kind: getattr(first, kind) for kind in _KINDS},
-        **({f"tier_{name}": getattr(tier, name) for name in ("above", "input", "output")} if tier else {}),
-        "model": id,
-        "provider": provider.id,
-        "context_window": window,
-        "changes": min((day for day in days if day and day > _day(as_of)), default=None),
-        "successor": successor(id),
-        "source": facts.source if facts else (provider.pricing_urls or [None])[0],
-    }
+    days = [getattr(step.constraint, "start_date", None) or day for step in steps]
+    row["changes"] = min((start for start in days if start > day), default=None)
+    return row

@@ -23,7 +23,7 @@ import anthropic
 import pytest
 from anthropic._data.deprecated_models import DEPRECATED_MODELS
 
-from course_helpers import Conversation, connect, environment, first_look, models, practice, reply_text
+from course_helpers import Conversation, connect, environment, models, practice, reply_text
 from course_helpers import client as module
 from course_helpers.client import async_client, costs_nothing, current_client, once, place
 from course_helpers.practice_api import Practice
@@ -127,7 +127,7 @@ def fresh(monkeypatch):
         monkeypatch.setattr(module, name, None)
     monkeypatch.setattr(environment, "_remembered", None)
     monkeypatch.setattr(environment, "_set_aside", {})
-    monkeypatch.setattr(first_look, "elsewhere", {})
+    monkeypatch.setattr(module, "_elsewhere", {})
 
 
 @pytest.fixture
@@ -202,7 +202,7 @@ def test_a_practice_api_that_hangs_is_replaced(capsys):
     """The setup cell run again leads to one that answers, and says so."""
     connect()
     stuck = threading.Event()
-    practice._server._uvicorn.servers[0].get_loop().call_soon_threadsafe(stuck.wait, 60)
+    practice._server.loop.call_soon_threadsafe(stuck.wait, 60)
     capsys.readouterr()
     try:
         assert connect().messages.create(**HELLO).content
@@ -292,7 +292,9 @@ def test_a_certificate_that_nobody_vouches_for(monkeypatch, servers, tmp_path):
     server = servers(SECRET, context)
     monkeypatch.setenv("ANTHROPIC_BASE_URL", server.url)
     for to in ("live", server.url):
-        with pytest.raises(anthropic.APIConnectionError, match=r"^The certificate of .*SSL_CERT_FILE"):
+        with pytest.raises(
+            anthropic.APIConnectionError, match=r"its certificate is not known.* SSL_CERT_FILE"
+        ):
             connect(to, api_key=SECRET)
 
 
@@ -313,7 +315,7 @@ def test_live_after_practice_finds_the_learners_own_key(monkeypatch, live, capsy
         assert place(client) == "live"
         assert found()["ANTHROPIC_BASE_URL"] == live.url
         assert client.api_key == anthropic.Anthropic().api_key == found()["ANTHROPIC_API_KEY"] == SECRET
-        assert live.seen[-1] == (f"/v1/models/{models.MODEL}", live.seen[-1][1] | {"x-team": "a: b"})
+        assert live.seen[-1] == ("/v1/models?limit=1000", live.seen[-1][1] | {"x-team": "a: b"})
     said = capsys.readouterr().out
     assert "every call costs money" in said
     assert SECRET not in said + repr(client)
@@ -354,7 +356,7 @@ def test_a_key_that_is_passed_is_used_and_kept_in_memory(live):
             " is deprecated and stops answering on 2027-01-05. ",
         ),
         (GOING, " is deprecated. "),
-        (None, f"This API does not have {models.MODEL}. "),
+        (None, " is not offered here. "),
         ({"lifecycle": None}, ""),
         ({}, ""),
     ],
@@ -371,11 +373,10 @@ def test_a_deprecated_or_missing_model_is_said_with_what_to_set(live, capsys, fi
     assert [line.removeprefix(models.MODEL) for line in more] == ([words + advice] if words else [])
 
 
-def test_a_models_api_out_of_order_does_not_stop_anyone(live, capsys):
-    """It is said, and that is all."""
+def test_a_models_api_out_of_order_does_not_stop_anyone(live):
+    """Whether the model is there will show."""
     live.status = 503
     assert place(connect("live", api_key=SECRET)) == "live"
-    assert "answered 503" in capsys.readouterr().out
 
 
 def test_a_refused_key_is_not_shown_nor_tried_again(monkeypatch, live, capsys):
@@ -466,7 +467,7 @@ def test_a_server_of_your_own(monkeypatch, local, capsys, end):
     line = f"Local server at {local.url} · qwen3 · runs on this machine, costs nothing\n"
     assert capsys.readouterr().out == line
     client.models.retrieve("qwen3")
-    assert [path for path, _ in local.seen] == ["/v1/models", "/v1/models/qwen3"]
+    assert [path for path, _ in local.seen] == ["/v1/models?limit=1000", "/v1/models/qwen3"]
     assert SECRET not in str(local.seen)
     here = {"ANTHROPIC_BASE_URL": local.url, "ANTHROPIC_API_KEY": "not-needed", "COURSE_MODEL": "qwen3"}
     assert found() == here
@@ -527,9 +528,9 @@ def test_what_a_server_cannot_do_is_said_at_once(live, local, nobody, capsys):
     connect(live.url, api_key="not-this-one")
     assert "It refuses this key (401)" in capsys.readouterr().out
     local.page = "<html><h1>Welcome</h1></html>"
-    connect(local.url)
-    assert "a page for people: is this the address of a Messages API?" in capsys.readouterr().out
     connect()
+    with pytest.raises(ValueError, match="a page for people: is a Messages API there"):
+        connect(local.url)
     with pytest.raises(anthropic.APIConnectionError) as caught:
         connect(nobody)
     assert str(caught.value) == f"Nothing answers at {nobody} (ConnectError): is the server running?"
@@ -541,7 +542,7 @@ def test_the_practice_api_of_another_process(capsys):
     """By its address and its key. It lists models that are sold, and sells none."""
     other = Practice()
     client = connect(other.url, api_key="practice")
-    assert (place(client), costs_nothing(client)) == ("local", True)
+    assert (place(client), costs_nothing(client, models.MODEL)) == ("local", True)
     assert client.messages.create(**HELLO).content
     assert capsys.readouterr().out.endswith("runs on this machine, costs nothing\n")
     other.stop()
@@ -570,8 +571,6 @@ def test_what_is_no_place_is_refused():
             (ValueError, anthropic.APIConnectionError), match=r"connect takes|Nothing answers"
         ):
             connect(to)
-    with pytest.raises(ValueError, match='Did you mean "http://localhost:11434"'):
-        connect("localhost:11434")
     with pytest.raises(ValueError, match="api_key=") as caught:
         connect(f"http://me:{SECRET}@127.0.0.1:1")
     assert SECRET not in str(caught.value)

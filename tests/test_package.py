@@ -16,7 +16,6 @@ ORDER = (
     ("models",),
     ("pricing", "practice_api"),
     ("environment",),
-    ("first_look",),
     ("client",),
     ("wire",),
     ("retries",),

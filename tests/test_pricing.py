@@ -114,8 +114,8 @@ def test_every_model_of_a_maker(provider):
 def test_cliff_moves_the_whole_request(prompt):
     """One prompt token beyond 100,000, cached or not, makes every token five times as dear, output too."""
     counts = {"output_tokens": 400, "model": "claude-haiku-5-5"} | prompt
-    first = rates("claude-haiku-5-5").tiers[0]
-    low = first.cost(counts)
+    found = rates("claude-haiku-5-5")
+    low = found._replace(tiers=found.tiers[:1]).cost(counts)
     assert estimate_cost(**counts) == pytest.approx(5 * low, rel=1e-12)
     below = counts | {"input_tokens": counts["input_tokens"] - 1}
     assert estimate_cost(**below) < low + 1e-12

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from course_helpers.learning import quiz
-from course_helpers.learning.lessons import find_lesson, lessons
+from course_helpers.learning.progress import find_lesson, lessons
 
 
 @pytest.fixture(autouse=True)

@@ -17,8 +17,7 @@ from pathlib import Path
 from statistics import median
 
 from course_helpers.learning.graders import exercises
-from course_helpers.learning.lessons import exercise_id, lessons
-from course_helpers.learning.progress import passed
+from course_helpers.learning.progress import exercise_id, lessons, passed
 
 NAME = "class_report"
 STYLE = """body { font: 15px/1.5 sans-serif; color: #1b1b1b; background: #fff; margin: 2em; }

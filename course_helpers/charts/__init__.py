@@ -1,11 +1,7 @@
 """The figures of the lessons. Each takes a frame, draws on `ax` or makes a figure, and returns the Axes.
 
-    ax = plot_session(chat.to_frame())
-    plt.show()
-    print(caption(ax))
-
-A figure made here has every panel; a given `ax` gets the first alone. Its caption, which says in words and
-numbers what is to be seen, is text to print, and the alternative text of the image in a notebook.
+A figure made here has every panel; a given `ax` gets the first alone. `caption(ax)` says in words and numbers
+what is to be seen: text to print, and the alternative text of the image in a notebook.
 Units stand on the axes, money is printed as people write it, and nothing depends on colour alone.
 """
 

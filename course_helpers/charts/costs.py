@@ -7,6 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from ..formatting import count, dollars, share, short, times
+from ..frames import PARTS as COUNTS
 from ..frames import PROMPT_TOKENS, TOKENS, as_frame, cost_parts
 from . import theme as look
 
@@ -35,6 +36,10 @@ def plot_session(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
             at = np.flatnonzero(frame["kind"] == kind)
             marks = {"marker": marker, "color": look.ink(), "label": kind, "clip_on": False, "zorder": 5}
             handles += [top.scatter(at + 1, costs[at], 36, **marks)] if len(at) else []
+        flat = (costs > 0) & (costs < 0.02 * costs.max()) & (len(costs) <= look.FEW)
+        for at in np.flatnonzero(flat):  # a dear neighbour makes it too flat to be seen
+            words = {"rotation": 90, "ha": "center", "va": "bottom", "fontsize": 8, "color": look.ink()}
+            top.annotate(dollars(costs[at]), (at + 1, costs[at]), (0, 6), textcoords="offset points", **words)
         look.legend(top, [*handles, look.running_total(top, costs, "USD")])
     elif frame["cost_usd"].isna().any():
         look.empty(top, "what these calls cost is not known")
@@ -42,15 +47,12 @@ def plot_session(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
         look.empty(top, "these calls cost nothing" if len(frame) else "no calls yet")
     for panel in below:
         look.style_axes(panel, "Tokens of each call", "call", "tokens a call")
-        written = frame["cache_write_tokens"] + frame["cache_write_1h_tokens"]
+        thinking, spoken = frame["thinking_tokens"], frame["output_tokens"] - frame["thinking_tokens"]
+        counted = frame.assign(output_tokens=spoken)
         tokens = {
-            "cache read": (look.CACHE_READ, frame["cache_read_tokens"]),
-            "cache write": (look.CACHE_WRITE, written),
-            "input": (look.INPUT, frame["input_tokens"]),
-            "output": (look.OUTPUT, frame["output_tokens"] - frame["thinking_tokens"]),
-            "output, thinking": (look.THINKING, frame["thinking_tokens"]),
+            name: (paint, counted[[*COUNTS[part]]].sum(axis=1)) for name, (part, paint) in PARTS.items()
         }
-        look.legend(panel, look.stacked(panel, tokens))
+        look.legend(panel, look.stacked(panel, tokens | {"output, thinking": (look.THINKING, thinking)}))
     return look.with_caption(top, _session_words(frame, parts.sum()))
 
 
@@ -59,18 +61,23 @@ def _session_words(frame: pd.DataFrame, parts: pd.Series) -> str:
     unknown, total = int(frame["cost_usd"].isna().sum()), costs.sum()
     if unknown == len(frame):
         return f"{count(unknown, 'call')} at prices that are not known." if unknown else "No calls yet."
-    sums = {"input": parts["input_usd"], "output": parts["output_usd"]}
-    sums["cache"] = parts["cache_read_usd"] + parts["cache_write_usd"]
+    cache = parts["cache_read_usd"] + parts["cache_write_usd"]
+    sums = {"input": parts["input_usd"], "output": parts["output_usd"], "cache": cache}
     made = ", ".join(f"{name} {dollars(usd)} ({share(usd, total)})" for name, usd in sums.items() if usd)
-    words = f"{count(len(frame), 'call')} cost {dollars(total)}" + (f": {made}." if made else ".")
+    words = f"{count(len(frame), 'call')} cost {dollars(total)}{': ' * bool(made)}{made}."
     if len(frame) > 1 and total:
         dearest = frame.iloc[costs.argmax()]
         words += f" The dearest, call {dearest['call']:,}, cost {dollars(dearest['cost_usd'])}."
-    words += look.unpriced(unknown)
+    words += unpriced(unknown)
     for kind, what in (("summary", "summarised older turns"), ("lost", "brought no reply")):
-        number = int((frame["kind"] == kind).sum())
+        number = (frame["kind"] == kind).sum()
         words += f" {count(number, 'call')} {what}." if number else ""
     return words
+
+
+def unpriced(calls: int) -> str:
+    """What a caption says of the number of calls whose cost is not known."""
+    return f" Not in this sum: {count(calls, 'call')} at prices that are not known." if calls else ""
 
 
 @look.styled
@@ -110,23 +117,21 @@ def plot_strategies(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
     sessions = table.groupby("strategy", sort=False)
     table["turn"] = sessions["turn"].transform(lambda turn: turn.bfill().ffill())
     axes = look.new_axes(ax, 3.8, ncols=2)
-    panels = (("Tokens sent in each turn", "tokens sent"), ("Dollars so far", "USD so far"))
-    for panel, (title, y) in zip(axes, panels, strict=False):
-        look.style_axes(panel, title, "turn", y)
+    look.style_axes(axes[0], "Tokens sent in each turn", "turn", "tokens sent")
+    for panel in axes[1:]:
+        look.style_axes(panel, "Dollars so far", "turn", "USD so far")
     if not len(table):
         return look.empty(axes[0], "no turns yet")
     for number, (name, calls) in enumerate(table.groupby("strategy", sort=False)):
-        sums = calls.groupby("turn")[["sent", "usd"]].sum().astype(float)
-        for panel, values in zip(axes, (sums["sent"], sums["usd"].cumsum()), strict=False):
-            look.line(panel, sums.index.to_numpy(float), values.to_numpy(), number, short(name))
+        turns = calls.groupby("turn")[["sent", "usd"]].sum().astype(float)
+        for panel, values in zip(axes, (turns["sent"], turns["usd"].cumsum()), strict=False):
+            look.line(panel, turns.index.to_numpy(float), values.to_numpy(), number, short(name))
     for panel in axes:
         panel.set_ylim(0, panel.get_ylim()[1] * 1.03 or 1)
     look.legend(axes[0], width=7 if ax is None else None)
     totals = sessions[["sent", "usd"]].sum().sort_values("usd", kind="stable")
-    listed = [
-        f"{name}: {count(row.sent, 'token')} sent, {dollars(row.usd)}" for name, row in totals.iterrows()
-    ]
-    return look.with_caption(axes[0], f"Cheapest first: {'; '.join(listed)}.")
+    said = [f"{name}: {count(sent, 'token')} sent, {dollars(usd)}" for name, sent, usd in totals.itertuples()]
+    return look.with_caption(axes[0], f"Cheapest first: {'; '.join(said)}.")
 
 
 @look.styled
@@ -150,32 +155,25 @@ def plot_models(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
     for name, (column, paint) in (parts or {"": ("cost_usd", look.INPUT)}).items():
         usd = np.nan_to_num(table[column].to_numpy(float))
         bars[name], start = (paint, start, usd), start + usd
-    right = [dollars(usd) for usd in costs]
-    for row, (usd, fits) in enumerate(zip(costs, table.get("fits", [True] * len(costs)), strict=True)):
-        right[row] += f"  ({times(usd / costs[0])})" if usd > 1.0005 * costs[0] > 0 else ""
-        right[row] += "" if fits else "  does not fit"
-    left = [short(name) for name in table["model"]]
-    handles = look.rows(ax, bars, left, right, high=np.nan_to_num(costs).max())
+    right = []
+    for usd, fits in zip(costs, table.get("fits", [True] * len(costs)), strict=True):
+        more = f"  ({times(usd / costs[0])})" if usd > 1.0005 * costs[0] > 0 else ""
+        right.append(dollars(usd) + more + ("" if fits else "  does not fit"))
+    handles = look.rows(ax, bars, [*map(short, table["model"])], right, high=np.nan_to_num(costs).max())
     look.legend(ax, handles if parts else [])
-    return look.with_caption(ax, _models_words(ranked))
-
-
-def _models_words(ranked: pd.DataFrame) -> str:
     held = ranked["model"] == "as held"
     words = f"As held, the session cost {dollars(ranked['cost_usd'][held].iloc[0])}. " if held.any() else ""
     others = ranked[~held].dropna(subset="cost_usd")
     if not len(others):
-        return words.strip()
+        return look.with_caption(ax, words.strip())
     low, high = others["cost_usd"].iloc[[0, -1]]
-    cheapest = [short(name) for name in others["model"][others["cost_usd"] == low]]
-    words += (
-        f"The cheapest {'is' if len(cheapest) == 1 else 'are'} {' and '.join(cheapest)} at {dollars(low)}"
-    )
+    cheapest = [*map(short, others["model"][others["cost_usd"] == low])]
+    words += f"The cheapest {'are' if cheapest[1:] else 'is'} {' and '.join(cheapest)} at {dollars(low)}"
     if len(others) > len(cheapest):
         words += f", the dearest {short(others['model'].iloc[-1])} at {dollars(high)}"
         words += f", {times(high / low)} as much" if low > 0 else ""
-    unfit = [short(name) for name in others["model"][~others["fits"]]] if "fits" in others else []
-    return words + (f". It would not fit {', '.join(unfit)}." if unfit else ".")
+    unfit = ", ".join(map(short, others["model"][~others["fits"]])) if "fits" in others else ""
+    return look.with_caption(ax, f"{words}.{f' It would not fit {unfit}.' if unfit else ''}")
 
 
 @look.styled
@@ -197,10 +195,8 @@ def plot_tiers(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
             ax.plot(x[[at, at + 1]], y[[at, at + 1]], color=look.ink(), linestyle=":", linewidth=1.2)
             low, high = dollars(y[at]), dollars(y[at + 1])
             label += f": {low}, then {high} beyond {x[at]:,.0f}"
-            cost = (
-                f"At {x[at]:,.0f} tokens a request to {name} costs {low}, at {x[at + 1]:,.0f} it costs {high}"
-            )
-            words.append(f"{cost}: {times(y[at + 1] / y[at])} as much.")
+            said = f"At {x[at]:,.0f} tokens a request to {name} costs {low}, at {x[at + 1]:,.0f} it costs"
+            words.append(f"{said} {high}: {times(y[at + 1] / y[at])} as much.")
         look.line(ax, np.insert(x, cliffs + 1, np.nan), np.insert(y, cliffs + 1, np.nan), number, label)
     ax.set_ylim(0, ax.get_ylim()[1] or 1)
     look.legend(ax)

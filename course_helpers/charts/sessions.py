@@ -22,6 +22,7 @@ from ..history.strategies import Strategy, last_turns, summarise_older, within_t
 from ..models import MODELS
 from ..pricing import rates
 from . import theme as look
+from .costs import unpriced
 
 STRATEGIES = (None, last_turns(5), within_tokens(2000), summarise_older(5))
 SUMMARY = 200  # tokens of 150 words; the sentences that ask for a summary are left out
@@ -60,7 +61,7 @@ def plot_sessions(sessions: Iterable[Any] | Mapping[str, Any], ax: Axes | None =
     calls = pd.concat(frames).drop_duplicates()
     total = f"{count(len(frames), 'session')} cost {dollars(calls['cost_usd'].sum())}: "
     total += f"{count(len(calls), 'call')}, each counted once. {'; '.join(words)}."
-    return look.with_caption(ax, total + look.unpriced(calls["cost_usd"].isna().sum()))
+    return look.with_caption(ax, total + unpriced(calls["cost_usd"].isna().sum()))
 
 
 def _past(source: Any) -> tuple[int, float]:

@@ -24,7 +24,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator, ScalarFormatter
 
-from ..formatting import count, dollars
+from ..formatting import dollars
 
 STYLE = Path(__file__).with_name("course.mplstyle")
 FEW = 60  # up to so many calls each has a bar of its own; beyond, an area is drawn
@@ -51,8 +51,6 @@ DARK = (
     "html[theme=dark] .course-figure {filter: invert(.93) hue-rotate(180deg)}</style>"
 )
 
-# ------------------------------------------------------------------------------------------ axes
-
 
 def styled(plot: Callable[..., Axes]) -> Callable[..., Axes]:
     """`plot` in the course's style over matplotlib's defaults, in colours for the ground of its `ax`."""
@@ -75,14 +73,10 @@ def _colors(ground) -> dict[str, object]:
     light = np.dot(color, (0.2126, 0.7152, 0.0722)) > 0.5
     text, frame, grid = ("0.13", "0.43", "0.67") if light else ("0.93", "0.63", "0.39")
     if alpha < 0.5:
-        text = frame = grid = "#7a7a7a"
+        text, frame, grid, ground = "#7a7a7a", "#7a7a7a", "#7a7a7a", "white"
     texts = ("text.color", "axes.labelcolor", "axes.titlecolor", "xtick.color", "ytick.color")
-    edge = ground if alpha >= 0.5 else "white"
-    return dict.fromkeys(texts, text) | {
-        "axes.edgecolor": frame,
-        "grid.color": grid,
-        "patch.edgecolor": edge,
-    }
+    lines = {"axes.edgecolor": frame, "grid.color": grid, "patch.edgecolor": ground}
+    return dict.fromkeys(texts, text) | lines
 
 
 def ink() -> str:
@@ -109,17 +103,12 @@ def style_axes(ax: Axes, title: str, x: str = "", y: str = "", grid: str = "y") 
         if label.startswith("USD"):
             axis.set_major_locator(MaxNLocator(most, steps=[1, 2, 2.5, 5, 10]))
             axis.set_major_formatter(lambda usd, _: dollars(usd))
-        elif label and not label.startswith("seconds"):
-            count_on(axis)
+        elif label and not label.startswith("seconds since"):  # whole numbers
+            axis.set_major_locator(MaxNLocator(8, steps=[1, 2, 5, 10], integer=True, min_n_ticks=1))
+            axis.set_major_formatter("{x:,.0f}")
     for text in ax.findobj(Text):  # and each tick takes after the first
         text.set(usetex=False, parse_math=False)
     return ax
-
-
-def count_on(axis) -> None:
-    """Whole numbers (tokens, calls, turns)."""
-    axis.set_major_locator(MaxNLocator(8, steps=[1, 2, 5, 10], integer=True, min_n_ticks=1))
-    axis.set_major_formatter("{x:,.0f}")
 
 
 def legend(ax: Axes, handles: list | None = None, width: float | None = None) -> None:
@@ -148,14 +137,6 @@ def last_rows(frame: pd.DataFrame) -> tuple[pd.DataFrame, str]:
     """The rows of `frame` that a figure has room for, and what its title says of the others."""
     last = f": the last {ROWS} of {len(frame):,}" if len(frame) > ROWS else ""
     return frame.reset_index(drop=True).tail(ROWS), last
-
-
-def unpriced(calls: int) -> str:
-    """What a caption says of the number of calls whose cost is not known."""
-    return f" Not in this sum: {count(calls, 'call')} at prices that are not known." if calls else ""
-
-
-# ------------------------------------------------------------------------------------------ marks
 
 
 def stacked(ax: Axes, parts: dict[str, tuple[dict, np.ndarray]]) -> list:
@@ -218,14 +199,8 @@ def rows(ax: Axes, bars: dict[str, tuple], left: list[str], right: list[str], lo
     return handles
 
 
-# ------------------------------------------------------------------------------------------ captions
-
-
 def with_caption(ax: Axes, words: str, in_seconds: str = "") -> Axes:
-    """`ax`, with `words` kept for `caption(ax)`, which a notebook's page says in place of the figure too.
-
-    What was measured is said `in_seconds`, to be left out where it is to be the same on every machine.
-    """
+    """`ax`, with `words` kept for `caption(ax)`, and those `in_seconds`, which differ on each machine."""
     ax.course_caption = {False: words, True: words + in_seconds}
     ax.figure.figure._ipython_display_ = functools.partial(_show, ax.figure.figure)
     return ax
@@ -253,8 +228,8 @@ def in_page(figure: Figure, words: str) -> dict[str, str]:
     png = print_figure(figure, base64=True)
     *color, alpha = to_rgba(figure.get_facecolor())
     turned = "course-figure" if alpha > 0.5 and sum(color) > 1.5 else ""  # one on black is dark already
-    image = f'<img class="{turned}" style="max-width: 100%" alt="{escape(words)}"'
-    html = f'{DARK}{image} src="data:image/png;base64,{png}">'
+    html = f'{DARK}<img class="{turned}" style="max-width: 100%" alt="{escape(words)}"'
+    html += f' src="data:image/png;base64,{png}">'
     return {"text/html": html, "image/png": png, "text/plain": repr(figure)}
 
 

@@ -107,9 +107,9 @@ def plot_crowd(frame: pd.DataFrame, ax: Axes | None = None, *, limit: float | No
     panels = max(1, len(groups))
     axes = look.new_axes(ax, 1.0 + 1.2 * panels, nrows=panels, sharex=True, sharey=True)
     for panel in axes:
-        look.style_axes(panel, "A crowd comes back" if panel is axes[0] else "", y="requests\na second")
-    axes[-1].set_xlabel("seconds on the simulated clock")
-    look.count_on(axes[0].xaxis)
+        title = "A crowd comes back" if panel is axes[0] else ""
+        seconds = "seconds on the simulated clock" if panel is axes[-1] else ""
+        look.style_axes(panel, title, seconds, "requests\na second")
     if not groups:
         return look.empty(axes[0], "no requests")
     last, words = int(frame["second"].max()) + 1, []

@@ -1,23 +1,28 @@
-"""The chat as it works: what the reader does, one turn at a time, and what older runs left."""
+"""The chat as it works: what the reader does, one turn at a time, and what code does beside it."""
 
 from __future__ import annotations
 
 import asyncio
+import itertools
+import sys
 import threading
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
+from weakref import WeakSet
+
+import ipywidgets as widgets
+from IPython import get_ipython
+from IPython.display import display
 
 from ..history import Conversation, Reply
-from ..history.records import sendable
 from ..history.stream import close_async_client
-from . import copies
-from .background import Background
-from .exchange import Exchange
-from .messages import STOPPED, STOPPED_EARLY, explain, forecast, waiting
-from .view import STARTERS, ChatView, SeenReply, kernel_message, this_run
+from . import texts
+from .exchange import Exchange, Running
+from .page import NOTE, TEXT, Page
 
-CLOSING = 1.0
-"""Seconds that Clear and closing wait for a stopped reply to end."""
+POLL = 0.1  # seconds between looks for an interrupt: a longer sleep would not notice one until it ends
+CLOSING = 1.0  # seconds that Clear and closing wait for a stopped reply to end
 
 
 class Busy(RuntimeError):
@@ -28,14 +33,19 @@ class Busy(RuntimeError):
         return [f"Busy: {self}"]
 
 
-class Interrupted(KeyboardInterrupt):
-    """The kernel was interrupted while code waited for a reply."""
+@dataclass(frozen=True, repr=False)
+class SeenReply(Reply):
+    """A reply that stands in the chat: as the last line of the cell that asked, it says only what it took."""
 
-    def _render_traceback_(self) -> list[str]:
-        return ["KeyboardInterrupt: the reply was stopped and is not kept."]
+    run: str | None = None
+
+    def _ipython_display_(self) -> None:
+        if self.run != _here()[1]:
+            raise NotImplementedError  # then it is shown as any other reply
+        display({"text/plain": f"In the chat: {' · '.join(self._small)}"}, raw=True)
 
 
-class ChatCell(ChatView):
+class ChatCell(widgets.VBox):
     """A conversation as a widget: `chat` is the `Conversation`, made of the arguments where none is given.
 
     `starters` are questions that an empty chat offers; None are those of the course.
@@ -50,211 +60,232 @@ class ChatCell(ChatView):
     ) -> None:
         if chat is not None and conversation_arguments:
             raise TypeError("Pass a Conversation, or the arguments to make one, not both.")
-        made = Conversation(**conversation_arguments) if chat is None else chat
-        super().__init__(made, STARTERS if starters is None else starters)
-        self._lock = threading.RLock()
-        self._closed = False
-        self._sent = ""
-        self._stopped_early: set[str] = set()
-        self._page.listen(self._act)
-        self._catch_up()
-        _close_older(self)
-
-    # -- from code
+        self.chat = Conversation(**conversation_arguments) if chat is None else chat
+        self._lock, self._numbers, self._shown = threading.RLock(), itertools.count(1), False
+        self._running: Running | None = None
+        self._exchanges: list[Exchange] = []
+        self._page = Page(starters=list(texts.STARTERS if starters is None else starters))
+        super().__init__([self._page], layout=widgets.Layout(width="100%"))
+        self.add_class("course-chat")
+        self._page.on_msg(lambda _page, message, _buffers: self._act(**message))
+        self._show(self._caught_up())
+        cell, run = self._made_in = _here()
+        for other in list(_open):
+            if cell and other._made_in[0] == cell and other._made_in[1] != run:
+                other.close()  # its view is gone from the page
+        _open.add(self)
 
     def send(self, text: str) -> Reply:  # of ipywidgets' own `send` (custom messages) a box makes no use
         """One turn; its reply. Interrupting the kernel stops it; an error is shown in the chat and raised."""
-        running = self._begin(text)
-        if not running.threaded:
-            running.stop()
+        if sys.platform == "emscripten":
             raise Busy("There are no threads here, so nothing can be waited for: use await cell.asend(…).")
+        running = self._begin(text)
         try:
-            return self._displayed(running.wait())
-        except KeyboardInterrupt:
-            raise Interrupted from None
+            while not running.ended.wait(POLL):
+                pass
+        except KeyboardInterrupt as error:  # in one sentence too
+            error._render_traceback_ = lambda: ["KeyboardInterrupt: the reply was stopped and is not kept."]
+            raise
+        finally:
+            running.stop()
+        return self._seen(running.task.result())
 
     async def asend(self, text: str) -> Reply:
-        """`send` to await: the kernel's other work goes on meanwhile."""
-        return self._displayed(await self._begin(text).await_())
+        """`send` to await: the kernel's other work goes on meanwhile. Cancelling it stops the turn."""
+        running = self._begin(text)
+        try:
+            while not running.task.done():
+                await asyncio.sleep(POLL / 2)
+        finally:
+            running.stop()
+        return self._seen(running.task.result())
 
-    def stop(self) -> None:
-        """End the reply that is on its way, if one is."""
-        with self._lock:
-            if self._running is not None:
-                self._running.stop()
+    def stop(self, wait: float = 0.0) -> None:
+        """End the reply that is on its way, if one is; wait for its end, `wait` seconds at most."""
+        if running := self._running:
+            running.stop(wait)
 
     def close(self) -> None:
         """Stop, and take the chat off the screen; the conversation itself stays in `chat`."""
         if self.comm is None:  # closed before, or never opened: its arguments were refused
             return
-        self._closed = True
-        self._end_reply()
-        for known in _open.values():
-            known[:] = [pair for pair in known if pair[1] is not self]
+        self.stop(CLOSING)
+        for part in (self._page.layout, self._page, self.layout):
+            part.close()
         super().close()
 
     def __repr__(self) -> str:
         return f"ChatCell({self.chat!r})"
 
-    def _displayed(self, reply: Reply) -> Reply:
-        """`reply`, which need not be shown again where it is the last line of the cell that asked."""
-        return reply if self._shown_in is None else SeenReply(**vars(reply), run=this_run())
+    def _ipython_display_(self) -> None:
+        self._shown = True
+        display({"text/plain": TEXT, "text/html": NOTE}, raw=True)
+        display({**self._repr_mimebundle_(), "text/plain": ""}, raw=True)
+
+    def _seen(self, reply: Reply) -> Reply:
+        return SeenReply(**vars(reply), run=_here()[1]) if self._shown else reply
 
     # -- what the reader does; called on whichever thread the kernel chooses
 
-    def _act(self, name: str, given: dict[str, Any]) -> None:
+    def _act(self, do: str, view: str, **given: Any) -> None:
         """Do what a message of the page says. What goes wrong is said in the chat, not in an unread log."""
         try:
-            _ACTIONS[name](self, **given)
+            if answer := getattr(self, f"_on_{do}")(**given):
+                self._page.post(view=view, **answer)
         except Exception as error:
-            self._refresh(explain(error), busy=self._running is not None)
+            self._refresh(texts.explain(error))
+            if do == "send":
+                self._page.post(view=view, draft=given["text"])
 
     def _on_hello(self) -> None:
         """A page was opened: it, and others that show this chat, begin with all of it."""
-        self._page.post(all=[exchange.anew() for exchange in self._exchanges])
+        self._page.post(all=[exchange.whole() for exchange in self._exchanges])
 
-    def _on_send(self, text: str, name: str, edited: int | None = None) -> None:
-        """A message under a `name` of its own, by which Stop calls it; `edited`: in place of that one."""
-        try:
-            with self._lock:
-                if name in self._stopped_early:  # Stop overtook Send
-                    self._stopped_early.discard(name)
-                    raise Busy("Stopped before it was sent.")
-                sendable(text)
-                if edited is not None and self._running is None:
-                    self._take_back(edited)
-                self._begin(text)
-                self._sent = name
-        except Exception as error:
-            self._page.status = explain(error)
-            self._page.post(draft=text)
-
-    def _on_stop(self, name: str) -> None:
+    def _on_send(self, text: str, edited: int | None = None) -> None:
+        """A question, in place of the one numbered `edited` and all after it."""
         with self._lock:
-            if self._running is not None:
-                self._running.stop()
-            elif name != self._sent:
-                self._stopped_early.add(name)
+            if edited is not None:
+                self._take_back(edited)
+            self._begin(text)
+
+    _on_stop = stop
 
     def _on_model(self, text: str) -> None:
         self.chat.model = text
-        self._refresh(self._page.status, busy=self._running is not None)
+        self._refresh()
 
     def _on_system(self, text: str) -> None:
         self.chat.system = text.strip() or None
 
     def _on_retry(self) -> None:
         with self._lock:
-            question = self._take_back()
-            if question is not None:
-                self._begin(question)
+            self._begin(self._take_back())
 
-    def _on_undo(self) -> None:
-        with self._lock:
-            question = self._take_back()
-            if question is not None:
-                self._page.post(draft=question)
-                self._refresh("Taken back. What it cost stays counted.", busy=False)
+    def _on_undo(self) -> dict[str, Any]:
+        question = self._take_back()
+        self._refresh("Taken back. What it cost stays counted.")
+        return {"draft": question}
 
     def _on_clear(self) -> None:
-        self._end_reply()
+        self.stop(CLOSING)  # outside of the lock, which its end needs
         with self._lock:
             self.chat.reset()
             self._show([])
-            self._refresh("Cleared. What was spent stays counted.", busy=False)
+            self._refresh("Cleared. What was spent stays counted.")
 
-    def _on_preview(self, text: str, view: str) -> None:
-        line, share = forecast(self.chat.preview(text)) if text.strip() else ("", None)
-        self._page.post(view=view, forecast=line, share=share)
+    def _on_preview(self, text: str) -> dict[str, Any]:
+        preview = self.chat.preview(text)
+        share = preview.input_tokens / preview.window if preview.window else None
+        return {"forecast": texts.forecast(preview), "share": share}
 
-    def _on_take(self, view: str, id: int, what: str, why: str) -> None:
+    def _on_take(self, id: int, what: str, why: str) -> dict[str, Any]:
         """The `question` or the `reply` of an exchange as text, or the request that was sent for it."""
         exchange = next(each for each in self._exchanges if each.number == id)
+        taken = exchange.question if what == "question" else exchange.text
         if what == "request":
-            taken = copies.in_three_languages(exchange.request, self.chat.client)
-        else:
-            taken = exchange.question if what == "question" else exchange.text
-        self._page.post(view=view, id=id, taken=taken, why=why)
+            taken = texts.in_three_languages(exchange.request, self.chat.client)
+        return {"id": id, "taken": taken, "why": why}
 
-    def _on_export(self, view: str, kind: str) -> None:
-        make, name = (copies.as_json, "chat.json") if kind == "json" else (copies.as_markdown, "chat.md")
-        self._page.post(view=view, file=name, text=make(self.chat))
-
-    def _end_reply(self) -> None:
-        """Stop the reply that is on its way and wait for its end (which needs the lock)."""
-        running = self._running
-        if running is not None:
-            running.stop()
-            running.join(CLOSING)
+    def _on_export(self, kind: str) -> dict[str, Any]:
+        if kind == "json":
+            return {"file": "chat.json", "text": texts.as_json(self.chat)}
+        return {"file": "chat.md", "text": texts.as_markdown(self.chat)}
 
     # -- one turn
 
-    def _begin(self, text: str) -> Background[Reply]:
+    def _begin(self, text: str) -> Running:
         """Put `text` on the screen and the turn on its way."""
         with self._lock:
-            if self._closed:
+            if self.comm is None:
                 raise Busy("This chat was closed. Run its cell again for a new one.")
-            if self._running is not None:
-                raise Busy("A reply is on its way: stop it, or wait for it.")
-            self._catch_up()
             exchange = Exchange(next(self._numbers), text, self.chat.model, self._page.post)
-            self._show([*self._exchanges, exchange])
-            self._say("Waiting for the first piece… Stop or Esc ends it.", exchange)
-            self._running = Background(lambda: self._turn(text, exchange), name="course-chat")
-            self._refresh(self._page.status, busy=True)
+            self._show([*self._caught_up(), exchange])
+            self._running = Running(self._turn(text, exchange))
+            self._refresh()
             return self._running
 
     async def _turn(self, text: str, exchange: Exchange) -> Reply:
-        """The turn itself, in the driver's thread: pieces to the screen, then the bill or what went wrong."""
+        """The turn itself, in a thread of its own: pieces to the screen, then the bill or what went wrong."""
         chat, known, on_wait = self.chat, len(self.chat.calls), self.chat.on_wait
-        told = chat.on_wait = lambda wait: self._say(waiting(wait), exchange)
-        note, kind, said = "", "note", "The reply is complete."
+        told = chat.on_wait = lambda wait: self._refresh(f"{wait}.")
+        note, kind, self._page.status = "", "note", "Waiting for the first piece… Stop or Esc ends it."
         try:
             async with chat.astream(text) as pieces:
                 async for piece in pieces:
                     if not exchange.text:
-                        exchange.say("")
                         self._page.status = "The reply is coming… Stop or Esc ends it."
                     exchange.add(piece)
             reply = pieces.reply
-            exchange.turn, exchange.request = reply.turn, reply.request
-            note, said = reply.note or "", reply.note or said
+            exchange.turn, exchange.request, note = reply.turn, reply.request, reply.note or ""
             return reply
         except asyncio.CancelledError:
-            note, kind, said = STOPPED if exchange.text else STOPPED_EARLY, "stopped", "Stopped."
+            note, kind = texts.STOPPED if exchange.text else texts.STOPPED_EARLY, "stopped"
             return Reply(exchange.text, note=note, call=next(reversed(chat.calls[known:]), None))
         except BaseException as error:
-            note, kind = explain(error), "error"
-            said = note.partition("\n")[0]
+            note, kind = texts.explain(error), "error"
             raise
         finally:
             if chat.on_wait is told:  # code may have set another meanwhile
                 chat.on_wait = on_wait
             with self._lock:
                 self._running = None
-                if not self._closed:
-                    exchange.finish(chat.calls[known:], note, kind)
-                    self._refresh(said, busy=False)
+                exchange.finish(chat.calls[known:], note, kind)
+                self._page.post(**exchange.whole())
+                self._refresh(note.partition("\n")[0] or "The reply is complete.")
             await close_async_client(chat.client)
 
-    def _say(self, words: str, exchange: Exchange) -> None:
-        exchange.say(words)
-        self._page.status = words
+    # -- what is on the screen
+
+    def _caught_up(self) -> list[Exchange]:
+        """The exchanges, with what code did to the conversation meanwhile: turns added or taken back."""
+        if self._running is not None:
+            raise Busy("A reply is on its way: stop it, or wait for it.")
+        turns = {id(turn): turn for turn in self.chat.turns}
+        exchanges = [each for each in self._exchanges if each.turn is None or id(each.turn) in turns]
+        for known in exchanges:
+            turns.pop(id(known.turn), None)
+        for turn in turns.values():
+            exchange = Exchange(next(self._numbers), turn.user, turn.model, self._page.post)
+            exchange.turn, exchange.text = turn, turn.assistant
+            exchange.finish([turn])
+            exchanges.append(exchange)
+        return exchanges
+
+    def _take_back(self, number: int | None = None) -> str:
+        """Remove the exchange `number`, by default the last, and all after it; its question."""
+        with self._lock:
+            exchanges = self._caught_up()
+            numbers = [exchange.number for exchange in exchanges]
+            at = numbers.index(number or numbers[-1])
+            for exchange in exchanges[at:]:
+                if exchange.turn is not None:  # it is kept in the conversation too
+                    self.chat.undo()
+            self._show(exchanges[:at])
+            return exchanges[at].question
+
+    def _show(self, exchanges: list[Exchange]) -> None:
+        """Show these exchanges and no others."""
+        before, self._exchanges = self._exchanges, exchanges
+        self._page.post(keep=[exchange.number for exchange in exchanges])
+        for exchange in exchanges:
+            if exchange not in before:
+                self._page.post(**exchange.whole())
+        self._refresh()
+
+    def _refresh(self, said: str | None = None) -> None:
+        """The lines and controls around the transcript, for what is so now."""
+        chat, page = self.chat, self._page
+        with page.hold_sync():
+            page.session, page.busy = texts.session(chat), self._running is not None
+            if said is not None:
+                page.status = said
+            page.models, page.model, page.system = texts.model_options(chat), chat.model, chat.system or ""
 
 
-_ACTIONS = {name.removeprefix("_on_"): act for name, act in vars(ChatCell).items() if name.startswith("_on_")}
+_open: WeakSet[ChatCell] = WeakSet()  # the chats of this kernel
 
 
-_open: dict[str, list[tuple[str, ChatCell]]] = {}
-"""For each notebook cell, the chats that it made, each with the run that made it."""
-
-
-def _close_older(chat_cell: ChatCell) -> None:
-    """Close what earlier runs of the same notebook cell made: their view is gone from the page."""
-    cell, run = kernel_message().get("metadata", {}).get("cellId"), this_run()
-    if cell is None:
-        return
-    for before, older in list(_open.setdefault(cell, [])):
-        if before != run:
-            older.close()
-    _open[cell].append((run, chat_cell))
+def _here() -> tuple[str | None, str | None]:
+    """The notebook cell that is being run, and what tells this run of it from all others; else None."""
+    message = getattr(get_ipython(), "parent_header", None) or {}
+    return message.get("metadata", {}).get("cellId"), message.get("header", {}).get("msg_id")

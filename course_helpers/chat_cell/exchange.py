@@ -1,32 +1,51 @@
-"""One question and its answer as they stand in the chat, from the first piece to the bill."""
+"""One question and its answer: the thread that fetches it, and how it stands in the chat as it grows."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import sys
+import threading
 import time
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
 
 from .. import render
-from .messages import bill
+from ..history import Call, Reply, Turn
+from .texts import bill
 
-if TYPE_CHECKING:
-    from ..history import Call, Turn
+UPDATES_PER_SECOND = 23  # of a growing reply, at most; the first piece after a pause is told at once
+REDRAWN_EVERY = 0.6  # seconds until what came as plain words is drawn as Markdown, at least
+LONGEST_TAIL = 800  # characters that are drawn anew each time; what is finished before them stays as it is
 
-UPDATES_PER_SECOND = 23
-"""How often a growing reply is told to the page, at most; the first piece after a pause goes at once."""
 
-REDRAWN_EVERY = 0.6
-"""Seconds until what came as plain words is drawn as Markdown, at least."""
+class Running(threading.Thread):
+    """A turn on its way, in a thread and an event loop that live no longer than it or the kernel does."""
 
-LONGEST_QUESTION = 5_000
-"""Characters of what was asked that are shown; all of them are sent."""
+    def __init__(self, turn: Coroutine[Any, Any, Reply]) -> None:
+        super().__init__(name="course-chat", daemon=True)
+        threaded = sys.platform != "emscripten"  # a browser tab: there it runs on the loop that is running
+        self._loop = asyncio.new_event_loop() if threaded else asyncio.get_running_loop()
+        self.task, self.ended = self._loop.create_task(turn), threading.Event()
+        self.task.add_done_callback(lambda _: self.ended.set())  # an interrupted `join` believes it ended
+        if threaded:
+            self.start()
 
-LONGEST_TAIL = 800
-"""Characters that are drawn anew each time; what is finished before them stays as it is."""
+    def run(self) -> None:
+        # Not asyncio.run: where nest_asyncio has replaced it, it would leave loop and sockets open.
+        with contextlib.closing(self._loop) as loop:
+            # What the turn raises goes to who waits: from here it would land in any running cell.
+            with contextlib.suppress(BaseException):
+                loop.run_until_complete(self.task)
+            loop.run_until_complete(loop.shutdown_asyncgens())
 
-REDRAWN_PER_SECOND = 20_000
-"""Characters of one block that cannot be divided (a huge table): it is redrawn more rarely as it grows."""
+    def stop(self, wait: float = 0.0) -> None:
+        """Cancel it, from any thread, at any time; then wait for its end, `wait` seconds at most."""
+        with contextlib.suppress(RuntimeError):  # the loop is closed: it has ended
+            # Not at once: a task that is cancelled before its first step would never begin.
+            self._loop.call_soon_threadsafe(self.task.cancel)
+        if self.is_alive():
+            self.ended.wait(wait)
 
 
 class Exchange:
@@ -34,43 +53,26 @@ class Exchange:
 
     def __init__(self, number: int, question: str, model: str, post: Callable[..., None]) -> None:
         self.number, self.question, self.model, self._post = number, question, model, post
-        self.turn: Turn | None = None
-        """The turn of the conversation that this shows; None as long as, or because, there is none."""
-        self.request: dict[str, Any] | None = None
-        """What was sent for the reply, where that is known."""
+        self.turn: Turn | None = None  # of the conversation; None as long as, or because, there is none
+        self.request: dict[str, Any] | None = None  # what was sent for the reply, where that is known
         self.text, self.foot = "", ""
-        self._tail, self._fresh = "", ""
+        self._tail, self._fresh = "", ""  # what is drawn anew next time; what was not told yet
         self._timer: asyncio.TimerHandle | None = None
         self._told = self._drawn = 0.0
 
-    @property
-    def head(self) -> str:
-        """The question and the model's name, as HTML."""
-        words = self.question
-        if len(words) > LONGEST_QUESTION:  # a huge paste would slow the page down with every turn
-            words = f"{words[:LONGEST_QUESTION]}… ({len(words):,} characters were sent)"
-        return (
+    def whole(self) -> dict[str, Any]:
+        """All that a page shows of it; what comes later goes on from there."""
+        self._tail, self._fresh = render.plain(self.text), ""
+        head = (
             '<div class="course-chat-you"><div class="course-chat-who">You</div>'
-            f'<div class="course-chat-words">{render.escape(words)}</div></div>'
+            f'<div class="course-chat-words">{render.escape(self.question)}</div></div>'
             f'<div class="course-chat-who course-chat-model">{render.escape(self.model)}</div>'
         )
-
-    @property
-    def whole(self) -> dict[str, Any]:
-        """All that the page shows of it."""
-        body = render.to_html(self.text, style=False) if self.text else ""
-        sent = self.request is not None
-        return {"id": self.number, "head": self.head, "body": body, "foot": self.foot, "sent": sent}
-
-    def anew(self) -> dict[str, Any]:
-        """`whole`, for pages that begin with it: what comes later goes on from there."""
-        self._tail, self._fresh = render.plain(self.text), ""
-        return self.whole
-
-    # -- while it grows, on the event loop of the driver
+        body, sent = render.to_html(self.text, style=False) if self.text else "", self.request is not None
+        return {"id": self.number, "head": head, "body": body, "foot": self.foot, "sent": sent}
 
     def add(self, piece: str) -> None:
-        """One more piece of the reply; it is told with the next update."""
+        """One more piece of the reply, on the event loop of the turn; it is told with the next update."""
         self.text += piece
         self._fresh += render.plain(piece)
         if self._timer is None:
@@ -85,8 +87,8 @@ class Exchange:
         self._timer, self._told = None, time.monotonic()
         fresh, self._fresh = self._fresh, ""
         self._tail += fresh
-        rare = max(REDRAWN_EVERY, len(self._tail) / REDRAWN_PER_SECOND)
-        if self._told - self._drawn < rare:
+        # One block that cannot be divided (a huge table) is redrawn more rarely as it grows.
+        if self._told - self._drawn < max(REDRAWN_EVERY, len(self._tail) / 20_000):
             self._post(id=self.number, more=fresh)
             return
         self._drawn = self._told
@@ -96,17 +98,9 @@ class Exchange:
                 self._post(id=self.number, done=render.to_html(done, style=False))
         self._post(id=self.number, tail=render.to_html(self._tail, style=False))
 
-    def say(self, words: str) -> None:
-        """A passing word beneath the reply: what is being waited for."""
-        self._post(id=self.number, foot=f"<div>{render.escape(words)}</div>")
-
-    # -- at its end
-
-    def finish(self, calls: list[Call], note: str = "", kind: str = "") -> None:
-        """The whole reply, drawn exactly, with a `note` and the bill of its `calls` beneath."""
+    def finish(self, calls: Sequence[Call], note: str = "", kind: str = "note") -> None:
+        """No more pieces: beneath the reply a `note` and the bill of its `calls`."""
         if self._timer is not None:
             self._timer.cancel()
-            self._timer = None
         told = f'<div class="course-chat-note course-chat-{kind}">{render.escape(note)}</div>' if note else ""
         self.foot = told + "".join(f"<div>{render.escape(bill(call))}</div>" for call in calls)
-        self._post(**self.whole)

@@ -2,7 +2,7 @@
 //
 // The text travels with the event, so however fast someone types, what is sent is what stood in the box.
 // From the kernel come the traits of page.py and messages, one for each thing that happened (see `told`).
-// To the kernel go messages {do: name, …}: what stands behind `_on_` in cell.py. All HTML was made by render.py.
+// To it go messages {do: name, view, …}: what stands behind `_on_` in cell.py. All HTML was made by render.py.
 
 const PATIENCE = 5000; // milliseconds after which an unanswered message is put back
 const PAUSE = 250; // milliseconds without a key after which the cost of a text is asked for
@@ -82,7 +82,7 @@ function hideStandIn(el, tries = 50) {
 function render({ model, el }) {
   const view = Math.random().toString(36).slice(2);
   const named = (name) => `course-chat-${view}-${name}`;
-  const tell = (name, rest = {}) => model.send({ do: name, ...rest });
+  const tell = (name, rest = {}) => model.send({ do: name, view, ...rest });
 
   // -- controls above the transcript
 
@@ -138,7 +138,7 @@ function render({ model, el }) {
   }
 
   function take(it, what, why) {
-    tell("take", { view, id: it.id, what, why });
+    tell("take", { id: it.id, what, why });
   }
 
   function change(message) {
@@ -285,12 +285,11 @@ function render({ model, el }) {
   const status = make(el, "div", "course-chat-status", { role: "status" });
   const last = make(el, "div", "course-chat-last");
   const session = make(last, "span", "course-chat-session");
-  const exported = (kind) => () => tell("export", { view, kind });
+  const exported = (kind) => () => tell("export", { kind });
   button(last, "Save as Markdown", exported("markdown"), "course-chat-do");
   button(last, "Save as JSON", exported("json"), "course-chat-do").title = "A file that Conversation.load and course-chat --load read";
 
-  let pending = null; // {id, text, timer}: sent, and the kernel has not answered yet
-  let current = null; // the id of the last message from this view
+  let pending = null; // {text, timer}: sent, and the kernel has not answered yet
   let stopping = false;
 
   // A kernel that was restarted or shut down marks its widgets so.
@@ -331,9 +330,9 @@ function render({ model, el }) {
   }
 
   function deliver(text, rest = {}) {
-    current = `${Date.now()}-${Math.random()}`;
+    stopping = false;
     pending = { text, timer: setTimeout(unanswered, PATIENCE) };
-    tell("send", { text, name: current, ...rest });
+    tell("send", { text, ...rest });
     show();
   }
 
@@ -346,7 +345,7 @@ function render({ model, el }) {
   function stop() {
     if (!busy() || stopping) return;
     stopping = true;
-    tell("stop", { name: current });
+    tell("stop");
     show();
   }
 
@@ -373,7 +372,7 @@ function render({ model, el }) {
     anew = asked !== null;
     if (anew) return;
     asked = setTimeout(looked, PATIENCE);
-    tell("preview", { text: input.value, view });
+    tell("preview", { text: input.value });
   }
 
   function looked() {
@@ -415,6 +414,7 @@ function render({ model, el }) {
   const changed = () => {
     answered();
     stopping = stopping && model.get("busy");
+    if (stopping) tell("stop"); // the first one came before what it was to stop
     show();
     look();
   };

@@ -1,8 +1,7 @@
-"""The page of the chat: what it is told, what it tells, and what stands in where it cannot be."""
+"""The page of the chat: what it is told, and what stands in where it cannot be."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -31,39 +30,20 @@ class Page(anywidget.AnyWidget):
     # The style of what is rendered comes along, once a page, however many chats are open.
     _css = render.CSS + (_HERE / "style.css").read_text(encoding="utf-8")
 
-    busy = traitlets.Bool(False).tag(sync=True)
-    """Is a reply on its way? Then the button says Stop."""
-    status = traitlets.Unicode("").tag(sync=True)
-    """What is happening now; screen readers speak it."""
+    busy = traitlets.Bool(False).tag(sync=True)  # is a reply on its way? Then the button says Stop
+    status = traitlets.Unicode("").tag(sync=True)  # what is happening now; screen readers speak it
     session = traitlets.Unicode("").tag(sync=True)
     model = traitlets.Unicode("").tag(sync=True)
-    models = traitlets.List().tag(sync=True)
-    """What can be chosen: pairs of a label and an id."""
+    models = traitlets.List().tag(sync=True)  # what can be chosen: pairs of a label and an id
     system = traitlets.Unicode("").tag(sync=True)
     starters = traitlets.List(traitlets.Unicode()).tag(sync=True)
 
-    def listen(self, act: Callable[[str, dict[str, Any]], None]) -> None:
-        """Call `act(name, arguments)` for each thing that the reader does."""
-
-        def told(_page: Page, message: object, _buffers: object) -> None:
-            if isinstance(message, dict) and isinstance(name := message.pop("do", None), str):
-                act(name, message)
-
-        self.on_msg(told)
-
     def post(self, **message: Any) -> None:
-        """Tell every view of the page one thing that happened."""
-        if self.comm is not None:
-            self.send(message)
-
-    # ipykernel 7.4 hands a widget's messages to the thread that last spoke to it, where Stop would wait for a
-    # running cell. Without the note of that thread they go to the one that JupyterLab asks for.
-
-    def open(self) -> None:
-        super().open()
-        vars(self.comm).pop("_reply_subshell_id", None)
+        """Tell every view of the page, or the one called `view`, one thing that happened."""
+        self.send(message)
 
     def _send(self, msg: dict, buffers: list | None = None) -> None:
         super()._send(msg, buffers)
-        if self.comm is not None:
-            vars(self.comm).pop("_reply_subshell_id", None)
+        # ipykernel 7.4 hands a widget's messages to the thread that last spoke to it, where Stop would wait
+        # for a running cell. Without the note of that thread they go to the one that JupyterLab asks for.
+        vars(self.comm or self).pop("_reply_subshell_id", None)

@@ -1,4 +1,4 @@
-"""How far the learner is: one small private file an event, and the table that is read from them.
+"""The eight lessons, and how far the learner is in them: one small private file an event, and a table.
 
 An event is written once and never changed, under a name that no other process can choose: so two notebooks
 at once need no lock and cannot undo each other. It holds no text of an answer. `COURSE_DATA_DIR` names
@@ -8,23 +8,97 @@ another folder.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import secrets
 import sys
 import threading
 import time
+import tomllib
+from functools import cache
 from html import escape
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+
+import pydantic
 
 from ..files import write_whole
-from .lessons import Lesson, exercise_id, lessons
+from .graders import Exercise, exercises
 
+FILE = Path(__file__).with_name("quizzes.toml")
 Event = dict[str, Any]
-IMPORTED = "0-imported.json"
 # Where JupyterLite shows a kernel the browser's storage; all else in a tab is memory, gone at a reload.
 DRIVE = Path("/drive")
+
+
+class Choice(NamedTuple):
+    """One answer to a question, and what is said to whoever picks it."""
+
+    text: str
+    feedback: str
+    right: bool
+
+
+class Question(pydantic.BaseModel, frozen=True, extra="forbid"):
+    """One question, as it stands in the file: the right answer and why, the wrong ones and what each gets."""
+
+    text: str = pydantic.Field(alias="ask")
+    right: str
+    why: str
+    wrong: dict[str, str]
+
+    @property
+    def id(self) -> str:
+        """What progress remembers it by: it changes with the words of the question."""
+        return "question " + hashlib.sha256(self.text.encode()).hexdigest()[:12]
+
+    @property
+    def choices(self) -> list[Choice]:
+        """Its answers, in an order that is mixed but always the same."""
+        wrong = [Choice(text, feedback, False) for text, feedback in self.wrong.items()]
+        made = [Choice(self.right, self.why, True), *wrong]
+        return sorted(made, key=lambda choice: hashlib.sha256(f"{self.text} {choice.text}".encode()).digest())
+
+
+class Lesson(pydantic.BaseModel, frozen=True, extra="forbid"):
+    """One lesson, as it stands in the file under its short name."""
+
+    number: int
+    name: str
+    title: str
+    questions: tuple[Question, ...] = pydantic.Field(alias="question")
+
+    @property
+    def exercises(self) -> list[Exercise]:
+        """Its exercises, in order."""
+        return [exercise for exercise in exercises().values() if exercise.lesson == self.number]
+
+    @property
+    def parts(self) -> set[str]:
+        """What has to be passed to complete it, as progress calls it."""
+        return {question.id for question in self.questions} | {exercise_id(e.name) for e in self.exercises}
+
+
+def exercise_id(name: str) -> str:
+    """What progress remembers an exercise by."""
+    return f"exercise {name}"
+
+
+@cache
+def lessons() -> tuple[Lesson, ...]:
+    """The lessons in order, read from `quizzes.toml`; a ValueError says what is wrong with the file."""
+    data = tomllib.loads(FILE.read_text(encoding="utf-8"))
+    return tuple(Lesson(number=n, name=name, **data[name]) for n, name in enumerate(data, 1))
+
+
+def find_lesson(name: str | int) -> Lesson:
+    """The lesson called `name`, such as "raw_call", or with that number."""
+    for lesson in lessons():
+        if str(name).lstrip("0") in (lesson.name, str(lesson.number)):
+            return lesson
+    known = ", ".join(repr(lesson.name) for lesson in lessons())
+    raise LookupError(f"There is no lesson {name!r}. The lessons: {known}.")
 
 
 class Store:
@@ -32,10 +106,8 @@ class Store:
 
     def __init__(self) -> None:
         self.unsaved: list[Event] = []
-        self.trouble = ""  # why the folder could not be used the last time; "" if it could
-        self._known: dict[Path, Event | None] = {}  # read once, as they never change; None: not an event
-        self._told = False
-        self._lock = threading.Lock()  # a widget answers on another thread than a cell
+        self.trouble = ""  # the sentence that says so
+        self._lock = threading.Lock()  # a widget may answer on another thread than a cell
 
     @property
     def folder(self) -> Path:
@@ -57,75 +129,52 @@ class Store:
             raise OSError("there is no home folder")
         return path
 
+    def files(self) -> list[Path]:
+        """All files, the oldest first: of release 1.0 a list of what was passed, then one an event."""
+        try:
+            return [*self.folder.glob("progress.json"), *sorted(self.folder.glob("events/*.json"))]
+        except OSError:
+            return []
+
     def events(self) -> list[Event]:
         """All events, oldest first."""
-        found = []
-        with self._disk():
-            files = sorted(self.folder.glob("events/*.json"))
-            old = self.folder / "progress.json"  # of release 1.0: read once, then an event among the others
-            if old.is_file() and not (self.folder / "events" / IMPORTED).exists():
-                found.append(self._read(old))
-                with contextlib.suppress(OSError):
-                    self._write(IMPORTED, found[0]) if found[0] else None
-            found += map(self._read, files)
-        return [event for event in found if event] + self.unsaved
+        return [event for event in map(_read, self.files()) if event] + self.unsaved
 
     def add(self, kind: str, name: str, **facts: Any) -> str:
         """Keep an event. Returns a sentence, once, where it cannot be saved, else ""."""
+        told, event = self.trouble, {"kind": kind, "name": name, **facts, "at": time.time()}
         with self._lock:
-            self.unsaved.append({"kind": kind, "name": name, **facts, "at": time.time()})
-            with self._disk():
+            self.unsaved.append(event)
+            try:
+                folder = self.folder / "events"
+                folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+                folder.mkdir(mode=0o700, exist_ok=True)
                 while self.unsaved:  # what could not be written before goes first
                     unique = f"{time.time_ns():020}-{os.getpid()}-{secrets.token_hex(6)}.json"
-                    self._write(unique, self.unsaved[0])
+                    write_whole(folder / unique, json.dumps(self.unsaved[0]).encode())
                     del self.unsaved[0]
-            told, self._told = self._told, self._told or bool(self.unsaved)
-            return self.not_saved if self._told and not told else ""
+                self.trouble = ""
+            except OSError as error:
+                why = f"cannot be saved here ({error.strerror or error})"
+                self.trouble = f"Your progress {why}: it lasts until the kernel restarts."
+        return "" if told else self.trouble
 
     def reset(self) -> None:
         """Forget everything."""
-        self.unsaved.clear()
-        with self._disk():
-            for pattern in ("events/*.json", "progress.json", "progress.damaged*.json"):
-                for file in self.folder.glob(pattern):
-                    file.unlink(missing_ok=True)
-
-    @property
-    def not_saved(self) -> str:
-        """The sentence that says so."""
-        return f"Your progress cannot be saved here ({self.trouble}): it lasts until the kernel restarts."
-
-    @contextlib.contextmanager
-    def _disk(self):
-        try:
-            yield
-            self.trouble = self.trouble if self.unsaved else ""
-        except OSError as error:
-            self.trouble = error.strerror or str(error)
-
-    def _write(self, name: str, event: Event) -> None:
-        folder = self.folder / "events"
-        folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        folder.mkdir(mode=0o700, exist_ok=True)
-        write_whole(folder / name, json.dumps(event).encode())
-
-    def _read(self, path: Path) -> Event | None:
-        """The event that `path` holds; None where it holds none."""
-        if path not in self._known:
-            try:
-                event = json.loads(path.read_bytes())
-            except FileNotFoundError:  # forgotten by another notebook just now
-                return None
-            except (ValueError, RecursionError):
-                event = None
-            self._known[path] = event if _is_event(event) else None
-        return self._known[path]
+        self.__init__()
+        with contextlib.suppress(OSError):
+            for file in self.files():
+                file.unlink(missing_ok=True)
 
 
-def _is_event(event: object) -> bool:
-    if not isinstance(event, dict) or "kind" not in event:
-        return isinstance(event, dict) and isinstance(event.get("passed"), list)  # the file of release 1.0
-    return isinstance(event["kind"], str) and isinstance(event.get("name"), str)
+def _read(path: Path) -> Event | None:
+    """The event that `path` holds, or what release 1.0 knew; None where it holds neither."""
+    try:
+        event = json.loads(path.read_bytes())
+        old = "kind" not in event and isinstance(event["passed"], list)
+        return event if old or isinstance(event["kind"] + event["name"], str) else None
+    except (OSError, ValueError, TypeError, LookupError, RecursionError):
+        return None
 
 
 store = Store()
@@ -147,7 +196,7 @@ def record_answer(question: str, right: bool) -> str:
 def _record(kind: str, name: str, **facts: Any) -> str:
     before = passed(store.events())
     said = store.add(kind, name, **facts)
-    after = before | passed([{"kind": kind, "name": name, **facts}])
+    after = passed(store.events())
     completed = [lesson for lesson in lessons() if lesson.parts <= after and not lesson.parts <= before]
     lines = [f"Lesson {lesson.number} is complete. {_summary(after)}" for lesson in completed]
     return " ".join([*lines, said]).strip()
@@ -181,66 +230,57 @@ def progress(export: str | os.PathLike | None = None) -> Progress:
     `export="ada.json"` also writes it to that file, under the name ada, for a teacher: what was passed,
     tries, mistakes by name, guesses, and no text of any answer. Raises OSError where it cannot be written.
     """
-    table = Progress()
-    if export is not None:
-        table.export(Path(export))
-    return table
+    if export is None:
+        return Progress()
+    path = Path(export)
+    if path.suffix != ".json":
+        raise ValueError(f'Name the file after yourself and end it in .json: export="{path.stem}.json".')
+    if path.exists() and not path.read_bytes().startswith(b'{"learner": '):
+        raise FileExistsError(f"{path} is there already and holds something else: choose another name.")
+    write_whole(path, json.dumps({"learner": path.stem, "events": store.events()}).encode())
+    what = f"the name {path.stem}, tries, passes, mistakes by name and guesses"
+    return Progress(f"Written to {path}: {what}.")
 
 
 class Progress:
-    """The table of lessons, exercises and quizzes. `reset()` forgets it all."""
+    """The table of lessons, exercises and quizzes, with a `note` under it. `reset()` forgets it all."""
 
-    _HEAD = ("Lesson", "Exercises", "Quiz", "Next")
-    _exported = ""
+    def __init__(self, note: str = "") -> None:
+        self._note = note
 
     def reset(self) -> None:
         """Forget everything that was passed, in every lesson."""
         store.reset()
 
-    def export(self, path: Path) -> None:
-        """Write all events to `path`, a JSON file; the learner is called what the file is called."""
-        if path.suffix != ".json":
-            raise ValueError(f'Name the file after yourself and end it in .json: export="{path.stem}.json".')
-        if path.exists() and not path.read_bytes().startswith(b'{"learner": '):
-            raise FileExistsError(f"{path} is there already and holds something else: choose another name.")
-        write_whole(path, json.dumps({"learner": path.stem, "events": store.events()}).encode())
-        self._exported = (
-            f"Written to {path}: the name {path.stem}, tries, passes, mistakes by name and guesses."
-        )
-
-    def rows(self) -> list[tuple[str, str, str, str]]:
-        """For each lesson its title, exercises and questions that were passed, and what comes next."""
-        names = passed(store.events())
-        return [
-            (
-                f"{lesson.number}  {lesson.title}",
-                f"{sum(exercise_id(e.name) in names for e in lesson.exercises)} of {len(lesson.exercises)}",
-                f"{sum(q.id in names for q in lesson.questions)} of {len(lesson.questions)}",
-                _next(lesson, names),
+    def _rows(self) -> tuple[list[tuple[str, ...]], list[str]]:
+        """The table, its head first, and the sentences under it."""
+        names, rows = passed(store.events()), [("Lesson", "Exercises", "Quiz", "Next")]
+        for lesson in lessons():
+            left = [e.number for e in lesson.exercises if exercise_id(e.name) not in names]
+            right = sum(question.id in names for question in lesson.questions)
+            what = (
+                f"exercise {left[0]}" if left else "quiz" if right < len(lesson.questions) else "✓ complete"
             )
-            for lesson in lessons()
-        ]
-
-    def notes(self) -> list[str]:
-        """The sentences under the table."""
-        summary = _summary(passed(store.events()))
-        return [summary, *filter(None, [store.not_saved if store.trouble else "", self._exported])]
+            passed_, tried = len(lesson.exercises) - len(left), len(lesson.exercises)
+            row = (
+                f"{lesson.number}  {lesson.title}",
+                f"{passed_} of {tried}",
+                f"{right} of {len(lesson.questions)}",
+            )
+            rows.append((*row, what))
+        return rows, [note for note in (_summary(names), store.trouble, self._note) if note]
 
     def __repr__(self) -> str:
-        rows = [self._HEAD, *self.rows()]
+        rows, notes = self._rows()
         widths = [max(len(row[column]) for row in rows) for column in range(3)]
         lines = ["   ".join([*map(str.ljust, row[:3], widths), row[3]]).rstrip() for row in rows]
-        return "\n".join([*lines, "", *self.notes()])
+        return "\n".join([*lines, "", *notes])
 
-    def _repr_html_(self) -> str:
-        import pandas as pd
-
-        table = pd.DataFrame(self.rows(), columns=self._HEAD).to_html(index=False, justify="left")
-        return table + "".join(f"<p>{escape(note)}</p>" for note in self.notes())
-
-
-def _next(lesson: Lesson, names: set[str]) -> str:
-    for exercise in lesson.exercises:
-        if exercise_id(exercise.name) not in names:
-            return f"exercise {exercise.number}"
-    return "✓ complete" if lesson.parts <= names else "quiz"
+    def _repr_html_(self) -> str | None:
+        try:
+            import pandas as pd
+        except ImportError:  # a browser tab may lack it, and shows the text
+            return None
+        (head, *rows), notes = self._rows()
+        table = pd.DataFrame(rows, columns=head).to_html(index=False, justify="left")
+        return table + "".join(f"<p>{escape(note)}</p>" for note in notes)

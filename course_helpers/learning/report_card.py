@@ -38,7 +38,7 @@ def report_card(bot: Any) -> ReportCard:
         raise RuntimeError("Another call is under way, of a chat for instance: wait for it, then try again.")
     storm = Storm(practice, by_question=False)
     try:
-        with redirected(practice.url, KEY), _short_sleeps(storm):
+        with redirected(practice.url, KEY), _replaced(time, "sleep", _short_sleep(storm)):
             _weather(program, storm)
     finally:
         practice.stop()
@@ -83,41 +83,35 @@ def _program(bot: Any) -> Callable[[], Any]:
 
 def _weather(program: Callable[[], Any], storm: Storm) -> None:
     """Take the program through all cases, starting it anew wherever it ended. Prints a line a case."""
-    began, session, screen, real_stdin = time.monotonic(), 0, sys.stdout, sys.stdin
+    began, session, screen = time.monotonic(), 0, sys.stdout
+
+    def note(case: Case, saw: str, end: str) -> None:
+        case.saw, case.end = saw.replace(case.question, ""), end
+        reply = "a reply" if case.answered else "no reply"
+        print(f"{case.name}: {count(len(case.requests), 'request')}, {reply}", file=screen, flush=True)
+
+    def lines() -> Iterator[str]:
+        """What to type, one question a case; between them it notes what came of the last."""
+        while case := storm.begin():
+            case.session = session
+            case.question = f"What is a context window? This is question {len(storm.cases)}."
+            # A program may read something else first, a system prompt for instance: then it is asked again.
+            for _ in range(3):
+                printed.text = ""
+                yield case.question
+                if case.requests:
+                    break
+            note(case, printed.text, "")
+
     while storm.left and (left := CARD_LIMIT - (time.monotonic() - began)) > 0:
-        session, printed, before = session + 1, sandbox.Printed(), len(storm.cases)
-        lines = _lines(storm, session, printed, screen)
-        sys.stdin = _Typed(lines)
-        try:
-            ran = sandbox.run(program, lines, min(SESSION_LIMIT, left), printed=printed)
-        finally:
-            sys.stdin = real_stdin
+        session, printed, before, typed = session + 1, sandbox.Printed(), len(storm.cases), lines()
+        with _replaced(sys, "stdin", _Typed(typed)):
+            ran = sandbox.run(program, typed, min(SESSION_LIMIT, left), printed=printed)
         case = storm.cases[-1] if len(storm.cases) > before else storm.begin()  # it read not a single line
         if case.end is None:
             error = "" if ran.error is None else f"{type(ran.error).__name__}: {ran.error}"
-            hangs = time.monotonic() - case.began > PATIENCE
-            end = "ended" if not isinstance(ran.error, sandbox.TimeUp) else "hangs" if hangs else ""
-            _note(case, printed.text + error, end, screen)
-
-
-def _lines(storm: Storm, session: int, printed: sandbox.Printed, screen: Any) -> Iterator[str]:
-    """The lines to type, one question a case; between them it notes what came of the last."""
-    while case := storm.begin():
-        case.session = session
-        case.question = f"What is a context window? This is question {len(storm.cases)}."
-        # A program may read something else first, a system prompt for instance: then it is asked again.
-        for _ in range(3):
-            printed.text = ""
-            yield case.question
-            if case.requests:
-                break
-        _note(case, printed.text, "", screen)
-
-
-def _note(case: Case, saw: str, end: str, screen: Any) -> None:
-    case.saw, case.end = saw.replace(case.question, ""), end
-    reply = "a reply" if case.answered else "no reply"
-    print(f"{case.name}: {count(len(case.requests), 'request')}, {reply}", file=screen, flush=True)
+            hangs = "hangs" if time.monotonic() - case.began > PATIENCE else ""
+            note(case, printed.text + error, hangs if isinstance(ran.error, sandbox.TimeUp) else "ended")
 
 
 class _Typed(io.TextIOBase):
@@ -128,8 +122,17 @@ class _Typed(io.TextIOBase):
 
 
 @contextlib.contextmanager
-def _short_sleeps(storm: Storm) -> Iterator[None]:
-    """Within the block, long sleeps of this thread are cut short and counted."""
+def _replaced(owner: Any, name: str, value: Any) -> Iterator[None]:
+    real = getattr(owner, name)
+    setattr(owner, name, value)
+    try:
+        yield
+    finally:
+        setattr(owner, name, real)
+
+
+def _short_sleep(storm: Storm) -> Callable[[float], None]:
+    """A sleep that cuts long ones of this thread short, and counts what it has cut."""
     real, thread = time.sleep, threading.current_thread()
 
     def sleep(seconds: float, /) -> None:
@@ -138,11 +141,7 @@ def _short_sleeps(storm: Storm) -> Iterator[None]:
             seconds = LONGEST_SLEEP
         real(seconds)
 
-    time.sleep = sleep
-    try:
-        yield
-    finally:
-        time.sleep = real
+    return sleep
 
 
 class ReportCard:
@@ -154,12 +153,12 @@ class ReportCard:
     def __init__(self, storm: Storm) -> None:
         import pandas as pd
 
-        found = {case.name: storm.findings(case) for case in storm.cases}
-        self.findings = {name: [case for case, names in found.items() if name in names] for name in LESSONS}
-        self.cases = pd.DataFrame(_row(storm, case) for case in storm.cases).set_index("case")
-        self.attempts = pd.DataFrame(
-            row for case in storm.cases for row in _attempts(case, storm.cases[0].began)
-        )
+        found = [storm.findings(case) for case in storm.cases]
+        each = list(zip(storm.cases, found, strict=True))
+        self.findings = {name: [case.name for case, names in each if name in names] for name in LESSONS}
+        self.cases = pd.DataFrame(_row(storm, *pair) for pair in each).set_index("case")
+        began = storm.cases[0].began
+        self.attempts = pd.DataFrame(row for case in storm.cases for row in _attempts(case, began))
 
     @property
     def clean(self) -> bool:
@@ -171,18 +170,16 @@ class ReportCard:
         lines = [f"Report card: {f'{seen} of {len(LESSONS)} findings' if seen else 'clean'}"]
         for name, cases in self.findings.items():
             where = f"{', '.join(cases)} (lesson {LESSONS[name]})" if cases else "not seen"
-            lines.append(
-                textwrap.fill(f"{'✗' if cases else '·'} {name}: {where}", 88, subsequent_indent="    ")
-            )
+            line = f"{'✗' if cases else '·'} {name}: {where}"
+            lines.append(textwrap.fill(line, 88, subsequent_indent="    "))
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
         return f"<pre>{escape(repr(self))}</pre>{self.cases.to_html()}"
 
 
-def _row(storm: Storm, case: Case) -> dict[str, Any]:
+def _row(storm: Storm, case: Case, found: dict[str, str]) -> dict[str, Any]:
     """A case for the table. With a finding, each request after the first that got no reply is wasted."""
-    found = storm.findings(case)
     lost = [request for request in case.requests if found and not request.text]
     broken = "the next request sent the turn along" in found.values()
     return {
@@ -197,13 +194,11 @@ def _row(storm: Storm, case: Case) -> dict[str, Any]:
     }
 
 
-def _attempts(case: Case, began: float) -> list[dict[str, Any]]:
+def _attempts(case: Case, began: float) -> Iterator[dict[str, Any]]:
     """Its requests as `charts.plot_attempts` takes them, and its name."""
-    rows = []
     for number, request in enumerate(case.requests, 1):
         wait = case.requests[number].at - request.at if number < len(case.requests) else 0.0
         status = request.exchange.status
         outcome = "reply" if request.text else "no text" if status == 200 else str(status or "cut off")
         row = {"case": case.name, "attempt": number, "started": request.at - began, "seconds": 0.0}
-        rows.append(row | {"outcome": outcome, "wait": wait, "asked": case.name.startswith("429 with ")})
-    return rows
+        yield row | {"outcome": outcome, "wait": wait, "asked": case.name.startswith("429 with ")}

@@ -8,10 +8,9 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from ..models import DEFAULT_MODEL
 from ..practice_api import Practice
 from ..pricing import estimate_cost
-from .grading import text_of
+from .grading import MESSAGES, text_of
 
 if TYPE_CHECKING:
     from ..practice_api.journal import Exchange
@@ -45,8 +44,8 @@ CASES = (
     ("stream garbled", "break_stream", {"kind": "garble"}),
     ("stream stalled", "break_stream", {"kind": "stall", "seconds": 2}),
     ("context overflow", "fail_next", {"status": 400, "times": 40, "message": "prompt is too long"}),
-    ("model retired", "retire", {}),
-    ("wrong key", "fail_next", {"status": 401, "times": 40, "message": "invalid x-api-key"}),
+    ("model retired", "fail_next", {"status": 404, "times": 40}),
+    ("wrong key", "fail_next", {"status": 401, "times": 40}),
     ("refusal", "shape", {"kind": "refusal"}),
     ("thinking only", "shape", {"kind": "thinking_only"}),
     ("empty reply", "shape", {"kind": "empty"}),
@@ -67,10 +66,9 @@ class Request:
     @property
     def turns(self) -> list[tuple[str, str]]:
         """The messages that were sent, as role and text."""
-        messages = self.exchange.body.get("messages") if isinstance(self.exchange.body, dict) else None
-        return [
-            (str(m.get("role")), text_of(m.get("content"))) for m in messages or () if isinstance(m, dict)
-        ]
+        body = self.exchange.body if isinstance(self.exchange.body, dict) else {}
+        messages = [each for each in body.get("messages") or () if isinstance(each, dict)]
+        return [(str(each.get("role")), text_of(each.get("content"))) for each in messages]
 
     @property
     def text(self) -> str:
@@ -80,10 +78,9 @@ class Request:
     @property
     def bill(self) -> tuple[int, int, float]:
         """Input tokens, output tokens and USD that were billed for it, as far as the API said."""
-        if not (usage := (self.exchange.reply or {}).get("usage")):
-            return 0, 0, 0.0
-        tokens = usage["input_tokens"], usage["output_tokens"]
-        return *tokens, estimate_cost(*tokens, self.exchange.body["model"])
+        usage = (self.exchange.reply or {}).get("usage") or {}
+        tokens = usage.get("input_tokens", 0), usage.get("output_tokens", 0)
+        return *tokens, estimate_cost(*tokens, self.exchange.body["model"]) if usage else 0.0
 
 
 @dataclass
@@ -111,26 +108,22 @@ class Storm:
         self.practice, self.by_question, self.left = practice, by_question, list(CASES)
         self.cases: list[Case] = []
         self.skipped = 0.0  # seconds of waiting that were not sat through
-        self._control = None
         practice.api.keys.add(KEY)
         practice.api.on_request = self._on_request
 
     def begin(self) -> Case | None:
         """Clear the last case's fault and set the next one's; None after the last case."""
-        if self._control is not None:
-            self._control.clear()
+        self.practice.api.faults.reset()
         if not self.left:
             return None
         name, control, given = self.left.pop(0)
-        if control == "retire":
-            used = [r.exchange.body["model"] for case in self.cases for r in case.requests if r.text]
-            given = {"model": used[-1] if used else DEFAULT_MODEL}
-        self._control = getattr(self.practice, control)(**given) if control else None
+        if control:
+            getattr(self.practice, control)(**given)
         self.cases.append(Case(name))
         return self.cases[-1]
 
     def _on_request(self, exchange: Exchange) -> None:
-        if exchange.method != "POST" or exchange.path.split("?")[0] != "/v1/messages":
+        if exchange.method != "POST" or exchange.path.split("?")[0] != MESSAGES:
             return
         request = Request(exchange, time.monotonic() + self.skipped)
         if self.by_question:
@@ -149,8 +142,8 @@ class Storm:
         """By name, what this case proves, and how."""
         requests, saw, found = case.requests, case.saw.strip(), {}
         again = len(requests) - len({request.exchange.raw for request in requests})
-        gaps = [later.at - earlier.at for earlier, later in pairwise(requests)]
-        if case.name == "429 with retry-after" and gaps and gaps[0] < ASKED - 0.03:
+        waited = requests[1].at - requests[0].at if again else ASKED
+        if case.name == "429 with retry-after" and waited < ASKED - 0.03:
             found["retry-after ignored"] = f"asked to wait {ASKED:g} s, it came back sooner"
         if case.name in HOPELESS and again:
             found["non-retryable retried"] = f"the same request {again + 1} times, and none could help"
@@ -205,7 +198,7 @@ class Storm:
 
 def _endless(request: Request) -> bool:
     """Does an SDK's client announce no timeout for reading, or a longer one than the SDK's own?"""
-    try:
-        return float(request.exchange.headers.get("x-stainless-read-timeout", "")) > LONGEST_TIMEOUT
-    except ValueError:
+    announced = request.exchange.headers.get("x-stainless-read-timeout", "")
+    if not announced.replace(".", "", 1).isdigit():
         return "x-stainless-lang" in request.exchange.headers
+    return float(announced) > LONGEST_TIMEOUT

@@ -11,43 +11,28 @@ import os
 import sys
 import threading
 import weakref
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from .app import Api
-    from .in_process import InProcess, Transport
-    from .journal import Journal
-    from .server import Server
 
 PRACTICE_KEY = "practice"
 """The key that the practice API takes. Any other is a 401."""
 CONTROLS = ("fail_next", "break_stream", "limit", "shape", "pace", "chaos", "retire")
-ANSWERS_WITHIN = 1.0
-"""Seconds in which a server must give a sign of life, else it is replaced."""
 
 
 class Practice:
-    """A practice API with its controls and its journal.
-
-    `in_process` ones have no server, for a browser tab has no sockets: see `in_process`.
-    """
+    """A practice API with its controls and its journal; `in_process`, one without a server: see there."""
 
     def __init__(self, in_process: bool = sys.platform == "emscripten") -> None:
-        self.in_process = in_process
-        self._lock = threading.RLock()
-        self._api: Api | None = None
-        self._server: Server | InProcess | None = None
-        self.replaced = 0
-        """How many servers have stopped answering and were replaced."""
+        self.in_process, self._lock = in_process, threading.RLock()
+        self._api = self._server = None
+        self.replaced = 0  # how many servers had stopped answering
         _all.add(self)
 
     def start(self, port: int = 0) -> str:
         """Start the server unless one runs and answers; its URL. `port` 0 takes a free one.
 
-        One that no longer answers is replaced, on the same port where that is possible.
+        One that gives no sign of life within a second is replaced, on the same port where that is possible.
         """
         with self._lock:
-            if self._server is not None and not self.answers():
+            if self._server and not self.in_process and not self._server.answers(within=1):
                 stuck, self._server = self._server, None
                 stuck.stop(0)
                 self.replaced += 1
@@ -57,63 +42,35 @@ class Practice:
                 from .replies import entries
 
                 entries()  # a mistake in replies.toml is told now, not by a 500 to every call
-                self._server = self._serve(port)
+                if self.in_process:
+                    from .in_process import InProcess as Server
+                else:
+                    from .server import Server
+                self._server = Server(self.api.app, port)
                 atexit.register(self.stop)
             return self._server.url
 
-    def _serve(self, port: int) -> Server | InProcess:
-        if self.in_process:
-            from .in_process import InProcess, lead_all_clients_here
-
-            if sys.platform == "emscripten":  # where nothing else could answer a client of a cell's own
-                lead_all_clients_here()
-            return InProcess(self.api.app)
-        from .server import Server
-
-        return Server(self.api.app, port)
-
-    def transport(self) -> Transport | None:
-        """What leads a client of httpx2 to an in-process practice API; None where there is a server."""
-        if not self.in_process:
-            return None
-        from .in_process import Transport
-
-        return Transport()
-
-    def answers(self, within: float = ANSWERS_WITHIN) -> bool:
-        """Does the server run, and give a sign of life within so many seconds?"""
-        server = self._server
-        return server is not None and server.answers(within)
+    url = property(start, doc="The base URL, without /v1; starts the server if need be.")
 
     def stop(self) -> None:
         """Stop the server; the next use starts another, on another port."""
         with self._lock:
             server, self._server = self._server, None
-            atexit.unregister(self.stop)
         if server is not None:
+            atexit.unregister(self.stop)
             server.stop()
 
-    @property
-    def url(self) -> str:
-        """The base URL, without /v1; starts the server if need be."""
-        return self.start()
+    def transport(self):
+        """What leads a client of httpx2 to an in-process practice API; None where there is a server."""
+        return self._server if self.in_process and self.start() else None
 
     def serves(self, url: str) -> bool:
         """Is `url` this practice API's?"""
         return self._server is not None and url.rstrip("/") == self._server.url
 
-    def reset(self) -> None:
-        """As new: no faults, nothing cached, an empty journal."""
-        self.api.reset()
-
     @property
-    def journal(self) -> Journal:
-        """What was really sent and answered, oldest first."""
-        return self.api.journal
-
-    @property
-    def api(self) -> Api:
-        """The application behind the server."""
+    def api(self):
+        """The `app.Api` behind the server."""
         with self._lock:
             if self._api is None:
                 from .app import Api
@@ -121,12 +78,20 @@ class Practice:
                 self._api = Api()
             return self._api
 
+    @property
+    def journal(self):
+        """What was really sent and answered, oldest first: a `journal.Journal`."""
+        return self.api.journal
+
+    def reset(self) -> None:
+        """As new: no faults, nothing cached, an empty journal."""
+        self.api.reset()
+
     def __getattr__(self, name: str):
         """The controls of the fault lab: see `faults.Faults`."""
         if name in CONTROLS:
             return getattr(self.api.faults, name)
-        known = ", ".join(CONTROLS)
-        raise AttributeError(f"practice has no {name!r}. Its controls: {known}, reset, journal.")
+        raise AttributeError(f"practice has no {name!r}, but {', '.join(CONTROLS)}, reset and journal.")
 
     def __dir__(self) -> list[str]:
         return [*super().__dir__(), *CONTROLS]
@@ -139,7 +104,7 @@ def _start_afresh() -> None:
     """A forked child has no serving thread, and locks may be held for ever: each starts afresh there."""
     for practice in _all:
         if practice._server is not None:
-            practice._server.forget()
+            practice._server.stop()  # it has no thread here: its copy of the socket is closed, no more
         practice.__init__(practice.in_process)
 
 

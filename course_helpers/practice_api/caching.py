@@ -1,4 +1,4 @@
-"""Prompt caching: which part of a prompt was sent before, and what the usage counters then say.
+"""Prompt caching: which part of a prompt was sent before, what the usage counters say, and why it was missed.
 
 A prefix is cached up to a block marked with `cache_control` (at most four marks, in the order tools,
 system, messages), if it is long enough for the model. Any earlier change makes a different prefix.
@@ -7,72 +7,58 @@ system, messages), if it is long enough for the model. Any earlier change makes 
 from __future__ import annotations
 
 import hashlib
+import json
 import time
-from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
+from itertools import takewhile
 from typing import Any, NamedTuple
 
 import pydantic_core
 
 from ..models import Model
 from .errors import require
-from .schemas import Prompt
+from .journal import CacheMiss, Exchange, Journal
+from .schemas import CreateMessage, Prompt, parse
 from .tokens import MESSAGE_OVERHEAD, REQUEST_OVERHEAD, block_tokens, whole
 
 LOOK_BACK = 20
 TTL_SECONDS = {"5m": 300.0, "1h": 3600.0}
 MAX_ENTRIES = 4_096
-
-
-@dataclass(frozen=True)
-class InputTokens:
-    """The tokens of a prompt as the API reports them; their sum is the whole prompt."""
-
-    uncached: int
-    written_5m: int = 0
-    written_1h: int = 0
-    read: int = 0
-
-    @property
-    def total(self) -> int:
-        return self.uncached + self.written_5m + self.written_1h + self.read
+NAMED = ("model", "speed", "system", "tools", "messages")
+"""The fields whose change the API names as the reason of a miss, in its order."""
+UNNAMED = ("thinking", "tool_choice", "output_config")
 
 
 class _Block(NamedTuple):
-    data: dict[str, Any]
+    prefix: bytes  # digest of the prompt up to the end of this block
+    end: int  # its tokens up to there
     ttl: str | None
-    end: float
-    """The tokens of the prompt up to the end of this block."""
 
 
 def _blocks(prompt: Prompt, model: Model) -> list[_Block]:
-    """The blocks of `prompt` in cache order."""
+    """The blocks of `prompt` in cache order. Model, thinking and effort are part of a prefix."""
     placed = [("tool", [tool]) for tool in prompt.tools] + [("system", prompt.system)]
     placed += [(message.role, message.content) for message in prompt.messages]
-    blocks, end = [], float(REQUEST_OVERHEAD)
+    settings = [model.id, prompt.thinking, prompt.output_config and prompt.output_config.effort, prompt.speed]
+    digest = hashlib.sha256(pydantic_core.to_json(settings))
+    blocks, end, last = [], float(REQUEST_OVERHEAD), None
     for number, (place, contents) in enumerate(placed):
         end += MESSAGE_OVERHEAD if number > len(prompt.tools) else 0
         for block in contents:
             data = block.model_dump(exclude_none=True)
             ttl = data.pop("cache_control", {}).get("ttl")
+            last = last if "thinking" in data.get("type", "") else len(blocks)
             end += block_tokens(data, model)
-            blocks.append(_Block({"place": place, **data}, ttl, end))
-    if prompt.cache_control:  # marks the last block that may be marked, if there is one
-        for last in [i for i, b in enumerate(blocks) if "thinking" not in b.data.get("type", "")][-1:]:
-            blocks[last] = blocks[last]._replace(ttl=prompt.cache_control.ttl)
+            digest.update(pydantic_core.to_json([place, data]))
+            blocks.append(_Block(digest.digest(), whole(end), ttl))
+    if prompt.cache_control and last is not None:  # marks the last block that may be marked
+        blocks[last] = blocks[last]._replace(ttl=prompt.cache_control.ttl)
     return blocks
 
 
 def count(prompt: Prompt, model: Model) -> int:
     """The input tokens of `prompt`, whatever is cached."""
-    return whole(_blocks(prompt, model)[-1].end)
-
-
-def marked_tokens(prompt: Prompt, model: Model) -> int:
-    """The tokens of the longest prefix of `prompt` that is marked for the cache and long enough for it."""
-    marked = (whole(block.end) for block in _blocks(prompt, model) if block.ttl)
-    return max((size for size in marked if size >= model.min_cacheable_tokens), default=0)
+    return _blocks(prompt, model)[-1].end
 
 
 class PromptCache:
@@ -80,60 +66,89 @@ class PromptCache:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._entries: OrderedDict[str, tuple[float, float]] = OrderedDict()  # prefix → lifetime, expiry
+        self._entries: dict[bytes, tuple[float, float]] = {}  # prefix → lifetime, expiry; the last used last
 
-    def use(
-        self, prompt: Prompt, model: Model, admit: Callable[[InputTokens], None] = lambda tokens: None
-    ) -> InputTokens:
-        """The prompt's tokens by how they are billed; once admitted, its marked prefixes are cached.
+    def use(self, prompt: Prompt, model: Model, admit: Callable[[int], None] | None = None) -> dict[str, Any]:
+        """The prompt's part of the usage; once `admit` lets in what was not read, its marks are cached.
 
         Raises the 400 for a prompt longer than the context window, and whatever `admit` raises.
         """
-        blocks = _blocks(prompt, model)
-        total, window = whole(blocks[-1].end), model.context_window
+        blocks, now = _blocks(prompt, model), self._clock()
+        total, window = blocks[-1].end, model.context_window
         require(total <= window, f"prompt is too long: {total} tokens > {window} maximum")
-        sizes = [whole(block.end) for block in blocks]
-        marks = [i for i, block in enumerate(blocks) if block.ttl and sizes[i] >= model.min_cacheable_tokens]
-        prefixes = _prefixes(blocks, prompt, model) if marks else []
-        hit = self._longest_hit(prefixes, marks)
-        done = read = 0 if hit is None else sizes[hit]
+        marks = [i for i, block in enumerate(blocks) if block.ttl and block.end >= model.min_cacheable_tokens]
+        marked = [blocks[i] for i in marks]
+        seen = (blocks[i] for mark in marks[::-1] for i in range(mark, max(-1, mark - LOOK_BACK), -1))
+        hit = next((block for block in seen if self._entries.get(block.prefix, (0, 0))[1] > now), None)
+        read = done = hit.end if hit else 0
         written = {"5m": 0, "1h": 0}
-        for mark in marks:
-            written[blocks[mark].ttl] += max(0, sizes[mark] - done)
-            done = max(done, sizes[mark])
-        used = InputTokens(total - done, written["5m"], written["1h"], read)
-        admit(used)
-        if hit is not None:
-            self._keep(prefixes[hit], 0)
-        for mark in marks:
-            self._keep(prefixes[mark], TTL_SECONDS[blocks[mark].ttl])
-        return used
+        for block in marked:
+            written[block.ttl] += max(0, block.end - done)
+            done = max(done, block.end)
+        if admit:
+            admit(total - read)
+        lifetimes = {hit.prefix: 0.0} if hit else {}
+        lifetimes |= {block.prefix: TTL_SECONDS[block.ttl] for block in marked}
+        for prefix, lifetime in lifetimes.items():  # written, or renewed for as long as it lived before
+            lived, expiry = self._entries.pop(prefix, (0, 0))
+            lifetime = max(lifetime, lived if expiry > now else 0)
+            self._entries[prefix] = (lifetime, now + lifetime)
+        while len(self._entries) > MAX_ENTRIES:
+            del self._entries[next(iter(self._entries))]
+        return {
+            "input_tokens": total - done,
+            "cache_creation_input_tokens": sum(written.values()),
+            "cache_read_input_tokens": read,
+            "cache_creation": {f"ephemeral_{ttl}_input_tokens": tokens for ttl, tokens in written.items()},
+        }
 
-    def _longest_hit(self, prefixes: list[str], marks: list[int]) -> int | None:
-        """The last block that is cached, seen from the last mark back to 20 blocks before each."""
-        now = self._clock()
-        for mark in reversed(marks):
-            for i in range(mark, max(-1, mark - LOOK_BACK), -1):
-                if self._entries.get(prefixes[i], (0, 0))[1] > now:
-                    return i
+
+def diagnose(
+    exchange: Exchange, data: dict[str, Any], usage: dict[str, Any], journal: Journal
+) -> CacheMiss | None:
+    """Why `exchange`, with its request and usage, read less than was cached; None where nothing diverged.
+
+    It is compared with the exchange whose message it names or, if it has a cache and does not ask, the last.
+    """
+    asked = data.get("diagnostics")
+    wanted = asked and asked.get("previous_message_id")
+    if not wanted and (asked or b"cache_control" not in exchange.raw):
         return None
+    start = f'{{"id":"{wanted}","type":"message"'.encode() if wanted else b'{"id":"msg_'
+    others = (each for each in journal[::-1] if each is not exchange)
+    before = next((each for each in others if each.answered.startswith(start)), None)
+    if before is None:
+        return CacheMiss("previous_message_not_found") if wanted else None
+    was, now = _prompt_of(before.body), _prompt_of(data)
+    now["messages"] = now["messages"][: len(was["messages"])]
+    field = next((field for field in (*NAMED, *UNNAMED) if was.get(field) != now.get(field)), None)
+    if field is None:
+        return None
+    reason = "unavailable" if field in UNNAMED else f"{field.replace('speed', 'model')}_changed"
+    cached = sum(before.reply["usage"][f"cache_{done}_input_tokens"] for done in ("creation", "read"))
+    missed = max(0, cached - usage["cache_read_input_tokens"])
+    return CacheMiss(reason, *_difference(was.get(field), now.get(field), field), missed)
 
-    def _keep(self, prefix: str, lifetime: float) -> None:
-        """Write `prefix`, or renew it: what lives for an hour is not shortened by a read."""
-        now = self._clock()
-        lived, expiry = self._entries.pop(prefix, (0, 0))
-        lifetime = max(lifetime, lived if expiry > now else 0)
-        self._entries[prefix] = (lifetime, now + lifetime)
-        if len(self._entries) > MAX_ENTRIES:
-            self._entries.popitem(last=False)
+
+def _prompt_of(data: dict[str, Any]) -> dict[str, Any]:
+    """The fields of a request that are part of what is cached, in their full form, without cache marks."""
+    text = parse(CreateMessage, data).model_dump_json(include={*NAMED, *UNNAMED}, exclude_none=True)
+    return json.loads(text, object_hook=lambda fields: {k: fields[k] for k in fields if k != "cache_control"})
 
 
-def _prefixes(blocks: list[_Block], prompt: Prompt, model: Model) -> list[str]:
-    """For each block, the digest of everything up to it. Model, thinking and effort are part of it."""
-    settings = [model.id, prompt.thinking, prompt.output_config and prompt.output_config.effort, prompt.speed]
-    digest = hashlib.sha256(pydantic_core.to_json(settings))
-    prefixes = []
-    for block in blocks:
-        digest.update(pydantic_core.to_json(block.data))
-        prefixes.append(digest.hexdigest())
-    return prefixes
+def _difference(was: Any, now: Any, path: str) -> tuple[str, str, str]:
+    """Where two values first differ: the path to it, and the words there in each."""
+    if isinstance(was, dict) and isinstance(now, dict):
+        key = next(key for key in [*was, *now] if was.get(key) != now.get(key))
+        return _difference(was.get(key), now.get(key), f"{path}.{key}")
+    if isinstance(was, list) and isinstance(now, list):
+        at = _alike(was, now)
+        return _difference(*(each[at] if at < len(each) else None for each in (was, now)), f"{path}.{at}")
+    texts = [each.split() if isinstance(each, str) else [str(each or "nothing")] for each in (was, now)]
+    at = _alike(*texts)
+    return path, *(" ".join(words[max(0, at - 3) : at + 4])[:80] for words in texts)
+
+
+def _alike(was: list, now: list) -> int:
+    """How many items are the same from the start."""
+    return len([*takewhile(lambda pair: pair[0] == pair[1], zip(was, now, strict=False))])

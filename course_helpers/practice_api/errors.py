@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import Any
 
 STATUSES = {
@@ -26,29 +27,20 @@ STATUSES = {
 """Every status the practice API can answer with, besides 200: its error type and its usual message."""
 
 
-MAX_MESSAGE = 1_000
-"""Characters of a message: what was sent is quoted, but not at any length."""
-
-
+@dataclass(eq=False)
 class ApiError(Exception):
     """An answer other than 200: raised anywhere in the practice API, sent by the routes."""
 
-    def __init__(
-        self,
-        status: int,
-        message: str | None = None,
-        *,
-        error_code: str | None = None,
-        headers: dict[str, str] | None = None,
-        page: str | None = None,
-    ) -> None:
-        self.status = status
-        self.message = (message or STATUSES[status][1])[:MAX_MESSAGE]
-        self.error_code = error_code
-        self.headers = headers or {}
-        self.page = page
-        """HTML sent instead of JSON, as a gateway in front of the API would."""
-        super().__init__(self.message)
+    status: int
+    message: str | None = None
+    error_code: str | None = None
+    headers: dict[str, str] = field(default_factory=dict)
+    page: str | None = None
+    """HTML sent instead of JSON, as a gateway in front of the API would."""
+
+    def __post_init__(self) -> None:
+        # What was sent is quoted, but not at any length.
+        self.message = (self.message or STATUSES[self.status][1])[:1_000]
 
     def body(self, request_id: str) -> dict[str, Any]:
         """The error as the API sends it."""
@@ -58,12 +50,7 @@ class ApiError(Exception):
         return {"type": "error", "error": error, "request_id": request_id}
 
 
-def bad_request(message: str) -> ApiError:
-    """A 400: the request itself must be mended."""
-    return ApiError(400, message)
-
-
 def require(truth: object, message: str) -> None:
-    """Raise a 400 with `message` unless `truth`."""
+    """Raise a 400 with `message` unless `truth`: the request itself must be mended."""
     if not truth:
-        raise bad_request(message)
+        raise ApiError(400, message)

@@ -1,4 +1,4 @@
-"""The fault lab: make the practice API fail, break, slow down or answer oddly, on purpose.
+"""The fault lab: make the practice API fail, break, slow down, answer oddly or keep limits, on purpose.
 
 Each control takes effect at once and returns its `Control`, which is also a context manager:
 at the end of a `with` block whatever is left of it is cleared, so it never leaks into the next cell.
@@ -10,122 +10,140 @@ import contextlib
 import difflib
 import functools
 import inspect
+import math
 import random
+import re
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from http import HTTPStatus
-from typing import Annotated, Any, Literal, get_args
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, ValidationError, validate_call
 
 from .errors import STATUSES, ApiError
-from .rate_limits import Limits
 
+Status = Literal[tuple(STATUSES)]
 Break = Literal["disconnect", "truncate", "error", "garble", "stall"]
 Shape = Literal["thinking_first", "thinking_only", "refusal", "empty"]
-Status = Literal[tuple(STATUSES)]
-Times = Annotated[int, Field(ge=1)]
+Count, Times = Annotated[int, Field(ge=0)], Annotated[int, Field(ge=1)]
 Seconds = Annotated[int | float, Field(ge=0, allow_inf_nan=False)]
+Speed = Annotated[int | float, Field(ge=0.001)]
+UNHURRIED = SimpleNamespace(tokens_per_second=math.inf, first_token_seconds=0.0, batch_seconds=0.5)
 CHAOS = (429, 500, 502, 503, 529, "disconnect")
 """What chaos does to a request, each as likely as the others."""
+ANNOUNCED = {"requests": 1_000, "input-tokens": 2_000_000, "output-tokens": 400_000}
+"""The limits of the start tier. They are enforced only once `limit` says so."""
 _SPEND_CAP = "You have reached your specified API usage limits. You will regain access next month."
 
 
+class Limits:
+    """Token buckets: each holds a minute's worth and refills evenly. Those not enforced are shown as full."""
+
+    def __init__(self, enforced: dict[str, int], clock: Callable[[], float] = time.monotonic) -> None:
+        self.enforced, self._left = enforced, {name: float(limit) for name, limit in enforced.items()}
+        self._clock, self._at, self._told = clock, clock(), []
+
+    def _refill(self) -> None:
+        before, self._at = self._at, self._clock()
+        for name, limit in self.enforced.items():
+            self._left[name] = min(limit, self._left[name] + (self._at - before) * limit / 60)
+
+    def admit(self, tokens: int) -> None:
+        """Take one request and its input out of the buckets. Raises the 429 of the first that is empty."""
+        self._refill()
+        needs = {"requests": 1, "input-tokens": tokens, "output-tokens": 1}
+        for name, limit in self.enforced.items():
+            if self._left[name] < needs[name]:
+                wait = max(1, math.ceil((min(needs[name], limit) - self._left[name]) * 60 / limit))
+                of = f"rate limit of {limit:,} {name.replace('-', ' ')} per minute"
+                said = f"This request would exceed your organization's {of}."
+                raise ApiError(429, said, headers={"retry-after": str(wait)})
+        for name in self.enforced.keys() - {"output-tokens"}:
+            self._left[name] -= needs[name]
+
+    def charge_output(self, tokens: int) -> None:
+        """Take the produced tokens out of their bucket, whether or not they are there."""
+        if "output-tokens" in self.enforced:
+            self._left["output-tokens"] -= tokens
+
+    def headers(self) -> dict[str, str]:
+        """The rate-limit headers of a response sent now; where nothing is enforced, made once a second."""
+        self._refill()
+        now = datetime.now(UTC).replace(microsecond=0)
+        if self._told[:1] == [now] and not self.enforced:
+            return self._told[1]
+        rows = {}
+        for name, limit in (ANNOUNCED | self.enforced).items():
+            left = self._left.get(name, limit)
+            # The API rounds token counts to thousands; the small limits of a lesson would show nothing then.
+            shown = round(left, -3) if name != "requests" and limit >= 10_000 else math.floor(left)
+            full = now + timedelta(seconds=math.ceil((limit - left) * 60 / limit))
+            rows[name] = limit, max(0, round(shown)), f"{full:%Y-%m-%dT%H:%M:%SZ}"
+        rows["tokens"] = min(rows["input-tokens"], rows["output-tokens"], key=lambda row: row[1] / row[0])
+        told = {
+            f"anthropic-ratelimit-{name}-{kind}": str(value)
+            for name, row in rows.items()
+            for kind, value in zip(("limit", "remaining", "reset"), row, strict=True)
+        }
+        self._told = [now, told]
+        return told
+
+
+UNLIMITED = Limits({})
+
+
 @dataclass(eq=False)
-class Control:
+class Control(contextlib.AbstractContextManager):
     """One fault that is set. Use it in a `with` block, or call `clear()`."""
 
     kind: str
     text: str
-    _faults: Faults
-    left: int | None
-    """How many more requests it concerns; None for all until it is cleared."""
     value: Any
+    left: int | None  # how many more requests it concerns; None for all until it is cleared
+    faults: Faults
 
-    def clear(self) -> None:
+    def clear(self, *_: object) -> None:
         """End this fault."""
-        self._faults.remove(self)
+        with contextlib.suppress(ValueError):  # it has ended already
+            self.faults.controls.remove(self)
 
-    def __enter__(self) -> Control:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.clear()
+    __exit__ = clear
 
     def __repr__(self) -> str:
         return self.text if self.left is None else f"{self.text}, {self.left} left"
 
 
-@dataclass(frozen=True)
-class Failure:
-    """What a request fails with. A plain 429 says to come back in a second, as the real API's does."""
+def control(function: Callable[..., Any]) -> Callable[..., Control]:
+    """A control that sets what `function` returns, else its arguments, for `times` requests or for all.
 
-    status: int
-    message: str | None = None
-    retry_after: float | None = None
-    spend_cap: bool = False
-    should_retry: bool | None = None
-    html: bool = False
+    Arguments are checked first: a ValueError names the wrong one and says what fits.
+    """
+    signature, name = inspect.signature(function), function.__name__
+    checked = validate_call(function, config=ConfigDict(strict=True))
 
-    def error(self) -> ApiError:
-        """A new error each time: one that was raised holds on to its request through its traceback."""
-        seconds = self.retry_after
-        if self.status == 429 and not self.spend_cap and seconds is None:
-            seconds = 1
-        headers = {"retry-after": f"{seconds:g}"} if seconds else {}
-        if seconds and seconds % 1:  # for programs that read whole seconds only
-            headers["retry-after-ms"] = f"{seconds * 1000:g}"
-        if self.should_retry is not None:
-            headers["x-should-retry"] = str(self.should_retry).lower()
-        known = self.status in set(HTTPStatus)
-        title = f"{self.status} {HTTPStatus(self.status).phrase if known else 'Error'}"
-        page = f"<html><head><title>{title}</title></head><body>{title}</body></html>" if self.html else None
-        code = "enforced_spend_limit_reached" if self.spend_cap else None
-        said = _SPEND_CAP if self.spend_cap else self.message
-        return ApiError(self.status, said, error_code=code, headers=headers, page=page)
-
-
-@dataclass(frozen=True)
-class Breakage:
-    """How an answer breaks, after how many pieces of text; a stall drops the connection after `seconds`."""
-
-    kind: Break
-    after: int = 0
-    seconds: float = 30.0
-
-
-@dataclass(frozen=True)
-class Pace:
-    """How fast answers come: tokens a second, seconds before the first, seconds that a batch takes."""
-
-    tokens_per_second: float | None = None
-    first_token_seconds: float = 0.0
-    batch_seconds: float = 0.5
-
-    def duration(self, tokens: int) -> float:
-        """Seconds that `tokens` take, once the first is there."""
-        return tokens / self.tokens_per_second if self.tokens_per_second else 0.0
-
-
-def checked(control: Callable[..., Control]) -> Callable[..., Control]:
-    """`control`, checking its arguments first: a ValueError names the wrong one and says what fits."""
-    strictly = validate_call(control, config=ConfigDict(strict=True))
-
-    @functools.wraps(control)
-    def call(*given: Any, **named: Any) -> Control:
-        arguments = inspect.signature(control).bind(*given, **named).arguments
-        me = arguments.pop("self")  # by position: pydantic before 2.14 takes it no other way
+    @functools.wraps(function)
+    def set_it(self: Faults, *given: Any, **named: Any) -> Control:
+        bound = signature.bind(self, *given, **named)
+        bound.apply_defaults()
+        del bound.arguments["self"]
         try:
-            return strictly(me, **arguments)
+            value = checked(self, **bound.arguments) or SimpleNamespace(**bound.arguments)
         except ValidationError as error:
-            first = error.errors()[0]
-        name, value, rule = first["loc"][0], first["input"], first["msg"].replace("Input should", "it should")
-        choices = {str(choice): choice for kind in (Status, Break, Shape) for choice in get_args(kind)}
-        near = difflib.get_close_matches(str(value), choices, n=1)
-        hint = f" Did you mean {choices[near[0]]!r}?" if near else ""
-        raise ValueError(f"{name}: {rule}, not {value!r}.{hint}")
+            wrong = error.errors()[0]
+            fitting = re.split(", | or ", wrong.get("ctx", {}).get("expected", ""))
+            near = difflib.get_close_matches(repr(wrong["input"]), fitting, n=1)
+            hint = f" Did you mean {near[0]}?" if near else ""
+            rule = wrong["msg"].replace("Input should", "it should")
+            raise ValueError(f"{wrong['loc'][0]}: {rule}, not {wrong['input']!r}.{hint}") from None
+        said = [f"{key}={each!r}" for key, each in named.items() if key != "times"]
+        text = ", ".join([*map(repr, given), *said])
+        made = Control(name, f"{name}({text})", value, bound.arguments.get("times"), self)
+        self.controls.append(made)
+        return made
 
-    return call
+    return set_it
 
 
 class Faults:
@@ -136,10 +154,9 @@ class Faults:
     """
 
     def __init__(self) -> None:
-        self._controls: list[Control] = []
-        self._no_limits = Limits()
+        self.controls: list[Control] = []
 
-    @checked
+    @control
     def fail_next(
         self,
         status: Status,
@@ -150,7 +167,7 @@ class Faults:
         spend_cap: bool = False,
         should_retry: bool | None = None,
         html: bool = False,
-    ) -> Control:
+    ) -> Callable[[], ApiError]:
         """The next `times` requests fail with `status`; `retry_after` in seconds goes with it.
 
         With 0 none does. `message` is what the error says; `spend_cap` makes a 429 the one that waiting
@@ -158,118 +175,93 @@ class Faults:
         """
         if spend_cap and (status != 429 or retry_after is not None):
             raise ValueError("spend_cap goes with status 429, and without retry_after.")
-        failure = Failure(status, message, retry_after, spend_cap, should_retry, html)
-        return self._set("fail_next", f"fail_next({status})", failure, times)
+        if status == 429 and retry_after is None and not spend_cap:
+            retry_after = 1  # as the real API says
+        headers = {"retry-after": f"{retry_after:g}"} if retry_after else {}
+        if retry_after and retry_after % 1:  # for programs that read whole seconds only
+            headers["retry-after-ms"] = f"{retry_after * 1000:g}"
+        if should_retry is not None:
+            headers["x-should-retry"] = str(should_retry).lower()
+        said, code = (_SPEND_CAP, "enforced_spend_limit_reached") if spend_cap else (message, None)
+        page = f"<html><title>{status} {STATUSES[status][1].title()}</title></html>" if html else None
+        # A new error for each request: one that was raised holds on to its request through its traceback.
+        return lambda: ApiError(status, said, error_code=code, headers=headers, page=page)
 
-    @checked
-    def break_stream(
-        self,
-        kind: Break,
-        after: Annotated[int, Field(ge=0)] = 3,
-        *,
-        times: Times = 1,
-        seconds: Seconds = 30.0,
-    ) -> Control:
+    @control
+    def break_stream(self, kind: Break, after: Count = 3, *, times: Times = 1, seconds: Seconds = 30.0):
         """The next `times` answers break after `after` pieces of text; a plain answer breaks at once.
 
         disconnect: the connection drops. truncate: the stream ends without its last events.
         error: an error event. garble: an event that is not JSON. stall: silence for `seconds`, then a drop.
         """
-        return self._set("break_stream", f"break_stream({kind!r})", Breakage(kind, after, seconds), times)
 
-    @checked
+    @control
     def limit(
         self,
         requests_per_minute: Times | None = None,
         input_tokens_per_minute: Times | None = None,
         output_tokens_per_minute: Times | None = None,
-    ) -> Control:
+    ) -> Limits:
         """Enforce rate limits: a 429 with retry-after once one is used up. Cache reads do not count."""
         amounts = (requests_per_minute, input_tokens_per_minute, output_tokens_per_minute)
-        named = zip(("requests", "input-tokens", "output-tokens"), amounts, strict=True)
-        given = {name: amount for name, amount in named if amount is not None}
-        if not given:
+        if not any(amounts):
             raise ValueError("limit needs at least one of requests_per_minute, input_tokens_per_minute, …")
-        words = ", ".join(f"{amount} {name} a minute" for name, amount in given.items())
-        return self._set("limit", f"limit({words})", Limits(given))
+        return Limits({name: amount for name, amount in zip(ANNOUNCED, amounts, strict=True) if amount})
 
-    @checked
-    def shape(self, kind: Shape) -> Control:
+    @control
+    def shape(self, kind: Shape) -> Shape:
         """Every answer has an awkward shape: thinking_first, thinking_only, refusal or empty."""
-        return self._set("shape", f"shape({kind!r})", kind)
+        return kind
 
-    @checked
+    @control
     def pace(
         self,
-        tokens_per_second: Annotated[int | float, Field(ge=0.001, allow_inf_nan=False)] | None = None,
+        tokens_per_second: Speed = math.inf,
         first_token_seconds: Seconds = 0.0,
-        batch_seconds: Seconds = Pace.batch_seconds,
-    ) -> Control:
+        batch_seconds: Seconds = 0.5,
+    ):
         """Answer at the speed of a real model: seconds before the first token, then tokens a second.
 
         A batch of messages ends after `batch_seconds`.
         """
-        text = f"pace({tokens_per_second} tokens a second, first after {first_token_seconds} s"
-        text += "" if batch_seconds == Pace.batch_seconds else f", a batch in {batch_seconds} s"
-        return self._set("pace", f"{text})", Pace(tokens_per_second, first_token_seconds, batch_seconds))
 
-    @checked
-    def chaos(self, rate: Annotated[float, Field(ge=0, le=1)], seed: int = 0) -> Control:
+    @control
+    def chaos(self, rate: Annotated[float, Field(ge=0, le=1)], seed: int = 0) -> tuple[float, random.Random]:
         """Each request fails with probability `rate`: 429, 500, 502, 503, 529 or a dropped connection."""
-        return self._set("chaos", f"chaos({rate}, seed={seed})", (rate, random.Random(seed)))
+        return rate, random.Random(seed)
 
-    @checked
-    def retire(self, model: str) -> Control:
+    @control
+    def retire(self, model: str) -> str:
         """From now on `model` (an id) is answered like a retired one: 404."""
-        return self._set("retire", f"retire({model!r})", model)
+        return model
 
     def reset(self) -> None:
         """Clear all faults."""
-        self._controls.clear()
-
-    def remove(self, control: Control) -> None:
-        """Clear `control`, if it is still set."""
-        with contextlib.suppress(ValueError):
-            self._controls.remove(control)
+        self.controls.clear()
 
     def __str__(self) -> str:
-        return "; ".join(map(str, self._controls.copy())) or "none"
+        return "; ".join(map(str, self.controls.copy())) or "none"
 
-    # What the routes ask
+    def value(self, kind: str, default: Any = None) -> Any:
+        """The value of the latest control of `kind`."""
+        return next((each.value for each in self.controls[::-1] if each.kind == kind), default)
 
     def take(self, kind: str) -> Any:
         """The value of the first control of `kind`, counted down; faults queue up in the order set."""
-        control = next((c for c in self._controls.copy() if c.kind == kind), None)
-        if control is None:
-            return None
-        control.left -= 1
-        if control.left == 0:
-            self.remove(control)
-        return control.value
+        for control in self.controls.copy():
+            if control.kind == kind:
+                control.left -= 1
+                if not control.left:
+                    control.clear()
+                return control.value
+        return None
 
-    def values(self, kind: str) -> list[Any]:
-        """The values of the controls of `kind`, the latest first."""
-        return [c.value for c in reversed(self._controls.copy()) if c.kind == kind]
-
-    def value(self, kind: str) -> Any:
-        """The value of the latest control of `kind`."""
-        return next(iter(self.values(kind)), None)
-
-    def take_failure(self) -> Failure | Breakage | None:
-        """What this request must fail with, if anything: counted down, then chaos."""
-        failed = self.take("fail_next")
-        rate, dice = self.value("chaos") or (0, random)
-        if failed is not None or dice.random() >= rate:
-            return failed
-        choice = dice.choice(CHAOS)
-        return Breakage("disconnect") if choice == "disconnect" else Failure(choice)
-
-    @property
-    def limits(self) -> Limits:
-        """The limits in force."""
-        return self.value("limit") or self._no_limits
-
-    def _set(self, kind: str, text: str, value: Any, left: int | None = None) -> Control:
-        control = Control(kind, text, self, left, value)
-        self._controls.append(control)
-        return control
+    def strike(self) -> bool:
+        """Whether this request's connection drops. Raises the error that it fails with, if it must."""
+        if failure := self.take("fail_next"):
+            raise failure()
+        rate, dice = self.value("chaos", (0, random))
+        choice = dice.choice(CHAOS) if dice.random() < rate else None
+        if isinstance(choice, int):
+            raise ApiError(choice, headers={"retry-after": "1"} if choice == 429 else {})
+        return choice == "disconnect"

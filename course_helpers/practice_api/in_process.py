@@ -9,11 +9,13 @@ For places that have neither, as a browser tab (Pyodide). A client is led here i
 from __future__ import annotations
 
 import asyncio
-import collections
 import itertools
+import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+import warnings
+from collections.abc import AsyncIterator, Coroutine, Iterator
 from functools import cache
+from types import SimpleNamespace
 from typing import Any
 
 import httpx2
@@ -21,150 +23,92 @@ import httpx2
 from .responses import TRANSPORT
 
 _numbers = itertools.count(1)
-_servers: dict[str, InProcess] = {}
-"""The practice APIs of this process by the host in their URL, which no network has."""
+_running: dict[str, InProcess] = {}  # by the host in their URL, which no network has
 
 
-class InProcess:
-    """Takes the place of a `server.Server`: an address, at which the transports of this module find `app`."""
+class InProcess(httpx2.BaseTransport, httpx2.AsyncBaseTransport):
+    """Takes the place of a `server.Server`: leads blocking and asynchronous clients to `app`."""
 
     def __init__(self, app: Any, port: int = 0) -> None:
         self.app, self.host = app, f"practice-{next(_numbers)}.invalid"
         self.url = f"http://{self.host}"
-        _servers[self.host] = self
+        _running[self.host] = self
 
-    def answers(self, within: float) -> bool:
-        """It runs when it is called, and so it always does."""
-        return True
-
-    def stop(self, patience: float = 0) -> None:
+    def stop(self) -> None:
         """No longer at this address."""
-        _servers.pop(self.host, None)
-
-    def forget(self) -> None:
-        """A forked child has its own, as it is."""
-
-
-class Transport(httpx2.BaseTransport, httpx2.AsyncBaseTransport):
-    """For blocking and for asynchronous clients, sent to a practice API of this process."""
+        _running.pop(self.host, None)
 
     def handle_request(self, request: httpx2.Request) -> httpx2.Response:
-        loop = _Loop()
-        call = _Call(request, request.read(), loop)
-        return call.response(loop.run_until(call.next_message))
+        return _Loop().run_until(self.handle_async_request(request))
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-        call = _Call(request, await request.aread(), asyncio.get_running_loop())
-        return call.response(await call.next_message())
-
-
-class _Connection:
-    """What the application takes for the connection's transport."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self.closed = loop.create_future()
-
-    def is_closing(self) -> bool:
-        return self.closed.done()
-
-    def close(self) -> None:
-        if not self.closed.done():
-            self.closed.set_result(None)
+        if self.host not in _running:
+            raise httpx2.ConnectError("There is no practice API at this address any more.", request=request)
+        call = _Call(self.app, request)
+        start = await call.next()
+        version = {"http_version": b"HTTP/1.1"}
+        return httpx2.Response(start["status"], headers=start["headers"], stream=call, extensions=version)
 
 
 class _Call(httpx2.SyncByteStream, httpx2.AsyncByteStream):
-    """One request: the application as a task, what it has sent so far, and the body as a stream."""
+    """One request: the application as a task, what it gets and sends, and the body of the response."""
 
-    def __init__(self, request: httpx2.Request, body: bytes, loop: asyncio.AbstractEventLoop) -> None:
-        if request.url.host not in _servers:
-            raise httpx2.ConnectError("There is no practice API at this address any more.", request=request)
-        self._request, self._loop, self._connection = request, loop, _Connection(loop)
-        self._bodies = [{"type": "http.request", "body": body, "more_body": False}]
-        self._sent: collections.deque[dict[str, Any]] = collections.deque()
-        self._news = asyncio.Event()
-        url = request.url
+    def __init__(self, app: Any, request: httpx2.Request) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._timeout = request.extensions.get("timeout", {}).get("read")
+        self._asked, self._sent, self._closed = asyncio.Queue(), asyncio.Queue(), False
+        self._asked.put_nowait({"type": "http.request", "body": request.read(), "more_body": False})
+        self._more = request.method != "HEAD"
         scope = {
             "type": "http",
-            "asgi": {"version": "3.0"},
-            "http_version": "1.1",
             "method": request.method,
-            "scheme": "http",
-            "path": url.path,
-            "raw_path": url.raw_path,
-            "query_string": url.query,
-            "root_path": "",
+            "path": request.url.path,
+            "query_string": request.url.query,
             "headers": [(name.lower(), value) for name, value in request.headers.raw],
-            "client": (url.host, 0),
-            "server": (url.host, 80),
-            TRANSPORT: self._connection,
+            "server": (request.url.host, 80),
+            TRANSPORT: SimpleNamespace(is_closing=lambda: self._closed, close=self._hang_up),
         }
-        self._task = loop.create_task(_servers[url.host].app(scope, self._receive, self._send))
-        for end in (self._task, self._connection.closed):
-            end.add_done_callback(lambda end: self._news.set())
+        self._task = self._loop.create_task(app(scope, self._asked.get, self._sent.put))
+        self._task.add_done_callback(lambda task: self._hang_up())
 
-    async def _receive(self) -> dict[str, Any]:
-        if self._bodies:
-            return self._bodies.pop()
-        await asyncio.wait({self._connection.closed})
-        return {"type": "http.disconnect"}
+    def _hang_up(self) -> None:
+        self._closed = True
+        self._asked.put_nowait({"type": "http.disconnect"})
+        self._sent.put_nowait(None)
 
-    async def _send(self, message: dict[str, Any]) -> None:
-        self._sent.append(message)
-        self._news.set()
-
-    async def next_message(self) -> dict[str, Any]:
+    async def next(self) -> dict[str, Any]:
         """What the application sends next. Raises the errors that a client meets on a real connection."""
         try:
-            async with asyncio.timeout(self._request.extensions.get("timeout", {}).get("read")):
-                while not self._sent:
-                    if self._connection.is_closing() or self._task.done():
-                        raise httpx2.RemoteProtocolError("The connection was closed before the answer ended.")
-                    self._news.clear()
-                    await self._news.wait()
+            message = await asyncio.wait_for(self._sent.get(), self._timeout)
         except TimeoutError:
             raise httpx2.ReadTimeout("The read operation timed out") from None
-        return self._sent.popleft()
+        if message is None:
+            raise httpx2.RemoteProtocolError("The connection was closed before the answer ended.")
+        return message
 
-    def response(self, start: dict[str, Any]) -> httpx2.Response:
-        """The response that begins with `start`, its body still to come."""
-        version = {"http_version": b"HTTP/1.1"}
-        return httpx2.Response(start["status"], headers=start["headers"], stream=self, extensions=version)
-
-    def _content(self, message: dict[str, Any]) -> bytes:
-        return b"" if self._request.method == "HEAD" else message.get("body", b"")
+    async def _piece(self) -> bytes:
+        message = await self.next()
+        self._more = message.get("more_body", False)
+        return message["body"]
 
     def __iter__(self) -> Iterator[bytes]:
-        more = True
-        while more:
-            message = self._loop.run_until(self.next_message)
-            more = message.get("more_body", False)
-            yield self._content(message)
+        while self._more:
+            yield self._loop.run_until(self._piece())
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        more = True
-        while more:
-            message = await self.next_message()
-            more = message.get("more_body", False)
-            yield self._content(message)
+        while self._more:
+            yield await self._piece()
 
     def close(self) -> None:
         if not self._loop.is_closed():
-            self._loop.run_until(self.aclose)
+            self._loop.run_until(self.aclose())
             self._loop.close()
 
     async def aclose(self) -> None:
         """Hang up, and wait until the application has noticed."""
-        self._connection.close()
+        self._hang_up()
         await asyncio.wait({self._task}, timeout=5)
         self._task.cancel()
-
-
-class _Timers:
-    """What an event loop needs of a selector, where there are no sockets."""
-
-    def select(self, timeout: float | None = None) -> list:
-        time.sleep(timeout or 0)
-        return []
 
 
 class _Loop(asyncio.BaseEventLoop):
@@ -172,42 +116,61 @@ class _Loop(asyncio.BaseEventLoop):
 
     def __init__(self) -> None:
         super().__init__()
-        self._selector = _Timers()
+        self._selector = self  # there are no sockets to select from
 
-    def _process_events(self, events: list) -> None:
-        pass
+    def select(self, timeout: float | None = None) -> list:
+        """Wait for the next timer. In a browser tab the outer loop runs meanwhile: it is the current one."""
+        if timeout:
+            self._step_out()
+            time.sleep(timeout)
+            self._step_in(self)
+        return []
 
-    def _write_to_self(self) -> None:
-        pass
+    def _process_events(self, *_: object) -> None:
+        """There are none."""
 
-    def run_until(self, what: Callable[[], Any]) -> Any:
-        """The result of `what()`, awaited here and now."""
-        outer = asyncio._get_running_loop()
-        task = asyncio.current_task(outer) if outer else None
-        if task:
-            asyncio.tasks._leave_task(outer, task)
-        asyncio._set_running_loop(None)
+    _write_to_self = _process_events
+
+    def run_until(self, what: Coroutine) -> Any:
+        """The result of `what`, awaited here and now."""
+        self._step_in(None)
         try:
-            return self.run_until_complete(what())
+            return self.run_until_complete(what)
         finally:
-            asyncio._set_running_loop(outer)
-            if task:
-                asyncio.tasks._enter_task(outer, task)
+            self._step_out()
+
+    def _step_in(self, running: _Loop | None) -> None:
+        self._outer = asyncio._get_running_loop()
+        self._outer_task = asyncio.current_task(self._outer) if self._outer else None
+        if self._outer_task:
+            asyncio.tasks._leave_task(self._outer, self._outer_task)
+        asyncio._set_running_loop(running)
+
+    def _step_out(self) -> None:
+        asyncio._set_running_loop(self._outer)
+        if self._outer_task:
+            asyncio.tasks._enter_task(self._outer, self._outer_task)
 
 
 @cache
 def lead_all_clients_here() -> None:
     """Let clients with the usual transport find the practice APIs too: for a browser tab, where cells make
     clients of their own and nothing but this module could answer."""
-    usual, usual_async = httpx2.HTTPTransport.handle_request, httpx2.AsyncHTTPTransport.handle_async_request
-    ours = Transport()
 
-    def handle(self: Any, request: httpx2.Request) -> httpx2.Response:
-        return ours.handle_request(request) if request.url.host in _servers else usual(self, request)
+    def lead(kind: type, name: str) -> None:
+        usual = getattr(kind, name)
 
-    async def handle_async(self: Any, request: httpx2.Request) -> httpx2.Response:
-        here = request.url.host in _servers
-        return await (ours.handle_async_request(request) if here else usual_async(self, request))
+        def handle(self: Any, request: httpx2.Request) -> Any:
+            here = _running.get(request.url.host)
+            return getattr(here, name)(request) if here else usual(self, request)
 
-    httpx2.HTTPTransport.handle_request = handle
-    httpx2.AsyncHTTPTransport.handle_async_request = handle_async
+        setattr(kind, name, handle)
+
+    lead(httpx2.HTTPTransport, "handle_request")
+    lead(httpx2.AsyncHTTPTransport, "handle_async_request")
+
+
+if sys.platform == "emscripten":
+    lead_all_clients_here()
+    # Said for every client that the SDK makes, and nothing that a learner could mend.
+    warnings.filterwarnings("ignore", message="The following transport option")

@@ -1,8 +1,7 @@
 """Token estimates: near enough to learn with, and the same on every machine.
 
-They are estimates. Real tokenizers split text by learned pieces; here each character weighs what it
-costs on average, so English prose comes to about four characters a token, code and digits to fewer,
-other scripts and emoji to more tokens than characters.
+Real tokenizers split text by learned pieces; here each character weighs what it costs on average, so English
+prose comes to about four characters a token, code and digits to fewer, emoji to more tokens than characters.
 The models from Claude 4.7 on count about 30 % more (`Model.tokenizer_factor`).
 """
 
@@ -25,17 +24,13 @@ _WEIGHTS = (
     (bytes(range(0xE0, 0xF0)), 1.1),  # Chinese, Japanese, Korean, symbols
     (bytes(range(0xF0, 0xF5)), 2.5),  # emoji
 )
-REQUEST_OVERHEAD = 4
-MESSAGE_OVERHEAD = 3
-IMAGE_TOKENS = 1_200
-REPLY_OVERHEAD = 3
+REQUEST_OVERHEAD, MESSAGE_OVERHEAD, REPLY_OVERHEAD, IMAGE_TOKENS = 4, 3, 3, 1_200
 
 
 def text_tokens(text: str, factor: float = 1.0) -> float:
     """The tokens of `text`, not rounded."""
     data = text.encode("utf-8", "surrogatepass")
-    size = len(data)
-    return factor * sum(weight * (size - len(data.translate(None, kind))) for kind, weight in _WEIGHTS)
+    return factor * sum(weight * (len(data) - len(data.translate(None, kind))) for kind, weight in _WEIGHTS)
 
 
 def whole(tokens: float) -> int:

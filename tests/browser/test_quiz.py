@@ -8,7 +8,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
-from course_helpers.learning.lessons import find_lesson
+from course_helpers.learning.progress import find_lesson
 
 SETUP = "from course_helpers.learning import check, exercise, guess, progress, quiz"
 

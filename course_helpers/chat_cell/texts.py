@@ -1,0 +1,127 @@
+"""What the chat says in words: what is so, what went wrong, what it cost; and what can be taken out of it."""
+
+from __future__ import annotations
+
+import json
+import pprint
+import shlex
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import anthropic
+
+from .. import models, render
+from ..client import place
+from ..formatting import count, dollars, in_one_line, share, short
+from ..history import Call, Conversation, Preview, StreamInterrupted
+from ..history.records import meter
+from ..retries import SPEND_CAP, final_cause
+
+STARTERS = (  # what an empty chat offers to ask
+    "What is a token?",
+    "Why does each turn of a chat cost more than the one before?",
+    "What does a first API call look like in Python?",
+)
+
+STOPPED = "Stopped. What had come stays here; it is billed, but not part of the conversation."
+STOPPED_EARLY = "Stopped before anything came. Nothing is kept; what was sent may still be billed."
+
+_AT = {"practice": "practice: free", "live": "live", "local": "on this machine", "remote": "elsewhere"}
+_MEANING = {
+    StreamInterrupted: "The reply broke off. Nothing was kept: Retry asks again.",
+    anthropic.APITimeoutError: "The server did not answer in time. Check the network, then Retry.",
+    anthropic.APIConnectionError: "No connection. Check the network (or the local server), then Retry.",
+    SPEND_CAP: "The spend limit of this account is reached. Waiting does not help: raise it in the console.",
+    401: 'The API refused the key. Check it and connect again; connect("practice") needs none.',
+    404: "There is no such model here. Choose another one above, then Retry.",
+    413: "The conversation is too large to send. Clear it, or keep fewer turns.",
+    429: "Too many requests or tokens in the last minute. Wait a moment, then Retry.",
+    anthropic.InternalServerError: "The API failed. This is not your mistake. Wait a moment, then Retry.",
+    anthropic.APIStatusError: "The API refused the request.",
+    **dict.fromkeys((anthropic.APIError, LookupError, ValueError, RuntimeError), ""),  # sentences already
+}
+"""What errors mean for the reader of a chat and what to do, by error code, status or class."""
+
+
+def explain(error: BaseException) -> str:
+    """What `error` means for the reader; on a second line what was said, and what was tried."""
+    names = (getattr(error, "error_code", None), getattr(error, "status_code", None), *type(error).__mro__)
+    known = (_MEANING[name] for name in names if name in _MEANING)
+    meaning = final_cause(error) or next(known, f"Something unexpected went wrong: {type(error).__name__}.")
+    return f"{meaning}\n{short(in_one_line(error), 400)}".strip()
+
+
+def session(chat: Conversation) -> str:
+    """One line on all of `chat`: what it holds, what it cost and where that is paid."""
+    budget = "" if chat.budget_usd is None else f" of a budget of {dollars(chat.budget_usd)}"
+    return f"{count(len(chat.turns), 'turn')} · {meter(chat.total)}{budget} ({_AT[place(chat.client)]})"
+
+
+def bill(call: Call) -> str:
+    """One line on one call: tokens and cost, times, and attempts where there were several."""
+    parts = [meter(call), f"{call.seconds:.2f} s in all"]
+    if call.first_token_seconds is not None:
+        parts.insert(1, f"first piece {call.first_token_seconds:.2f} s")
+    if call.attempts > 1:
+        parts.append(count(call.attempts, "attempt"))
+    named = {"summary": "Summary of older turns: ", "lost": "Not kept: "}.get(call.kind, "")
+    if call.kind == "lost" and call.stop_reason is None:  # the server never came to its last count
+        named += "at least "
+    return named + " · ".join(parts)
+
+
+def forecast(preview: Preview) -> str:
+    """One line on a turn that was not sent yet."""
+    tokens = ("≈ " if preview.estimated else "") + count(preview.input_tokens, "token")
+    cost = f"{dollars(preview.least_usd)} at least, {dollars(preview.most_usd)} at most"
+    full = f" · context window {share(preview.input_tokens, preview.window)} full" if preview.window else ""
+    return f"This turn: {tokens} in · {cost}{full}"
+
+
+def model_options(chat: Conversation) -> list[tuple[str, str]]:
+    """Label and id of each model to choose from; on another's server, of those that were used there."""
+    options = {}
+    if place(chat.client) in ("practice", "live"):
+        aliases = {name: f"{alias}: " for alias, name in models.ALIASES.items()}
+        for model in models.available():
+            going = f" (retires {model.retires:%Y-%m-%d})" if model.retires else ""
+            options[model.id] = f"{aliases.get(model.id, '')}{model.id}{going}"
+    for name in (chat.model, *(call.model for call in chat.calls)):
+        options.setdefault(name, render.plain(name))
+    return [(label, name) for name, label in options.items()]
+
+
+def in_three_languages(request: dict[str, Any], client: anthropic.Anthropic) -> dict[str, str]:
+    """`request` to `client` as JSON, as a curl command and as Python. The key is named, never shown."""
+    url, body = str(client.base_url).rstrip("/"), json.dumps(request, indent=2, ensure_ascii=False)
+    key = "x-api-key: $ANTHROPIC_API_KEY" if client.api_key else "authorization: Bearer $ANTHROPIC_AUTH_TOKEN"
+    version = f"anthropic-version: {client.default_headers['anthropic-version']}"
+    headers = [f'-H "{header}"' for header in ("content-type: application/json", version, key)]
+    curl = [f"curl {shlex.quote(url + '/v1/messages')}", *headers, f"--data-raw {shlex.quote(body)}"]
+    arguments = "".join(
+        f"    {name}={pprint.pformat(value, width=88, sort_dicts=False)},\n"
+        for name, value in request.items()
+    )
+    python = (
+        f"import anthropic\n\nclient = anthropic.Anthropic(base_url={url!r})  # the key: ANTHROPIC_API_KEY\n"
+        f"message = client.messages.create(\n{arguments})\n"
+        'print("".join(block.text for block in message.content if block.type == "text"))'
+    )
+    return {"JSON": body, "curl": " \\\n  ".join(curl), "Python": python}
+
+
+def as_markdown(chat: Conversation) -> str:
+    """What `chat` holds, to be read anywhere: questions, answers, what each cost and all together."""
+    parts = ["# A chat", *([f"**System prompt:** {chat.system}"] if chat.system else [])]
+    for turn in chat.turns:
+        parts += ["## You", turn.user, f"## {turn.model}", turn.assistant, f"*{meter(turn)}*"]
+    return "\n\n".join([*parts, "---", f"{len(chat.turns)} turns · {meter(chat.total)}", ""])
+
+
+def as_json(chat: Conversation) -> str:
+    """`chat` as `Conversation.load` reads it."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "chat.json"
+        chat.save(path)
+        return path.read_text(encoding="utf-8")
