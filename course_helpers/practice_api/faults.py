@@ -137,7 +137,8 @@ def control(function: Callable[..., Any]) -> Callable[..., Control]:
             hint = f" Did you mean {near[0]}?" if near else ""
             rule = wrong["msg"].replace("Input should", "it should")
             raise ValueError(f"{wrong['loc'][0]}: {rule}, not {wrong['input']!r}.{hint}") from None
-        text = ", ".join([*map(repr, given), *(f"{key}={each!r}" for key, each in named.items())])
+        said = [f"{key}={each!r}" for key, each in named.items() if key != "times"]
+        text = ", ".join([*map(repr, given), *said])
         made = Control(name, f"{name}({text})", value, bound.arguments.get("times"), self)
         self.controls.append(made)
         return made

@@ -54,10 +54,8 @@ class _Call(httpx2.SyncByteStream, httpx2.AsyncByteStream):
     """One request: the application as a task, what it gets and sends, and the body of the response."""
 
     def __init__(self, app: Any, request: httpx2.Request) -> None:
-        self._loop, self._timeout = (
-            asyncio.get_running_loop(),
-            request.extensions.get("timeout", {}).get("read"),
-        )
+        self._loop = asyncio.get_running_loop()
+        self._timeout = request.extensions.get("timeout", {}).get("read")
         self._asked, self._sent, self._closed = asyncio.Queue(), asyncio.Queue(), False
         self._asked.put_nowait({"type": "http.request", "body": request.read(), "more_body": False})
         self._more = request.method != "HEAD"
