@@ -55,8 +55,7 @@ def main(arguments: list[str] | None = None) -> int:
             signal.signal(getattr(signal, name), lambda number, _: sys.exit(128 + number))
     commands = [*COMMANDS, "quit", "window off", *(f"model {name}" for name in models.ALIASES)]
     try:
-        read = reader(f"!{command}" for command in commands)
-        return Chatbot(_conversation(options, read), options, read).run()
+        return Chatbot(options, reader(commands)).run()
     except (anthropic.APIError, RuntimeError, ValueError, LookupError, OSError) as error:
         say(f"course-chat: {_in_options(in_one_line(error))}")
         return 2
@@ -109,9 +108,9 @@ def _conversation(options: argparse.Namespace, read: Callable[[str], str]) -> Co
 class Chatbot:
     """A session at the terminal, or over a pipe."""
 
-    def __init__(self, chat: Conversation, options: argparse.Namespace, read: Callable[[str], str]) -> None:
-        self.chat, self.read, self.failed = chat, read, False
-        self.path, self.loaded, self.known = options.save, options.load, len(chat.calls)
+    def __init__(self, options: argparse.Namespace, read: Callable[[str], str]) -> None:
+        self.chat, self.read, self.failed = _conversation(options, read), read, False
+        self.path, self.loaded, self.known = options.save, options.load, len(self.chat.calls)
         self.ours = {options.save, options.load}  # may be written over: what they hold is of this session
         keep = f" To keep {options.load} as it is: !save another.json"
         self.warning = keep if options.load and not options.save else ""
@@ -121,9 +120,13 @@ class Chatbot:
         if sys.stdin.isatty():
             say(f"[System prompt: {self.chat.system}]\nType help for the commands, quit to end.")
         try:
-            with contextlib.suppress(EOFError, KeyboardInterrupt):
-                while self.take(self.read("\nYou: ").strip()):
-                    pass
+            going = True
+            while going:
+                if sys.stdin.isatty():
+                    say("")
+                going = self.take(self.read("You: ").strip())
+        except (EOFError, KeyboardInterrupt):
+            pass
         except BrokenPipeError:  # whoever read the answers has gone
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             self.failed = True

@@ -43,7 +43,7 @@ def reader(commands: Iterable[str]) -> Callable[[str], str]:
     output.disable_bracketed_paste = lambda: None
     atexit.register(sys.stderr.write, "\x1b[?2004l")
     keys.add("escape", "enter")(lambda event: event.current_buffer.insert_text("\n"))
-    complete = WordCompleter([*commands], ignore_case=True, sentence=True)
+    complete = WordCompleter([f"!{name}" for name in commands], ignore_case=True, sentence=True)
     look = CompleteStyle.READLINE_LIKE
     return PromptSession(output=output, completer=complete, complete_style=look, key_bindings=keys).prompt
 
@@ -51,10 +51,9 @@ def reader(commands: Iterable[str]) -> Callable[[str], str]:
 def _read_line(prompt: str) -> str:
     if sys.stdin.isatty():  # a prompt is for people
         say(prompt, end="")
-    line = sys.stdin.readline()
-    if not line:
-        raise EOFError
-    return line
+    if line := sys.stdin.readline():
+        return line
+    raise EOFError
 
 
 def show(pieces: Iterable[str], stream: TextIO, column: int = 0) -> None:

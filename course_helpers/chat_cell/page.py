@@ -40,8 +40,7 @@ class Page(anywidget.AnyWidget):
 
     def post(self, **message: Any) -> None:
         """Tell every view of the page, or the one called `view`, one thing that happened."""
-        if self.comm is not None:
-            self.send(message)
+        self.send(message)
 
     def _send(self, msg: dict, buffers: list | None = None) -> None:
         super()._send(msg, buffers)

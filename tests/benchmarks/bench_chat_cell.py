@@ -1,7 +1,4 @@
-"""The chat cell in JupyterLab: bytes, delay and processor time of a streamed reply, and how fast Stop works.
-
-Beside it, in the same notebook, the same reply drawn anew and sent whole with every token.
-"""
+"""The chat cell in JupyterLab: bytes, delay and CPU of a streamed reply, how fast Stop works."""
 
 from __future__ import annotations
 
@@ -24,21 +21,9 @@ from echo_server import EchoServer
 
 SETUP = """
 import time
-import ipywidgets
-from course_helpers import connect, practice, render
+from course_helpers import connect, practice
 from course_helpers.chat_cell import ChatCell
-client = connect({url!r})
-"""
-
-RESEND = """
-whole, shown = "", ipywidgets.HTML()
-display(shown)
-with client.messages.stream(
-    model="echo", max_tokens=9000, messages=[{{"role": "user", "content": {order!r}}}]
-) as pieces:
-    for piece in pieces.text_stream:
-        whole += piece
-        shown.value = render.to_html(whole, style=False)
+client = connect()
 """
 
 # Notes when the highest token number was first to be read on the page.
@@ -53,26 +38,11 @@ WATCH = """() => {
     new MutationObserver(look).observe(document.body, {childList: true, subtree: true, characterData: true});
 }"""
 
-
-class Measured:
-    """What one streamed reply took: `kilobytes`, `delay` (p95, milliseconds) and `cpu` (kernel, seconds)."""
-
-    def __init__(self, lab: Lab, echo: EchoServer, work) -> None:
-        lab.page.evaluate("() => { window.seen = []; }")
-        before, cpu = lab.received, float(lab.run("time.process_time()"))
-        work()
-        lab.page.wait_for_timeout(300)
-        self.kilobytes = (lab.received - before) / 1000
-        self.cpu = float(lab.run("time.process_time()")) - cpu
-        seen, at, delays = lab.page.evaluate("() => window.seen"), 0, []
-        while seen[at][0] > 100:  # of the reply before
-            at += 1
-        for number, left in sorted(echo.sent.items()):
-            while at < len(seen) and seen[at][0] < number:
-                at += 1
-            if at < len(seen):
-                delays.append(seen[at][1] - left * 1000)
-        self.delay = sorted(delays)[int(len(delays) * 0.95)]
+FAULTS = {
+    "before the first piece": ("practice.pace(50, 60)", "Waiting"),
+    "between pieces": ("practice.pace(20, 0)", "The reply is coming"),
+    "while a retry waits": ("practice.fail_next(529, times=9, retry_after=60)", "before retry"),
+}
 
 
 def bench() -> Iterator[Row]:
@@ -85,8 +55,14 @@ def bench() -> Iterator[Row]:
         server = Server(Path(folder))
         browser = driver.chromium.launch(executable_path=chromium, args=CHROMIUM_FLAGS)
         lab = Lab(server, browser)
+        lab.received = 0
+        lab.page.on("websocket", lambda socket: _count(lab, socket))
         try:
-            yield from _streams(lab, echo)
+            lab.open([SETUP])
+            lab.run_all()
+            lab.page.evaluate(WATCH)
+            yield from _streams(lab, echo, tokens=1500, pace=40, kilobytes=625, delay=50)
+            yield from _streams(lab, echo, tokens=6000, pace=100, kilobytes=1320, delay=60)
             yield from _stops(lab)
             yield _opens(lab)
         finally:
@@ -96,55 +72,51 @@ def bench() -> Iterator[Row]:
             echo.close()
 
 
-def _streams(lab: Lab, echo: EchoServer) -> Iterator[Row]:
-    lab.received = 0
-    lab.page.on("websocket", lambda socket: _count(lab, socket))
-    lab.open([SETUP.format(url=echo.url)])
-    lab.run_all()
-    lab.page.evaluate(WATCH)
-    all_again = Measured(lab, echo, lambda: lab.run(RESEND.format(order="say 1500 at 40")))
-    chat = ChatPage.make(lab, "cell = ChatCell(model='echo', max_tokens=9000)\ncell")
-    lab.page.wait_for_timeout(500)
-
-    def ask(order: str) -> None:
-        chat.ask(order, wait=False)
-        chat.wait(300)
-
-    ours = Measured(lab, echo, lambda: ask("say 1500 at 40"))
-    long = Measured(lab, echo, lambda: ask("say 6000 at 100"))
-    unit = f"kB (sending all again: {all_again.kilobytes:,.0f})"
-    yield at_most("chat cell, 1,500 tokens over the socket", ours.kilobytes, goal=625, unit=unit)
-    yield at_most("chat cell, 6,000 tokens over the socket", long.kilobytes, goal=1320, unit="kB")
-    unit = f"ms (sending all again: {all_again.delay:,.0f})"
-    yield at_most("chat cell, p95 from server to page, 40/s", ours.delay, goal=50, unit=unit)
-    yield at_most("chat cell, p95 from server to page, 100/s", long.delay, goal=60, unit="ms")
-    unit = f"s (sending all again: {all_again.cpu / 1.5:.2f})"
-    yield at_most("chat cell, kernel CPU per 1,000 tokens", ours.cpu / 1.5, 0.6, unit)
-    yield at_most("chat cell, the same in a long reply", long.cpu / 6, goal=0.6, unit="s")
-
-
 def _count(lab: Lab, socket: WebSocket) -> None:
     if re.search(r"/api/kernels/.*/channels", socket.url):
         socket.on("framereceived", lambda frame: setattr(lab, "received", lab.received + len(frame)))
+
+
+def _streams(
+    lab: Lab, echo: EchoServer, tokens: int, pace: int, kilobytes: float, delay: float
+) -> Iterator[Row]:
+    """One streamed reply of so many numbered tokens: what it took, and the goals for that."""
+    chat = ChatPage.make(
+        lab, f"cell = ChatCell(client=connect({echo.url!r}), model='echo', max_tokens=9000)\ncell"
+    )
+    lab.page.wait_for_timeout(500)
+    lab.page.evaluate("() => { window.seen = []; }")
+    before, cpu = lab.received, float(lab.run("time.process_time()"))
+    chat.ask(f"say {tokens} at {pace}", wait=False)
+    chat.wait(300)
+    lab.page.wait_for_timeout(300)
+    came, cpu = (lab.received - before) / 1000, float(lab.run("time.process_time()")) - cpu
+    seen, at, delays = lab.page.evaluate("() => window.seen"), 0, []
+    for number, left in sorted(echo.sent.items()):
+        while at < len(seen) and seen[at][0] < number:
+            at += 1
+        if at < len(seen):
+            delays.append(seen[at][1] - left * 1000)
+    late, name = sorted(delays)[int(len(delays) * 0.95)], f"chat cell, {tokens:,} tokens at {pace}/s"
+    yield at_most(f"{name}: over the socket", came, kilobytes, "kB")
+    yield at_most(f"{name}: p95 to page", late, delay, "ms")
+    yield at_most(f"{name}: CPU per 1,000", cpu / tokens * 1000, 0.6, "s of the kernel")
 
 
 def _stops(lab: Lab) -> Iterator[Row]:
     """The slowest of five each, from the click until the page offers Send again."""
     lab.run("client = connect()")
     chat = ChatPage.make(lab)
-    faults = {
-        "before the first piece": ("practice.pace(50, 60)", "Waiting"),
-        "between pieces": ("practice.pace(20, 0)", "The reply is coming"),
-        "while a retry waits": ("practice.fail_next(529, times=9, retry_after=60)", "before retry"),
-    }
-    for name, (fault, sign) in faults.items():
+    for name, (fault, sign) in FAULTS.items():
         took = []
         for _ in range(5):
             lab.run(f"practice.reset(); {fault};")
             chat.ask("Tell me a very long story about the sea.", wait=False)
             expect(chat.status).to_contain_text(sign)
             lab.page.wait_for_timeout(200)
-            took.append(chat.stop())
+            began = time.monotonic()
+            chat.stop()
+            took.append(time.monotonic() - began)
         yield at_most(f"chat cell, Stop {name}", max(took), goal=0.3, unit="s, the slowest of five")
 
 

@@ -12,16 +12,13 @@ from browser.lab import Lab
 
 
 class ChatPage:
-    """The chat that the cell `index` shows."""
+    """The chat that the cell `index` shows: its controls, and what is to be read in it."""
 
     def __init__(self, lab: Lab, index: int):
         self.lab, self.index = lab, index
         self.root = lab.cell(index).locator(".course-chat")
-        self.box = self.root.locator(".course-chat-row textarea")
-        self.button_ = self.root.locator(".course-chat-row button")
-        self.status = self.root.locator(".course-chat-status")
-        self.session = self.root.locator(".course-chat-session")
-        self.talk = self.root.locator(".course-chat-scroll")
+        self.box, self.main = self.part("row textarea"), self.part("row button")
+        self.status, self.session, self.talk = (self.part(name) for name in ("status", "session", "scroll"))
         expect(self.box).to_be_visible()
 
     @classmethod
@@ -33,10 +30,8 @@ class ChatPage:
         page.root.scroll_into_view_if_needed()
         return page
 
-    def type(self, text: str) -> None:
-        """Type `text` into the box, as fast as the browser takes it."""
-        self.box.click()
-        self.lab.page.keyboard.type(text)
+    def part(self, name: str):
+        return self.root.locator(f".course-chat-{name}")
 
     def ask(self, text: str, *, wait: bool = True) -> None:
         """Put `text` into the box and press Enter; wait for the end of the reply."""
@@ -47,7 +42,7 @@ class ChatPage:
 
     def wait(self, timeout: float = 20) -> None:
         """Wait until no reply is on its way."""
-        expect(self.button_).to_have_text("Send", timeout=timeout * 1000)
+        expect(self.main).to_have_text("Send", timeout=timeout * 1000)
 
     def until(self, truth: Callable[[], bool], timeout: float = 10) -> None:
         """Wait until `truth()`."""
@@ -56,39 +51,26 @@ class ChatPage:
             assert time.monotonic() < deadline, "did not happen in time"
             self.lab.page.wait_for_timeout(30)
 
-    def stop(self) -> float:
-        """Click Stop; seconds until the page offers Send again."""
-        milliseconds = self.button_.evaluate(
-            """button => new Promise(done => {
-                const began = performance.now();
-                const look = () => button.textContent === "Send"
-                    ? done(performance.now() - began) : requestAnimationFrame(look);
-                button.click();
-                look();
-            })"""
-        )
-        return milliseconds / 1000
-
     def click(self, name: str) -> None:
         """Click the last button called `name`."""
         self.root.get_by_role("button", name=name, exact=True).last.click()
 
+    def stop(self) -> None:
+        """Click Stop, and wait for its effect."""
+        self.click("Stop")
+        self.wait()
+
     def replies(self) -> list[str]:
         """The text of each reply, without its bill."""
-        return self.root.evaluate(
-            """root => [...root.querySelectorAll(".course-chat-head")].map(head => {
-                const parts = [...head.parentElement.querySelectorAll(".course-chat-reply")];
-                return parts.map(part => part.innerText).join("\\n").trim();
-            })"""
-        )
+        parts = '[...it.querySelectorAll(".course-chat-reply")].map(part => part.innerText)'
+        return self.part("exchange").evaluate_all(f"all => all.map(it => {parts}.join('\\n').trim())")
 
     def questions(self) -> list[str]:
-        """The text of each question."""
-        return self.root.locator(".course-chat-words").all_inner_texts()
+        return self.part("words").all_inner_texts()
 
     def feet(self) -> list[str]:
         """What stands beneath each reply: notes and bills."""
-        return self.root.locator(".course-chat-foot").all_inner_texts()
+        return self.part("foot").all_inner_texts()
 
     def dollars(self) -> float:
         """The dollars of the session line."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 
 import pytest
-from echo_server import EchoServer
 from playwright.sync_api import sync_playwright
 
 from browser.lab import CHROMIUM_FLAGS, Lab, Server, find_chromium
@@ -44,17 +43,9 @@ def lab(lab_server, lab_browser):
     page.close()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def shared_lab(lab_server, lab_browser):
-    """One page for all tests of a module, where starting a kernel for each would take too long."""
+    """One page for all tests that ask for it, where a page and a kernel for each would take too long."""
     page = Lab(lab_server, lab_browser)
     yield page
     page.close()
-
-
-@pytest.fixture
-def echo():
-    """A Messages API that says what it is told, outside of any kernel."""
-    server = EchoServer()
-    yield server
-    server.close()

@@ -1,4 +1,4 @@
-"""The chat cell in JupyterLab and Chromium, as a reader uses it, against the practice API."""
+"""The chat cell in JupyterLab and Chromium, as a reader uses it, and with hostile texts in it."""
 
 from __future__ import annotations
 
@@ -6,21 +6,35 @@ import json
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from echo_server import EchoServer
+from hostile_texts import PAYLOADS
 from playwright.sync_api import expect
 
 from browser.chat_page import ChatPage
 from course_helpers import Conversation
 
 SETUP = """
+import contextlib, json, threading, time
+import ipywidgets
+from IPython.display import display
 from course_helpers import Conversation, connect, practice
 from course_helpers.chat_cell import ChatCell
-
+from course_helpers.history import last_turns
 client = connect()
 """
 LONG = "Tell me a very long story about the sea."
-PARIS = "What is the capital of France?"
-THREADS = "import threading, time; time.sleep(.3); [t.name for t in threading.enumerate()]"
+PARIS, ANSWER = "What is the capital of France?", "The capital of France is Paris."
+THREADS = "time.sleep(.3); [t.name for t in threading.enumerate()]"
 STAND_IN = "A chat with a language model: run this cell to open it."
+WIDTH = "node => node.scrollWidth - node.clientWidth"
+
+
+@pytest.fixture(scope="module")
+def echo():
+    """A Messages API that says what it is told, outside of any kernel."""
+    server = EchoServer()
+    yield server
+    server.close()
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +48,7 @@ def page(shared_lab):
 @pytest.fixture
 def lab(page):
     """That notebook; each test gets it with no faults set, and must leave no error and no stranger behind."""
-    page.run("practice.reset()")
+    page.run("client = connect(); practice.reset()")
     errors = len(page.errors())
     yield page
     assert page.errors()[errors:] == []
@@ -48,125 +62,94 @@ def chat(lab):
     return ChatPage.make(lab)
 
 
-# -------------------------------------------------------------------------------------- typing
+@pytest.fixture
+def echoing(lab, echo):
+    """A fresh chat with the server that says what it is told."""
+    return ChatPage.make(lab, f"cell = ChatCell(Conversation(connect({echo.url!r}), model='echo'))\ncell")
 
 
 def test_typing_loses_nothing(chat):
-    """Every keystroke is sent, at 120 a second and while the forecast counts, also JupyterLab's shortcuts."""
+    """Every keystroke is sent, at 120 a second and while the forecast counts, also JupyterLab's shortcuts.
+    Enter does not send while composing, nor with Safari's key code 229, nor with Shift."""
     cells = len(chat.lab.notebook()["cells"])
-    words = "abcdd xyz My cat is called Möhre, b b a a: what is the capital of France? " * 4
+    words = "abcdd xyz My cat is called Möhre, b b a a: what is the capital of France? " * 2
     chat.box.click()
     chat.box.press_sequentially(words, delay=1000 / 120)
+    for how in ("isComposing: true", "keyCode: 229", "shiftKey: true"):
+        event = f"new KeyboardEvent('keydown', {{key: 'Enter', bubbles: true, cancelable: true, {how}}})"
+        assert chat.box.evaluate(f"box => box.dispatchEvent({event})")
+    assert chat.questions() == []
     chat.lab.page.keyboard.press("Enter")
     chat.lab.page.keyboard.type("the next")
     chat.wait()
     assert chat.questions() == [words]
     assert chat.box.input_value() == "the next"
     assert len(chat.lab.notebook()["cells"]) == cells
-    chat.box.fill("one")
-    chat.lab.page.keyboard.press("Shift+Enter")
-    chat.lab.page.keyboard.type("two")
-    chat.lab.page.keyboard.press("Enter")
-    chat.wait()
-    assert chat.questions()[1] == "one\ntwo"
 
 
-def test_enter_that_confirms_other_scripts_never_sends(chat):
-    """Neither while composing, nor with Safari's key code 229."""
-    chat.box.fill("こんにちは")
-    for how in ("isComposing: true", "keyCode: 229"):
-        event = f"new KeyboardEvent('keydown', {{key: 'Enter', bubbles: true, cancelable: true, {how}}})"
-        assert chat.box.evaluate(f"box => box.dispatchEvent({event})")
-    assert chat.box.input_value() == "こんにちは"
-    assert chat.questions() == []
-
-
-def test_starters_and_forecast(lab):
-    """An empty chat offers questions; what a text would cost is said before it is sent."""
+def test_a_first_turn(lab):
+    """Starters, forecast, bill; other cells run meanwhile; a double click stops nothing."""
     chat = ChatPage.make(lab, f"cell = ChatCell(starters=[{PARIS!r}, 'Two?'], budget_usd=0.01)\ncell")
     chat.box.fill("My cat is called Tom.")
-    forecast = chat.root.locator(".course-chat-forecast")
-    expect(forecast).to_contain_text("tokens in · $")
-    expect(forecast).to_contain_text("at least")
-    expect(forecast.locator(".course-chat-bar")).to_be_visible()
+    expect(chat.part("forecast")).to_contain_text("tokens in · $")
+    expect(chat.part("bar")).to_be_visible()
     assert lab.run("len(cell.chat.calls)") == "0"
     chat.box.fill("")
-    expect(forecast).to_have_text("")
+    expect(chat.part("forecast")).to_have_text("")
     chat.click(PARIS)
     chat.wait()
-    assert chat.replies() == ["The capital of France is Paris."]
+    assert chat.replies() == [ANSWER]
     expect(chat.root.get_by_role("button", name="Two?")).to_be_hidden()
     assert "of a budget of $0.01" in chat.session.inner_text()
-    for words in ("tokens in", "out", "$", "first piece", "s in all"):
-        assert words in chat.feet()[0]
-
-
-def test_other_cells_run_while_a_reply_grows(chat):
-    """The kernel stays free; text comes piece by piece; a double click on Send is no Stop."""
-    chat.lab.run("practice.pace(60, 0.2)")
+    assert all(words in chat.feet()[0] for words in ("tokens in", "out", "$", "first piece", "s in all"))
+    lab.run("practice.pace(90, 0.2)")
     chat.box.fill(LONG)
-    chat.button_.dblclick()
+    chat.main.dblclick()
     expect(chat.status).to_contain_text("Stop or Esc ends it")
-    chat.until(lambda: len(chat.replies()[0]) > 20)
-    assert chat.lab.run("6 * 7") == "42"
-    assert chat.button_.inner_text() == "Stop"
+    chat.until(lambda: len(chat.replies()[1]) > 20)
+    assert lab.run("6 * 7") == "42"
+    assert chat.main.inner_text() == "Stop"
     chat.wait()
-    assert chat.replies()[0] == chat.lab.run("print(cell.chat.turns[-1].assistant)").strip()
-
-
-# ------------------------------------------------------------------------------------ stopping
+    assert chat.replies()[1] == lab.run("print(cell.chat.turns[-1].assistant)").strip()
 
 
 def test_stop_at_any_moment(chat):
-    """At the instant of sending, before the first piece, in the middle, while a retry waits."""
+    """At the instant of sending, before the first piece, in the middle; the next turn works."""
     chat.lab.run("practice.pace(50, 30)")
-    chat.box.fill(LONG)
-    chat.box.press("Enter")
+    chat.ask(LONG, wait=False)
     chat.box.press("Escape")
     chat.wait()
     chat.ask(LONG, wait=False)
     expect(chat.status).to_contain_text("Waiting")
     chat.stop()
-    assert "Stopped" in chat.feet()[-1]
-    chat.lab.run("practice.reset(); practice.pace(20, 0.1)")
+    assert all("Stopped" in foot for foot in chat.feet())
+    chat.lab.run("practice.pace(20, 0.1)")
     before = chat.dollars()
     chat.ask(LONG, wait=False)
     chat.until(lambda: len(chat.replies()[-1]) > 5)
     chat.stop()
     assert len(chat.replies()[-1]) > 5
-    assert "Stopped" in chat.feet()[-1]
     assert chat.dollars() > before
-    chat.lab.run("practice.reset(); practice.fail_next(529, times=9, retry_after=25)")
-    chat.ask("hello", wait=False)
-    expect(chat.status).to_contain_text("Waiting 25.0s, as the server asks, before retry 1/")
-    chat.stop()
-    assert chat.lab.run("cell.chat.messages") == "[]"
     chat.lab.run("practice.reset()")
     chat.ask(PARIS)
-    assert chat.replies()[-1] == "The capital of France is Paris."
+    assert chat.replies()[-1] == ANSWER
 
 
 def test_two_chats_at_once(lab):
     """Both stream; stopping one leaves the other alone; running a cell again ends its old chat."""
-    first = ChatPage.make(lab, "one = ChatCell()\none")
-    second = ChatPage.make(lab, "two = ChatCell()\ntwo")
-    lab.run("practice.pace(60, 2)")
-    first.ask("My cat is called Tom. Tell me about it.", wait=False)
-    second.ask("My dog is called Rex. Tell me about it.", wait=False)
-    assert first.button_.inner_text() == second.button_.inner_text() == "Stop"
+    first, second = (ChatPage.make(lab, f"{name} = ChatCell()\n{name}") for name in ("one", "two"))
+    lab.run("practice.pace(90, 1)")
+    for chat in (first, second):
+        chat.ask("My cat is called Tom. Tell me about it.", wait=False)
     second.stop()
     first.wait()
-    assert "Stopped" in second.feet()[0]
-    assert "Stopped" not in first.feet()[0]
+    assert ["Stopped" in chat.feet()[0] for chat in (first, second)] == [False, True]
     assert lab.run("len(one.chat.turns), len(two.chat.turns)") == "(1, 0)"
     first.ask(LONG, wait=False)
     lab.run_cell(first.index)
     expect(lab.cell(first.index).locator(".course-chat")).to_have_count(1)
     assert ChatPage(lab, first.index).questions() == []
     assert "course-chat" not in lab.run(THREADS)
-
-
-# ------------------------------------------------------------------------------------ controls
 
 
 def test_retry_undo_edit_and_clear(chat):
@@ -188,15 +171,13 @@ def test_retry_undo_edit_and_clear(chat):
     editor.press("Enter")
     chat.until(lambda: chat.questions() == ["My dog is called Rex."])
     chat.wait()
-    assert chat.lab.run("[t.user for t in cell.chat.turns], len(cell.chat.calls)") == (
-        "(['My dog is called Rex.'], 4)"
-    )
+    assert chat.lab.run("len(cell.chat.turns), len(cell.chat.calls)") == "(1, 4)"
     chat.lab.run("practice.pace(20, 0.1)")
     chat.ask(LONG, wait=False)
     chat.click("Clear")
     expect(chat.status).to_contain_text("Cleared")
     assert chat.questions() == []
-    assert chat.button_.inner_text() == "Send"
+    assert chat.main.inner_text() == "Send"
     assert chat.dollars() > spent
     assert "course-chat" not in chat.lab.run(THREADS)
 
@@ -204,10 +185,10 @@ def test_retry_undo_edit_and_clear(chat):
 CODE = "Show me this:\n\n```python\nprint('hi')  # a comment\n```"
 
 
-def test_copy_request_and_export(lab, echo, tmp_path):
+def test_copy_request_and_export(lab, echoing, echo, tmp_path):
     """Question, reply and code on the clipboard; what was sent in three languages; the chat in two files."""
     lab.context.grant_permissions(["clipboard-read", "clipboard-write"], origin=lab.server.url)
-    chat = ChatPage.make(lab, f"cell = ChatCell(Conversation(connect({echo.url!r}), model='echo'))\ncell")
+    chat = echoing
     chat.ask(CODE)
 
     def copied(button: str) -> str:
@@ -220,7 +201,7 @@ def test_copy_request_and_export(lab, echo, tmp_path):
     assert copied("Copy this code") == "print('hi')  # a comment\n"
     assert chat.root.locator(".course-c").inner_text() == "# a comment"
     chat.click("What was sent for this reply")
-    shown = chat.root.locator(".course-chat-request pre")
+    shown = chat.part("request pre")
     expect(shown).to_contain_text('"model": "echo"')
     chat.click("curl")
     expect(shown).to_contain_text(f"curl {echo.url}/v1/messages")
@@ -233,122 +214,110 @@ def test_copy_request_and_export(lab, echo, tmp_path):
         download.value.save_as(tmp_path / name)
     assert Conversation.load(tmp_path / "chat.json").turns[0].user == CODE
     assert CODE in (tmp_path / "chat.md").read_text()
-    lab.run("client = connect()")
 
 
-def test_model_and_system_prompt(chat):
-    """Both hold from the next turn on."""
-    chat.ask("hello")
+def test_settings_and_the_keyboard_alone(chat):
+    """Model and system prompt hold from the next turn on. Tab reaches every control in the page's order."""
     choice = chat.root.get_by_label("Model", exact=True)
     labels = choice.locator("option").all_text_contents()
-    assert any(label.startswith("sonnet: ") for label in labels)
     choice.select_option(index=[label.startswith("sonnet: ") for label in labels].index(True))
     chat.click("System prompt")
-    chat.root.get_by_role("textbox", name="System prompt").fill("You are a patient teacher of the sea.")
-    chat.ask("Tell me something.")
-    model, system = json.loads(
-        chat.lab.run("import json; print(json.dumps([cell.chat.model, cell.chat.system]))")
-    )
-    assert "sonnet" in model
-    assert system == "You are a patient teacher of the sea."
-    assert model in chat.root.locator(".course-chat-model").nth(1).inner_text()
-
-
-def test_keyboard_alone(chat):
-    """Tab reaches every control in the order of the page; Enter and Space work them."""
+    chat.root.get_by_role("textbox", name="System prompt").fill("You teach the sea.")
     chat.ask(PARIS)
-    chat.root.get_by_label("Model", exact=True).focus()
-    names, script = (
-        [],
-        "() => document.activeElement.getAttribute('aria-label') ?? document.activeElement.innerText",
-    )
-    for _ in range(16):
-        names.append(chat.lab.page.evaluate(script))
+    assert chat.lab.run("'sonnet' in cell.chat.model, cell.chat.system") == "(True, 'You teach the sea.')"
+    assert "sonnet" in chat.part("model").inner_text()
+    choice.focus()
+    names, focused = [], "document.activeElement"
+    for _ in range(17):
+        names.append(chat.lab.page.evaluate(f"{focused}.getAttribute('aria-label') ?? {focused}.innerText"))
         chat.lab.page.keyboard.press("Tab")
     wanted = ["System prompt", "Retry", "Undo", "Clear", "Conversation", "Copy the question"]
     wanted += ["Edit the question and ask again", "Copy the reply", "What was sent for this reply"]
-    wanted += ["", "Send", "Save as Markdown", "Save as JSON"]
-    assert [name for name in names if name in wanted][: len(wanted)] == wanted
-    focused = chat.root.get_by_role("button", name="Copy the reply")
-    focused.focus()
-    expect(focused).to_have_css("opacity", "1")
+    wanted += ["Send", "Save as Markdown", "Save as JSON"]
+    assert [name for name in names if name in wanted] == wanted
     request = chat.root.get_by_role("button", name="What was sent for this reply")
     request.press("Enter")
-    expect(chat.root.locator(".course-chat-request")).to_be_visible()
+    expect(request).to_have_css("opacity", "1")
     expect(request).to_have_attribute("aria-expanded", "true")
+    expect(chat.part("request")).to_be_visible()
 
 
-def test_nothing_hinders_a_reader(chat):
-    """axe-core finds nothing serious in both themes, at 200 % zoom, at 480 pixels; nothing is cut off."""
-    chat.ask("What is a token?")
-    chat.lab.run(f"cell.send({CODE!r});")
+AWKWARD = f"""# A reply with everything
+
+Some **bold** words, `inline code`, a [link](https://example.org), $5 or $6, and {"W" * 400}.
+
+| name | what it is | price | more | and more | still more | the last column |
+|------|:----------:|------:|------|----------|------------|-----------------|
+| claude-haiku | a_rather_long_word_in_a_cell | $0.10 | more | and more | still more | the last |
+
+```python
+return a / b if b else None  # a line so long that it does not fit {"and so on " * 8}
+```
+
+שלום, this line begins in Hebrew. **「重要」**です。
+"""
+
+
+def test_nothing_hinders_a_reader(lab, echoing):
+    """axe-core finds nothing serious, in both themes, at 200 % zoom and at 480 pixels; nothing is cut off."""
+    chat = echoing
+    chat.ask(AWKWARD)
+    chat.ask("fail here")
     chat.click("System prompt")
     chat.click("What was sent for this reply")
-    chat.lab.run("practice.fail_next(400)")
-    chat.ask("hello")
     chat.box.fill("not sent")
-    expect(chat.root.locator(".course-chat-forecast")).to_contain_text("tokens in")
-    chat.lab.page.emulate_media(reduced_motion="reduce")
-    chat.lab.command("application:toggle-left-area")  # which leaves no room at 480 pixels
-    for dark in (False, True):
-        chat.lab.theme(dark)
-        for width, zoom in ((1280, 1), (1280, 2), (480, 1)):
-            chat.lab.page.set_viewport_size({"width": width, "height": 1400})
-            chat.lab.page.evaluate(f"() => {{ document.body.style.zoom = {zoom}; }}")
-            chat.root.scroll_into_view_if_needed()
-            chat.root.get_by_role("button", name="Copy the question").first.focus()
-            found = Axe().run(chat.lab.page, context=".course-chat").response["violations"]
-            serious = [each for each in found if each["impact"] in ("serious", "critical")]
-            assert not serious, (dark, width, zoom, [(v["id"], v["nodes"][0]["html"]) for v in serious])
-            assert chat.root.evaluate("node => node.scrollWidth <= node.clientWidth + 1"), (dark, width, zoom)
-            chat.lab.screenshot(f"chat-{'dark' if dark else 'light'}-{width}-{zoom}", of=chat.root)
-        chat.lab.page.evaluate("() => { document.body.style.zoom = 1; }")
-    chat.lab.page.set_viewport_size({"width": 1280, "height": 900})
-    chat.lab.page.emulate_media(reduced_motion="no-preference")
-    chat.lab.command("application:toggle-left-area")
-    chat.lab.theme(False)
+    expect(chat.part("forecast")).to_contain_text("tokens in")
+    chat.root.evaluate("node => { node.id = 'this-chat'; }")
+    lab.command("application:toggle-left-area")  # which leaves no room at 480 pixels
+    lab.page.emulate_media(reduced_motion="reduce")
+    for dark, width, zoom in ((False, 1280, 2), (True, 480, 1)):
+        lab.theme(dark)
+        lab.page.set_viewport_size({"width": width, "height": 1400})
+        lab.page.evaluate(f"() => {{ document.body.style.zoom = {zoom}; }}")
+        button = chat.root.get_by_role("button", name="Copy the question").first
+        button.focus()
+        expect(button).to_have_css("transition-property", "none")
+        found = Axe().run(lab.page, context="#this-chat").response["violations"]
+        serious = [each for each in found if each["impact"] in ("serious", "critical")]
+        assert not serious, (dark, [(each["id"], each["nodes"][0]["html"]) for each in serious])
+        assert chat.root.evaluate(WIDTH) <= 1
+        assert chat.talk.evaluate(WIDTH) <= 1
+        lab.screenshot(f"chat-{'dark' if dark else 'light'}", of=chat.root)
+    lab.page.evaluate("() => { document.body.style.zoom = 1; }")
+    lab.page.set_viewport_size({"width": 1280, "height": 900})
+    lab.page.emulate_media(reduced_motion="no-preference")
+    lab.command("application:toggle-left-area")
+    lab.theme(False)
 
 
-# ------------------------------------------------------------------------------------ from code
-
-
-def test_turns_from_code(lab):
+def test_turns_from_code(chat):
     """They show in the chat, not twice beneath the cell; Stop and an interrupt end them in one sentence."""
-    chat = ChatPage.make(lab)
-    assert lab.run(f"cell.send({PARIS!r})").startswith("In the chat: ")
-    assert "Hello!" in lab.run('print(await cell.asend("hello"))')
-    lab.run('cell.chat.send("My cat is called Tom.");')
-    chat.ask("hello")
-    assert chat.questions() == [PARIS, "hello", "My cat is called Tom.", "hello"]
+    lab = chat.lab
+    assert lab.run(f"reply = cell.send({PARIS!r})\nreply").startswith("In the chat: ")
+    assert "Reply(" in lab.run("reply")
     lab.run("practice.pace(20, 0.1)")
-    for call in ("await cell.asend", "cell.send"):
-        index = lab.add_cell(f"reply = {call}({LONG!r})\nprint(reply.turn)")
-        lab.start_cell(index)
-        chat.until(lambda: chat.replies()[-1:] > [""] and "Stop" in chat.button_.inner_text())
-        chat.stop()
-        expect(lab.cell(index)).to_contain_text("None")
-    errors = len(lab.errors())
+    index = lab.add_cell(f"reply = await cell.asend({LONG!r})\nprint(reply.turn)")
+    lab.start_cell(index)
+    chat.until(lambda: len(chat.replies()) == 2 and chat.replies()[-1] != "")
+    chat.stop()
+    expect(lab.cell(index)).to_contain_text("None")
     index = lab.add_cell(f"cell.send({LONG!r})")
     lab.start_cell(index)
-    chat.until(lambda: len(chat.questions()) == 7 and chat.replies()[-1] != "")
+    chat.until(lambda: len(chat.replies()) == 3 and chat.replies()[-1] != "")
     lab.interrupt()
     shown = lab.cell(index).locator(".jp-OutputArea-output")
     expect(shown).to_have_text("KeyboardInterrupt: the reply was stopped and is not kept.")
     chat.wait()
     assert "Stopped" in chat.feet()[-1]
-    assert len(lab.errors()) == errors + 1
     lab.remove_cell(index)
 
 
-def test_reader_who_scrolls_up_is_left_in_peace(chat):
+def test_reader_who_scrolls_up_is_left_in_peace(echoing):
     """Pinned to the end while text grows; held still for a reader who has scrolled up."""
-    where = "talk => Math.round(-talk.scrollTop)"
-    for _ in range(4):
-        chat.ask("Tell me something.\n\n\n\nplease")
-    assert chat.talk.evaluate(where) == 0
-    chat.lab.run("practice.pace(60, 0.1)")
-    chat.ask(LONG, wait=False)
-    chat.until(lambda: len(chat.replies()[-1]) > 10)
+    chat, where = echoing, "talk => Math.round(-talk.scrollTop)"
+    chat.ask("\n\n".join(["A paragraph."] * 30))
+    chat.ask("say 150 at 60", wait=False)
+    chat.until(lambda: len(chat.replies()[-1]) > 100)
     assert chat.talk.evaluate(where) == 0
     chat.talk.evaluate("talk => { talk.scrollTop = -200; }")
     top = "talk => talk.querySelector('.course-chat-you').getBoundingClientRect().top"
@@ -358,91 +327,107 @@ def test_reader_who_scrolls_up_is_left_in_peace(chat):
     assert chat.talk.evaluate(where) >= 200
 
 
-FAILURES = {
-    "practice.fail_next(429, retry_after=600)": "Too many requests or tokens",
-    "practice.fail_next(502, html=True, should_retry=False)": "status 502",
-    "cell.chat.budget_usd = 0.0000001": "Nothing was sent: the call could cost",
-    "practice.shape('refusal')": "refused to answer",
-    "practice.break_stream('disconnect')": "The connection closed before",
-}
+HELD = """
+replies = []
+for text in json.loads({texts!r}):
+    for setting in ("model", "system"):
+        with contextlib.suppress(Exception):  # half a character is refused
+            setattr(cell.chat, setting, text)
+    for words in (text, "fail " + text):
+        with contextlib.suppress(Exception):
+            replies.append(cell.send(words))
+"""
+
+# What a page is, apart from the transcript: none of it may change.
+OUTSIDE = """() => ({
+    title: document.title, address: location.href, run: String(window.pwned),
+    body: [...document.body.children].map(node => node.tagName + node.id).join(" "),
+    looks: ["display", "visibility", "color", "backgroundColor", "fontFamily"]
+        .map(name => getComputedStyle(document.querySelector(".jp-Notebook"))[name]).join(" "),
+    dialogs: document.querySelectorAll(".jp-Dialog").length,
+})"""
+
+# Everything that a reader could set off by moving about: inline handlers run on such events too.
+TOUCH = """root => {
+    for (const node of root.querySelectorAll("*"))
+        for (const name of ["mouseover", "mouseenter", "pointerenter", "focus", "load", "error", "toggle",
+                            "scroll", "animationstart", "transitionend", "wheel", "copy", "begin"])
+            node.dispatchEvent(new Event(name));
+    for (const node of root.querySelectorAll(".course-text *:not(a)")) node.click();
+}"""
+
+FOUND = """root => [...root.querySelectorAll(":is(.course-chat-talk, .jp-OutputArea-output) *")]
+    .flatMap(node => node.getAttributeNames()
+    .filter(name => name.startsWith("on") || name === "src" || name === "srcdoc")
+    .concat(node.href && !/^(https?|mailto):/.test(node.href) ? [node.href] : [])
+    .concat(/^(SCRIPT|STYLE|IMG|SVG|IFRAME|OBJECT|EMBED|FORM|LINK|BASE|META|MJX.*)$/i.test(node.tagName)
+        && !node.matches(".course-text ~ style, style:has(+ .course-text)") ? [node.tagName] : []))"""
 
 
-@pytest.mark.slow
-def test_errors_are_told_inside_the_chat(chat):
-    """In plain words beneath the question, with what to do, no traceback anywhere; the next turn works."""
-    mend = "practice.reset(); cell.chat.client, cell.chat.waits, cell.chat.budget_usd = client, {}, None"
-    for fault, words in FAILURES.items():
-        chat.lab.run(f"{mend}; {fault};")
-        chat.ask("Tell me a long story.")
-        assert words in chat.feet()[-1], fault
-        assert "Traceback" not in chat.feet()[-1]
-    assert chat.lab.run("cell.chat.messages") == "[]"
-    chat.lab.run(mend)
-    chat.ask(PARIS)
-    assert chat.replies()[-1] == "The capital of France is Paris."
-
-
-# ------------------------------------------------------------------------------- later, again
-
-
-@pytest.mark.slow
-def test_two_hundred_turns_open_at_once(lab):
-    """Under a second from the run's end to the last turn on the page, and the next turn works."""
-    lab.run(f"long = ChatCell()\nfor number in range(200): long.chat.send({PARIS!r});")
-    index = lab.add_cell("long = ChatCell(long.chat)\nlong")
+@pytest.mark.parametrize("every", [20, pytest.param(1, marks=[pytest.mark.slow, pytest.mark.timeout(600)])])
+def test_hostile_texts_run_nowhere(lab, echo, every):
+    """As prompt, reply, model name, system prompt and error, in the chat and as a reply that is displayed."""
+    texts = list(PAYLOADS.values())[::every]
+    chat = ChatPage.make(
+        lab, f"cell = ChatCell(Conversation(connect({echo.url!r}), keep=last_turns(1)))\ncell"
+    )
+    before = lab.page.evaluate(OUTSIDE)
+    lab.run(HELD.format(texts=json.dumps(texts)))
+    assert len(chat.feet()) >= 2 * len(texts) - 4  # a few are blank or half a character: never sent
+    index = lab.add_cell("[display(reply) for reply in replies];")
     lab.run_cell(index)
-    expect(lab.cell(index).locator(".course-chat-exchange")).to_have_count(200, timeout=5000)
-    chat = ChatPage(lab, index)
-    chat.ask("hello")
-    assert len(chat.questions()) == 201
-    assert chat.talk.evaluate("talk => Math.round(talk.scrollTop)") == 0
+    for root in (chat.talk, lab.cell(index).locator(".jp-OutputArea")):
+        root.evaluate(TOUCH)
+        lab.page.wait_for_timeout(300)
+        assert root.evaluate(FOUND) == []
+    assert chat.talk.evaluate(WIDTH) <= 1
+    assert lab.page.evaluate(OUTSIDE) == before
+    assert len(lab.context.pages) == 1
+
+
+def test_the_check_would_notice(page):
+    """Raw HTML in the same place does run: the silence of the test above means something."""
+    page.run(
+        "display(ipywidgets.HTML('<img src=x onerror=window.pwned=1><img src=http://hostile.test/a.png>'))"
+    )
+    page.page.wait_for_function("window.pwned === 1")
+    assert page.strangers == ["http://hostile.test/a.png"]
+    page.strangers.clear()
 
 
 @pytest.mark.slow
-def test_restart_leaves_a_chat_that_says_so_and_no_stream(lab, echo):
+def test_restart_leaves_a_chat_that_says_so_and_no_stream(lab, echoing, echo):
     """The server sees the stream go; the chat keeps what is typed and says what to do."""
-    chat = ChatPage.make(lab, f"cell = ChatCell(Conversation(connect({echo.url!r}), model='echo'))\ncell")
-    chat.ask("say 1000 at 20", wait=False)
-    chat.until(lambda: echo.open_streams == 1)
+    echoing.ask("say 1000 at 20", wait=False)
+    echoing.until(lambda: echo.open_streams == 1)
     lab.restart()
-    chat.until(lambda: echo.open_streams == 0)
-    chat.box.fill("still there?")
-    chat.box.press("Enter")
-    expect(chat.status).to_contain_text("run the setup cell and this chat's cell again")
-    assert chat.box.input_value() == "still there?"
+    echoing.until(lambda: echo.open_streams == 0)
+    echoing.ask("still there?", wait=False)
+    expect(echoing.status).to_contain_text("run the setup cell and this chat's cell again")
+    assert echoing.box.input_value() == "still there?"
     lab.run(SETUP)
-    lab.run_cell(chat.index)
-    again = ChatPage(lab, chat.index)
+    lab.run_cell(echoing.index)
+    again = ChatPage(lab, echoing.index)
     again.ask("hello")
     assert again.replies() == ["hello"]
-    lab.run("client = connect()")
 
 
-def test_saved_and_opened_again(page):
+def test_saved_and_opened_again(lab, chat):
     """While the kernel lives, the chat is there with a Stop that works; afterwards, one constant sentence."""
-    page.open([SETUP])
-    assert page.run_all()
-    chat = ChatPage.make(page)
     chat.ask("My cat is called Tom.")
-    page.run("practice.pace(20, 0)")
+    lab.run("practice.pace(8, 0)")
     chat.ask(LONG, wait=False)  # the page is loaded anew while it comes
     chat.until(lambda: len(chat.replies()[-1]) > 5)
-    assert page.outputs(chat.index)[0]["data"]["text/plain"] == STAND_IN
-    page.command("docmanager:save")
-    page.reload()
-    chat = ChatPage(page, chat.index)
+    assert lab.outputs(chat.index)[0]["data"]["text/plain"] == STAND_IN
+    lab.command("docmanager:save")
+    lab.reload()
+    chat = ChatPage(lab, chat.index)
     chat.until(lambda: chat.questions() == ["My cat is called Tom.", LONG])
     grown = len(chat.replies()[-1])
-    assert grown > 5
-    chat.until(lambda: len(chat.replies()[-1]) > grown + 20)
+    chat.until(lambda: len(chat.replies()[-1]) > grown + 20 > 25)
     chat.stop()
     assert "Stopped" in chat.feet()[1]
-    page.server.end_kernels()
-    page.reload()
-    shown = page.cell(chat.index).locator(".jp-OutputArea")
-    expect(shown).to_have_text(STAND_IN, use_inner_text=True)
-    notebook = page.notebook()
-    for output in notebook["cells"][chat.index]["outputs"]:  # as committed: no widget, and not yet trusted
-        output["data"].pop("application/vnd.jupyter.widget-view+json", None)
-    page.open(notebook)
+    lab.server.end_kernels()
+    lab.reload()
+    shown = lab.cell(chat.index).locator(".jp-OutputArea")
     expect(shown).to_have_text(STAND_IN, use_inner_text=True)
