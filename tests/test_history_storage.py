@@ -6,8 +6,6 @@ import json
 import math
 import os
 import stat
-import subprocess
-import sys
 
 import pytest
 
@@ -96,23 +94,6 @@ def test_the_file(chat, path, monkeypatch):
             chat.save(path)
         monkeypatch.undo()
         assert (path.read_text("utf-8"), sorted(os.listdir(path.parent))) == (content, [path.name, link.name])
-
-
-@pytest.mark.slow
-def test_killed_while_saving(chat, path):
-    """A process that is killed in the middle leaves the old file or the new one."""
-    chat.save(path)
-    script = (
-        "import sys; from course_helpers import Conversation\n"
-        "chat = Conversation.load(sys.argv[1])\n"
-        "while True: chat.save(sys.argv[1]); print('saved', flush=True)"
-    )
-    with subprocess.Popen(
-        [sys.executable, "-c", script, str(path)], stdout=subprocess.PIPE, text=True
-    ) as child:
-        assert [child.stdout.readline() for _ in range(4)][-1] == "saved\n"
-        child.kill()
-    assert len(Conversation.load(path).turns) == 2
 
 
 def changed(**changes):

@@ -7,9 +7,7 @@ import pytest
 from course_helpers import Conversation, connect, practice
 from course_helpers.history import drop_where, last_turns, summarise_older, within_tokens
 from course_helpers.history.strategies import ASKED_BEFORE, SUMMARISE
-from tests.broken_server import broken_server
-from tests.drivers import all_drivers, chat_with, send, state, stream
-from tests.scripted_server import failure, reply
+from tests.drivers import all_drivers, send, state, stream
 
 NOW = "And now?"
 
@@ -71,17 +69,6 @@ def test_within_tokens(chat, take):
     chat.keep, long = within_tokens(10), "Tell me about the sea. " * 20
     take(chat, long)
     assert sent() == [long]
-
-
-def test_within_tokens_where_the_server_cannot_count():
-    """An estimate on the safe side takes the count's place."""
-    with broken_server(reply()) as server:
-        chat = chat_with(server.url, model="llama")
-        fill(chat, 10)
-        server.play(failure(404), reply())
-        chat.keep = within_tokens(60)
-        chat.send(NOW)
-        assert 1 < server.requests[-1][1].decode().count('"role"') < 12
 
 
 @all_drivers
@@ -160,6 +147,11 @@ def test_a_function_of_ones_own(chat, take):
     assert (chat.messages[0]["content"], seen[0][0]) == ("My number is 1.", chat)
     assert (seen[0][1] > 20, seen[0][2]) == (True, "Noted: your number is 1.")
     assert [call.kind for call in chat.calls[3:]] == ["summary", "reply"]
+    chat.keep = lambda messages, conversation: setattr(conversation, "model", "opus") or messages
+    assert "opus" in take(chat, NOW).call.model == practice.journal[-1].body["model"]
+    chat.keep = lambda messages, conversation: 1 / 0
+    with pytest.raises(ZeroDivisionError):
+        take(chat, NOW)
 
 
 ONE = ["My number is 1.", "Noted: your number is 1."]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import anthropic
 import pytest
 
-from course_helpers import Conversation, connect, estimate_cost, practice
+from course_helpers import Conversation, estimate_cost
 from course_helpers.history import StreamInterrupted
 from tests import broken_server as broken
 from tests.broken_server import BREAKS, BROKEN_BEFORE, NO_REPLY, PARTIAL, broken_server
@@ -142,17 +142,3 @@ def test_odd_but_good_streams(take):
         with broken_server(step) as server:
             answered = take(chat_with(server.url), "Hello!")
             assert (str(answered), answered.call.output_tokens) == ("Paris is it.", tokens)
-
-
-@both
-def test_the_practice_apis_faults(take):
-    """The fault lab's streams break the same way, and nothing is asked twice."""
-    connect(timeout=0.5)
-    for kind in ("disconnect", "truncate", "error", "garble", "stall"):
-        practice.reset()
-        chat = Conversation()
-        with practice.break_stream(kind, after=3), pytest.raises(StreamInterrupted) as caught:
-            take(chat, QUESTION)
-        assert (caught.value.partial, len(practice.journal)) == ("The capital of", 1), kind
-        assert [call.kind for call in chat.calls] == ["lost"]
-    practice.reset()
