@@ -23,8 +23,7 @@ _QUOTED = re.compile(
 _HELD = re.compile(r"⟦(\d+)⟧")
 _TITLE = re.compile(r"[⟦⟧]|\b(Mr|Mrs|Ms|Dr|Prof|St)\.")
 _CLAUSE = re.compile(r"(?<=[.!?;])\s+(?![Hh]ow\W*$)|\n+")
-_UNITS = {"word": "words", "character": "characters", "letter": "characters"}
-_UNITS |= dict.fromkeys(("sentence", "paragraph", "line"), "sentences")
+_UNITS = {"word": "words"} | dict.fromkeys(("sentence", "paragraph", "line"), "sentences")
 
 
 @lru_cache(maxsize=200)
@@ -93,6 +92,8 @@ def _clause(clause: str, held: list[str], before: Wishes, spoken: bool) -> tuple
         if not spoken or _search("length", lower[: limit.start()]):
             left = left.replace(limit[0], " ")
             unit, most = _UNITS.get(limit["unit"], "items"), int(limit["most"])
+            if limit["unit"] in ("character", "letter"):
+                unit, most = "words", most // 8 + 1
             exact = most if limit["least"] or re.search(r"exactly|precisely|always", lower) else 0
             found[f"least_{unit}"] = int(limit["low"] or exact)
             if not limit["least"]:
