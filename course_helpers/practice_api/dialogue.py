@@ -10,7 +10,7 @@ from functools import cache, lru_cache
 from typing import NamedTuple
 
 from . import knowledge
-from .forms import Saying, sentences
+from .instructions import Saying, sentences
 from .rows import fill, table
 
 SURE, UNSURE = 0.47, 0.12
@@ -46,7 +46,7 @@ def kind_of_talk(text: str) -> str:
     forms = ([words], [re.sub(_OPENING, "", words)], parts)
     kinds = [[next((n for n, fits, _ in _talks() if fits.fullmatch(p)), "") for p in form] for form in forms]
     found = next((known for known in kinds if known and all(known)), None)
-    elsewhere = _part_asked(words) != "say" or knowledge.speaks_of_it(text) or knowledge.everyday(text)
+    elsewhere = _part_asked(words) != "say" or any(knowledge.leaning(text))
     if not found and not elsewhere and words.count(" ") < _SHORT:
         found = [name for name, _, cue in _talks() if cue and re.search(cue, words)][:1]
     # "Thanks, see you" is a farewell, whatever comes first.
@@ -90,7 +90,7 @@ def subject(text: str, before: Subject | None) -> Subject | None:
     words = _words(text)
     part = _part_asked(words)
     rest = re.sub(table("talk.toml")["facets"].get(part, r"\Z"), " ", words)
-    named, elsewhere = knowledge.loud(rest), knowledge.everyday(rest)
+    named, (ours, elsewhere) = knowledge.loud(rest), knowledge.leaning(rest)
     if part != "say" and before and not named:
         return Subject(before.entry, part)
     apart = 0.85 if before and len(named) < 3 else 1
@@ -104,7 +104,7 @@ def subject(text: str, before: Subject | None) -> Subject | None:
             )
             scores[name] = max(scores.get(name, 0), score)
     best = sorted(scores, key=lambda name: (-scores[name], name))[:3]
-    if not best or scores[best[0]] < (UNSURE if knowledge.speaks_of_it(rest) > elsewhere else SURE):
+    if not best or scores[best[0]] < (UNSURE if ours > bool(elsewhere) else SURE):
         return Subject(before.entry, part) if part != "say" and before and len(named) < 2 else None
     first, *others = (knowledge.entries()[name] for name in best)
     return Subject(first, part, min(1, scores[best[0]]), tuple(others))

@@ -82,14 +82,10 @@ def loud(text: str) -> list[str]:
     return [found for found in map(stem, words_of(text)) if found not in _lexicon()["light"]]
 
 
-def speaks_of_it(text: str) -> int:
-    """How many words of the subject `text` has, those that are common besides left out."""
-    return len(_index().ours.intersection(loud(text)))
-
-
-def everyday(text: str) -> bool:
-    """Does `text` have a word that speaks of something else?"""
-    return not _lexicon()["everyday"].isdisjoint(loud(text))
+def leaning(text: str) -> tuple[int, int]:
+    """How many words of `text` are of the subject alone, and how many of everyday life."""
+    stems = set(loud(text))
+    return len(_index().ours & stems), len(_lexicon()["everyday"] & stems)
 
 
 @lru_cache(maxsize=500)
@@ -156,9 +152,7 @@ class _Index:
         return stem(next(iter(get_close_matches(word, sorted(near), 1, 0.81)), word))
 
 
-@cache
-def _index() -> _Index:
-    return _Index()
+_index = cache(_Index)
 
 
 @cache

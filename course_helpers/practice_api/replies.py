@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..models import Model
-from . import dialogue, examples, forms, instructions, knowledge, tools
-from .forms import Saying
+from . import dialogue, examples, instructions, knowledge, tools
+from .instructions import Saying
 from .rows import Pattern, Row, Text, fill, read
 from .schemas import CreateMessage, Message
 
@@ -109,7 +109,7 @@ def _obeyed(saying: Saying, wishes: instructions.Wishes, about: str) -> str:
             )
             wishes = {name: wishes[name] for name in ("case", "json") if name in wishes}
             break
-    return forms.render(saying, wishes)
+    return instructions.render(saying, wishes)
 
 
 def _saying(message: Message, asked: list[str], turns, texts: list[str], wishes) -> tuple[Saying, str]:
@@ -121,9 +121,13 @@ def _saying(message: Message, asked: list[str], turns, texts: list[str], wishes)
         unknown = f"I don't know your {thing}: none of the messages I was sent says so."
         return Saying(f"Your {thing} is {value}." if value else unknown, word=value or ""), ""
     if kind := dialogue.kind_of_talk(asked[-1]):
-        return Saying(_in_role(kind, wishes) or dialogue.small_talk(kind, said)), ""
+        who = ", ".join(filter(None, (wishes.get("name"), wishes.get("role"))))
+        if who and kind in ("greeting", "who are you", "are you a model", "what can you do"):
+            hello = ("Hello! ", " What would you like to know?") if kind == "greeting" else ("", "")
+            return Saying(f"I am {who}.".join(hello)), ""
+        return Saying(dialogue.small_talk(kind, said)), ""
     told = _FACT.search(last) if "?" not in last and _TELLING.match(last) else None
-    if told and (not told["value"][0].islower() or not knowledge.speaks_of_it(told[0])):
+    if told and (not told["value"][0].islower() or not knowledge.leaning(told[0])[0]):
         return Saying(f"Noted: your {told['thing'].lower()} is {told['value'].strip()}."), ""
     if known := dialogue.general(asked[-1]):
         return known, ""
@@ -137,14 +141,6 @@ def _saying(message: Message, asked: list[str], turns, texts: list[str], wishes)
         text = f"I was sent {' and '.join(others)}, and cannot look into it. {dialogue.off(last, said)}"
         return Saying(text), ""
     return dialogue.say(found, last, said) if found else Saying(dialogue.off(last, said)), ""
-
-
-def _in_role(kind: str, wishes: instructions.Wishes) -> str:
-    """Who the system prompt says that it is; "" if it says nothing of it."""
-    who = ", ".join(filter(None, (wishes.get("name"), wishes.get("role"))))
-    if not who or kind not in ("greeting", "who are you", "are you a model", "what can you do"):
-        return ""
-    return f"Hello! I am {who}. What would you like to know?" if kind == "greeting" else f"I am {who}."
 
 
 def text_of(message: Message) -> str:

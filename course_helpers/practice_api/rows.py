@@ -7,7 +7,7 @@ import tomllib
 from datetime import UTC, datetime, time
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, StringConstraints, ValidationError, create_model
 
@@ -31,7 +31,6 @@ def _compiled(text: Any) -> re.Pattern[str]:
         raise ValueError(str(error)) from None
 
 
-Kind = TypeVar("Kind", bound=Row)
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 Pattern = Annotated[re.Pattern, BeforeValidator(_compiled)]
 
@@ -42,7 +41,7 @@ def table(name: str) -> dict[str, Any]:
     return tomllib.loads(Path(__file__).with_name(name).read_text("utf-8"))
 
 
-def read(path: Path, name: str, kind: type[Kind]) -> list[Kind]:
+def read(path: Path, name: str, kind: type[Row]) -> list[Any]:
     """The rows [[name]] of the file `path`. Raises ValueError that says where the first mistake is."""
     file = create_model("File", __base__=Row, **{name: (list[kind], ...)})
     try:
