@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from course_helpers.practice_api.dialogue import fill
+from course_helpers.practice_api.figures import fill
 from course_helpers.practice_api.knowledge import Entry, entries
 from tools.lessons import ROOT, cover, lesson_paths
 

@@ -11,11 +11,6 @@ import os
 import sys
 import threading
 import weakref
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from .app import Api
-    from .journal import Journal
 
 PRACTICE_KEY = "practice"
 """The key that the practice API takes. Any other is a 401."""
@@ -74,8 +69,8 @@ class Practice:
         return self._server is not None and url.rstrip("/") == self._server.url
 
     @property
-    def api(self) -> Api:
-        """The application behind the server."""
+    def api(self):
+        """The `app.Api` behind the server."""
         with self._lock:
             if self._api is None:
                 from .app import Api
@@ -84,8 +79,8 @@ class Practice:
             return self._api
 
     @property
-    def journal(self) -> Journal:
-        """What was really sent and answered, oldest first."""
+    def journal(self):
+        """What was really sent and answered, oldest first: a `journal.Journal`."""
         return self.api.journal
 
     def reset(self) -> None:

@@ -7,13 +7,12 @@ import importlib
 import os
 import signal
 import sys
-import threading
+import time
 
 from ..models import DEFAULT_MODEL
 from . import PRACTICE_KEY, Practice
 
-USAGE = """\
-Practice API at {url}, on this machine only, free of charge. Its key is {key}. Stop it with Ctrl-C.
+USAGE = """Practice API at {url}, on this machine only, free of charge. Its key is {key}. Stop it with Ctrl-C.
 
 The SDK, in another terminal:
   ANTHROPIC_BASE_URL={url} ANTHROPIC_API_KEY={key} python my_program.py
@@ -23,17 +22,13 @@ curl:
     -H "x-api-key: {key}" -H "anthropic-version: 2023-06-01" -H "content-type: application/json" \\
     -d '{{"model": "{model}", "max_tokens": 100, "messages": [{{"role": "user", "content": "Hello!"}}]}}'
 """
-STORM = """
-Storm: ask it different questions, one after the other; each meets another fault.
-"""
+STORM = "\nStorm: ask it different questions, one after the other; each meets another fault.\n"
 
 
 def main(argv: list[str] | None = None) -> str | None:
     """Serve until Ctrl-C or SIGTERM; one sentence where that cannot be."""
-    parser = argparse.ArgumentParser(
-        prog="python -m course_helpers.practice_api",
-        description="The course's practice API, for any program that speaks the Messages API.",
-    )
+    what = "The course's practice API, for any program that speaks the Messages API."
+    parser = argparse.ArgumentParser(prog="python -m course_helpers.practice_api", description=what)
     parser.add_argument("--port", type=int, default=8787, help="port on this machine (8787; 0: a free one)")
     parser.add_argument("--storm", action="store_true", help="a fault for each question, a report at the end")
     options = parser.parse_args(argv)
@@ -44,10 +39,10 @@ def main(argv: list[str] | None = None) -> str | None:
         url = server.start(options.port)
         if options.storm:  # by name: the practice API knows nothing of the course around it
             report = importlib.import_module("course_helpers.learning.report_card").storm(server)
-        words = {"url": url, "key": PRACTICE_KEY, "model": DEFAULT_MODEL}
-        print(USAGE.format(**words) + (STORM if report else ""), flush=True)
-        while not threading.Event().wait(3600):
-            pass
+        usage = USAGE.format(url=url, key=PRACTICE_KEY, model=DEFAULT_MODEL)
+        print(usage + (STORM if report else ""), flush=True)
+        while True:
+            time.sleep(3600)
     except (OSError, OverflowError) as error:
         reason = os.strerror(error.errno) if isinstance(error, OSError) else "there is no such port"
         return f"Port {options.port} cannot be used ({reason}): choose another with --port."

@@ -141,10 +141,14 @@ def _difference(was: Any, now: Any, path: str) -> tuple[str, str, str]:
     if isinstance(was, dict) and isinstance(now, dict):
         key = next(key for key in [*was, *now] if was.get(key) != now.get(key))
         return _difference(was.get(key), now.get(key), f"{path}.{key}")
-    if type(was) is not type(now) or not isinstance(was, list | str):
-        return path, *("nothing" if each is None else str(each)[:80] for each in (was, now))
-    was, now, text = (was.split(), now.split(), True) if isinstance(was, str) else (was, now, False)
-    at = len([*takewhile(lambda pair: pair[0] == pair[1], zip(was, now, strict=False))])
-    if text:
-        return path, *(" ".join(words[max(0, at - 3) : at + 4])[:80] for words in (was, now))
-    return _difference(*(each[at] if at < len(each) else None for each in (was, now)), f"{path}.{at}")
+    if isinstance(was, list) and isinstance(now, list):
+        at = _alike(was, now)
+        return _difference(*(each[at] if at < len(each) else None for each in (was, now)), f"{path}.{at}")
+    texts = [each.split() if isinstance(each, str) else [str(each or "nothing")] for each in (was, now)]
+    at = _alike(*texts)
+    return path, *(" ".join(words[max(0, at - 3) : at + 4])[:80] for words in texts)
+
+
+def _alike(was: list, now: list) -> int:
+    """How many items are the same from the start."""
+    return len([*takewhile(lambda pair: pair[0] == pair[1], zip(was, now, strict=False))])

@@ -43,7 +43,7 @@ class Limits:
 
     def __init__(self, enforced: dict[str, int], clock: Callable[[], float] = time.monotonic) -> None:
         self.enforced, self._left = enforced, {name: float(limit) for name, limit in enforced.items()}
-        self._clock, self._at, self._told = clock, clock(), []
+        self._clock, self._at = clock, clock()
 
     def _refill(self) -> None:
         before, self._at = self._at, self._clock()
@@ -69,26 +69,27 @@ class Limits:
             self._left["output-tokens"] -= tokens
 
     def headers(self) -> dict[str, str]:
-        """The rate-limit headers of a response sent now; where nothing is enforced, made once a second."""
+        """The rate-limit headers of a response sent now."""
         self._refill()
         now = datetime.now(UTC).replace(microsecond=0)
-        if self._told[:1] == [now] and not self.enforced:
-            return self._told[1]
-        rows = {}
-        for name, limit in (ANNOUNCED | self.enforced).items():
-            left = self._left.get(name, limit)
-            # The API rounds token counts to thousands; the small limits of a lesson would show nothing then.
-            shown = round(left, -3) if name != "requests" and limit >= 10_000 else math.floor(left)
-            full = now + timedelta(seconds=math.ceil((limit - left) * 60 / limit))
-            rows[name] = limit, max(0, round(shown)), f"{full:%Y-%m-%dT%H:%M:%SZ}"
-        rows["tokens"] = min(rows["input-tokens"], rows["output-tokens"], key=lambda row: row[1] / row[0])
-        told = {
-            f"anthropic-ratelimit-{name}-{kind}": str(value)
-            for name, row in rows.items()
-            for kind, value in zip(("limit", "remaining", "reset"), row, strict=True)
-        }
-        self._told = [now, told]
-        return told
+        return _headers(now, **{name: (limit, self._left[name]) for name, limit in self.enforced.items()})
+
+
+@functools.lru_cache(maxsize=1)  # where nothing is enforced, the same for all answers of a second
+def _headers(now: datetime, **enforced: tuple[int, float]) -> dict[str, str]:
+    rows = {}
+    for name, announced in ANNOUNCED.items():
+        limit, left = enforced.get(name, (announced, announced))
+        # The API rounds token counts to thousands; the small limits of a lesson would show nothing then.
+        shown = round(left, -3) if name != "requests" and limit >= 10_000 else math.floor(left)
+        full = now + timedelta(seconds=math.ceil((limit - left) * 60 / limit))
+        rows[name] = limit, max(0, round(shown)), f"{full:%Y-%m-%dT%H:%M:%SZ}"
+    rows["tokens"] = min(rows["input-tokens"], rows["output-tokens"], key=lambda row: row[1] / row[0])
+    return {
+        f"anthropic-ratelimit-{name}-{kind}": str(value)
+        for name, row in rows.items()
+        for kind, value in zip(("limit", "remaining", "reset"), row, strict=True)
+    }
 
 
 UNLIMITED = Limits({})
@@ -137,7 +138,8 @@ def control(function: Callable[..., Any]) -> Callable[..., Control]:
             hint = f" Did you mean {near[0]}?" if near else ""
             rule = wrong["msg"].replace("Input should", "it should")
             raise ValueError(f"{wrong['loc'][0]}: {rule}, not {wrong['input']!r}.{hint}") from None
-        text = ", ".join([*map(repr, given), *(f"{key}={each!r}" for key, each in named.items())])
+        said = [f"{key}={each!r}" for key, each in named.items() if key != "times"]
+        text = ", ".join([*map(repr, given), *said])
         made = Control(name, f"{name}({text})", value, bound.arguments.get("times"), self)
         self.controls.append(made)
         return made

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, time
 from functools import cache
 
@@ -10,19 +11,25 @@ from ..models import ALIASES, AS_OF, MODEL, available, find_model
 _NOON = datetime.combine(AS_OF, time(12), tzinfo=UTC)
 
 
+def fill(text: str, **words: str) -> str:
+    """`text` with each name in braces replaced by that of `words`, or by the figure."""
+
+    def value(found: re.Match[str]) -> str:
+        return words[found[1]] if found[1] in words else figures().get(*found.group(1, 0))
+
+    return re.sub(r"\{(\w+)\}", value, text)
+
+
 @cache
 def figures() -> dict[str, str]:
     """Name → text: prices in USD per million tokens on the day `models.AS_OF`, limits in tokens, days."""
     found = {"as_of": f"{AS_OF:%Y-%m-%d}", "model": MODEL}
     rates = {line: _rates(id) for line, id in ALIASES.items()}
     for line, id in ALIASES.items():
-        model, cost = find_model(id), (800 * rates[line]["in"] + 200 * rates[line]["out"]) / 1_000_000
+        model, call = find_model(id), (800 * rates[line]["in"] + 200 * rates[line]["out"]) / 1_000_000
         found |= {line: id, f"{line}_name": model.name, f"{line}_window": f"{model.context_window:,}"}
-        found |= {
-            f"{line}_max": f"{model.max_output:,}",
-            f"call_{line}": _usd(cost),
-            f"day_{line}": _usd(cost * 10_000),
-        }
+        found |= {f"{line}_max": f"{model.max_output:,}"}
+        found |= {f"call_{line}": _usd(call), f"day_{line}": _usd(call * 10_000)}
         found |= {f"{line}_{kind}": _usd(rate) for kind, rate in rates[line].items()}
     return found | {
         "opus_ratio": f"{rates['opus']['in'] / rates['haiku']['in']:.0f}",
@@ -44,15 +51,8 @@ def _rates(id: str) -> dict[str, float]:
         return float(price.total_price) * 1000
 
     plain, out = rate(), rate(output_tokens=1000) - rate()
-    written, read = rate(cache_write_tokens=1000), rate(cache_read_tokens=1000)
-    return {
-        "in": plain,
-        "out": out,
-        "write": written,
-        "read": read,
-        "in_batch": plain / 2,
-        "out_batch": out / 2,
-    }
+    cache = {"write": rate(cache_write_tokens=1000), "read": rate(cache_read_tokens=1000)}
+    return cache | {"in": plain, "out": out, "in_batch": plain / 2, "out_batch": out / 2}
 
 
 def _usd(amount: float) -> str:

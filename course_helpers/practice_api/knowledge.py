@@ -8,31 +8,25 @@ from __future__ import annotations
 
 import math
 import re
-import tomllib
 from collections import Counter, defaultdict
-from dataclasses import dataclass
-from difflib import SequenceMatcher
+from collections.abc import Iterable
+from difflib import get_close_matches
 from functools import cache, lru_cache
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
-from .rows import Row, Text, read
+from .rows import Row, Text, read, table
 
 FILE = Path(__file__).with_name("knowledge.toml")
-WORDS = Path(__file__).with_name("words.toml")
 _MISSING, _EXTRA = 0.45, 0.35
 """How much a word counts that only the phrasing has, and one that only the question has."""
-_ANSWERED = 0.25
-"""How much it counts that an entry's answer, not its phrasing, has the words of the question."""
-_ALIKE = 0.8
-"""How much of its letters a misspelt word shares with the right one."""
-_RARE, _DOUBT = 4.8, 0.45
-"""Where no word of the subject is shared, or no rare one and as many are unknown, a score counts less."""
-_UNKNOWN, _EVERYDAY = 3.5, 10.0
-"""The weight of a word that no entry has, and of one that speaks of something else."""
-_EMPTY, _SORT, _COMMON, _PAIR = 0.1, 0.5, 1.2, 0.5
-"""The weight of words that say nothing, that say what sort of question it is, and that are common; and how
-much a pair's rarity counts."""
+_DOUBT, _ANSWERED = 0.45, 0.25
+"""What is left of a score where as many words are strange as ours; the share of an answer in it."""
+_EMPTY, _SORT, _COMMON, _UNKNOWN, _EVERYDAY = 0.1, 0.5, 1.2, 3.5, 10.0
+"""The weight of a word that says nothing, asks for a sort, is common, is new, speaks of something else."""
+_PAIR, _ALIKE = 0.5, 0.81
+"""How much a pair's rarity counts, and how much of its letters a misspelt word shares with the right one."""
 _ENDINGS = re.compile(r"(?:ings?|ied|ies|edly|ed|es|s|ers?|est|ly|y|e|i)$")
 _IS = re.compile(r"\b(what|who|how|where|when|why|that|it|there|here|he|she)'s\b")
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
@@ -72,36 +66,135 @@ def entries() -> dict[str, Entry]:
     return found
 
 
-@dataclass(frozen=True)
-class Lexicon:
-    """words.toml: what counts little, what is read as something else, what means the same."""
+def words_of(text: str) -> list[str]:
+    """The words of `text`, in small letters, slang spelled out, names such as RateLimitError in parts."""
+    text = _CAMEL.sub(" ", text.replace("’", "'")).lower().replace("n't", " not").replace("_", " ")
+    text = _IS.sub(r"\1 is", text).replace("'re", " are").replace("'m", " am")
+    text = re.sub(_lexicon()["slang"], lambda found: table("words.toml")["slang"][found[0]], text)
+    return re.findall(r"[^\W\d_]+|\d+(?:\.\d+)?|\$", re.sub(r"'(?:s|ll|ve|d)\b", "", text))
 
-    light: dict[str, float]
-    slang: dict[str, str]
-    slang_in: re.Pattern[str]
-    same: dict[str, str]
-    everyday: frozenset[str]
-    common: frozenset[str]
+
+@lru_cache(maxsize=10_000)
+def stem(word: str) -> str:
+    """`word` without endings, or what means the same; a word that says little stays as it is."""
+    return word if word in _lexicon()["light"] else _lexicon()["same"].get(_bare(word), _bare(word))
+
+
+def loud(text: str) -> list[str]:
+    """The stems of `text` that may name a subject."""
+    return [found for found in map(stem, words_of(text)) if found not in _lexicon()["light"]]
+
+
+def speaks_of_it(text: str) -> int:
+    """How many words of the subject `text` has, those that are common besides left out."""
+    return len(_index().ours.intersection(loud(text)))
+
+
+def everyday(text: str) -> bool:
+    """Does `text` have a word that speaks of something else?"""
+    return not _lexicon()["everyday"].isdisjoint(loud(text))
+
+
+@lru_cache(maxsize=500)
+def match(question: str, about: str = "") -> dict[str, float]:
+    """The names of the entries nearest to `question`, best first, and how sure that is, from 0 to 1.
+
+    `about` is what was spoken of before: its words are counted in, half.
+    """
+    index, everyday = _index(), _lexicon()["everyday"]
+    features = _features(index.known(word) for word in words_of(question))
+    asked = {f: index.weight.get(f, 0 if " " in f else _UNKNOWN) for f in features}
+    for feature in _features(map(stem, words_of(about))):
+        asked.setdefault(feature, index.weight.get(feature, 0) / 2)
+    cost = asked | dict.fromkeys(everyday & asked.keys(), _EVERYDAY)
+    total = sum(cost.values())
+    strange = sum(3 if f in everyday else 1 for f in asked.keys() - index.weight.keys() if f.isalpha())
+    shared, best = defaultdict(list), defaultdict(float)
+    for feature in asked:
+        for phrasing in index.holders.get(feature, ()):
+            shared[phrasing].append(feature)
+    for phrasing, features in shared.items():
+        name, size = index.phrasings[phrasing]
+        common = sum(asked[f] for f in features)
+        missing, extra = max(0, size - common), total - sum(cost[f] for f in features)
+        score = common / (common + _MISSING * missing + _EXTRA * extra)
+        known = len(index.ours.intersection(features))
+        if not known or strange > known - (known == 1):
+            score *= _DOUBT
+        best[name] = max(best[name], score * (1 - _ANSWERED))
+    for feature in asked:
+        for name in index.answers[feature] & best.keys():
+            best[name] += _ANSWERED * asked[feature] / total
+    return dict(sorted(best.items(), key=lambda item: (-item[1], item[0]))[:8])
+
+
+class _Index:
+    """Which phrasings hold a feature, and how much each is worth."""
+
+    def __init__(self) -> None:
+        lexicon, seen = _lexicon(), Counter()
+        self.phrasings, self.holders, self.answers = [], defaultdict(list), defaultdict(set)
+        self.vocabulary = defaultdict(Counter)
+        for entry in entries().values():
+            texts = [words_of(text) for text in (*entry.ask, entry.name)]
+            sets = [_features(map(stem, words)) for words in texts]
+            self.phrasings += [(entry.name, features) for features in sets]
+            own = set().union(*sets)
+            seen.update(own)
+            for word in own.union(loud(f"{entry.brief} {entry.say}")) - lexicon["light"].keys():
+                if word not in lexicon["common"]:
+                    self.answers[word].add(entry.name)
+            for word in (word for words in texts for word in words if len(word) > 3):
+                self.vocabulary[word[0]][word] += 1
+        rare = {f: math.log(1 + len(entries()) / n) * (_PAIR if " " in f else 1) for f, n in seen.items()}
+        common = {word: min(_COMMON, rare.get(word, _COMMON)) for word in lexicon["common"]}
+        self.weight = rare | common | lexicon["light"]
+        for number, (name, features) in enumerate(self.phrasings):
+            self.phrasings[number] = name, sum(self.weight[f] for f in features)
+            for feature in features:
+                self.holders[feature].append(number)
+        self.ours = (
+            {f for f in rare if " " not in f} - lexicon["everyday"] - common.keys() - lexicon["light"].keys()
+        )
+
+    def known(self, word: str) -> str:
+        """The stem of `word`, or of the word of the file that it is a misspelling of."""
+        found = stem(word)
+        if found in self.weight or len(word) < 4 or found in _lexicon()["everyday"]:
+            return found
+        near = [w for w in self.vocabulary[word[0]] if abs(len(w) - len(word)) < 2]
+        near = near if len(word) > 4 else [w for w in near if stem(w) not in _lexicon()["light"]]
+        return stem(next(iter(get_close_matches(word, near, 1, _ALIKE)), word))
 
 
 @cache
-def _lexicon() -> Lexicon:
-    words = tomllib.loads(WORDS.read_text("utf-8"))
-    same = {}
+def _index() -> _Index:
+    return _Index()
+
+
+@cache
+def _lexicon() -> dict[str, Any]:
+    """words.toml: what counts little, what is read as something else, what means the same."""
+    words = table("words.toml")
+    same: dict[str, str] = {}
     for group in words["same"]["groups"].strip().splitlines():
         first, *_ = members = [_bare(word) for word in group.split()]
         same |= {member: same.get(first, first) for member in members if member not in same}
     light = dict.fromkeys(words["empty"].split(), _EMPTY) | dict.fromkeys(words["sorts"].split(), _SORT)
-    slang = sorted(words["slang"], key=len, reverse=True)
+    slang = "|".join(map(re.escape, sorted(words["slang"], key=len, reverse=True)))
     everyday, common = (
-        frozenset(same.get(_bare(word), _bare(word)) for word in words[kind].split())
+        {same.get(_bare(word), _bare(word)) for word in words[kind].split()}
         for kind in ("everyday", "common")
     )
-    slang_in = re.compile(r"\b(?:" + "|".join(map(re.escape, slang)) + r")\b")
-    return Lexicon(light, words["slang"], slang_in, same, everyday, common - everyday)
+    return {
+        "light": light,
+        "same": same,
+        "slang": re.compile(rf"\b(?:{slang})\b"),
+        "everyday": everyday,
+        "common": common - everyday,
+    }
 
 
-@lru_cache(maxsize=10_000)
 def _bare(word: str) -> str:
     """`word` without its endings."""
     for _ in range(3):
@@ -112,138 +205,8 @@ def _bare(word: str) -> str:
     return word[:-1] if len(word) > 3 and word[-1] == word[-2] and word[-1] not in "aeiou" else word
 
 
-def words_of(text: str) -> list[str]:
-    """The words of `text`, in small letters, slang spelled out, names such as RateLimitError in parts."""
-    text = _CAMEL.sub(" ", text.replace("’", "'")).lower().replace("n't", " not").replace("_", " ")
-    text = _IS.sub(r"\1 is", text).replace("'re", " are").replace("'m", " am")
-    text = _lexicon().slang_in.sub(lambda found: _lexicon().slang[found[0]], text)
-    return re.findall(r"[^\W\d_]+|\d+(?:\.\d+)?|\$", re.sub(r"'(?:s|ll|ve|d)\b", "", text))
-
-
-def stem(word: str) -> str:
-    """`word` without endings, or what means the same; a word that says little stays as it is."""
-    lexicon = _lexicon()
-    return word if word in lexicon.light else lexicon.same.get(_bare(word), _bare(word))
-
-
-def _features(stems: list[str]) -> set[str]:
+def _features(stems: Iterable[str]) -> set[str]:
     """The stems and each pair of neighbours among those that say something."""
-    loud = [stem for stem in stems if stem not in _lexicon().light]
-    return {*stems, *(f"{a} {b}" for a, b in pairwise(loud))}
-
-
-def loud(text: str) -> list[str]:
-    """The stems of `text` that may name a subject."""
-    return [found for found in map(stem, words_of(text)) if found not in _lexicon().light]
-
-
-def speaks_of_it(text: str) -> int:
-    """How many words of the subject `text` has, those that are common besides left out."""
-    return len(_ours().intersection(loud(text)))
-
-
-def is_foreign(text: str) -> bool:
-    """Does `text` have a word that neither the subject nor common talk has, not even misspelt?"""
-    stems = [_index().known(word) for word in words_of(text)]
-    return any(stem not in _index().weight for stem in stems)
-
-
-@cache
-def _ours() -> frozenset[str]:
-    """The stems of the subject."""
-    lexicon = _lexicon()
-    return frozenset(_index().weight) - lexicon.common - lexicon.everyday - lexicon.light.keys()
-
-
-def everyday(text: str) -> bool:
-    """Does `text` have a word that speaks of something else?"""
-    return not _lexicon().everyday.isdisjoint(loud(text))
-
-
-class Index:
-    """Which phrasings hold a feature, and how much each is worth."""
-
-    def __init__(self) -> None:
-        self.names, self.sizes, self.holders, self.answers = [], [], defaultdict(list), defaultdict(set)
-        seen, self.vocabulary, self.spellings = Counter(), Counter(), defaultdict(set)
-        for entry in entries().values():
-            texts = [words_of(text) for text in (*entry.ask, entry.name)]
-            sets = [_features([stem(word) for word in words]) for words in texts]
-            for features in sets:
-                for feature in features:
-                    self.holders[feature].append(len(self.names))
-                self.names.append(entry.name)
-                self.sizes.append(features)
-            seen.update(set().union(*sets))
-            answer = {stem(word) for word in words_of(f"{entry.brief} {entry.say}")}
-            for word in answer.union(*sets) - _lexicon().light.keys() - _lexicon().common:
-                self.answers[word].add(entry.name)
-            self.vocabulary.update(
-                word for words in texts for word in words if len(word) > 3 and word.isalpha()
-            )
-        total = len(entries())
-        rare = {f: math.log(1 + total / n) * (_PAIR if " " in f else 1) for f, n in seen.items()}
-        common = {word: min(_COMMON, rare.get(word, _COMMON)) for word in _lexicon().common}
-        self.weight = rare | common | _lexicon().light
-        self.sizes = [sum(self.weight[f] for f in features) for features in self.sizes]
-        for word in self.vocabulary:
-            for form in _deletions(word):
-                self.spellings[form].add(word)
-
-    def known(self, word: str) -> str:
-        """The stem of `word`, or of the word of the file that it is a misspelling of."""
-        found = stem(word)
-        if found in self.weight or len(word) < 4 or found in _lexicon().everyday or not word.isalpha():
-            return found
-        near = {w for form in _deletions(word) for w in self.spellings.get(form, ()) if w[0] == word[0]}
-        near = near if len(word) > 4 else {w for w in near if stem(w) not in _lexicon().light}
-        likeness = {w: (SequenceMatcher(None, word, w).ratio(), self.vocabulary[w], w) for w in near}
-        near = [w for w in near if likeness[w][0] > _ALIKE or sorted(w) == sorted(word)]
-        best = max(near, key=likeness.get, default=word)
-        return stem(best)
-
-
-def _deletions(word: str) -> set[str]:
-    return {word, *(word[:i] + word[i + 1 :] for i in range(len(word)))}
-
-
-@cache
-def _index() -> Index:
-    return Index()
-
-
-@lru_cache(maxsize=500)
-def match(question: str, about: str = "") -> dict[str, float]:
-    """The names of the entries nearest to `question`, best first, and how sure that is, from 0 to 1.
-
-    `about` is what was spoken of before: its words are counted in, half.
-    """
-    index, everyday = _index(), _lexicon().everyday
-    stems = [index.known(word) for word in words_of(question)]
-    asked = {f: index.weight.get(f, 0 if " " in f else _UNKNOWN) for f in _features(stems)}
-    for feature in _features([stem(word) for word in words_of(about)]):
-        asked.setdefault(feature, index.weight.get(feature, 0) / 2)
-    cost = asked | {f: _EVERYDAY for f in asked if f in everyday}
-    total = sum(cost.values())
-    strange = sum((f not in index.weight) * (3 if f in everyday else 1) for f in asked if f.isalpha())
-    shared, spared, best = defaultdict(float), defaultdict(float), {}
-    ours = defaultdict(list)
-    for feature, weight in asked.items():
-        for phrasing in index.holders.get(feature, ()):
-            shared[phrasing] += weight
-            spared[phrasing] += cost[feature]
-            if " " not in feature and feature in _ours():
-                ours[phrasing].append(weight)
-    for phrasing, common in shared.items():
-        missing, extra = max(0, index.sizes[phrasing] - common), total - spared[phrasing]
-        score = common / (common + _MISSING * missing + _EXTRA * extra)
-        known = len(ours[phrasing])
-        if not known or (strange > known - (known == 1) and max(ours[phrasing]) < _RARE):
-            score *= _DOUBT
-        name = index.names[phrasing]
-        best[name] = max(best.get(name, 0), score * (1 - _ANSWERED))
-    for feature in asked:
-        for name in index.answers.get(feature, ()):
-            if name in best:
-                best[name] += _ANSWERED * asked[feature] / total
-    return dict(sorted(best.items(), key=lambda item: (-item[1], item[0]))[:8])
+    stems = [*stems]
+    speaking = [stem for stem in stems if stem not in _lexicon()["light"]]
+    return {*stems, *(f"{a} {b}" for a, b in pairwise(speaking))}

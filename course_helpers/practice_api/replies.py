@@ -6,21 +6,22 @@ It knows only the request: nothing is kept between calls, as with a real model.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 from ..models import Model
-from . import dialogue, examples, forms, general, instructions, knowledge, tools
+from . import dialogue, examples, forms, general, instructions, knowledge
+from .figures import fill
 from .forms import Saying
+from .instances import quote_results
 from .rows import Pattern, Row, Text, read
 from .schemas import CreateMessage, Message
 
 FILE = Path(__file__).with_name("replies.toml")
 # Longer texts are searched in their first part only, so that a huge paste costs no time.
-SEARCHED = 20_000
-_QUESTION, _TURNS = 1_000, 20
-"""Characters of a question, and questions before it, in which a subject is looked for."""
+SEARCHED, _QUESTION, _TURNS = 20_000, 1_000, 20
+"""Characters of a text, and of a question; questions before it in which a subject is looked for."""
 _FACT = re.compile(
     r"\b(?:my|the user's) (?P<thing>[a-z][a-z -]{0,30}?) (?:is|are|was) "
     r"(?P<value>[^\s.!?,;\n](?:(?! and my )[^.!?,;\n]){0,60})",
@@ -31,10 +32,10 @@ _TELLING = re.compile(
 )
 _RECALL = re.compile(
     r"\b(?:what(?:'s| is| was| are)|which|tell me|remember|know|remind me of) "
-    r"(?:again )?my (?P<thing>[a-z-]+(?: [a-z-]+){0,2}?)\s*(?:\?|\.|!|,|again|$)",
+    r"(?:again )?my (?P<thing>[a-z-]+(?: [a-z-]+){0,2}?)\s*(?:\?|\.|!|,|again|$)"
+    r"|\b(?:who am i|what am i called)\W*$",
     re.I | re.M,
 )
-_WHO = re.compile(r"\b(?:who am i|what am i called)\W*$", re.I)
 _HARD = re.compile(
     r"step by step|\bprove\b|\bthink\b|\bwhy\b|\bexplain\b|\bcompare\b|\bplan\b|\bdebug\b", re.I
 )
@@ -50,8 +51,7 @@ class Entry(Row):
     thinks: Text = ""
 
 
-@dataclass(frozen=True)
-class Answer:
+class Answer(NamedTuple):
     """What the model says, and what it thinks first if it thinks by itself ("" for an easy question)."""
 
     text: str
@@ -70,60 +70,63 @@ def answer(request: CreateMessage, messages: list[Message], model: Model) -> Ans
     at = max(i for i, message in enumerate(messages) if message.role == "user")
     results = [block for block in messages[at].content if block.type == "tool_result"]
     if results:
-        return Answer(tools.answer(results))
+        return Answer(quote_results(results))
     last = text_of(messages[at])[:SEARCHED]
-    systems = [block.text for block in request.system] + [text_of(m) for m in messages if m.role == "system"]
-    system = "\n".join(systems)
-    orders = dict(instructions.read(system)[0])
+    system = "\n".join(
+        [*(block.text for block in request.system), *(text_of(m) for m in messages if m.role == "system")]
+    )
+    orders, _, _ = instructions.read(system)
     earlier = "\n".join(text_of(message) for message in messages[:at])[-SEARCHED:]
-    for entry in entries():
-        if (
-            entry.ask.search(last)
-            and (entry.system is None or entry.system.search(system[:SEARCHED]))
-            and (entry.earlier is None or entry.earlier.search(earlier))
-        ):
-            known = " ".join(
-                f"The user's {thing} is {value}." for thing, value in facts(messages, system).items()
-            )
-            words = {"{facts}": known, "{turns}": str(len(messages))}
-            text, thinks = dialogue.fill(entry.say, words), dialogue.fill(entry.thinks, words)
-            ready = entry.system or entry.earlier or not orders
-            saying = Saying(text, brief=text.partition(". ")[0].rstrip(".") + ".")
-            return Answer(text if ready else _obeyed(saying, orders, last), thinks)
+    if entry := _canned(last, system[:SEARCHED], earlier):
+        known = facts(messages, system).items() if "{facts}" in entry.say + entry.thinks else ()
+        told = " ".join(f"The user's {thing} is {value}." for thing, value in known)
+        text, thinks = (
+            fill(part, facts=told, turns=str(len(messages))) for part in (entry.say, entry.thinks)
+        )
+        ready = entry.system or entry.earlier or not orders
+        saying = Saying(text, text.partition(". ")[0].rstrip(".") + ".")
+        return Answer(text if ready else _obeyed(saying, orders, last), thinks)
     thinks = "I look for an answer that was written down for this." if _HARD.search(last) else ""
-    return Answer(_talk(messages[: at + 1], system, orders), thinks)
-
-
-def _talk(messages: list[Message], system: str, orders: instructions.Wishes) -> str:
-    """What is said where no entry of replies.toml fits, in the form that the system and the user wish for."""
-    turns = [(message.role, text_of(message)[:_QUESTION]) for message in messages][-2 * _TURNS :]
-    last = turns[-1][1]
-    pairs, shown = examples.shown(turns[:-1], system[:SEARCHED], last)
+    turns = [(message.role, text_of(message)[:_QUESTION]) for message in messages[: at + 1]][-2 * _TURNS :]
+    pairs, shown = examples.shown(turns[:-1], system[:SEARCHED], last[:_QUESTION])
     if said := examples.continued(pairs, shown):
-        return said
+        return Answer(said, thinks)
     wishes: instructions.Wishes = {}
     asked = []
     for text in (text for role, text in turns if role == "user"):
         found, rest, stays = instructions.read(text, spoken=True)
-        standing = {} if any(name == "normal" for name, _ in found) else wishes
+        now = found if "normal" in found else wishes | found
+        wishes = now if stays else wishes
         asked.append(rest)
-        now = standing | dict(found)
-        wishes = now if stays else standing
     wishes = now | orders | {"cannot": [*orders.get("cannot", []), *now.get("cannot", [])]}
-    saying, about = _saying(messages, asked, system, wishes, last)
-    return _obeyed(saying, wishes, f"{asked[-1]} {about}")
+    saying, about = _saying(messages[: at + 1], asked, system, wishes, turns[-1][1])
+    return Answer(_obeyed(saying, wishes, f"{asked[-1]} {about}"), thinks)
+
+
+def _canned(last: str, system: str, earlier: str) -> Entry | None:
+    """The first entry that fits."""
+    for entry in entries():
+        if (
+            entry.ask.search(last)
+            and (entry.system is None or entry.system.search(system))
+            and (entry.earlier is None or entry.earlier.search(earlier))
+        ):
+            return entry
+    return None
 
 
 def _obeyed(saying: Saying, wishes: instructions.Wishes, about: str) -> str:
     """`saying` in the form that is wished for, or what is to be said instead of it."""
-    stems = set(knowledge.loud(about))
-    for refused, only, reply in wishes.get("refusals", ()):
+    refusals = wishes.get("refusals", ())
+    stems = set(knowledge.loud(about)) if refusals else ()
+    for refused, only, reply in refusals:
         if bool(refused & stems) != only and (stems or not only):
-            saying = Saying(
+            text = (
                 reply or "I do not talk about that here. Is there something else that you would like to know?"
             )
-            wishes = {name: wish for name, wish in wishes.items() if name in ("case", "json")}
-            break
+            return forms.render(
+                Saying(text), {name: wishes[name] for name in ("case", "json") if name in wishes}
+            )
     return forms.render(saying, wishes)
 
 
@@ -132,9 +135,8 @@ def _saying(
 ) -> tuple[Saying, str]:
     """The answer to what was `asked` last, and the name of its subject."""
     said = [text_of(message) for message in messages if message.role == "assistant"]
-    recall = _RECALL.search(last)
-    thing = recall["thing"].lower() if recall else "name" if _WHO.search(last) else None
-    if thing:
+    if recall := _RECALL.search(last):
+        thing = (recall["thing"] or "name").lower()
         value = facts(messages, system).get(thing)
         unknown = f"I don't know your {thing}: none of the messages I was sent says so."
         return Saying(f"Your {thing} is {value}.", word=value) if value else Saying(unknown), ""
@@ -142,29 +144,25 @@ def _saying(
     if kind:
         return Saying(_in_role(kind, wishes) or text), ""
     told = _FACT.search(last) if "?" not in last and _TELLING.match(last) else None
-    if told and (
-        told["value"][0].isupper() or told["value"][0].isdigit() or not knowledge.speaks_of_it(told[0])
-    ):
+    if told and (not told["value"][0].islower() or not knowledge.speaks_of_it(told[0])):
         return Saying(f"Noted: your {told['thing'].lower()} is {told['value'].strip()}."), ""
     if known := general.answer(asked[-1]):
         return known, ""
     found = None
     for text in asked:
-        if not dialogue.small_talk(text, ())[0]:  # thanks between two questions change no subject
+        if not dialogue.kind_of_talk(text):  # thanks between two questions change no subject
             found = dialogue.subject(text, found)
     if found and found.score >= dialogue.SURE:
         return dialogue.say(found, last, said), f"{found.entry.name} {found.entry.of}"
     if others := sorted({block.type for block in messages[-1].content} - {"text"}):
         text = f"I was sent {' and '.join(others)}, and cannot look into it. {dialogue.off(last, said)}"
         return Saying(text), ""
-    if "unknown" in wishes:
-        return Saying(wishes["unknown"]), ""
     return dialogue.say(found, last, said) if found else Saying(dialogue.off(last, said)), ""
 
 
 def _in_role(kind: str, wishes: instructions.Wishes) -> str:
     """Who the system prompt says that it is; "" if it says nothing of it."""
-    who = ", ".join(part for part in (wishes.get("name"), wishes.get("role")) if part)
+    who = ", ".join(filter(None, (wishes.get("name"), wishes.get("role"))))
     if not who or kind not in ("greeting", "who are you", "are you a model", "what can you do"):
         return ""
     return f"Hello! I am {who}. What would you like to know?" if kind == "greeting" else f"I am {who}."
@@ -178,6 +176,5 @@ def text_of(message: Message) -> str:
 def facts(messages: list[Message], system: str) -> dict[str, str]:
     """What the messages say about the user: thing → value, the last mention wins."""
     texts = [system[:SEARCHED], *(text_of(message)[:SEARCHED] for message in messages)]
-    return {
-        match["thing"].lower(): match["value"].strip() for text in texts for match in _FACT.finditer(text)
-    }
+    found = (match for text in texts for match in _FACT.finditer(text))
+    return {match["thing"].lower(): match["value"].strip() for match in found}

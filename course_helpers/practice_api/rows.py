@@ -1,24 +1,20 @@
-"""Files that a teacher can extend: rows of TOML; a mistake is told with its file, entry and key."""
+"""The files of the practice model: tables of TOML, and rows that a teacher can extend."""
 
 from __future__ import annotations
 
 import re
 import tomllib
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, StringConstraints, ValidationError
-
-Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
+from pydantic import BaseModel, BeforeValidator, ConfigDict, StringConstraints, ValidationError, create_model
 
 
 class Row(BaseModel):
     """A row: texts are texts, and a key that is not known is a mistake."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, arbitrary_types_allowed=True)
-
-
-Kind = TypeVar("Kind", bound=Row)
 
 
 def _compiled(text: Any) -> re.Pattern[str]:
@@ -30,26 +26,27 @@ def _compiled(text: Any) -> re.Pattern[str]:
         raise ValueError(str(error)) from None
 
 
+Kind = TypeVar("Kind", bound=Row)
+Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 Pattern = Annotated[re.Pattern, BeforeValidator(_compiled)]
 
 
+@cache
+def table(name: str) -> dict[str, Any]:
+    """The file `name` beside this one."""
+    return tomllib.loads(Path(__file__).with_name(name).read_text("utf-8"))
+
+
 def read(path: Path, name: str, kind: type[Kind]) -> list[Kind]:
-    """The rows [[name]] of the file `path`. Raises ValueError for the first mistake."""
+    """The rows [[name]] of the file `path`. Raises ValueError that says where the first mistake is."""
+    file = create_model("File", __base__=Row, **{name: (list[kind], ...)})
     try:
-        found = tomllib.loads(path.read_text("utf-8"))
+        return getattr(file.model_validate(tomllib.loads(path.read_text("utf-8"))), name)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False)[0]
+        row, key = first["loc"][:2], map(str, first["loc"][2:])
+        entry = " ".join(str(part + 1) if isinstance(part, int) else part for part in row)
+        where, told = ", ".join([path.name, entry, *key]), first["msg"].removeprefix("Value error, ")
     except ValueError as error:  # no TOML, and then it names the line, or no UTF-8
-        raise ValueError(f"{path.name}: {error}") from None
-    rows = found.get(name)
-    if set(found) != {name} or not isinstance(rows, list):
-        raise ValueError(
-            f"{path.name}: above each entry stands a line [[{name}]], and nothing else is there."
-        )
-    entries = []
-    for number, row in enumerate(rows, start=1):
-        try:
-            entries.append(kind.model_validate(row))
-        except ValidationError as error:
-            first = error.errors(include_url=False, include_context=False)[0]
-            where = ", ".join([f"{path.name}, {name} {number}", *map(str, first["loc"])])
-            raise ValueError(f"{where}: {first['msg'].removeprefix('Value error, ')}") from None
-    return entries
+        where, told = path.name, error
+    raise ValueError(f"{where}: {told}")

@@ -55,13 +55,12 @@ class Protocol(H11Protocol):
         """Answer what could not be read as a request, unless an answer has begun; then hang up."""
         if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
             name = "req_practice_unreadable"
-            error = ApiError(400, f"{msg} Check the request line and headers.").body(name)
-            body = pydantic_core.to_json(error)
-            headers = {"content-type": "application/json", "request-id": name, "connection": "close"}
-            headers["content-length"] = str(len(body))
-            response = h11.Response(status_code=400, headers=[*headers.items()])
-            for event in (response, h11.Data(data=body), h11.EndOfMessage()):
-                self.transport.write(self.conn.send(event) or b"")
+            body = pydantic_core.to_json(
+                ApiError(400, f"{msg} Check the request line and headers.").body(name)
+            )
+            headers = f"content-type: application/json\r\nrequest-id: {name}\r\nconnection: close"
+            head = f"HTTP/1.1 400 Bad Request\r\n{headers}\r\ncontent-length: {len(body)}\r\n\r\n"
+            self.transport.write(head.encode() + body)
         self.transport.close()
 
 
@@ -72,29 +71,27 @@ class Server:
         self._socket = socket.create_server((LOOPBACK, port), backlog=1024)
         self.port = self._socket.getsockname()[1]
         self.url = f"http://{LOOPBACK}:{self.port}"
-        logs = {"log_config": None, "log_level": "error", "access_log": False}
-        self._config = uvicorn.Config(
-            app, ws="none", lifespan="off", proxy_headers=False, timeout_keep_alive=60, **logs
-        )
+        quiet = {"log_config": None, "log_level": "error", "access_log": False}
+        plain = {"interface": "asgi3", "ws": "none", "lifespan": "off", "proxy_headers": False}
+        self._config = uvicorn.Config(app, timeout_keep_alive=60, **quiet, **plain)
+        self._config.load()
         self._state, self._stopping = ServerState(), asyncio.Event()
+        self._state.default_headers = self._config.encoded_headers
         self.loop = asyncio.new_event_loop()
-        self.thread = threading.Thread(target=self._run, name="practice-api", daemon=True)
+        self.thread = threading.Thread(target=self._serve, name="practice-api", daemon=True)
         self.thread.start()
 
-    def _run(self) -> None:
-        with asyncio.Runner(loop_factory=lambda: self.loop) as runner:
-            runner.run(self._serve())
-
-    async def _serve(self) -> None:
-        self._config.load()
-        self._state.default_headers = self._config.encoded_headers
+    def _serve(self) -> None:
         connect = functools.partial(Protocol, self._config, self._state, {})
-        listening = await self.loop.create_server(connect, sock=self._socket)
-        await self._stopping.wait()
-        with contextlib.suppress(ValueError):  # where it was stuck, its socket is closed already
-            listening.close()
-        for connection in list(self._state.connections):  # answers may be long: nobody waits for them
-            connection.transport.abort()
+        with asyncio.Runner(
+            loop_factory=lambda: self.loop
+        ) as runner:  # at the end it cancels what still runs
+            listening = runner.run(self.loop.create_server(connect, sock=self._socket))
+            runner.run(self._stopping.wait())
+            with contextlib.suppress(ValueError):  # where it was stuck, its socket is closed already
+                listening.close()
+            for connection in list(self._state.connections):
+                connection.transport.abort()
 
     def answers(self, within: float) -> bool:
         """Does its event loop take its next turn `within` these seconds?"""
@@ -108,8 +105,7 @@ class Server:
     def stop(self, patience: float = 5.0) -> None:
         """Stop serving, drop open connections, free the port: after `patience` seconds at the latest.
 
-        A thread that is stuck (in a finalizer of foreign objects, for instance) is left behind. It is a
-        daemon, nobody can reach it any more, and should it go on one day, it ends without a word.
+        A thread that is stuck, in a finalizer for instance, is left behind, a daemon that nobody can reach.
         """
         with contextlib.suppress(RuntimeError):  # its loop was closed
             self.loop.call_soon_threadsafe(self._stopping.set)

@@ -52,3 +52,12 @@ def sdk_arguments(practice: Practice, *, asynchronous: bool = False) -> dict[str
     kind = anthropic.DefaultAsyncHttpxClient if asynchronous else anthropic.DefaultHttpxClient
     inside = {"http_client": kind(transport=practice.transport())} if practice.in_process else {}
     return {"base_url": practice.url, "api_key": PRACTICE_KEY} | inside
+
+
+class Clock:
+    """A clock that the test moves."""
+
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now

@@ -1,4 +1,4 @@
-"""Prompt caching and its counters."""
+"""Prompt caching and its counters, and why a prompt was not read from the cache."""
 
 from __future__ import annotations
 
@@ -9,13 +9,16 @@ import pytest
 from course_helpers.models import available, find_model
 from course_helpers.practice_api.caching import PromptCache
 from course_helpers.practice_api.schemas import CreateMessage, parse
-from tests.practice_api.wire import ALL_5, HAIKU, assistant, body, text, user
+from tests.practice_api.conftest import Clock
+from tests.practice_api.wire import ALL_5, HAIKU, OPUS, assistant, body, text, user
 
 MARK, HOUR = {"type": "ephemeral"}, {"type": "ephemeral", "ttl": "1h"}
 RULES = "Answer in one short and friendly sentence. "
-TOOL = {"name": "look_up", "input_schema": {"type": "object"}, "description": RULES * 100}
 BIG = RULES * 100
+TOOL = {"name": "look_up", "input_schema": {"type": "object"}, "description": BIG}
 MARKED = {"system": [text(BIG, cache_control=MARK)]}
+FIRST = MARKED | {"tools": [TOOL], "messages": [user("Hello!")]}
+MORE = [user("Hello!"), assistant("Good day."), user([text("And now?", cache_control=MARK)])]
 
 
 def counters(wire, **fields: Any) -> tuple[int, int, int]:
@@ -30,13 +33,10 @@ def test_first_written_then_read(practice, wire, mark):
     """The same prefix, in the counter of its lifetime; the three counters are the whole prompt."""
     fields = {"system": [text(BIG, cache_control=mark)]}
     rest, written, read = counters(wire, **fields)
-    assert practice.journal[-1].reply["usage"]["cache_creation"] == {
-        "ephemeral_5m_input_tokens": 0 if "ttl" in mark else written,
-        "ephemeral_1h_input_tokens": written if "ttl" in mark else 0,
-    }
+    lifetime = f"ephemeral_{mark.get('ttl', '5m')}_input_tokens"
+    assert practice.journal[-1].reply["usage"]["cache_creation"][lifetime] == written > 512 > 40 > rest
     assert (read, counters(wire, **fields)) == (0, (rest, 0, written))
     assert rest + written == wire.count(**fields).json()["input_tokens"]
-    assert rest < 40 < 512 < written
     practice.reset()
     assert counters(wire, **fields)[2] == 0
 
@@ -64,23 +64,19 @@ def test_a_growing_conversation_reads_all_that_went_before(wire):
         assert (read, rest) == (before, 0)
         before = written + read
         messages += [assistant("I see."), user("Go on, please.")]
+    hidden = {"messages": [user([{"type": "redacted_thinking", "data": "x"}])], "cache_control": MARK}
+    assert (wire.post(**hidden).status_code, wire.count(**hidden).status_code) == (200, 200)  # none to mark
 
 
 def test_the_order_is_tools_system_messages(wire):
     """A changed message leaves tools and system cached; a changed tool leaves nothing."""
-    prompt = {
-        "tools": [TOOL | {"cache_control": MARK}],
-        "system": [text(BIG, cache_control=MARK)],
-        "messages": [user([text(BIG, cache_control=MARK)])],
-    }
+    tool, system = TOOL | {"cache_control": MARK}, MARKED["system"]
+    prompt = {"tools": [tool], "system": system, "messages": [user([text(BIG, cache_control=MARK)])]}
     _, all_of_it, _ = counters(wire, **prompt)
     _, written, read = counters(wire, **prompt | {"messages": [user("Hello!")]})
     assert (written, 0 < read < all_of_it) == (0, True)
-    only_tools = counters(wire, **prompt | {"system": "Hello."})[2]
-    assert 0 < only_tools < read
-    assert (
-        counters(wire, **prompt | {"tools": [prompt["tools"][0] | {"description": "Other. " + BIG}]})[2] == 0
-    )
+    assert 0 < counters(wire, **prompt | {"system": "Hello."})[2] < read
+    assert counters(wire, **prompt | {"tools": [tool | {"description": "Other. " + BIG}]})[2] == 0
 
 
 @pytest.mark.parametrize(
@@ -89,75 +85,99 @@ def test_the_order_is_tools_system_messages(wire):
         ({"system": [text(BIG.replace("short", "brief", 1), cache_control=MARK)]}, False),
         ({"model": ALL_5[1]}, False),
         ({"thinking": {"type": "disabled"}}, False),
-        ({"thinking": {"type": "adaptive", "display": "summarized"}}, False),
         ({"output_config": {"effort": "low"}}, False),
         ({"system": BIG}, False),
         ({"max_tokens": 7}, True),
-        ({"stop_sequences": ["x"]}, True),
-        ({"metadata": {"user_id": "u"}}, True),
         ({"messages": [user("Hello!")]}, True),
         ({"stream": True}, True),
     ],
 )
 def test_what_breaks_the_cache_and_what_leaves_it_alone(practice, wire, change, hits):
-    """Any earlier change, another model, thinking, effort, no mark; not what is no part of the prefix."""
-    wire.ok(**MARKED)
+    """An earlier change, another model, thinking, effort, no mark; a refused request caches nothing."""
+    wire.refused(**MARKED, max_tokens=-1)
+    with practice.fail_next(529):
+        wire.post(**MARKED)
+    assert counters(wire, **MARKED)[2] == 0
     assert wire.post(**MARKED | change).status_code == 200
     assert (practice.journal[-1].reply["usage"]["cache_read_input_tokens"] > 0) == hits
     assert counters(wire, **MARKED)[2] > 0
 
 
-def test_a_refused_request_caches_nothing(practice, wire):
-    """400 and provoked failures come before the model."""
-    wire.refused(**MARKED, max_tokens=-1)
-    practice.fail_next(529)
-    wire.post(**MARKED)
-    assert counters(wire, **MARKED)[2] == 0
-
-
-@pytest.mark.parametrize(("between", "found"), [(18, True), (19, False)])
-def test_the_look_back_is_20_blocks(wire, between, found):
+def test_the_look_back_is_20_blocks(practice, wire):
     """Counting the marked block: an earlier entry further back is not seen."""
-    wire.ok(messages=[user([text(BIG, cache_control=MARK)])])
-    more = [text(f"Point {n}.") for n in range(between)] + [text("Well?", cache_control=MARK)]
-    assert (counters(wire, messages=[user([text(BIG), *more])])[2] > 0) == found
-
-
-def test_nothing_to_mark(wire):
-    """A prompt of hidden thinking alone has no block that may be marked, and is counted all the same."""
-    hidden = [{"type": "redacted_thinking", "data": "x"}]
-    fields = {"messages": [{"role": "user", "content": hidden}], "cache_control": MARK}
-    assert (wire.post(**fields).status_code, wire.count(**fields).status_code) == (200, 200)
-
-
-class Clock:
-    """A clock that the test moves."""
-
-    now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
+    for between, found in ((18, True), (19, False)):
+        practice.reset()
+        wire.ok(messages=[user([text(BIG, cache_control=MARK)])])
+        more = [text(f"Point {n}.") for n in range(between)] + [text("Well?", cache_control=MARK)]
+        assert (counters(wire, messages=[user([text(BIG), *more])])[2] > 0) == found
 
 
 @pytest.mark.parametrize(("mark", "seconds"), [(MARK, 300), (HOUR, 3600)])
 def test_entries_live_as_long_as_their_ttl_and_a_read_renews_them(mark, seconds):
     """Just before the end it is there; a read starts the time anew, and a short mark shortens no hour."""
-    clock = Clock()
-    cache, model = PromptCache(clock), find_model(HAIKU)
-    prompt, short = (
-        parse(CreateMessage, body(system=[text(BIG, cache_control=each)])) for each in (mark, MARK)
-    )
-    assert cache.use(prompt, model)["cache_read_input_tokens"] == 0
+    clock, model = Clock(), find_model(HAIKU)
+    cache = PromptCache(clock)
+
+    def read(mark: dict[str, str], words: str = "") -> int:
+        prompt = parse(CreateMessage, body(system=[text(words + BIG, cache_control=mark)]))
+        return cache.use(prompt, model)["cache_read_input_tokens"]
+
+    assert read(mark) == 0
     for _ in range(3):
         clock.now += seconds - 1
-        assert cache.use(short, model)["cache_read_input_tokens"] > 512
+        assert read(MARK) > 512
     clock.now += seconds + 1
-    assert cache.use(prompt, model)["cache_read_input_tokens"] == 0
+    assert read(mark) == 0
+    for n in range(4_200):
+        read(MARK, f"{n} ")
+    assert len(cache._entries) == 4_096  # the oldest make room
 
 
-def test_the_cache_is_bounded():
-    """The oldest make room."""
-    cache, model = PromptCache(), find_model(HAIKU)
-    for n in range(4200):
-        cache.use(parse(CreateMessage, body(system=[text(f"{n} {BIG}", cache_control=MARK)])), model)
-    assert len(cache._entries) == 4096
+# Diagnosis
+
+
+@pytest.mark.parametrize(
+    ("change", "kind", "path", "words"),
+    [
+        ({"messages": MORE}, None, "", ""),
+        (
+            {"system": [text(f"Monday. {BIG}", cache_control=MARK)]},
+            "system_changed",
+            "system.0.text",
+            "Monday.",
+        ),
+        ({"system": BIG + "More."}, "system_changed", "system.0.text", "sentence. More."),
+        ({"tools": [TOOL, TOOL | {"name": "other"}]}, "tools_changed", "tools.1", "other"),
+        ({"messages": [user("Hi."), *MORE[1:]]}, "messages_changed", "messages.0.content.0.text", "Hi."),
+        ({"model": OPUS, "system": "Hm.", "messages": [user("x")]}, "model_changed", "model", OPUS),
+        ({"thinking": {"type": "disabled"}}, "unavailable", "thinking", "disabled"),
+    ],
+)
+def test_the_reason_and_the_place(practice, client, change, kind, path, words):
+    """Of several, the first in the API's order, also in a stream's start; the journal alone knows where."""
+    first = client.messages.create(**body(**FIRST), diagnostics={"previous_message_id": None})
+    assert first.diagnostics is None
+    asked = body(**FIRST | change) | {"diagnostics": {"previous_message_id": first.id}}
+    with client.messages.create(**asked, stream=True) as stream:
+        found = next(iter(stream)).message.diagnostics
+    noted = practice.journal[-1].cache_miss
+    assert found is None if kind is None else found.cache_miss_reason.type == kind
+    assert (noted and (noted.reason, noted.path)) == (kind and (kind, path))
+    assert words in (noted.after if noted else "")
+    assert path in str(noted)
+    if kind in ("system_changed", "tools_changed", "model_changed"):
+        missed = first.usage.cache_creation_input_tokens
+        assert found.cache_miss_reason.cache_missed_input_tokens == noted.missed_tokens == missed > 512
+
+
+def test_who_is_told(practice, client, wire):
+    """Who asks, also of a message that nobody knows; else the journal compares with the one before."""
+    unknown = client.messages.create(**body(), diagnostics={"previous_message_id": "msg_unknown"}).diagnostics
+    assert unknown.cache_miss_reason.type == "previous_message_not_found"
+    wire.ok(**FIRST)
+    assert "diagnostics" not in wire.ok(**FIRST | {"system": [text(BIG + "Now.", cache_control=MARK)]})
+    assert practice.journal[-1].cache_miss.reason == "system_changed"
+    wire.ok(model=HAIKU)
+    assert practice.journal[-1].cache_miss is None
+    for wrong in (5, "msg_1", {"previous_message_id": 5}, {"x": None}):
+        assert wire.refused(diagnostics=wrong).startswith("diagnostics")

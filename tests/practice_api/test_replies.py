@@ -175,7 +175,7 @@ def test_canned_answers_can_depend_on_system_prompt_and_earlier_turns(tmp_path, 
         ),
         (replies, "[[reply]]\nask = 'x{99999999999}'\nsay = 'y'", "ask: the repetition number is too large"),
         (replies, '[[reply]]\nask = "\\d"', "replies.toml: Unescaped '\\' in a string (at line 2, "),
-        (replies, "[[replies]]\nask = 'x'\nsay = 'y'", "above each entry stands a line [[reply]]"),
+        (replies, "[[replies]]\nask = 'x'\nsay = 'y'", "replies.toml, reply: Field required"),
         (knowledge, "[[entry]]\nname = 'x'", "knowledge.toml, entry 1, ask: Field required"),
         (
             knowledge,

@@ -1,12 +1,12 @@
-"""The server's life: started on first use, one for each process, gone without a trace; and the journal."""
+"""The server's life, its stand-in without sockets, and the journal."""
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import json
 import multiprocessing
 import os
-import signal
 import socket
 import subprocess
 import threading
@@ -18,7 +18,10 @@ import psutil
 import pytest
 
 from course_helpers.practice_api import PRACTICE_KEY, Practice, journal
-from tests.practice_api.wire import NEW, Wire, body, user
+from tests.practice_api.conftest import sdk_arguments
+from tests.practice_api.wire import NEW, body, user
+
+PARIS = "The capital of France is Paris."
 
 
 def says(url: str) -> str:
@@ -33,41 +36,27 @@ def listening() -> set[int]:
     return {connection.laddr.port for connection in found if connection.status == psutil.CONN_LISTEN}
 
 
-def test_starting_is_idempotent():
-    """From many threads at once: one server, one URL, on loopback."""
-    practice = Practice()
-    before = listening()
-    try:
-        with ThreadPoolExecutor(8) as pool:
-            urls = set(pool.map(lambda _: practice.start(), range(16)))
-        assert urls == {practice.url}
-        assert len(listening() - before) == 1
-        assert practice.url.startswith("http://127.0.0.1:")
-        assert practice.serves(practice.url + "/")
-        assert not practice.serves("http://127.0.0.1:1")
-    finally:
-        practice.stop()
-
-
-def test_stopping_leaves_no_thread_and_no_socket():
-    """Also in the middle of a stream; stopping twice is no harm."""
-    threads, descriptors = threading.active_count(), psutil.Process().num_fds()
-    ports = listening()
+def test_it_starts_once_and_stops_without_a_trace():
+    """One server from many threads, on loopback; no thread, no socket, also in the middle of a stream."""
+    threads, descriptors, ports = threading.active_count(), psutil.Process().num_fds(), listening()
     for _ in range(3):
         practice = Practice()
         practice.pace(1)
+        with ThreadPoolExecutor(8) as pool:
+            assert {*pool.map(lambda _: practice.start(), range(16))} == {practice.url}  # noqa: B023
+        assert len(listening() - ports) == 1
+        assert practice.url.startswith("http://127.0.0.1:")
+        assert practice.serves(practice.url + "/")
+        assert not practice.serves("http://127.0.0.1:1")
         content = json.dumps(body(stream=True)).encode()
-        host, port = practice.url.removeprefix("http://").split(":")
-        connection = socket.create_connection((host, int(port)))
         head = f"POST /v1/messages HTTP/1.1\r\nHost: x\r\nx-api-key: practice\r\nanthropic-version: {NEW}\r\n"
-        connection.sendall(f"{head}Content-Length: {len(content)}\r\n\r\n".encode() + content)
-        assert connection.recv(100).startswith(b"HTTP/1.1 200")
-        practice.stop()
-        practice.stop()
-        connection.close()
+        with socket.create_connection(("127.0.0.1", int(practice.url.rpartition(":")[2])), 20) as connection:
+            connection.sendall(f"{head}Content-Length: {len(content)}\r\n\r\n".encode() + content)
+            assert connection.recv(100).startswith(b"HTTP/1.1 200")
+            practice.stop()
+            practice.stop()
     gc.collect()
-    assert threading.active_count() == threads
-    assert listening() == ports
+    assert (threading.active_count(), listening()) == (threads, ports)
     assert psutil.Process().num_fds() <= descriptors + 1
 
 
@@ -81,35 +70,19 @@ class Blocks:
         self.until.wait(60)
 
 
-def block_in_finalizer(practice: Practice, until: threading.Event) -> None:
-    """The server's thread collects what must not be collected there."""
-    Blocks(until)
-    practice._server.loop.call_soon_threadsafe(gc.collect)
-
-
-def block_for_ever(practice: Practice, until: threading.Event) -> None:
-    """A request under way, and the thread stuck in it."""
-    practice._server.loop.call_soon_threadsafe(until.wait, 60)
-
-
-def end_it(practice: Practice, until: threading.Event) -> None:
-    """The thread ends, whatever stopped it."""
-    practice._server.loop.call_soon_threadsafe(practice._server._stopping.set)
-    practice._server.thread.join(10)
-
-
-@pytest.mark.parametrize("stop", [block_in_finalizer, block_for_ever, end_it])
-def test_a_server_that_no_longer_answers_is_replaced(stop, capfd):
+@pytest.mark.parametrize("finalizer", [False, True])
+def test_a_server_that_is_stuck_is_replaced(finalizer, capfd):
     """On the same port, for clients made before too; the old thread ends without a word when it can."""
     practice, until = Practice(), threading.Event()
     try:
         url, old = practice.start(), practice._server
         with anthropic.Anthropic(base_url=url, api_key=PRACTICE_KEY) as client:
             client.messages.create(**body())
-            stop(practice, until)
-            assert not practice._server.answers(within=0.05)
+            if finalizer:
+                Blocks(until)
+            old.loop.call_soon_threadsafe(gc.collect if finalizer else lambda: until.wait(60))
+            assert not old.answers(within=0.05)
             assert practice.start() == url
-            assert (practice.replaced, practice._server.answers(1)) == (1, True)
             assert client.messages.create(**body()).content
             until.set()
             old.thread.join(10)
@@ -123,141 +96,121 @@ def test_a_server_that_no_longer_answers_is_replaced(stop, capfd):
     assert capfd.readouterr() == ("", "")
 
 
-def test_a_stuck_server_can_be_stopped_too(monkeypatch):
-    """In a bounded time; its clients are hung up on, and its port is free."""
-
-    practice, until = Practice(), threading.Event()
-    try:
-        url = practice.start()
-        block_for_ever(practice, until)
-        practice.stop()
-        with pytest.raises(httpx2.TransportError):
-            httpx2.get(url, trust_env=False, timeout=20)
-    finally:
-        until.set()
-
-
 def _child(parent: str, results) -> None:
     """In a forked child: the parent's server still answers, and the child can have its own."""
     from course_helpers.practice_api import practice
 
-    try:
-        results.put((says(parent), says(practice.url), practice.url != parent, len(practice.journal)))
-        practice.stop()
-    except BaseException as error:
-        results.put(repr(error))
+    results.put((says(parent), says(practice.url), practice.url != parent, len(practice.journal)))
+    results.get(timeout=60)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
-def test_forks(module_practice):
-    """A child does not hold the parent's port open, and starts a server of its own."""
+def test_forks():
+    """A child starts a server of its own, and does not hold the parent's port open."""
     from course_helpers.practice_api import practice
 
     fork = multiprocessing.get_context("fork")
     url, results = practice.url, fork.Queue()
+    child = fork.Process(target=_child, args=(url, results))
+    child.start()
     try:
-        children = [fork.Process(target=_child, args=(url, results)) for _ in range(3)]
-        for child in children:
-            child.start()
-        answers = [results.get(timeout=60) for _ in children]
-        for child in children:
-            child.join(30)
-        paris = "The capital of France is Paris."
-        assert answers == [(paris, paris, True, 1)] * 3
-        assert says(url) == paris
-        sleeper = fork.Process(target=signal.pause)
-        sleeper.start()
+        assert results.get(timeout=60) == (PARIS, PARIS, True, 1)
+        assert says(url) == PARIS
         practice.stop()
         with pytest.raises(httpx2.ConnectError):
             httpx2.get(url, trust_env=False)
-        sleeper.kill()
-        sleeper.join()
     finally:
+        child.kill()
+        child.join()
         practice.stop()
+
+
+# Without a server
+
+
+@pytest.fixture
+def inside():
+    """A practice API that is called in this process."""
+    made = Practice(in_process=True)
+    yield made
+    made.stop()
+
+
+def test_without_threads_and_ports(inside):
+    """As in a cell, within a running loop: blocking and awaited calls side by side, also from threads."""
+    before = threading.active_count(), listening()
+
+    async def cell() -> list[str]:
+        with anthropic.Anthropic(**sdk_arguments(inside)) as client:
+            said = [client.messages.create(**body()).content[0].text]
+            with client.messages.stream(**body()) as stream:
+                said.append("".join(stream.text_stream))
+        async with anthropic.AsyncAnthropic(**sdk_arguments(inside, asynchronous=True)) as client:
+            many = await asyncio.gather(*(client.messages.create(**body()) for _ in range(5)))
+        return said + [message.content[0].text for message in many]
+
+    assert {*asyncio.run(cell())} == {PARIS}
+    assert (threading.active_count(), listening()) == before
+    with ThreadPoolExecutor(8) as pool:
+        assert all({*said} == {PARIS} for said in pool.map(lambda _: asyncio.run(cell()), range(8)))
+    assert inside.serves(inside.url)
+    assert inside.url != Practice(in_process=True).url
+
+
+def test_readers_that_leave_and_servers_that_left(inside):
+    """The rest of an answer is not made; a practice API that was stopped is a connection error."""
+    inside.pace(tokens_per_second=10)
+    with anthropic.Anthropic(**sdk_arguments(inside), max_retries=0) as client:
+        with client.messages.stream(**body()) as stream:
+            next(iter(stream.text_stream))
+        assert (inside.journal[-1].status, inside.journal[-1].reply) == (200, None)
+        inside.stop()
+        with pytest.raises(anthropic.APIConnectionError):
+            client.messages.create(**body())
 
 
 # The journal
 
 
 def test_the_journal_shows_what_was_really_sent(practice, client):
-    """Method, path, headers, body, status and reply."""
-    reply = client.messages.create(**body())
+    """Method, path, headers, body, status, reply; its curl line sends the same, the key in a variable."""
+    reply = client.messages.create(**body(system="Say 'no' to $HOME and `ls`."))
     [exchange] = practice.journal
     assert (exchange.number, exchange.method, exchange.path) == (1, "POST", "/v1/messages")
-    assert exchange.body == body()
-    assert json.loads(exchange.raw) == body()
+    assert exchange.body == json.loads(exchange.raw) == body(system="Say 'no' to $HOME and `ls`.")
     assert (exchange.status, exchange.reply["id"]) == (200, reply.id)
-    shown = str(exchange)
-    assert shown.startswith(
-        "POST /v1/messages\nauthorization: Bearer [redacted]\nanthropic-version: 2026-10-21\n"
-    )
-    assert "→ 200" in shown
-    assert "x-stainless" not in shown.lower()
-    assert "127.0.0.1" not in shown
-
-
-def test_its_curl_line_sends_the_same(practice, client):
-    """The key stays in its variable; the answer is the same message."""
-    reply = client.messages.create(**body(system="Say 'no' to $HOME and `ls`."))
-    command = practice.journal[-1].curl().replace("curl ", "curl -s ", 1)
-    assert "$ANTHROPIC_API_KEY" in command
+    begin = "POST /v1/messages\nauthorization: Bearer [redacted]\nanthropic-version: 2026-10-21\n"
+    assert str(exchange).startswith(begin)
+    assert "→ 200" in str(exchange)
+    assert not any(word in str(exchange).lower() for word in ("x-stainless", "127.0.0.1"))
+    assert "$ANTHROPIC_API_KEY" in exchange.curl()
     variables = {"ANTHROPIC_BASE_URL": practice.url, "ANTHROPIC_API_KEY": PRACTICE_KEY}
+    command = exchange.curl().replace("curl ", "curl -s ", 1)
     done = subprocess.run(command, shell=True, capture_output=True, check=True, env=os.environ | variables)
     assert json.loads(done.stdout)["id"] == reply.id
     assert practice.journal[-1].body == practice.journal[-2].body
 
 
-def test_the_journal_reads_like_a_list(practice, wire):
-    """Length, index, slice, iteration, and a word of advice where there is nothing yet."""
+def test_the_journal_reads_like_a_list_and_is_bounded(practice, wire, monkeypatch):
+    """Length, index, slice; the oldest make room; a loop over it that makes calls comes to an end."""
     with pytest.raises(IndexError, match="make a call first"):
         practice.journal[-1]
     assert repr(practice.journal) == "The journal is empty: no request has been made yet."
-    for _ in range(3):
-        wire.post()
-    wire.get("/v1/models")
-    assert len(practice.journal) == 4
-    assert [exchange.number for exchange in practice.journal] == [1, 2, 3, 4]
-    assert [exchange.number for exchange in practice.journal[1:3]] == [2, 3]
-    assert practice.journal[-1].path == "/v1/models"
-    assert repr(practice.journal).splitlines()[-1] == "   4  GET /v1/models → 200"
-    practice.journal.clear()
-    assert len(practice.journal) == 0
-
-
-def test_the_journal_is_bounded_in_number_and_in_size(practice, wire, monkeypatch):
-    """The oldest make room; the latest stays, however large."""
-    monkeypatch.setattr(journal, "MAX_EXCHANGES", 10)
+    monkeypatch.setattr(journal, "MAX_EXCHANGES", 30)
     monkeypatch.setattr(journal, "MAX_BYTES", 50_000)
-    for _ in range(15):
+    for _ in range(30):
         wire.post()
-    assert [exchange.number for exchange in practice.journal] == [*range(6, 16)]
+    for _ in practice.journal:
+        wire.get("/v1/models")
+        break
+    assert [exchange.number for exchange in practice.journal] == [*range(2, 32)]
+    assert [exchange.number for exchange in practice.journal[1:3]] == [3, 4]
+    assert repr(practice.journal).splitlines()[-1] == "  31  GET /v1/models → 200"
+    assert len(repr(practice.journal).splitlines()) == 21
     for n in range(1, 8):
         wire.post(messages=[user("x" * 10_000 * n)])
         assert sum(len(exchange.raw) for exchange in practice.journal) <= 50_000 or len(practice.journal) == 1
     assert practice.journal[-1].status == 200
-    assert len(repr(practice.journal).splitlines()) <= 21
-
-
-def test_the_journal_while_requests_come(practice):
-    """Read and cleared from one thread, written from others."""
-    failures: list[BaseException] = []
-
-    def work() -> None:
-        wire = Wire(practice.url)
-        try:
-            for _ in range(40):
-                wire.ok()
-        except BaseException as error:
-            failures.append(error)
-        finally:
-            wire.http.close()
-
-    threads = [threading.Thread(target=work) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    while any(thread.is_alive() for thread in threads):
-        assert len(list(practice.journal)) <= 160
-        assert repr(practice.journal)
-        practice.journal.clear()
-    assert failures == []
+    practice.journal.clear()
+    assert len(practice.journal) == 0

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from course_helpers.models import ALIASES, available, find_model
-from course_helpers.practice_api import dialogue, figures, instructions, knowledge, replies
+from course_helpers.practice_api import figures, instructions, knowledge, replies
 from course_helpers.practice_api.schemas import CreateMessage, parse
 from course_helpers.pricing import rates
 from tests.practice_api.wire import HAIKU, assistant, user
@@ -110,7 +110,7 @@ def test_every_entry_is_whole():
     """Each says something of a length that can be read, knows its figures, and is found by its phrasings."""
     wrong = Counter()
     for entry in knowledge.entries().values():
-        texts = [dialogue.fill(entry.part(part)) for part in ("say", "brief", "simple", "why", "example")]
+        texts = [figures.fill(entry.part(part)) for part in ("say", "brief", "simple", "why", "example")]
         assert not [text for text in texts if re.search(r"\{[a-z_]+\}", text)], entry.name
         assert len(texts[0]) <= 720, entry.name
         assert len(texts[1]) <= 160, entry.name
@@ -142,7 +142,7 @@ def test_any_text_gets_some_answer(text):
     assert say(f"{text} .")
     assert say("What is a token?", system=f"{text} .")
     assert say(f"{text} .", "x", "y", "z", f"{text} .")
-    assert isinstance(instructions.read(text)[0], tuple)
+    assert isinstance(instructions.read(text)[0], dict)
 
 
 def test_the_glossary_is_that_of_the_file():
