@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from ..models import Model
-from . import replies, tokens, tools
-from .instances import instance
+from . import replies, tokens
+from .instances import call_tool, instance
 from .schemas import CreateMessage, Message
 
 JSON = dict[str, Any]
@@ -79,7 +79,7 @@ def _draft(
     thinking = _thinking(request, model, answer)
     if shape in ("thinking_first", "thinking_only"):
         thinking = thinking or answer.thinks or _ALWAYS_THINKS
-    if tool := tools.call(request, messages):
+    if tool := call_tool(request, messages):
         return thinking, "", tool
     last = replies.text_of(messages[-1])
     if request.output_config and request.output_config.format:

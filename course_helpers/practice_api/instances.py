@@ -1,4 +1,4 @@
-"""Instances of JSON schemas: what the practice model writes where a reply must fit a schema.
+"""Instances of JSON schemas: what the practice model writes where a tool or a reply must fit a schema.
 
 The rule, in order: what the schema fixes (const, enum); the question's proper names and numbers, where they
 fit; the schema's examples and default; else the plainest value of the type. The same schema and question
@@ -7,19 +7,20 @@ always make the same instance.
 
 from __future__ import annotations
 
-import ast
-import contextlib
+import json
 import math
 import re
-import string
 from functools import reduce
-from re import _compiler, _parser  # what a pattern consists of: nothing public tells
 from typing import Any
 
 from pydantic_core import SchemaValidator, core_schema
 
-MAX_DEPTH, MAX_SIZE, TRIES = 8, 2_000, 8
-"""Levels to which optional parts are filled in, values or characters at most, and ways to choose tried."""
+from .schemas import CreateMessage, CustomTool, Message, Object
+
+MAX_CHECKED = 50_000
+"""Bytes of a schema that are checked against draft 2020-12: a larger one would take seconds."""
+MAX_DEPTH, MAX_SIZE = 8, 2_000
+"""Levels to which optional parts are filled in, values or characters at most."""
 FORMATS = {
     "date-time": "2026-11-24T12:00:00Z",
     "date": "2026-11-24",
@@ -33,79 +34,84 @@ FORMATS = {
     "uuid": "123e4567-e89b-42d3-a456-426614174000",
 }
 """The string formats that structured output supports, and an example of each."""
+_WORD = r"[A-ZÀ-ÖØ-Þ][\w'’-]+"
 _NAME = re.compile(
     r"(?<!\w)['\"“‘]([^'\"“”‘’\n]{1,80})['\"”’](?!\w)"
-    r"|(?<=[\w,;:(] )([A-ZÀ-ÖØ-Þ][\w'’-]+(?: [A-ZÀ-ÖØ-Þ][\w'’-]+)*)"
+    rf"|(?<=[\w,;:(] )({_WORD}(?: {_WORD})*)|^({_WORD} {_WORD})(?= (?:\(|is\b|was\b|would\b))"
 )
-"""Words in quotes, or proper names: capital letters within a sentence."""
+"""Words in quotes, or proper names: capital letters within a sentence, or two before what follows a name."""
 _NUMBER = re.compile(r"(?<![\w.-])-?\d+(?:,\d{3})*(?:\.\d+)?\b")
-_MOVED = re.compile(r"(?:^\{|, )([A-Za-z]+): ")
-"""Before a bound that `messages.parse` moved into a field's description: `…{minimum: 18, maximum: 99}`."""
+_MAIL = re.compile(r"[\w.+-]+@[\w-]+\.[\w.-]*\w")
+_MOVED = re.compile(r"(\w+): (-?\d+(?:\.\d+)?(?:e[+-]?\d+)?|True)(?=[,}])")
+"""A bound that `messages.parse` moved into a field's description: `{minimum: 18, maximum: 99}`."""
 _BOUNDS = {"minimum": "ge", "exclusiveMinimum": "gt", "maximum": "le", "exclusiveMaximum": "lt"}
 """The bounds of a number, and what pydantic calls them."""
 
 
+_COMMON = """about and any are can could current does for from get give given has have how into its let
+look make more need please question return show tell that the their them there thi use used user want
+what when where which who will with would you your"""
+
+
 def instance(schema: Any, question: str = "") -> Any:
-    """A value that is valid against `schema` (draft 2020-12), with what fits of `question` in it."""
-    made = []
-    for attempt in range(TRIES):
-        hint = question if attempt < TRIES / 2 else ""  # at last without the question's words
-        try:
-            made.append(_Maker(schema, hint, attempt).value(schema))
-        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
-            made.append({})  # a schema that is too large to be checked may hold anything
-        if not fault(made[-1], schema):
-            return made[-1]
-    return made[0]
+    """A value that is valid against `schema` (draft 2020-12), with what fits of `question` in it.
 
-
-def fault(value: Any, schema: Any = None) -> str:
-    """What is wrong with `value` by `schema`, or as a schema itself if there is none; "" for nothing.
-
-    What cannot be checked (no jsonschema, a foreign $ref) passes.
+    Of the keywords that combine schemas, `not`, `if` and `oneOf` are not understood.
     """
     try:
-        from jsonschema import Draft202012Validator as Validator
-        from jsonschema.exceptions import best_match
-        from jsonschema_specifications import REGISTRY
+        return _Maker(schema, question).value(schema)
+    except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError):
+        return {}  # a schema that requires itself has none, and one too large to be checked may be anything
 
-        schema = Validator.META_SCHEMA if schema is None else schema
-        found = best_match(Validator(schema, registry=REGISTRY).iter_errors(value))
-    except Exception:
+
+def schema_fault(schema: Any) -> str:
+    """What is wrong with a JSON schema by draft 2020-12; "" for nothing, or where jsonschema is missing."""
+    try:
+        size = len(json.dumps(schema, allow_nan=False))
+        from jsonschema import Draft202012Validator
+        from jsonschema.exceptions import best_match
+    except ImportError:
         return ""
-    return found.message[:200] if found else ""
+    except ValueError:
+        return "a number is too large"
+    faults = Draft202012Validator(Draft202012Validator.META_SCHEMA).iter_errors(schema)
+    fault = best_match(faults) if size <= MAX_CHECKED else None
+    return fault.message[:200] if fault else ""
 
 
 class _Maker:
-    """Makes one instance; `attempt` decides between alternatives."""
-
-    def __init__(self, root: Any, question: str, attempt: int) -> None:
-        self.root, self.attempt, self.left = root, attempt, MAX_SIZE
-        self.question, self.names = question.lower(), [a or b for a, b in _NAME.findall(question)]
+    def __init__(self, root: Any, question: str) -> None:
+        self.root, self.left = root, MAX_SIZE
+        self.question, self.names = question, ["".join(found) for found in _NAME.findall(question)]
         self.numbers = [float(number.replace(",", "")) for number in _NUMBER.findall(question)]
 
-    def value(self, schema: Any, depth: int = 0) -> Any:
-        """A value for `schema`."""
+    def value(self, schema: Any, depth: int = 0, place: str = "") -> Any:
+        """A value for `schema`, which stands in the property `place`."""
         self.left -= 1
-        if depth > 10 * MAX_DEPTH:  # a schema that requires itself has no instance
-            return None
-        schema = self._flat(schema, deep=depth >= MAX_DEPTH or self.left < 0)
+        schema = self._flat(schema, last=depth >= MAX_DEPTH or self.left < 0)
         if "const" in schema:
             return schema["const"]
         if choices := schema.get("enum"):
-            asked = [c for c in choices if isinstance(c, str) and c and c.lower() in self.question]
-            return (asked or choices)[self.attempt % len(asked or choices)]
+            asked = [c for c in choices if isinstance(c, str) and c and c.lower() in self.question.lower()]
+            return (asked or choices)[0]
         kind = schema.get("type") or ("object" if "properties" in schema else "string")
-        kind = kind[self.attempt % len(kind)] if isinstance(kind, list) else kind
-        if kind in ("object", "array"):
-            return (self._object if kind == "object" else self._array)(schema, depth)
-        if kind in ("boolean", "null"):
-            return True if kind == "boolean" else None
-        return self._string(schema) if kind == "string" else self._number(schema, whole=kind == "integer")
+        match kind[0] if isinstance(kind, list) else kind:
+            case "object":
+                return self._object(schema, depth)
+            case "array":
+                return self._array(schema, depth)
+            case "string":
+                return self._string(schema, place)
+            case "integer" | "number" as kind:
+                return self._number(schema, kind)
+            case kind:
+                return True if kind == "boolean" else None
 
-    def _flat(self, schema: Any, *, deep: bool) -> dict[str, Any]:
-        """`schema` with references followed, all of allOf put together and one of anyOf chosen."""
-        schema = {**_moved(schema), **schema} if isinstance(schema, dict) else {}
+    def _flat(self, schema: Any, *, last: bool) -> dict[str, Any]:
+        """`schema` with references followed, all of allOf put together, and the first or last of anyOf."""
+        told = str(schema.get("description")).rpartition("\n\n{")[2] if isinstance(schema, dict) else ""
+        moved = {word: json.loads(bound.lower()) for word, bound in _MOVED.findall(told)}
+        schema = moved | schema if isinstance(schema, dict) else {}
         for _ in range(50):  # a reference may lead to itself
             word = next((w for w in ("$ref", "allOf", "anyOf", "oneOf") if w in schema), None)
             if word is None:
@@ -114,26 +120,24 @@ class _Maker:
             if word == "$ref":  # as in #/$defs/Name
                 parts = [reduce(lambda found, name: found.get(name, {}), parts.split("/")[1:], self.root)]
             elif word != "allOf":  # the last one is mostly null, with which a recursion ends
-                parts = [parts[-1 if deep else self.attempt % len(parts)]]
+                parts = [parts[-1 if last else 0]]
             for part in parts:
                 required = [*part.get("required", ()), *schema.get("required", ())]
                 known = part.get("properties", {}) | schema.get("properties", {})
-                both = {"required": required} | ({"properties": known} if known else {})
-                schema = {**part, **schema, **both}
+                schema = part | schema | {"required": required} | ({"properties": known} if known else {})
         return schema
 
     def _object(self, schema: dict[str, Any], depth: int) -> dict[str, Any]:
         """Required properties first, as the API writes them, then the optional ones."""
         known, must = schema.get("properties", {}), schema.get("required", [])
-        more = depth < MAX_DEPTH and self.attempt % 2 == 0
-        may = [name for name in known if name not in must and more][: max(0, self.left)]
-        return {name: self.value(known.get(name, {}), depth + 1) for name in must + may}
+        may = [name for name in known if name not in must and depth < MAX_DEPTH][: max(0, self.left)]
+        return {name: self.value(known.get(name, {}), depth + 1, name) for name in must + may}
 
     def _array(self, schema: dict[str, Any], depth: int) -> list[Any]:
         """As few items as are allowed, but one if there may be one."""
         first, rest = schema.get("prefixItems", []), schema.get("items", {})
         wanted = max(schema.get("minItems", 0), len(first), depth < MAX_DEPTH and rest is not False)
-        wanted = int(min(wanted, schema.get("maxItems", MAX_SIZE), max(self.left, 0)))
+        wanted = min(wanted, schema.get("maxItems", MAX_SIZE), max(self.left, 0))
         made: list[Any] = []
         for kind in [*first, *[rest] * wanted][:wanted]:
             item = self.value(kind, depth + 1)
@@ -142,20 +146,19 @@ class _Maker:
             made.append(item)
         return made
 
-    def _string(self, schema: dict[str, Any]) -> str:
+    def _string(self, schema: dict[str, Any], place: str) -> str:
+        if "email" in (place.lower(), schema.get("format")) and (mail := _MAIL.search(self.question)):
+            return mail[0]
         if schema.get("format") in FORMATS:
             return FORMATS[schema["format"]]
-        if "pattern" in schema:
-            with contextlib.suppress(re.error):  # \\p{L}, for instance, is not Python's
-                return _matching(_parser.parse(schema["pattern"]), 1 + 5 * self.attempt)
         told = (*self.names[:1], *schema.get("examples", ()), schema.get("default"), "example")
         text, self.names = next(text for text in told if isinstance(text, str)), self.names[1:]
         least = min(schema.get("minLength", 0), MAX_SIZE)
         return text[: schema.get("maxLength")] + (" example" * least)[: max(0, least - len(text))]
 
-    def _number(self, schema: dict[str, Any], *, whole: bool) -> float:
+    def _number(self, schema: dict[str, Any], kind: str) -> float:
         """The question's next number that fits, else the plainest that does."""
-        step = schema.get("multipleOf", 1 if whole else None)
+        step = schema.get("multipleOf", 1 if kind == "integer" else None)
         bounds = {rule: schema[word] for word, rule in _BOUNDS.items() if word in schema}
         checker = SchemaValidator(core_schema.float_schema(strict=True, multiple_of=step, **bounds))
         ends, by = [*bounds.values()], step or 0.5
@@ -168,28 +171,38 @@ class _Maker:
         return number if number % 1 else int(number)
 
 
-def _moved(schema: dict[str, Any]) -> dict[str, Any]:
-    told = str(schema.get("description")).rpartition("\n\n")[2]
-    parts = _MOVED.split(told[:-1]) if told.startswith("{") and told.endswith("}") else ()
-    found = dict(zip(parts[1::2], parts[2::2], strict=True))
-    for word, text in found.items():
-        with contextlib.suppress(ValueError, SyntaxError):  # a pattern is no literal, and stays a string
-            found[word] = ast.literal_eval(text)
-    return found
+def call_tool(request: CreateMessage, messages: list[Message]) -> Object | None:
+    """Name and input of the tool that is called in answer to `messages`, if one is.
+
+    A forced tool is called. Else the one whose name and description share most words with the last question,
+    the first of several; where no word is shared, none. Short words, common ones and a plural s do not count.
+    """
+    choice = request.tool_choice
+    wanted = choice.name if choice and choice.type == "tool" else None
+    tools = [tool for tool in request.tools if isinstance(tool, CustomTool) and wanted in (None, tool.name)]
+    last = next(message for message in reversed(messages) if message.role != "system")
+    if not tools or (choice and choice.type == "none") or last.role == "assistant":
+        return None
+    question = "\n".join(block.text for block in last.content if block.type == "text")
+    shared = [len(_words(question) & _words(f"{tool.name} {tool.description or ''}")) for tool in tools]
+    chosen = tools[shared.index(max(shared))]
+    if not any(shared) and not (choice and choice.type in ("any", "tool")):
+        return None
+    return {"name": chosen.name, "input": instance(chosen.input_schema, question)}
 
 
-def _matching(pattern: Any, times: int) -> str:
-    """A text that a parsed pattern matches; what may be repeated comes so many `times`."""
-    made = ""
-    for code, what in pattern:
-        match str(code):
-            case "BRANCH":
-                made += _matching(what[1][0], times)
-            case "SUBPATTERN":
-                made += _matching(what[3], times)
-            case "MAX_REPEAT" | "MIN_REPEAT":
-                made += _matching(what[2], times) * min(max(what[0], times), what[1], MAX_SIZE)
-            case "LITERAL" | "NOT_LITERAL" | "ANY" | "IN":
-                one = _compiler.compile(_parser.SubPattern(pattern.state, [(code, what)]))
-                made += next(c for c in "aA0" + string.printable if one.match(c))
-    return made
+def quote_results(results: list[Any]) -> str:
+    """What the model says once the results of its calls (blocks of type tool_result) are there."""
+    said = []
+    for result in results:
+        parts = [part.text if part.type == "text" else part.type for part in result.content or ()]
+        failed = "The tool failed" if result.is_error else "The tool answered"
+        said.append(f"{failed}: {' '.join(parts)[:500]}")
+    return "\n".join(said)
+
+
+def _words(text: str) -> set[str]:
+    """The words of `text` that say something, in lower case; of `getWeather` and `get_weather` alike."""
+    apart = re.sub(r"(?<=[a-z])(?=[A-Z])|_", " ", text)
+    words = {word.lower().removesuffix("s") for word in re.findall(r"[^\W\d]{3,}", apart)}
+    return words.difference(_COMMON.split())

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..models import Model
-from . import dialogue, examples, instructions, knowledge, tools
+from . import dialogue, examples, instructions, knowledge
+from .instances import quote_results
 from .instructions import Saying
 from .rows import Pattern, Row, Text, fill, read
 from .schemas import CreateMessage, Message
@@ -65,7 +66,7 @@ def answer(request: CreateMessage, messages: list[Message], model: Model) -> Ans
     """The answer to the last user turn of `messages` (turns already merged)."""
     at = max(i for i, message in enumerate(messages) if message.role == "user")
     if results := [block for block in messages[at].content if block.type == "tool_result"]:
-        return Answer(tools.answer(results))
+        return Answer(quote_results(results))
     later = [text_of(message) for message in messages if message.role == "system"]
     system = "\n".join([block.text for block in request.system] + later)
     orders, _, _ = instructions.read(system)

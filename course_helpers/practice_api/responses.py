@@ -1,21 +1,21 @@
-"""What is answered beside plain messages: a paced stream, a dropped connection, lists, models."""
+"""What is answered beside plain messages: streams, dropped connections, lists, models and batches."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Mapping
-from dataclasses import dataclass
-from datetime import date
-from types import SimpleNamespace
+import hashlib
+from collections.abc import Mapping
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pydantic_core
-from anthropic import types
+from starlette.types import ASGIApp
 
 from ..models import Model
 from . import generate
 from .errors import ApiError, require
 from .journal import Exchange
+from .schemas import CreateBatch, Object
 
 TRANSPORT = "practice.transport"
 """Where the server leaves the connection's transport in the ASGI scope."""
@@ -33,66 +33,62 @@ async def dropped(scope, receive, send) -> None:
     await disconnected(receive)
 
 
-@dataclass
-class EventStream:
+def event_stream(
+    message: Object, exchange: Exchange, headers: dict[str, str], pace: Any, fault: Any
+) -> ASGIApp:
     """The reply as server-sent events, at a pace, broken where a fault says so."""
 
-    message: dict[str, Any]
-    exchange: Exchange
-    headers: dict[str, str]
-    pace: SimpleNamespace
-    fault: SimpleNamespace | None
+    async def respond(scope, receive, send) -> None:
+        async def write(name: str, data: bytes) -> None:
+            body = b"event: %s\ndata: %s\n\n" % (name.encode(), data)
+            await send({"type": "http.response.body", "body": body, "more_body": True})
 
-    async def __call__(self, scope, receive, send) -> None:
-        self.exchange.status = 200
+        exchange.status = 200
         kind = {"content-type": "text/event-stream; charset=utf-8"}
-        headers = {"cache-control": "no-cache"} | self.headers | kind
-        raw = [(name.encode(), value.encode()) for name, value in headers.items()]
+        raw = [
+            (name.encode(), value.encode())
+            for name, value in ({"cache-control": "no-cache"} | headers | kind).items()
+        ]
         await send({"type": "http.response.start", "status": 200, "headers": raw})
         gone = asyncio.ensure_future(disconnected(receive))
+        events = list(generate.events(message))
+        deltas = sum(event["type"] == "content_block_delta" for event in events)
+        pause = message["usage"]["output_tokens"] / pace.tokens_per_second / max(1, deltas)
+        wait, shown = pace.first_token_seconds, 0
         try:
-            async for name, data in self._events(gone):
+            for event in events:
+                name, is_text = event["type"], event.get("delta", {}).get("type") == "text_delta"
+                if fault and (name == "message_delta" or (is_text and shown == fault.after)):
+                    break
+                shown += is_text
+                if name == "content_block_delta":
+                    if wait:
+                        await asyncio.wait({gone}, timeout=wait)
+                    wait = pause
                 if gone.done() or scope[TRANSPORT].is_closing():  # further writes would be complained of
                     return await gone
-                body = b"event: %s\ndata: %s\n\n" % (name.encode(), data)
-                await send({"type": "http.response.body", "body": body, "more_body": True})
-            if self.fault and self.fault.kind in ("disconnect", "stall"):
+                if name == "message_stop":
+                    exchange.answered = pydantic_core.to_json(message)
+                await write(name, pydantic_core.to_json(event))
+            match fault and fault.kind:
+                case "error":
+                    await write("error", pydantic_core.to_json(ApiError(529).body(exchange.request_id)))
+                case "garble":
+                    await write("content_block_delta", b'{"type": "content_block_delta", "ind')
+                case "stall":
+                    await asyncio.wait({gone}, timeout=fault.seconds)
+            if fault and fault.kind in ("disconnect", "stall"):
                 scope[TRANSPORT].close()
                 return await gone
             return await send({"type": "http.response.body", "body": b"", "more_body": False})
         finally:
             gone.cancel()
 
-    async def _events(self, gone: asyncio.Future) -> AsyncIterator[tuple[str, bytes]]:
-        """Name and data of the events, each when its time has come, until the end or the fault."""
-        events = list(generate.events(self.message))
-        deltas = sum(event["type"] == "content_block_delta" for event in events)
-        pause = self.message["usage"]["output_tokens"] / self.pace.tokens_per_second / max(1, deltas)
-        wait, shown = self.pace.first_token_seconds, 0
-        for event in events:
-            kind, is_text = event["type"], event.get("delta", {}).get("type") == "text_delta"
-            if self.fault and (kind == "message_delta" or (is_text and shown == self.fault.after)):
-                break
-            shown += is_text
-            if kind == "content_block_delta":
-                if wait:
-                    await asyncio.wait({gone}, timeout=wait)
-                wait = pause
-            if kind == "message_stop" and not gone.done():
-                self.exchange.answered = pydantic_core.to_json(self.message)
-            yield kind, pydantic_core.to_json(event)
-        match self.fault and self.fault.kind:
-            case "error":
-                yield "error", pydantic_core.to_json(ApiError(529).body(self.exchange.request_id))
-            case "garble":
-                yield "content_block_delta", b'{"type": "content_block_delta", "ind'
-            case "stall":
-                await asyncio.wait({gone}, timeout=self.fault.seconds)
+    return respond
 
 
-def page_of(items: Iterable[dict[str, Any]], query: Mapping[str, str]) -> dict[str, Any]:
+def page_of(items: list[Object], query: Mapping[str, str]) -> Object:
     """The page of `items`, newest first, that limit, after_id and before_id of a query ask for."""
-    items = [*items]
     limit = query.get("limit", "20")
     number = int(limit) if limit.isascii() and limit.isdigit() and len(limit) < 5 else 0
     require(1 <= number <= 1000, "limit: Input should be a whole number from 1 to 1000")
@@ -106,24 +102,78 @@ def page_of(items: Iterable[dict[str, Any]], query: Mapping[str, str]) -> dict[s
     return {"data": page, "has_more": end - start > len(page), "first_id": first, "last_id": last}
 
 
-def model_info(model: Model) -> dict[str, Any]:
+def model_info(model: Model) -> Object:
     """A model as the API shows it."""
-    info = {
+
+    def midnight(day: date | None) -> str | None:
+        return day and f"{day}T00:00:00Z"
+
+    return {
         "type": "model",
         "id": model.snapshot or model.id,
         "display_name": model.name,
-        "created_at": _midnight(model.released),
+        "created_at": midnight(model.released),
         "line": model.line,
         "lifecycle": model.lifecycle,
-        "deprecated_at": _midnight(model.deprecated),
-        "retires_at": _midnight(model.retires),
+        "deprecated_at": midnight(model.deprecated),
+        "retires_at": midnight(model.retires),
         "max_input_tokens": model.context_window,
         "max_tokens": model.max_output,
         "capabilities": None,
     }
-    types.ModelInfo.model_validate(info)
-    return info
 
 
-def _midnight(day: date | None) -> str | None:
-    return day and f"{day}T00:00:00Z"
+class Batch:
+    """One batch. Its requests are answered at once, but nobody sees that before its time has come."""
+
+    def __init__(self, wanted: CreateBatch, url: str, number: int, seconds: float) -> None:
+        self.size = len({one.custom_id for one in wanted.requests})
+        require(self.size == len(wanted.requests), "requests: each custom_id must be unique")
+        self.id = f"msgbatch_practice_{hashlib.sha256(f'batch {number}'.encode()).hexdigest()[:16]}"
+        self.url = f"{url}/{self.id}/results"
+        self.created, self.canceled = datetime.now(UTC), None
+        self.ends = self.created + timedelta(seconds=seconds)
+        self._lines: dict[str, tuple[str, bytes]] = {}  # custom_id → type of result, line of JSON
+
+    def keep(self, custom_id: str, kind: str, **result: Any) -> None:
+        """Keep the result of a request: `kind` and its message or error."""
+        line = {"custom_id": custom_id, "result": {"type": kind, **result}}
+        self._lines[custom_id] = (kind, pydantic_core.to_json(line) + b"\n")
+
+    @property
+    def ended(self) -> bool:
+        """Has its time come, and is everything answered?"""
+        return datetime.now(UTC) >= self.ends and len(self._lines) == self.size
+
+    def cancel(self) -> Object:
+        """Give up what is still being processed: until the end that is all of it. Ends soon after."""
+        require(not self.ended, f"Batch {self.id} has ended already: there is nothing left to cancel.")
+        if self.canceled is None:
+            self.canceled = datetime.now(UTC)
+            self.ends = min(self.ends, self.canceled + (self.ends - self.created) / 5)
+            for custom_id in self._lines:
+                self.keep(custom_id, "canceled")
+        return self.shown()
+
+    def results(self) -> bytes:
+        """The results, a line of JSON each, in no order that anybody should rely on."""
+        require(self.ended, f"Batch {self.id} is still being processed: its results come when it has ended.")
+        shuffled = sorted(self._lines, key=lambda name: hashlib.sha256(name.encode()).digest())
+        return b"".join(self._lines[name][1] for name in shuffled)
+
+    def shown(self) -> Object:
+        """The batch as the API shows it."""
+        ended, kinds = self.ended, [kind for kind, _ in self._lines.values()]
+        counts = {kind: kinds.count(kind) * ended for kind in ("succeeded", "errored", "canceled", "expired")}
+        return {
+            "id": self.id,
+            "type": "message_batch",
+            "processing_status": "ended" if ended else "canceling" if self.canceled else "in_progress",
+            "request_counts": counts | {"processing": 0 if ended else self.size},
+            "created_at": self.created,
+            "expires_at": self.created + timedelta(days=1),
+            "ended_at": self.ends if ended else None,
+            "cancel_initiated_at": self.canceled,
+            "archived_at": None,
+            "results_url": self.url if ended else None,
+        }

@@ -6,29 +6,20 @@ from collections.abc import Iterable
 from functools import cache
 from typing import Annotated, Any, Literal, Required, Union, get_args, get_origin, get_type_hints
 
+import pydantic
 import pydantic_core
 from anthropic import types
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Discriminator,
-    Field,
-    Tag,
-    ValidationError,
-    create_model,
-)
+from pydantic import BaseModel, BeforeValidator, Discriminator, Field, Tag
 from typing_extensions import is_typeddict
 
 from .errors import ApiError, require
 
+MAX_MESSAGES = MAX_REQUESTS = 100_000
 Object = dict[str, Any]
 
 
-class Strict(BaseModel):
+class Strict(BaseModel, extra="forbid", strict=True):
     """Types are not coerced, and a field that the API does not know is refused."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
 
 
 class Format(Strict):
@@ -53,17 +44,17 @@ _OWN = {
 def strict(kind: Any) -> Any:
     """A type of the SDK as pydantic is to check it: TypedDicts as `Strict` models, `type` their first field.
 
-    Lists are checked up to their first fault, and what tells members of a union apart is their `type`.
+    Members of a union are told apart by their `type`; a string stands for a list of one text block.
     """
     origin, parts = get_origin(kind), get_args(kind)
     if is_typeddict(kind):
         hints = sorted(get_type_hints(kind, include_extras=True).items(), key=lambda hint: hint[0] != "type")
         fields = {name: _OWN.get((kind, name)) or _field(hint) for name, hint in hints}
-        return create_model(kind.__name__, __base__=Strict, **fields)
+        return pydantic.create_model(kind.__name__, __base__=Strict, **fields)
     if origin is Union:
         for part in parts if str in parts else ():
             if get_origin(part) is Iterable:
-                return blocks(*get_args(part))
+                return Annotated[strict(part), BeforeValidator(_as_content)]
         union = Union[tuple(strict(part) for part in parts)]  # noqa: UP007
         return Annotated[union, Discriminator("type")] if all(map(is_typeddict, parts)) else union
     if origin in (Required, Annotated):
@@ -80,9 +71,8 @@ def many(kind: Any) -> Any:
     return Annotated[list[kind], Field(fail_fast=True)]
 
 
-def blocks(kind: Any) -> Any:
-    """A list of blocks of a type of the SDK; a string stands for a block of text, an empty one for none."""
-    return Annotated[many(strict(kind)), BeforeValidator(lambda said: [] if said == "" else _as_blocks(said))]
+def _as_content(content: Any) -> Any:
+    return [] if content == "" else _as_blocks(content)
 
 
 def _as_blocks(content: Any) -> Any:
@@ -93,10 +83,8 @@ CacheControl = strict(types.CacheControlEphemeralParam)
 CustomTool = strict(types.ToolParam)
 
 
-class ServerTool(BaseModel):
+class ServerTool(BaseModel, extra="allow", strict=True):
     """A tool that the real API runs itself. The practice API takes it along and never calls it."""
-
-    model_config = ConfigDict(extra="allow", strict=True)
 
     type: str = Field(pattern=r"^[a-z_]+_\d{8}$")
     name: str
@@ -113,14 +101,14 @@ Tool = Annotated[CustomTool, Tag("custom")] | Annotated[ServerTool, Tag("server"
 
 class Message(Strict):
     role: Literal["user", "assistant", "system"]
-    content: blocks(types.ContentBlockParam)
+    content: strict(Union[str, Iterable[types.ContentBlockParam]])  # noqa: UP007
 
 
 class Prompt(Strict):
     """What counting tokens and creating a message have in common."""
 
     model: str = Field(min_length=1, max_length=256)
-    messages: many(Message) = Field(max_length=100_000)
+    messages: many(Message) = Field(max_length=MAX_MESSAGES)
     system: Annotated[many(strict(types.TextBlockParam)), BeforeValidator(_as_blocks)] = []
     tools: many(Annotated[Tool, Discriminator(_tool_kind)]) = []
     tool_choice: strict(types.ToolChoiceParam) | None = None
@@ -144,6 +132,15 @@ class CreateMessage(Prompt):
     inference_geo: str | None = None
 
 
+class BatchRequest(Strict):
+    custom_id: str = Field(min_length=1, max_length=64, pattern=r"^[a-zA-Z0-9_-]+$")
+    params: Object
+
+
+class CreateBatch(Strict):
+    requests: many(BatchRequest) = Field(min_length=1, max_length=MAX_REQUESTS)
+
+
 def read_json(body: bytes) -> Object:
     """The JSON object in `body`. Raises a 400 for anything else: bad UTF-8, NaN, nesting too deep."""
     try:
@@ -160,6 +157,6 @@ def parse(kind: type[Strict], data: Object) -> Any:
     require("output_format" not in data, renamed)
     try:
         return kind.model_validate(data)
-    except ValidationError as error:
+    except pydantic.ValidationError as error:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
     raise ApiError(400, f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"[:500])

@@ -72,7 +72,7 @@ class Server:
         self.port = self._socket.getsockname()[1]
         self.url = f"http://{LOOPBACK}:{self.port}"
         quiet = {"log_config": None, "log_level": "error", "access_log": False}
-        plain = {"ws": "none", "lifespan": "off", "proxy_headers": False}
+        plain = {"interface": "asgi3", "ws": "none", "lifespan": "off", "proxy_headers": False}
         self._config = uvicorn.Config(app, timeout_keep_alive=60, **quiet, **plain)
         self._config.load()
         self._state, self._stopping = ServerState(), asyncio.Event()
