@@ -26,8 +26,7 @@ from course_helpers.history import (
     summarise_older,
     within_tokens,
 )
-from course_helpers.history.ledger import Claim
-from course_helpers.history.turn import Counter
+from course_helpers.history.turn import Exchange
 from course_helpers.models import MODELS, UnknownModelError, available
 from course_helpers.pricing import rates
 from tests import broken_server as broken
@@ -106,7 +105,7 @@ def test_readers():
     pieces = chat.stream(FRANCE)
     assert pieces.reply is None
     assert next(pieces) == "The"
-    assert repr(pieces) == "Pieces(open, 3 characters so far)"
+    assert pieces.text == "The"
     assert [*pieces] == [" capital", " of", " France", " is", " Paris."]
     assert [*pieces] == []
     assert str(pieces.reply) == PARIS == chat.turns[0].assistant
@@ -205,7 +204,7 @@ def test_replies_without_text(take):
     for shape, words, billed in (
         ("refusal", "The model refused to answer", False),
         ("empty", r"The reply was empty \(stop reason end_turn\)", True),
-        ("thinking_only", r"max_tokens=1,024 went into thinking", True),
+        ("thinking_only", r"empty \(stop reason max_tokens\)", True),
     ):
         before = state(chat)
         with practice.shape(shape):
@@ -227,7 +226,7 @@ PLAIN, THOUGHT = (
 @pytest.mark.parametrize(
     ("content", "stop_reason", "kept", "words"),
     [
-        (PLAIN, "model_context_window_exceeded", True, "the context window is full"),
+        (PLAIN, "model_context_window_exceeded", True, "Cut off by the context window: shorten the history"),
         (PLAIN, "max_tokens", True, "Cut off at max_tokens=1,024: raise it, or ask the model to go on."),
         (PLAIN, "stop_sequence", True, ""),
         (PLAIN, "a_reason_of_the_future", True, ""),
@@ -235,10 +234,10 @@ PLAIN, THOUGHT = (
         (PLAIN, "refusal", False, "refused"),
         ([*PLAIN, *THOUGHT, *PLAIN], "end_turn", True, ""),
         ([{"type": "text", "text": "a\ud83d"}, {"type": "text", "text": "\ude00"}], "end_turn", True, ""),
-        ([], "model_context_window_exceeded", False, "the context window is full"),
-        ([], "max_tokens", False, "max_tokens=1,024 ran out"),
-        (THOUGHT, "end_turn", False, "thought, and then said nothing"),
-        ([{"type": "redacted_thinking", "data": "x"}], "max_tokens", False, "went into thinking"),
+        ([], "model_context_window_exceeded", False, "shorten the history"),
+        ([], "max_tokens", False, "raise it"),
+        (THOUGHT, "end_turn", False, "The reply was empty"),
+        ([{"type": "redacted_thinking", "data": "x"}], "max_tokens", False, "raise it"),
         ([{"type": "text", "text": " \n"}], "end_turn", False, "The reply was empty"),
     ],
 )
@@ -403,7 +402,8 @@ def test_prices_by_place():
     chat = chat_with("http://gateway.example:1", model="their-own-model", budget_usd=1.0)
     settings = chat._settings()
     assert math.isnan(settings.rates.cost({"input_tokens": 10, "output_tokens": 10}))
-    steps = Counter().afford(settings.request([{"role": "user", "content": "x"}]), settings, chat._ledger)
+    turn = Exchange(chat._settings, chat._ledger)
+    steps = turn._afford(settings.request([{"role": "user", "content": "x"}]), settings)
     next(steps)
     with pytest.raises(BudgetExceeded, match="where a price is not known"):
         steps.send(anthropic.types.MessageTokensCount(input_tokens=10))
@@ -451,8 +451,9 @@ def test_copies():
     answered = chat.send(FRANCE)
     for copied in (copy.copy(chat), copy.deepcopy(chat)):
         copied.send("Hello!")
-        wanted = (1, 2, 2, chat.client)
-        assert (len(chat.turns), len(copied.turns), len(copied.calls), copied.client) == wanted
+        wanted = (1, 2, 1, 2, chat.client)
+        known = copied.past.calls + len(copied.calls)
+        assert (len(chat.turns), len(copied.turns), len(copied.calls), known, copied.client) == wanted
     with pytest.raises(TypeError, match=r"use chat\.save"):
         pickle.dumps(chat)
     assert pickle.loads(pickle.dumps(answered)).turn == chat.turns[0] == copy.deepcopy(chat.turns)[0]
@@ -504,18 +505,19 @@ def test_a_turn_without_io():
         None,
     ]
     for number in (1, 2):
-        events, seen, needs = iter(script), [], chat._turn(FRANCE, streamed=True)(Claim())
-        answers = {"count": lambda: usage, "open": lambda: told(response=None), "events": lambda: None}
+        events, seen, reader = iter(script), [], chat.stream(FRANCE)
+        needs = reader._steps
+        answers = {"count": lambda: usage, "open": lambda: told(response=None)}
         answers["event"] = lambda events=events: next(events)
         need, pieces = next(needs), []
-        while len(seen) < number + 6:
+        while len(seen) < number + 5:
             pieces += [need] if isinstance(need, str) else []
             seen += [] if isinstance(need, str) else [need.what]
             need = needs.send(None if isinstance(need, str) else answers[need.what]())
         with pytest.raises(StopIteration) as ended:
             needs.send(None)
         assert (pieces, ended.value.value.turn.turn) == (["Paris."], number)
-        assert seen == ["count"] * number + ["open", "events"] + ["event"] * 4
+        assert seen == ["count"] * number + ["open"] + ["event"] * 4
     assert (len(practice.journal), chat.total.input_tokens) == (0, 18)
 
 
@@ -566,9 +568,7 @@ def test_reprs(client):
     assert set(Turn.model_fields) - set(Call.model_fields) == {"user", "assistant"}
     with broken_server(failure(401)) as server, pytest.raises(anthropic.AuthenticationError) as caught:
         (chat := chat_with(server.url)).send(FRANCE)
-    assert "key-of-a-test" not in repr(chat) + chat._repr_html_() + repr(caught.value) + str(
-        caught.value.__notes__
-    )
+    assert "key-of-a-test" not in repr(chat) + repr(caught.value) + str(caught.value.__notes__)
 
 
 def test_rich_display_is_safe():
@@ -576,7 +576,7 @@ def test_rich_display_is_safe():
     with broken_server(reply("<script>alert(1)</script> **bold** [x](javascript:alert(1))")) as server:
         chat = chat_with(server.url, model="<img src=x onerror=alert(1)>")
         answered = chat.send("<script>alert(2)</script>")
-    for page in (answered._repr_html_(), chat.turns[0]._repr_html_(), chat._repr_html_()):
+    for page in (answered._repr_html_(), chat.turns[0]._repr_html_()):
         assert not re.search(r"<script>|<img", page)
         assert "javascript:" not in page.replace("](javascript:", "")
         assert page.index("<strong>bold</strong>") < page.index("9 tokens in")

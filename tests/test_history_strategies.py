@@ -6,8 +6,7 @@ import pytest
 
 from course_helpers import Conversation, connect, practice
 from course_helpers.history import drop_where, last_turns, summarise_older, within_tokens
-from course_helpers.history.records import Turn
-from course_helpers.history.strategies import ASKED_BEFORE, SUMMARISE, Transcript
+from course_helpers.history.strategies import ASKED_BEFORE, SUMMARISE
 from tests.broken_server import broken_server
 from tests.drivers import all_drivers, chat_with, send, state, stream
 from tests.scripted_server import failure, reply
@@ -246,18 +245,3 @@ def test_strategies_can_be_called(chat):
     for take in (send, stream):
         take(chat, NOW)
         assert len(sent()) == 3
-
-
-def test_transcript_is_a_sequence():
-    """It behaves as the list that it stands for."""
-    figures = {"kind": "reply", "model": "m", "cost_usd": 0, "seconds": 0}
-    turns = [Turn(turn=n, user=f"q{n}", assistant=f"a{n}", **figures) for n in (1, 2)]
-    said = ["q1", "a1", "q2", "a2", "new"]
-    roles = ("user", "assistant") * 3
-    expected = [{"role": role, "content": text} for role, text in zip(roles, said, strict=False)]
-    whole = Transcript(turns, "new")
-    assert (list(whole), len(whole), list(Transcript(turns))) == (expected, 5, expected[:4])
-    assert [whole[at] for at in range(-5, 5)] == expected * 2
-    assert (whole[-3:], whole[::-2]) == (expected[-3:], expected[::-2])
-    with pytest.raises(IndexError):
-        whole[5]

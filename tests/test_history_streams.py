@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
-
 import anthropic
 import pytest
 
@@ -71,8 +69,6 @@ def test_broken_streams(take, name):
         assert (lost.kind, lost.turn, lost.input_tokens, lost.attempts) == ("lost", None, 40, 1)
         assert lost.cost_usd == pytest.approx(estimate_cost(40, lost.output_tokens, chat.model))
         goes_on(server, chat)
-        again = pickle.loads(pickle.dumps(error))
-        assert (str(again), again.partial, again.final) == (str(error), PARTIAL, error.final)
 
 
 @streaming_drivers
@@ -114,9 +110,10 @@ def test_a_200_that_is_no_reply(take, name):
         chat = chat_after_a_turn(server)
         before = state(chat)
         server.play(FINAL[name])
-        with pytest.raises(StreamInterrupted) as caught:
+        kind = StreamInterrupted if "stream" in take.__name__ else anthropic.APIResponseValidationError
+        with pytest.raises(kind) as caught:
             take(chat, QUESTION)
-        assert (caught.value.partial, len(server.requests), state(chat)) == ("", 1, before)
+        assert (len(server.requests), state(chat)) == (1, before)
         assert caught.value.__notes__[0].startswith("Not retried")
         goes_on(server, chat)
 

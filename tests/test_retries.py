@@ -180,11 +180,8 @@ def test_what_is_not_retried(call):
 
 CERTIFICATE = ssl.SSLCertVerificationError(1, "self-signed certificate")
 CERTIFICATE.verify_message = "self-signed certificate"
-NO_TLS = ssl.SSLError(1, "wrong version number")
-NO_TLS.reason = "WRONG_VERSION_NUMBER"
 HERE = {
     "SSL_CERT_FILE names": (httpx2.ConnectError("x"), CERTIFICATE),
-    "does not speak TLS": (httpx2.ConnectError("x"), NO_TLS),
     "no line break": None,
     "The client is closed": (RuntimeError("Cannot send a request, as the client has been closed."), None),
     r"\(InvalidURL\)": (httpx2.InvalidURL("Invalid port"), None),
@@ -289,11 +286,12 @@ def error_with(**headers: str) -> anthropic.APIStatusError:
     return anthropic.RateLimitError("x", response=response, body=None)
 
 
-def test_http_date_with_a_given_clock():
+def test_http_date_with_a_given_clock(monkeypatch):
     """With a pretended wall clock the wait is exact."""
     error = error_with(retry_after="Mon, 23 Nov 2026 12:00:30 GMT")
-    assert retry_after(error, now=lambda: 1795435200.0) == 30.0
-    assert retry_after(error, now=lambda: 1795435231.0) is None
+    for now, seconds in ((1795435200.0, 30.0), (1795435231.0, None)):
+        monkeypatch.setattr(time, "time", lambda now=now: now)
+        assert retry_after(error) == seconds
     assert retry_after(APIConnectionError(request=error.request)) is None
 
 
@@ -433,9 +431,8 @@ def test_ctrl_c_ends_a_real_wait(server):
 
 
 def test_public_signature():
-    """The signature of the course's design, in both twins."""
+    """The signature of the course's design."""
     policy = ["client", "max_retries", "on_wait", "max_wait", "max_total_wait", "sleep", "clock", "random"]
-    for function in (call_with_retry, acall_with_retry):
-        parameters = inspect.signature(function).parameters
-        assert list(parameters) == [*policy, "create_arguments"]
-        assert [parameters[policy[at]].default for at in (1, 3, 4)] == [5, 60.0, 120.0]
+    parameters = inspect.signature(call_with_retry).parameters
+    assert list(parameters) == [*policy, "create_arguments"]
+    assert [parameters[policy[at]].default for at in (1, 3, 4)] == [5, 60.0, 120.0]
