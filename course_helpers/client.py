@@ -125,7 +125,7 @@ def place(client: AnyClient) -> Literal["practice", "live", "local", "remote"]:
 def costs_nothing(client: AnyClient, model: str) -> bool:
     """Whether `client` leads to a server on this machine that answers calls to `model` itself."""
     # Of a server that connect has not looked at, or that has no list, the model's name alone is known.
-    elsewhere = _elsewhere.get(str(client.base_url), [model] if _ELSEWHERE.search(model) else [])
+    elsewhere = _elsewhere.get(str(client.base_url).rstrip("/"), [model] if _ELSEWHERE.search(model) else [])
     is_ollama = all(name.lower().endswith("cloud") for name in elsewhere)  # else it may pass on all of them
     return place(client) == "local" and is_ollama and model not in elsewhere
 
@@ -223,7 +223,7 @@ def _server(url: str, api_key: str | None, name: str = "") -> Place:
         kind, money = "Server", "whoever runs it may charge for calls"
     elif not costs_nothing(client, model):
         money = "may pass calls on: what you type can leave this machine, and cost money"
-    elif elsewhere := _elsewhere.get(str(client.base_url)):
+    elif elsewhere := _elsewhere.get(url):
         money = f"runs on this machine, but {', '.join(elsewhere[:3])} would not"
     elif name:
         money = "what you type stays on this machine, and costs nothing"
@@ -235,7 +235,7 @@ def _models_of(client: anthropic.Anthropic) -> dict[str, dict]:
     """The models that the server lists, by id; none where it has no such list. What stops it is an error."""
     from .render import plain
 
-    url, look = str(client.base_url), client.with_options(max_retries=0, timeout=SECONDS)
+    url, look = str(client.base_url).rstrip("/"), client.with_options(max_retries=0, timeout=SECONDS)
     _elsewhere.pop(url, None)
     try:
         answer = look.get("/v1/models?limit=1000", cast_to=httpx2.Response)
@@ -253,7 +253,7 @@ def _models_of(client: anthropic.Anthropic) -> dict[str, dict]:
             what_to_do = f"check the address, the network and, behind a proxy, {proxies or 'HTTPS_PROXY'}."
         if "CERTIFICATE_VERIFY_FAILED" in str(cause):
             what_to_do = "its certificate is not known; of a company's own, SSL_CERT_FILE names the file."
-        error.args = (f"Nothing answers at {url.rstrip('/')} ({type(cause).__name__}): {what_to_do}",)
+        error.args = (f"Nothing answers at {url} ({type(cause).__name__}): {what_to_do}",)
         raise
     ours = answer.headers.get("request-id", "").startswith("req_practice")  # of another process
     _elsewhere[url] = [] if ours else list(filter(_ELSEWHERE.search, listed))
