@@ -143,23 +143,20 @@ def plot_models(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
     """
     frame = as_frame(frame, "plot_models", "model", "cost_usd")
     ranked = frame.sort_values("cost_usd", kind="stable").reset_index(drop=True)
-    table = ranked.head(look.ROWS)
-    title = "The same session on each model"
-    title += f": the {look.ROWS} cheapest of {len(ranked)}" if len(ranked) > look.ROWS else ""
-    ax = look.new_axes(ax, 1.5 + 0.3 * len(table))[0]
-    look.style_axes(ax, title, "USD for the session", grid="x")
-    if not len(table):
+    ax = look.new_axes(ax, 1.5 + 0.3 * len(ranked))[0]
+    look.style_axes(ax, "The same session on each model", "USD for the session", grid="x")
+    if not len(ranked):
         return look.empty(ax, "no models to compare")
-    costs, bars, start = table["cost_usd"].to_numpy(float), {}, np.zeros(len(table))
-    parts = {name: part for name, part in PARTS.items() if part[0] in table}
+    costs, bars, start = ranked["cost_usd"].to_numpy(float), {}, np.zeros(len(ranked))
+    parts = {name: part for name, part in PARTS.items() if part[0] in ranked}
     for name, (column, paint) in (parts or {"": ("cost_usd", look.INPUT)}).items():
-        usd = np.nan_to_num(table[column].to_numpy(float))
+        usd = np.nan_to_num(ranked[column].to_numpy(float))
         bars[name], start = (paint, start, usd), start + usd
     right = []
-    for usd, fits in zip(costs, table.get("fits", [True] * len(costs)), strict=True):
+    for usd, fits in zip(costs, ranked.get("fits", [True] * len(costs)), strict=True):
         more = f"  ({times(usd / costs[0])})" if usd > 1.0005 * costs[0] > 0 else ""
         right.append(dollars(usd) + more + ("" if fits else "  does not fit"))
-    handles = look.rows(ax, bars, [*map(short, table["model"])], right, high=np.nan_to_num(costs).max())
+    handles = look.rows(ax, bars, [*map(short, ranked["model"])], right, high=np.nan_to_num(costs).max())
     look.legend(ax, handles if parts else [])
     held = ranked["model"] == "as held"
     words = f"As held, the session cost {dollars(ranked['cost_usd'][held].iloc[0])}. " if held.any() else ""

@@ -15,7 +15,6 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
-import pandas as pd
 from IPython.core.pylabtools import print_figure
 from IPython.display import display
 from matplotlib.axes import Axes
@@ -28,7 +27,6 @@ from ..formatting import dollars
 
 STYLE = Path(__file__).with_name("course.mplstyle")
 FEW = 60  # up to so many calls each has a bar of its own; beyond, an area is drawn
-ROWS = 30  # a figure with a row for each call shows no more than the last of these; its caption counts all
 CAPTION_WIDTH = 88  # characters: JupyterLab breaks longer lines in mid-word
 
 # Okabe and Ito's palette, which colour-blind readers can tell apart, and a second cue for each colour.
@@ -131,12 +129,6 @@ def empty(ax: Axes, words: str) -> Axes:
     ax.set(xticks=[], yticks=[])
     ax.text(0.5, 0.5, words, ha="center", va="center", transform=ax.transAxes)
     return with_caption(ax, f"{words.capitalize()}.")
-
-
-def last_rows(frame: pd.DataFrame) -> tuple[pd.DataFrame, str]:
-    """The rows of `frame` that a figure has room for, and what its title says of the others."""
-    last = f": the last {ROWS} of {len(frame):,}" if len(frame) > ROWS else ""
-    return frame.reset_index(drop=True).tail(ROWS), last
 
 
 def stacked(ax: Axes, parts: dict[str, tuple[dict, np.ndarray]]) -> list:

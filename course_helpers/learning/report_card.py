@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from html import escape
 from typing import Any
+from unittest.mock import patch
 
 from ..formatting import count
 from ..practice_api import Practice
@@ -38,7 +39,7 @@ def report_card(bot: Any) -> ReportCard:
         raise RuntimeError("Another call is under way, of a chat for instance: wait for it, then try again.")
     storm = Storm(practice, by_question=False)
     try:
-        with redirected(practice.url, KEY), _replaced(time, "sleep", _short_sleep(storm)):
+        with redirected(practice.url, KEY), patch.object(time, "sleep", _short_sleep(storm)):
             _weather(program, storm)
     finally:
         practice.stop()
@@ -105,7 +106,7 @@ def _weather(program: Callable[[], Any], storm: Storm) -> None:
 
     while storm.left and (left := CARD_LIMIT - (time.monotonic() - began)) > 0:
         session, printed, before, typed = session + 1, sandbox.Printed(), len(storm.cases), lines()
-        with _replaced(sys, "stdin", _Typed(typed)):
+        with patch.object(sys, "stdin", _Typed(typed)):
             ran = sandbox.run(program, typed, min(SESSION_LIMIT, left), printed=printed)
         case = storm.cases[-1] if len(storm.cases) > before else storm.begin()  # it read not a single line
         if case.end is None:
@@ -119,16 +120,6 @@ class _Typed(io.TextIOBase):
 
     def __init__(self, lines: Iterator[str]) -> None:
         self.readline = lambda *_: next((f"{line}\n" for line in lines), "")
-
-
-@contextlib.contextmanager
-def _replaced(owner: Any, name: str, value: Any) -> Iterator[None]:
-    real = getattr(owner, name)
-    setattr(owner, name, value)
-    try:
-        yield
-    finally:
-        setattr(owner, name, real)
 
 
 def _short_sleep(storm: Storm) -> Callable[[float], None]:
@@ -153,12 +144,11 @@ class ReportCard:
     def __init__(self, storm: Storm) -> None:
         import pandas as pd
 
-        found = [storm.findings(case) for case in storm.cases]
-        each = list(zip(storm.cases, found, strict=True))
-        self.findings = {name: [case.name for case, names in each if name in names] for name in LESSONS}
-        self.cases = pd.DataFrame(_row(storm, *pair) for pair in each).set_index("case")
-        began = storm.cases[0].began
-        self.attempts = pd.DataFrame(row for case in storm.cases for row in _attempts(case, began))
+        found = {case.name: storm.findings(case) for case in storm.cases}
+        self.findings = {name: [case for case, names in found.items() if name in names] for name in LESSONS}
+        rows = [_row(storm, case, found[case.name]) for case in storm.cases]
+        self.cases = pd.DataFrame(rows).set_index("case")
+        self.attempts = pd.DataFrame(row for case in storm.cases for row in _attempts(case, storm))
 
     @property
     def clean(self) -> bool:
@@ -194,11 +184,16 @@ def _row(storm: Storm, case: Case, found: dict[str, str]) -> dict[str, Any]:
     }
 
 
-def _attempts(case: Case, began: float) -> Iterator[dict[str, Any]]:
+def _attempts(case: Case, storm: Storm) -> Iterator[dict[str, Any]]:
     """Its requests as `charts.plot_attempts` takes them, and its name."""
     for number, request in enumerate(case.requests, 1):
-        wait = case.requests[number].at - request.at if number < len(case.requests) else 0.0
-        status = request.exchange.status
-        outcome = "reply" if request.text else "no text" if status == 200 else str(status or "cut off")
-        row = {"case": case.name, "attempt": number, "started": request.at - began, "seconds": 0.0}
-        yield row | {"outcome": outcome, "wait": wait, "asked": case.name.startswith("429 with ")}
+        at, status = request.at, request.exchange.status
+        yield {
+            "case": case.name,
+            "attempt": number,
+            "started": at - storm.cases[0].began,
+            "seconds": 0.0,
+            "outcome": "reply" if request.text else "no text" if status == 200 else str(status or "cut off"),
+            "wait": case.requests[number].at - at if case.requests[number:] else 0.0,
+            "asked": case.name.startswith("429 with "),
+        }

@@ -46,8 +46,7 @@ class InProcess(httpx2.BaseTransport, httpx2.AsyncBaseTransport):
             raise httpx2.ConnectError("There is no practice API at this address any more.", request=request)
         call = _Call(self.app, request)
         start = await call.next()
-        version = {"http_version": b"HTTP/1.1"}
-        return httpx2.Response(start["status"], headers=start["headers"], stream=call, extensions=version)
+        return httpx2.Response(start["status"], headers=start["headers"], stream=call)
 
 
 class _Call(httpx2.SyncByteStream, httpx2.AsyncByteStream):
@@ -56,9 +55,8 @@ class _Call(httpx2.SyncByteStream, httpx2.AsyncByteStream):
     def __init__(self, app: Any, request: httpx2.Request) -> None:
         self._loop = asyncio.get_running_loop()
         self._timeout = request.extensions.get("timeout", {}).get("read")
-        self._asked, self._sent, self._closed = asyncio.Queue(), asyncio.Queue(), False
+        self._asked, self._sent, self._more = asyncio.Queue(), asyncio.Queue(), request.method != "HEAD"
         self._asked.put_nowait({"type": "http.request", "body": request.read(), "more_body": False})
-        self._more = request.method != "HEAD"
         scope = {
             "type": "http",
             "method": request.method,
@@ -66,13 +64,12 @@ class _Call(httpx2.SyncByteStream, httpx2.AsyncByteStream):
             "query_string": request.url.query,
             "headers": [(name.lower(), value) for name, value in request.headers.raw],
             "server": (request.url.host, 80),
-            TRANSPORT: SimpleNamespace(is_closing=lambda: self._closed, close=self._hang_up),
+            TRANSPORT: SimpleNamespace(is_closing=lambda: False, close=self._hang_up),
         }
         self._task = self._loop.create_task(app(scope, self._asked.get, self._sent.put))
         self._task.add_done_callback(lambda task: self._hang_up())
 
     def _hang_up(self) -> None:
-        self._closed = True
         self._asked.put_nowait({"type": "http.disconnect"})
         self._sent.put_nowait(None)
 
