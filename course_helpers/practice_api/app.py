@@ -163,7 +163,7 @@ class Api:
         if data.get("thread") is not None and "message-threads" in request.headers.get("anthropic-beta", ""):
             raise ApiError(400, "thread: not supported here", error_code="thread_unsupported_request")
         message = self._message(data, request.state.version)
-        exchange.cache_miss = diagnose(exchange, data, message["usage"], self.journal)
+        exchange.cache_miss = diagnose(exchange, message["usage"], self.journal)
         if data.get("diagnostics") is not None:
             message["diagnostics"] = exchange.cache_miss and exchange.cache_miss.told()
         fault, pace = self.faults.take("break_stream"), self.faults.value("pace", UNHURRIED)
