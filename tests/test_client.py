@@ -102,6 +102,10 @@ def nobody():
         yield f"http://127.0.0.1:{unused.getsockname()[1]}"
 
 
+def port(url: str) -> int:
+    return int(url.rpartition(":")[2])
+
+
 def shown(error: BaseException) -> str:
     """Everything that a traceback shows."""
     return "".join(traceback.format_exception(error)) + repr(error)
@@ -477,7 +481,7 @@ def test_local_takes_the_first_that_answers(monkeypatch, local, nobody, capsys):
     local.lists("nomic-embed-text", "glm-4.6:cloud", "qwen3:8b")
     main = sys.modules["__main__"]
     monkeypatch.setattr(main, "MODEL", models.MODEL, raising=False)
-    monkeypatch.setattr(module, "LOCAL_SERVERS", {"Ollama": nobody, "LM Studio": local.url})
+    monkeypatch.setattr(module, "LOCAL_SERVERS", {"Ollama": port(nobody), "LM Studio": port(local.url)})
     own, client = models.MODEL, connect("local")
     said = f"LM Studio at {local.url} · qwen3:8b · runs on this machine, but glm-4.6:cloud would not\n"
     assert capsys.readouterr().out == said
@@ -491,7 +495,7 @@ def test_local_takes_the_first_that_answers(monkeypatch, local, nobody, capsys):
 def test_local_with_a_model_of_ones_choice(monkeypatch, local, nobody, capsys, by_url):
     """COURSE_MODEL, where it is listed; COURSE_LOCAL_URL comes first; COURSE_PLACE makes it the default."""
     local.lists("qwen3:8b", "llama3.2:latest")
-    monkeypatch.setattr(module, "LOCAL_SERVERS", {"Ollama": nobody if by_url else local.url})
+    monkeypatch.setattr(module, "LOCAL_SERVERS", {"Ollama": port(nobody if by_url else local.url)})
     monkeypatch.setattr(models, "MODEL", "llama3.2")
     monkeypatch.setenv("COURSE_PLACE", "local")
     monkeypatch.setenv("COURSE_LOCAL_URL", local.url if by_url else "")
