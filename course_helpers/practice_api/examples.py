@@ -49,7 +49,9 @@ _SIMPLE: tuple[Rule, ...] = (
 
 def shown(turns: list[tuple[str, str]], system: str, last: str) -> tuple[Pairs, str]:
     """The example pairs that precede the question, and the question: as turns, or as lines with an arrow."""
-    lines = [found.groups() for line in f"{system}\n{last}".splitlines() if (found := _LINE.match(line))]
+    lines = [
+        found.groups() for line in f"{system}\n{last}".splitlines() if (found := _LINE.match(line[:400]))
+    ]
     if len(lines) > 2 and not lines[-1][1]:
         return lines[:-1], lines[-1][0]
     lines = [pair for pair in lines if all(pair)]

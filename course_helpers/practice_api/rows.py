@@ -56,7 +56,7 @@ def read(path: Path, name: str, kind: type[Row]) -> list[Any]:
     raise ValueError(f"{where}: {told}")
 
 
-def fill(text: str, **words: str) -> str:
+def fill(text: str, /, **words: str) -> str:
     """`text` with each name in braces replaced by that of `words`, or by the figure."""
 
     def value(found: re.Match[str]) -> str:
