@@ -102,5 +102,4 @@ def _rates(id: str) -> dict[str, float]:
 
 def _usd(amount: float) -> str:
     """With as many decimals as it takes, and two at least."""
-    digits = f"{amount:.6f}".rstrip("0")
-    return f"${digits}" if len(digits.partition(".")[2]) >= 2 else f"${amount:.2f}"
+    return re.sub(r"(\.\d\d\d*?)0+$", r"\1", f"${amount:.6f}")
