@@ -15,8 +15,7 @@ from . import theme as look
 def plot_attempts(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
     """One call as a timeline: each request, how it ended, and the wait before the next.
 
-    `frame`: `pandas.DataFrame` of a list of `retries.Attempt`: `attempt`, `started`, `seconds`, `outcome`,
-    `wait` and `asked` (the server named the wait).
+    `frame`: a list of `retries.Attempt` as a frame; `asked`: the server named the wait.
     """
     columns = ("attempt", "started", "seconds", "outcome", "wait", "asked")
     frame = as_frame(frame, "plot_attempts", *columns)
@@ -57,8 +56,7 @@ def plot_attempts(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
 def plot_first_token(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
     """Calls as timelines: how long nothing is to be seen, and how long text flows.
 
-    `frame`: `seconds` and `first_token_seconds` (NaN for a call that was not streamed), as `chat.to_frame()`
-    has them; `label` names the rows.
+    `frame`: `seconds` and `first_token_seconds` (NaN where nothing was streamed); `label` names the rows.
     """
     frame = as_frame(frame, "plot_first_token", "seconds", "first_token_seconds")
     ax = look.new_axes(ax, 1.3 + 0.3 * len(frame))[0]
@@ -93,8 +91,7 @@ def plot_first_token(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
 def plot_crowd(frame: pd.DataFrame, ax: Axes | None = None, *, limit: float | None = None) -> Axes:
     """How many requests reach the server in each second, for each kind of jitter.
 
-    `frame`: one row a request: `jitter` (its name, such as "no jitter") and `second` (when it came, on the
-    simulated clock).
+    `frame`: a row a request: `jitter` (such as "no jitter") and `second`, on the simulated clock.
     `limit`: requests a second that the server takes, drawn as a line.
     """
     frame = as_frame(frame, "plot_crowd", "jitter", "second")
