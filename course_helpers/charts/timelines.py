@@ -13,14 +13,15 @@ from . import theme as look
 
 @look.styled
 def plot_attempts(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
-    """One call as a timeline: each request, how it ended, and the wait before the next.
+    """One call, or a storm, as a timeline: each request, how it ended, and the wait before the next.
 
-    `frame`: a list of `retries.Attempt` as a frame; `asked`: the server named the wait.
+    `frame`: a list of `retries.Attempt` as a frame, or the `attempts` of a report card; `asked`: the server
+    named the wait.
     """
     columns = ("attempt", "started", "seconds", "outcome", "wait", "asked")
     frame = as_frame(frame, "plot_attempts", *columns)
-    ax = look.new_axes(ax, 1.3 + 0.3 * len(frame))[0]
-    look.style_axes(ax, "The attempts of one call", "seconds since the call began", "request", "x")
+    ax, what = look.new_axes(ax, 1.3 + 0.3 * len(frame))[0], "storm" if "case" in frame else "call"
+    look.style_axes(ax, f"The attempts of one {what}", f"seconds since the {what} began", "request", "x")
     if not len(frame):
         return look.empty(ax, "no requests yet")
     start, took, wait = (frame[name].to_numpy() for name in ("started", "seconds", "wait"))
@@ -48,7 +49,7 @@ def plot_attempts(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
         return look.with_caption(ax, words)
     words += f" {count(len(waits), 'wait')}, {waits['asked'].sum()} of them as long as the server asked."
     whole = (frame["started"] + frame["seconds"] + frame["wait"]).max()
-    timed = f" The call took {whole:,.2f} s, {waits['wait'].sum():,.2f} s of it waiting."
+    timed = f" The {what} took {whole:,.2f} s, {waits['wait'].sum():,.2f} s of it waiting."
     return look.with_caption(ax, words, timed)
 
 
