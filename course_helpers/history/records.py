@@ -57,10 +57,7 @@ class Call(BaseModel):
     @property
     def prompt_tokens(self) -> int:
         """The whole prompt: uncached, written to the cache and read from it."""
-        return sum(getattr(self, name) for name in PROMPT_TOKENS)
-
-    def __str__(self) -> str:
-        return meter(self)
+        return sum(getattr(self, name) for name in TOKENS[:4])
 
     def __repr__(self) -> str:
         return f"Call({self.kind}, {self.model}, {meter(self)})"
@@ -68,7 +65,6 @@ class Call(BaseModel):
 
 TOKENS = tuple(name for name in Call.model_fields if name.endswith("_tokens"))
 """The counts of a call: the whole prompt in four parts, the output, and the part of it that is thinking."""
-PROMPT_TOKENS = TOKENS[:4]
 
 
 class Turn(Call):
@@ -84,9 +80,6 @@ class Turn(Call):
 
     def __repr__(self) -> str:
         return f"Turn({_short(self.user)} → {_short(self.assistant)}, {meter(self)})"
-
-    def _repr_html_(self) -> str:
-        return _card(self.assistant, meter(self))
 
 
 @dataclass(frozen=True)
@@ -109,7 +102,7 @@ class Total:
 
     def plus(self, calls: Iterable[Call]) -> Total:
         """This total and `calls`."""
-        sums = dict(self.__dict__)
+        sums = dict(vars(self))
         for call in calls:
             sums["calls"] += 1
             for name in (*TOKENS, "cost_usd"):
@@ -139,7 +132,11 @@ class Reply:
         return f"Reply({' · '.join([_short(self.text), *self._small])})"
 
     def _repr_html_(self) -> str:
-        return _card(self.text, " · ".join(self._small))
+        from .. import render
+
+        looks = "font-size: 85%; opacity: .75; margin-top: .3em"
+        answer = render.to_html(self.text) if self.text else ""
+        return f'{answer}<div style="{looks}">{render.escape(" · ".join(self._small))}</div>'
 
     @property
     def _small(self) -> list[str]:
@@ -159,10 +156,7 @@ class Preview:
 
 
 def counts(usage: object, before: dict[str, int] | None = None) -> dict[str, int]:
-    """The `TOKENS` of an SDK `usage`; what it leaves out is as `before`, or 0.
-
-    Raises ValueError where a count is none: there is no guessing at money.
-    """
+    """The `TOKENS` of an SDK `usage`; what it leaves out is as `before`, or 0. ValueError for no count."""
 
     def told(figures: object, name: str, otherwise: int) -> int:
         value = getattr(figures, name, None)
@@ -195,15 +189,6 @@ def meter(figures: Call | Total) -> str:
     return f"{sent} · {came} · {dollars(figures.cost_usd)}"
 
 
-def _card(text: str, small: str) -> str:
-    """The answer first, the figures small beneath it."""
-    from .. import render
-
-    looks = "font-size: 85%; opacity: .75; margin-top: .3em"
-    answer = render.to_html(text) if text else ""
-    return f'{answer}<div style="{looks}">{render.escape(small)}</div>'
-
-
 def _short(text: str, longest: int = 60) -> str:
     words = " ".join(text[: 4 * longest].split())
     return repr(words if len(words) <= longest and len(text) <= 4 * longest else f"{words[:longest]}…")
@@ -218,8 +203,7 @@ class Purse:
     """One budget, in USD, for a conversation and all its forks."""
 
     budget_usd: float | None = None
-    ledgers: list[Ledger] = field(default_factory=list)
-    """Of them all, also those whose conversations are gone: what was spent stays spent."""
+    ledgers: list[Ledger] = field(default_factory=list)  # also of those that are gone: what is spent is spent
 
     def check(self, worst: float, said: str) -> None:
         """Raises `BudgetExceeded`, which begins with `said`, where `worst` dollars are more than is left."""
@@ -228,9 +212,8 @@ class Purse:
             return
         if math.isnan(spent + worst):
             raise BudgetExceeded("Nothing was sent: budget_usd cannot be kept where a price is not known.")
-        so_far = f"{dollars(spent)} of the budget of {dollars(self.budget_usd)} is spent"
-        advice = "Raise budget_usd, lower max_tokens or shorten the history."
-        raise BudgetExceeded(f"{said}, and {so_far}. {advice}")
+        said += f", and {dollars(spent)} of the budget of {dollars(self.budget_usd)} is spent."
+        raise BudgetExceeded(f"{said} Raise budget_usd, lower max_tokens or shorten the history.")
 
 
 class State(NamedTuple):
@@ -241,10 +224,13 @@ class State(NamedTuple):
     total: Total
 
 
-class Ledger:
-    """What a conversation has kept and spent, as it is `now`, and whose turn it is.
+BUSY = "This conversation is waiting for a reply"
 
-    Every change is one assignment, of `now`: an interrupt, at whatever moment, finds it done or not begun.
+
+class Ledger:
+    """What a conversation has kept and spent, as it is `now`: each change is one assignment.
+
+    So an interrupt, at whatever moment, finds it done or not begun.
     """
 
     def __init__(self, purse: Purse, turns: tuple = (), calls: tuple = (), past: tuple = ()) -> None:
@@ -281,9 +267,9 @@ class Ledger:
         """Give the turn to `reader()`. One that was left standing loses it; raises where one is waiting."""
         with self._lock:  # safe from interrupts, which CPython does not let in between a C lock and its block
             other, new = self._reader(), reader()
-            if other is not None and other is not new and other.busy:
-                said = "This conversation is waiting for a reply: let it come, or close its stream, first."
-                raise RuntimeError(said)
+            other = None if other is new else other
+            if other is not None and other.busy:
+                raise RuntimeError(f"{BUSY}: let it come, or close its stream, first.")
             self._reader = reader
-        if other is not None and other is not new and not other.over:
+        if other is not None and not other.over:
             other.end(RuntimeError("This reply was ended: another turn of the conversation has begun since."))

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, ClassVar
 from weakref import WeakKeyDictionary
 
@@ -104,10 +104,7 @@ class drop_where:
 
 
 class Asking:
-    """A strategy that asks: through the generators `server.count(messages)` and `server.ask(messages)`.
-
-    So within a turn it is carried out as the turn is, blocking or not; called as a function, by `chat`.
-    """
+    """A strategy that asks, through generators: in a turn it is carried out as that is, blocking or not."""
 
     def __call__(self, messages: Sequence[Message], chat: Any) -> list[Message]:
         return advance(self.steps(messages, chat, Blocking(chat)))
@@ -115,7 +112,7 @@ class Asking:
 
 @dataclass
 class Blocking:
-    """The `server` of a strategy that is called as a function: what it asks goes through its `chat`."""
+    """What stands for the turn where such a strategy is called as a function: it asks through its `chat`."""
 
     chat: Any
 
@@ -172,13 +169,11 @@ class summarise_older(Asking):
     """
 
     turns: int
-    _known: WeakKeyDictionary = field(
-        default_factory=WeakKeyDictionary, init=False, repr=False, compare=False
-    )
-    """For each conversation: the messages that were to be summed up, those that were, and the summary."""
 
     def __post_init__(self) -> None:
         at_least(1, turns=self.turns)
+        # For each conversation: the messages that were to be summed up, those that were, and the summary.
+        object.__setattr__(self, "_known", WeakKeyDictionary())
 
     def steps(self, messages, chat, server):
         asked, covered, summed_up = self._known.get(chat, ([], [], ""))

@@ -1,7 +1,6 @@
 """One turn, sans-IO: chosen, weighed against the budget, asked, and then kept whole or not at all.
 
-`Exchange.run` is a generator. It yields what it needs (`wire.Need`) and the pieces of a streamed reply;
-`stream.py` has the two readers that carry it out. `preview` says what a turn would send and cost.
+`Exchange.run` yields what it needs (`wire.Need`) and pieces of the reply; readers (`stream.py`) carry it out.
 """
 
 from __future__ import annotations
@@ -62,16 +61,11 @@ class TurnSettings:
 
 @dataclass
 class Exchange:
-    """All that one turn asks of the server. What its failed requests are known to have cost is written down.
+    """All that one turn asks of the server. What its failed requests are known to cost is written down."""
 
-    `settings` is asked anew for each request: a strategy may choose another model for the turn.
-    """
-
-    settings: Callable[[], TurnSettings]
+    settings: Callable[[], TurnSettings]  # asked anew for each request: a strategy may choose another model
     ledger: Ledger
-    opened: list[Any] = field(
-        default_factory=list
-    )  # the stream of events, if one is open: its reader closes it
+    opened: list[Any] = field(default_factory=list)  # the open stream of events, which its reader closes
     uncounted: bool = False  # could the server not count tokens? It is asked once
     attempts: int = 0
     first: float | None = None  # seconds until the first piece of text

@@ -72,9 +72,8 @@ class Api:
             response = reply if callable(reply) else self._response(exchange, reply)
         except ApiError as error:
             headers = ({"x-should-retry": "false"} if error.status == 400 else {}) | error.headers
-            response = self._response(exchange, error.body(exchange.request_id), error.status, headers)
-            if error.page is not None:  # a gateway's: the API itself never saw the request
-                response = Response(error.page, error.status, error.headers, "text/html")
+            reply = error.page or error.body(exchange.request_id)
+            response = self._response(exchange, reply, error.status, headers)
         except ClientDisconnect:
             return  # nobody is there to read an answer
         await response(scope, receive, send)
@@ -122,15 +121,16 @@ class Api:
         limits = self.faults.value("limit", UNLIMITED)
         return {"request-id": exchange.request_id, **ACCOUNT, **limits.headers()}
 
-    def _response(
-        self, exchange: Exchange, reply: Object | bytes, status: int = 200, headers: Mapping = {}
-    ) -> Response:
-        """The reply as JSON, or the lines of JSON that are the results of a batch."""
-        lines = isinstance(reply, bytes)
-        content = reply if lines else pydantic_core.to_json(reply)
-        exchange.status, exchange.answered = status, b"" if lines else content
-        kind = "application/x-jsonl" if lines else "application/json"
-        return Response(content, status, self._headers(exchange) | headers, kind)
+    def _response(self, exchange: Exchange, reply: Any, status: int = 200, headers: Mapping = {}) -> Response:
+        """A reply as JSON, or as the lines of JSON or the page that it is already."""
+        exchange.status = status
+        if isinstance(reply, str):  # a gateway's page: the API itself never saw the request
+            return Response(reply, status, headers, "text/html")
+        headers = self._headers(exchange) | headers
+        if isinstance(reply, bytes):
+            return Response(reply, status, headers, "application/x-jsonl")
+        exchange.answered = pydantic_core.to_json(reply)
+        return Response(exchange.answered, status, headers, "application/json")
 
     # Messages
 
@@ -148,14 +148,12 @@ class Api:
         wanted, model = self._parse(CreateMessage, data, version)
         require(not (batched and wanted.stream), "stream: a request of a batch cannot be streamed")
         require(not batched or wanted.max_tokens, "max_tokens: 0 is not supported in a batch")
-        limits = self.faults.value("limit", UNLIMITED)
-        used = self.cache.use(wanted, model, None if batched else limits.admit)
+        limits = UNLIMITED if batched else self.faults.value("limit", UNLIMITED)
+        used = self.cache.use(wanted, model, limits.admit)
         turns = rules.merge_turns(wanted.messages)
         message = generate.reply(wanted, turns, model, used, self.faults.value("shape"))
-        if batched:
-            message["usage"]["service_tier"] = "batch"
-        else:
-            limits.charge_output(message["usage"]["output_tokens"])
+        limits.charge_output(message["usage"]["output_tokens"])
+        message["usage"]["service_tier"] = "batch" if batched else "standard"
         return message
 
     async def _create(self, request: Request, data: Object) -> ASGIApp | Object:
@@ -163,7 +161,7 @@ class Api:
         if data.get("thread") is not None and "message-threads" in request.headers.get("anthropic-beta", ""):
             raise ApiError(400, "thread: not supported here", error_code="thread_unsupported_request")
         message = self._message(data, request.state.version)
-        exchange.cache_miss = diagnose(exchange, data, message["usage"], self.journal)
+        exchange.cache_miss = diagnose(exchange, message["usage"], self.journal)
         if data.get("diagnostics") is not None:
             message["diagnostics"] = exchange.cache_miss and exchange.cache_miss.told()
         fault, pace = self.faults.take("break_stream"), self.faults.value("pace", UNHURRIED)

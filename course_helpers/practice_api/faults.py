@@ -1,7 +1,6 @@
 """The fault lab: make the practice API fail, break, slow down, answer oddly or keep limits, on purpose.
 
-Each control takes effect at once and returns its `Control`, which is also a context manager:
-at the end of a `with` block whatever is left of it is cleared, so it never leaks into the next cell.
+At the end of a `with` block whatever is left of a control is cleared: it never leaks into the next cell.
 """
 
 from __future__ import annotations
@@ -42,7 +41,8 @@ class Limits:
     """Token buckets: each holds a minute's worth and refills evenly. Those not enforced are shown as full."""
 
     def __init__(self, enforced: dict[str, int], clock: Callable[[], float] = time.monotonic) -> None:
-        self.enforced, self._left = enforced, {name: float(limit) for name, limit in enforced.items()}
+        self.enforced = enforced
+        self._left: dict[str, float] = ANNOUNCED | enforced
         self._clock, self._at = clock, clock()
 
     def _refill(self) -> None:
@@ -60,13 +60,12 @@ class Limits:
                 of = f"rate limit of {limit:,} {name.replace('-', ' ')} per minute"
                 said = f"This request would exceed your organization's {of}."
                 raise ApiError(429, said, headers={"retry-after": str(wait)})
-        for name in self.enforced.keys() - {"output-tokens"}:
-            self._left[name] -= needs[name]
+        self._left["requests"] -= 1
+        self._left["input-tokens"] -= tokens
 
     def charge_output(self, tokens: int) -> None:
         """Take the produced tokens out of their bucket, whether or not they are there."""
-        if "output-tokens" in self.enforced:
-            self._left["output-tokens"] -= tokens
+        self._left["output-tokens"] -= tokens
 
     def headers(self) -> dict[str, str]:
         """The rate-limit headers of a response sent now."""
@@ -117,10 +116,7 @@ class Control(contextlib.AbstractContextManager):
 
 
 def control(function: Callable[..., Any]) -> Callable[..., Control]:
-    """A control that sets what `function` returns, else its arguments, for `times` requests or for all.
-
-    Arguments are checked first: a ValueError names the wrong one and says what fits.
-    """
+    """A control that sets what `function` returns, else its arguments. A wrong one is a ValueError."""
     signature, name = inspect.signature(function), function.__name__
     checked = validate_call(function, config=ConfigDict(strict=True))
 
@@ -150,8 +146,7 @@ def control(function: Callable[..., Any]) -> Callable[..., Control]:
 class Faults:
     """The faults that are set, safe to change from any thread while requests are answered.
 
-    It takes no locks, which an interrupted cell or a finalizer could leave held: each step that changes
-    the list is one call of a list's own method, and only the server's thread counts down.
+    It takes no locks, which an interrupt could leave held: each change is one call of a list's own method.
     """
 
     def __init__(self) -> None:
@@ -205,9 +200,9 @@ class Faults:
     ) -> Limits:
         """Enforce rate limits: a 429 with retry-after once one is used up. Cache reads do not count."""
         amounts = (requests_per_minute, input_tokens_per_minute, output_tokens_per_minute)
-        if not any(amounts):
-            raise ValueError("limit needs at least one of requests_per_minute, input_tokens_per_minute, …")
-        return Limits({name: amount for name, amount in zip(ANNOUNCED, amounts, strict=True) if amount})
+        if enforced := {name: amount for name, amount in zip(ANNOUNCED, amounts, strict=True) if amount}:
+            return Limits(enforced)
+        raise ValueError("limit needs at least one of requests_per_minute, input_tokens_per_minute, …")
 
     @control
     def shape(self, kind: Shape) -> Shape:

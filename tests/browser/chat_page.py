@@ -45,7 +45,6 @@ class ChatPage:
         expect(self.main).to_have_text("Send", timeout=timeout * 1000)
 
     def until(self, truth: Callable[[], bool], timeout: float = 10) -> None:
-        """Wait until `truth()`."""
         deadline = time.monotonic() + timeout
         while not truth():
             assert time.monotonic() < deadline, "did not happen in time"
@@ -56,12 +55,10 @@ class ChatPage:
         self.root.get_by_role("button", name=name, exact=True).last.click()
 
     def stop(self) -> None:
-        """Click Stop, and wait for its effect."""
         self.click("Stop")
         self.wait()
 
     def replies(self) -> list[str]:
-        """The text of each reply, without its bill."""
         parts = '[...it.querySelectorAll(".course-chat-reply")].map(part => part.innerText)'
         return self.part("exchange").evaluate_all(f"all => all.map(it => {parts}.join('\\n').trim())")
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from course_helpers.models import ALIASES, available, find_model
-from course_helpers.practice_api import figures, instructions, knowledge, replies
+from course_helpers.practice_api import instructions, knowledge, replies, rows
 from course_helpers.practice_api.schemas import CreateMessage, parse
 from course_helpers.pricing import rates
 from tests.practice_api.wire import HAIKU, assistant, user
@@ -110,7 +110,7 @@ def test_every_entry_is_whole():
     """Each says something of a length that can be read, knows its figures, and is found by its phrasings."""
     wrong = Counter()
     for entry in knowledge.entries().values():
-        texts = [figures.fill(entry.part(part)) for part in ("say", "brief", "simple", "why", "example")]
+        texts = [rows.fill(entry.part(part)) for part in ("say", "brief", "simple", "why", "example")]
         assert not [text for text in texts if re.search(r"\{[a-z_]+\}", text)], entry.name
         assert len(texts[0]) <= 720, entry.name
         assert len(texts[1]) <= 160, entry.name
@@ -122,7 +122,7 @@ def test_every_entry_is_whole():
 
 def test_prices_are_those_of_the_data():
     """And model facts those of models.py: nothing is typed into an answer."""
-    shown = figures.figures()
+    shown = rows.figures()
     assert shown["models"].split(", ") == [model.id for model in available()]
     for line, id in ALIASES.items():
         tier = rates(id).tiers[0]
