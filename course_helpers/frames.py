@@ -35,10 +35,11 @@ import numpy as np
 import pandas as pd
 
 from .history import storage
-from .history.records import PROMPT_TOKENS, TOKENS
+from .history.records import TOKENS
 from .models import MODEL, MODELS, UnknownModelError, available, find_model
 from .pricing import price_table, rates
 
+PROMPT_TOKENS = TOKENS[:4]  # together the whole prompt of a call
 _TYPES = {"kind": "string", "turn": "Int64", "model": "string", **dict.fromkeys(TOKENS, "int64")}
 _TYPES |= dict.fromkeys(("cost_usd", "seconds", "first_token_seconds"), "float64")
 _TYPES |= {"attempts": "int64", "stop_reason": "string"}
