@@ -109,23 +109,18 @@ DAMAGED = [
     (lambda data: {"cells": [], "nbformat": 4}, "not a conversation saved by this course"),
     (changed(version=3), r"saved by a newer version of the course \(format 3\): update it"),
     (changed(version="1"), "is damaged: version"),
-    (changed(extra=1), "is damaged: extra"),
     (lambda data: {k: v for k, v in data.items() if k != "turns"}, "is damaged: turns: Field required"),
     (changed(model=""), "is damaged: model"),
     (changed(max_tokens="500"), "is damaged: max_tokens"),
-    (changed(budget_usd=-1), "is damaged: budget_usd"),
     (changed(past=[{"kind": "gift"}]), "is damaged: past.0.kind"),
     (changed(calls=[]), "is damaged: its turns do not fit its ledger"),
     (lambda data: data | {"past": data["calls"]}, "its turns do not fit its ledger"),
     (lambda data: data | {"turns": data["turns"][::-1]}, "its turns do not fit its ledger"),
-    (lambda data: data | {"turns": data["turns"] * 2}, "its turns do not fit its ledger"),
     (lambda data: data | {"calls": data["calls"][::-1]}, "its turns do not fit its ledger"),
     (first("turns", assistant=" \n"), "is damaged: turns.0.assistant"),
     (first("turns", user=["secret words"]), "is damaged: turns.0.user"),
-    (first("turns", user="a\ud800"), "damaged"),
     (first("turns", input_tokens=-1), "is damaged: turns.0.input_tokens"),
     (first("calls", cost_usd="cheap"), "is damaged: calls.0.cost_usd"),
-    (first("calls", seconds=-1), "is damaged: calls.0.seconds"),
 ]
 
 

@@ -6,7 +6,7 @@ import itertools
 import math
 import re
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -57,7 +57,7 @@ class Call(BaseModel):
     @property
     def prompt_tokens(self) -> int:
         """The whole prompt: uncached, written to the cache and read from it."""
-        return sum(getattr(self, name) for name in TOKENS[:4])
+        return sum(getattr(self, name) for name in PROMPT_TOKENS)
 
     def __repr__(self) -> str:
         return f"Call({self.kind}, {self.model}, {meter(self)})"
@@ -65,6 +65,7 @@ class Call(BaseModel):
 
 TOKENS = tuple(name for name in Call.model_fields if name.endswith("_tokens"))
 """The counts of a call: the whole prompt in four parts, the output, and the part of it that is thinking."""
+PROMPT_TOKENS = TOKENS[:4]
 
 
 class Turn(Call):
@@ -222,6 +223,11 @@ class State(NamedTuple):
     turns: tuple[Turn, ...]
     calls: tuple[Call, ...]
     total: Total
+
+    @property
+    def texts(self) -> Iterator[str]:
+        """What was said, question and answer in turn."""
+        return (text for turn in self.turns for text in (turn.user, turn.assistant))
 
 
 BUSY = "This conversation is waiting for a reply"

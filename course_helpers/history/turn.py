@@ -75,7 +75,7 @@ class Exchange:
     def run(self, question: str, choose: Callable[..., Steps[list[Message]]], streamed: bool) -> Steps[Reply]:
         """The whole turn. Raises before anything is sent: unknown model, over budget."""
         self.settings()
-        messages = yield from choose(as_messages(self.ledger.now.turns, question), self)
+        messages = yield from choose(as_messages(*self.ledger.now.texts, question), self)
         remarks = [f"The history was cut by {ESTIMATED}."] if self.uncounted else []
         self.now = self.settings()
         self.request = self.now.request(messages)
@@ -163,12 +163,12 @@ class Exchange:
         """Keep the turn, or say why there is none; the call is in the ledger either way."""
         reading, turn, figures = self.reading, None, self._figures(self.reading)
         kept, note = remark(reading, self.now.max_tokens)
+        text = reading.text if kept else ""
         if kept:
             number = self.ledger.next_number
-            turn = Turn(kind="reply", turn=number, user=question, assistant=reading.text, **figures)
+            turn = Turn(kind="reply", turn=number, user=question, assistant=text, **figures)
         self.call = turn.call if turn else Call(kind="lost", **figures)
         note = " ".join(filter(None, [note, *remarks])) or None
-        text = turn.assistant if turn else ""
         reply = Reply(text, turn, reading.stop_reason, note, self.call, self.request)
         self.ledger.add(self.call, turn)
         self.ledger.latest = reply if turn else self.ledger.latest
