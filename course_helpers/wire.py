@@ -73,13 +73,11 @@ def unlocked(client: Any) -> Any:
     http = client._client
     for transport in (getattr(http, "_transport", None), *getattr(http, "_mounts", {}).values()):
         pool = getattr(transport, "_pool", None)
-        lock = getattr(
-            getattr(pool, "_optional_thread_lock", None), "_lock", None
-        )  # asynchronous ones have none
-        if lock is not None and not lock.acquire(timeout=STUCK):
+        held = getattr(getattr(pool, "_optional_thread_lock", None), "_lock", None)  # None where async
+        if held and held.acquire(timeout=STUCK):
+            held.release()
+        elif held:
             pool._optional_thread_lock = type(pool._optional_thread_lock)()
-        elif lock is not None:
-            lock.release()
     return client
 
 

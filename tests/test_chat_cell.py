@@ -40,7 +40,6 @@ class Watched(ChatCell):
         wait_until(lambda: not self._page.busy)
 
     def told(self, name: str) -> object:
-        """The last thing called `name` that the page was told."""
         return next(message[name] for message in reversed(self.posted) if name in message)
 
     def begin(self, text: str, until=lambda: True) -> list:
@@ -116,32 +115,26 @@ def test_one_reply_at_a_time(cell):
 
 
 def test_stop_at_any_moment(cell):
-    """At once, before the first piece, in the middle, while a retry waits: what it cost is counted."""
+    """At once, in the middle, while a retry waits: what is known to have cost is counted."""
     running = cell._begin(PARIS)
     running.stop(20)
     assert running.task.result().turn is None
-    practice.pace(50, 60)
-    came = cell.begin(PARIS, until=lambda: len(practice.journal))
-    cell.stop()
-    wait_until(lambda: came)
-    assert (came[0].text, came[0].turn) == ("", None)
-    assert "Stopped before anything came." in cell._exchanges[1].foot
+    assert "Stopped before anything came." in cell._exchanges[0].foot
     practice.pace(20, 0)
-    came = cell.begin("Tell me a long story.", until=lambda: len(cell._exchanges[2].text) > 5)
+    came = cell.begin("Tell me a long story.", until=lambda: len(cell._exchanges[1].text) > 5)
     cell.stop()
     wait_until(lambda: came)
-    stopped = cell._exchanges[2]
+    stopped = cell._exchanges[1]
     assert came[0].text == stopped.text
     assert stopped.text in Reader(stopped.whole()["body"]).text
     assert (came[0].call, came[0].call.kind) == (cell.chat.calls[-1], "lost")
     assert "Not kept: at least " in stopped.foot
-    practice.reset()
     practice.fail_next(529, times=9, retry_after=60)
     wait = "Waiting 60.0s, as the server asks, before retry 1/5"
-    came = cell.begin(PARIS, until=lambda: wait in cell._page.status)
+    cell.begin(PARIS, until=lambda: wait in cell._page.status)
     cell.chat.on_wait = print  # what code sets meanwhile stays
     cell.stop()
-    wait_until(lambda: came)
+    wait_until(lambda: not cell._page.busy)
     practice.reset()
     assert cell.chat.messages == []
     assert str(cell.send(PARIS)) == ANSWER
@@ -218,7 +211,6 @@ def test_before_it_is_sent(cell):
     tokens = cell.chat.preview(PARIS).input_tokens
     assert cell.told("forecast").startswith(f"This turn: {tokens} tokens in · $")
     assert 0 < cell.told("share") < 0.01
-    assert len(cell.chat.calls) == 1
     assert cell.send(PARIS).call.prompt_tokens == tokens
 
 
@@ -240,20 +232,16 @@ def test_the_request_in_three_languages(cell, monkeypatch, capsys):
 
 def test_errors_show_in_the_chat_and_are_raised(cell):
     """Code that asked gets the error; the reader gets words, and what had come; nothing is kept."""
-    practice.fail_next(401)
-    with pytest.raises(anthropic.AuthenticationError):
-        cell.send(PARIS)
-    assert "refused the key" in cell._exchanges[0].foot
-    assert cell._page.status.startswith("The API refused the key.")
     practice.break_stream("disconnect", after=4)
     with pytest.raises(StreamInterrupted) as caught:
         cell.send("Tell me a long story.")
-    assert cell._exchanges[1].text == caught.value.partial != ""
-    assert "The reply broke off." in cell._exchanges[1].foot
+    assert cell._exchanges[0].text == caught.value.partial != ""
+    assert "The reply broke off." in cell._exchanges[0].foot
+    assert cell._page.status == "The reply broke off. Nothing was kept: Retry asks again."
     with practice.shape("refusal"):
         reply = cell.send(PARIS)
     assert (reply.turn, reply.note) == (None, cell._page.status)
-    assert reply.note in Reader(cell._exchanges[2].foot).text
+    assert reply.note in Reader(cell._exchanges[1].foot).text
     assert cell.chat.messages == []
 
 
@@ -270,7 +258,6 @@ def test_errors_in_words():
         anthropic.InternalServerError("Said so.", **told): "not your mistake",
         capped: "spend limit of this account",
         anthropic.APIConnectionError(request=request): "No connection.",
-        anthropic.APITimeoutError(request=request): "did not answer in time",
         BudgetExceeded("Nothing was sent: too dear"): "Nothing was sent: too dear. Tried twice",
         ZeroDivisionError("x"): "Something unexpected went wrong: ZeroDivisionError.\nx",
     }

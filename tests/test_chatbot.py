@@ -7,8 +7,6 @@ import json
 import os
 import signal
 import sys
-import tomllib
-from pathlib import Path
 
 import pytest
 
@@ -84,26 +82,23 @@ def here(monkeypatch, capsys):
 
 
 def test_a_session_over_a_pipe(here):
-    """Answers, and nothing else, on stdout; everything else on stderr. `course-chat` is this program."""
-    project = tomllib.loads(Path(__file__).parent.with_name("pyproject.toml").read_text())["project"]
-    assert project["scripts"]["course-chat"] == "course_helpers.chatbot:main"
+    """Answers, and nothing else, on stdout; everything else on stderr."""
     status, out, err = here(SESSION)
     assert (status, out) == (0, ANSWERS)
     assert err.partition("\n")[2] == METERS
 
 
 def at_terminal(term: str, steps: list[tuple[str, str]], *options: object) -> tuple[int, str]:
-    """The chatbot at a terminal: of each step, what to wait for and what to type then; status, screen."""
+    """The chatbot at a terminal: of each step, what to wait for and what to type then; "" closes it."""
     pexpect = pytest.importorskip("pexpect")  # IPython brings it, but not on Windows
     env, shown = os.environ | {"TERM": term}, io.StringIO()
     child = pexpect.spawn(CHAT[0], [*CHAT[1:], *map(str, options)], env=env, encoding="utf-8", timeout=30)
     child.logfile_read = shown
     for words, typed in steps:
         child.expect_exact(words)
-        if typed == "closed":
+        child.send(typed)
+        if not typed:  # it is closed
             child.kill(signal.SIGHUP)
-        else:
-            child.send(typed)
     child.expect(pexpect.EOF)
     child.close()
     return child.exitstatus, shown.getvalue().replace("\r\n", "\n")
@@ -112,11 +107,7 @@ def at_terminal(term: str, steps: list[tuple[str, str]], *options: object) -> tu
 @pytest.mark.slow
 def test_a_dumb_terminal():
     """It is used line by line; a person is asked for the system prompt, and sees where the answer begins."""
-    steps = [
-        ("(Enter for the default):", "Be kind.\n"),
-        ("You:", "My name is Sam.\n"),
-        ("[Session", "quit\n"),
-    ]
+    steps = [("default):", "Be kind.\n"), ("You:", "My name is Sam.\n"), ("[Session", "quit\n")]
     status, shown = at_terminal("dumb", steps)
     assert (status, "[System prompt: Be kind.]" in shown) == (0, True)
     assert "\n\nAssistant: Noted: your name is Sam.\n[This turn: " in shown
@@ -131,14 +122,12 @@ def test_pastes_keys_and_signals_at_a_terminal(tmp_path):
         ("You:", paste("reset\nquit\n!save /nowhere") + "\r"),
         ("Assistant: ", paste("undo\nreset")),
         ("You:", "\x1b\rHello!\r"),  # Alt-Enter
-        ("[Session: 2 turns", ""),
-        ("You:", "!mo\t\r"),
-        (f"[Model: {models.DEFAULT_MODEL}]", ""),
-        ("You:", "Explain recursion with a short code example.\r"),
+        ("[Session: 2 turns", "!mo\t\r"),
+        (f"[Model: {models.DEFAULT_MODEL}]", "Explain recursion with a short code example.\r"),
         ("Assistant: Recursion", "\x03"),
-        ("[Stopped.", ""),
-        ("You:", "typed"),
-        ("typed", "closed"),
+        ("[Stopped.", "typed"),
+        ("You:", " on"),
+        ("on", ""),
     ]
     path = tmp_path / "chat.json"
     status, shown = at_terminal("xterm", steps, "--system", "x", "--save", path)
@@ -152,9 +141,7 @@ def test_pastes_keys_and_signals_at_a_terminal(tmp_path):
 
 def test_files(here, tmp_path):
     """A saved session goes on where it stood and is saved back; nothing of anybody else's is written over."""
-    path, other, precious, copy = (
-        tmp_path / f"{name}.json" for name in ("chat", "other", "precious", "copy")
-    )
+    path, other, precious, copy = (tmp_path / f"{name}.json" for name in "abcd")
     _, out, err = here("My name is Sam.\n", "--save", path, "--system", "Be kind.", "--max-tokens", 99)
     assert (out, err.splitlines()[-1]) == ("Noted: your name is Sam.\n", f"[Saved to {path}]")
     assert "Saved" not in here("stats\n", "--load", path)[2]  # nothing was said
@@ -167,7 +154,6 @@ def test_files(here, tmp_path):
     assert f"To keep {path} as it is" in here("undo\n", "--load", path)[2]
     here("Hello!\n", "--load", path, "--save", other)
     assert [len(Conversation.load(file).turns) for file in (path, other)] == [2, 3]
-
     precious.write_text(json.dumps({"history": [{"role": "user", "content": "Hi"}], "cost": 0.1}))
     status, _, err = here("Hello!\n", "--save", precious)
     assert (status, f"{precious} is there already" in err) == (2, True)
@@ -183,7 +169,6 @@ BAD_OPTIONS = {
     "--model gpt-none": "Unknown model 'gpt-none'. Known models: ",
     "--last-turns -1": "turns is a whole number from 0, not -1.",
     "--max-tokens 0": "--max-tokens is a whole number from 1, not 0.",
-    "--load no-such-file.json": "no-such-file.json: No such file or directory",
     f"--load {__file__}": "it is not JSON",
     "--base-url http://127.0.0.1:9": "Nothing answers at http://127.0.0.1:9",
     "--live --base-url http://x": "not allowed with argument",
@@ -195,10 +180,8 @@ def test_options_that_make_no_sense(here):
     """One line says what is wrong; the status is 2."""
     for options, words in BAD_OPTIONS.items():
         status, out, err = here("Hello!\n", *options.split())
-        assert (status, out) == (2, ""), options
+        assert (status, out, "Traceback" in err) == (2, "", False), options
         assert words in err, options
-        assert "Traceback" not in err
-    assert here("", "--help")[0] == 0
 
 
 COMMANDS = {

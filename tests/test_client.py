@@ -283,23 +283,17 @@ def test_a_key_that_is_passed_is_used_and_kept_in_memory(live):
         assert SECRET not in shown(caught.value)
 
 
+GOING = {"lifecycle": "deprecated", "retires_at": "2027-01-05T00:00:00Z"}
+
+
 @pytest.mark.parametrize(
     ("fields", "words"),
-    [
-        (
-            {"lifecycle": "deprecated", "retires_at": "2027-01-05T00:00:00Z"},
-            "is deprecated and stops answering on 2027-01-05. ",
-        ),
-        ({"lifecycle": "deprecated"}, "is deprecated. "),
-        (None, "is not offered here. "),
-        ({"lifecycle": None}, ""),
-        ({"lifecycle": "active"}, ""),
-    ],
+    [(GOING, "is deprecated and stops answering on 2027-01-05. "), (None, "is not offered here. "), ({}, "")],
 )
 def test_a_deprecated_or_missing_model_is_said_with_what_to_set(live, capsys, fields, words):
     """The newest active one of the same line is named. A gateway may say less, or nothing at all."""
     newer = f"{models.MODEL}-1"
-    live.models = {newer: {"lifecycle": "active"}} | ({models.MODEL: fields} if fields else {})
+    live.models = {newer: {"lifecycle": "active"}} | ({} if fields is None else {models.MODEL: fields})
     connect("live", api_key=SECRET)
     advice = f"Start again with COURSE_MODEL={newer}, or pass model='{newer}' in each call.\n"
     said = f"Live API at 127.0.0.1 · {models.MODEL} · every call costs money\n"
@@ -341,19 +335,16 @@ def test_a_child_of_a_practice_process_does_not_take_practice_for_the_real_api(m
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
 @pytest.mark.parametrize("typed", [SECRET, ""])
 def test_the_key_is_asked_for_without_showing_it(live, typed):
     """At a real terminal; what is typed does not appear, and goes to the API alone."""
-    from tests.terminal import terminal
-
+    pexpect = pytest.importorskip("pexpect")  # not on Windows
     code = "from course_helpers import connect; c = connect('live'); print('connected', len(c.api_key))"
-    with terminal([sys.executable, "-c", code], {"PYTHON_COLORS": "0"}) as screen:
-        screen.until("hidden as you type")
-        screen.type(typed)
-        screen.end()
-        assert SECRET not in screen.shown
-        assert (f"connected {len(typed)}" if typed else "RuntimeError: No API key: set") in screen.shown
+    screen = pexpect.spawn(sys.executable, ["-c", code], encoding="utf-8", timeout=30)
+    screen.expect("hidden as you type")
+    screen.sendline(typed)
+    screen.expect(f"connected {len(typed)}" if typed else "No API key: set")
+    assert SECRET not in screen.before + screen.after + screen.read()
     assert [headers["authorization"] for _, headers in live.seen] == ([f"Bearer {SECRET}"] if typed else [])
 
 
@@ -405,7 +396,7 @@ def test_a_server_here_that_may_pass_calls_on(monkeypatch, local, capsys, listed
     assert costs_nothing(client, model) is free
     assert ("may pass calls on" in said) is not free
     assert ("costs nothing" in said) is (free and "cloud" not in (listed or ""))
-    assert (Conversation(client, model=model)._rates(model) is None) is free
+    assert (Conversation(client, model=model)._settings().rates is None) is free
 
 
 @pytest.mark.parametrize("name", ["llama3.2", "library/llama3.2", "LLAMA3.2:Latest"])
@@ -462,23 +453,23 @@ def test_what_is_no_place_is_refused():
     assert SECRET not in str(caught.value)
 
 
-@pytest.mark.parametrize(
-    ("url", "kind"),
-    [
-        ("https://api.anthropic.com", "live"),
-        ("http://localhost:8080", "local"),
-        ("http://127.8.9.1", "local"),
-        ("http://[::1]:8080", "local"),
-        ("http://192.168.0.5", "remote"),
-        ("https://127.0.0.1.example.com", "remote"),
-    ],
-)
-def test_places(url, kind):
+PLACES = {
+    "https://api.anthropic.com": "live",
+    "http://localhost:8080": "local",
+    "http://127.8.9.1": "local",
+    "http://[::1]:8080": "local",
+    "http://192.168.0.5": "remote",
+    "https://127.0.0.1.example.com": "remote",
+}
+
+
+def test_places():
     """What costs money and what does not; the async twin goes where its client goes."""
-    client = anthropic.Anthropic(base_url=url, api_key="x", timeout=7, max_retries=5)
-    twin = async_client(client)
-    assert place(client) == place(twin) == kind
-    assert (twin.api_key, twin.timeout, twin.max_retries, twin.base_url) == ("x", 7, 5, client.base_url)
+    for url, kind in PLACES.items():
+        client = anthropic.Anthropic(base_url=url, api_key="x", timeout=7, max_retries=5)
+        twin = async_client(client)
+        assert place(client) == place(twin) == kind
+        assert (twin.api_key, twin.timeout, twin.max_retries, twin.base_url) == ("x", 7, 5, client.base_url)
 
 
 def test_local_takes_the_first_that_answers(monkeypatch, local, nobody, capsys):
@@ -503,22 +494,20 @@ def test_local_with_a_model_of_ones_choice(monkeypatch, local, nobody, capsys, b
     monkeypatch.setattr(module, "LOCAL_SERVERS", {"Ollama": nobody if by_url else local.url})
     monkeypatch.setattr(models, "MODEL", "llama3.2")
     monkeypatch.setenv("COURSE_PLACE", "local")
-    if by_url:
-        monkeypatch.setenv("COURSE_LOCAL_URL", local.url)
+    monkeypatch.setenv("COURSE_LOCAL_URL", local.url if by_url else "")
     assert place(connect()) == "local"
     name, stays = "Local server" if by_url else "Ollama", "what you type stays on this machine"
     assert capsys.readouterr().out == f"{name} at {local.url} · llama3.2 · {stays}, and costs nothing\n"
     assert place(connect("practice")) == "practice"
-
-
-@pytest.mark.parametrize("running", [False, True])
-def test_no_local_model_is_one_sentence_with_two_ways(monkeypatch, local, running):
-    """Where none runs, and where one runs without a model."""
     local.lists()
-    monkeypatch.setattr(module, "LOCAL_SERVERS", {"Ollama": local.url} if running else {})
-    with pytest.raises(anthropic.APIConnectionError, match=r"`ollama pull .*`make local`") as caught:
+    with pytest.raises(anthropic.APIConnectionError, match=r" runs, but lists no model.*`make local`"):
+        connect()
+    monkeypatch.setattr(module, "LOCAL_SERVERS", {})
+    monkeypatch.setenv("COURSE_LOCAL_URL", "")
+    with pytest.raises(
+        anthropic.APIConnectionError, match=r"^There is no model .*`ollama pull .*`make local`"
+    ):
         connect("local")
-    assert ("Ollama runs, but lists no model." in str(caught.value)) is running
 
 
 def test_reply_text_joins_text_and_nothing_else():

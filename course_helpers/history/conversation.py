@@ -127,7 +127,7 @@ class Conversation:
         """What a turn would send for `text` now, and what that would cost. Nothing is sent."""
         looking = _looking.set(True)
         try:
-            messages = as_messages(self._ledger.now.turns, sendable(text))
+            messages = as_messages(*self._ledger.now.texts, sendable(text))
             messages = advance(self._choose(messages, Blocking(self)))
             return preview(messages, self._settings(), self.count(messages), self._ledger.latest)
         finally:
@@ -187,7 +187,7 @@ class Conversation:
     @property
     def messages(self) -> list[dict[str, str]]:
         """The transcript: a new list of `{"role", "content"}`, always fit to be sent."""
-        return as_messages(self._ledger.now.turns)
+        return as_messages(*self._ledger.now.texts)
 
     @property
     def turns(self) -> list[Turn]:

@@ -6,7 +6,7 @@ import itertools
 import math
 import re
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -59,9 +59,6 @@ class Call(BaseModel):
         """The whole prompt: uncached, written to the cache and read from it."""
         return sum(getattr(self, name) for name in PROMPT_TOKENS)
 
-    def __str__(self) -> str:
-        return meter(self)
-
     def __repr__(self) -> str:
         return f"Call({self.kind}, {self.model}, {meter(self)})"
 
@@ -85,9 +82,6 @@ class Turn(Call):
     def __repr__(self) -> str:
         return f"Turn({_short(self.user)} → {_short(self.assistant)}, {meter(self)})"
 
-    def _repr_html_(self) -> str:
-        return _card(self.assistant, meter(self))
-
 
 @dataclass(frozen=True)
 class Total:
@@ -109,7 +103,7 @@ class Total:
 
     def plus(self, calls: Iterable[Call]) -> Total:
         """This total and `calls`."""
-        sums = dict(self.__dict__)
+        sums = dict(vars(self))
         for call in calls:
             sums["calls"] += 1
             for name in (*TOKENS, "cost_usd"):
@@ -139,7 +133,11 @@ class Reply:
         return f"Reply({' · '.join([_short(self.text), *self._small])})"
 
     def _repr_html_(self) -> str:
-        return _card(self.text, " · ".join(self._small))
+        from .. import render
+
+        looks = "font-size: 85%; opacity: .75; margin-top: .3em"
+        answer = render.to_html(self.text) if self.text else ""
+        return f'{answer}<div style="{looks}">{render.escape(" · ".join(self._small))}</div>'
 
     @property
     def _small(self) -> list[str]:
@@ -159,10 +157,7 @@ class Preview:
 
 
 def counts(usage: object, before: dict[str, int] | None = None) -> dict[str, int]:
-    """The `TOKENS` of an SDK `usage`; what it leaves out is as `before`, or 0.
-
-    Raises ValueError where a count is none: there is no guessing at money.
-    """
+    """The `TOKENS` of an SDK `usage`; what it leaves out is as `before`, or 0. ValueError for no count."""
 
     def told(figures: object, name: str, otherwise: int) -> int:
         value = getattr(figures, name, None)
@@ -195,15 +190,6 @@ def meter(figures: Call | Total) -> str:
     return f"{sent} · {came} · {dollars(figures.cost_usd)}"
 
 
-def _card(text: str, small: str) -> str:
-    """The answer first, the figures small beneath it."""
-    from .. import render
-
-    looks = "font-size: 85%; opacity: .75; margin-top: .3em"
-    answer = render.to_html(text) if text else ""
-    return f'{answer}<div style="{looks}">{render.escape(small)}</div>'
-
-
 def _short(text: str, longest: int = 60) -> str:
     words = " ".join(text[: 4 * longest].split())
     return repr(words if len(words) <= longest and len(text) <= 4 * longest else f"{words[:longest]}…")
@@ -218,8 +204,7 @@ class Purse:
     """One budget, in USD, for a conversation and all its forks."""
 
     budget_usd: float | None = None
-    ledgers: list[Ledger] = field(default_factory=list)
-    """Of them all, also those whose conversations are gone: what was spent stays spent."""
+    ledgers: list[Ledger] = field(default_factory=list)  # also of those that are gone: what is spent is spent
 
     def check(self, worst: float, said: str) -> None:
         """Raises `BudgetExceeded`, which begins with `said`, where `worst` dollars are more than is left."""
@@ -228,9 +213,8 @@ class Purse:
             return
         if math.isnan(spent + worst):
             raise BudgetExceeded("Nothing was sent: budget_usd cannot be kept where a price is not known.")
-        so_far = f"{dollars(spent)} of the budget of {dollars(self.budget_usd)} is spent"
-        advice = "Raise budget_usd, lower max_tokens or shorten the history."
-        raise BudgetExceeded(f"{said}, and {so_far}. {advice}")
+        said += f", and {dollars(spent)} of the budget of {dollars(self.budget_usd)} is spent."
+        raise BudgetExceeded(f"{said} Raise budget_usd, lower max_tokens or shorten the history.")
 
 
 class State(NamedTuple):
@@ -240,11 +224,19 @@ class State(NamedTuple):
     calls: tuple[Call, ...]
     total: Total
 
+    @property
+    def texts(self) -> Iterator[str]:
+        """What was said, question and answer in turn."""
+        return (text for turn in self.turns for text in (turn.user, turn.assistant))
+
+
+BUSY = "This conversation is waiting for a reply"
+
 
 class Ledger:
-    """What a conversation has kept and spent, as it is `now`, and whose turn it is.
+    """What a conversation has kept and spent, as it is `now`: each change is one assignment.
 
-    Every change is one assignment, of `now`: an interrupt, at whatever moment, finds it done or not begun.
+    So an interrupt, at whatever moment, finds it done or not begun.
     """
 
     def __init__(self, purse: Purse, turns: tuple = (), calls: tuple = (), past: tuple = ()) -> None:
@@ -281,9 +273,9 @@ class Ledger:
         """Give the turn to `reader()`. One that was left standing loses it; raises where one is waiting."""
         with self._lock:  # safe from interrupts, which CPython does not let in between a C lock and its block
             other, new = self._reader(), reader()
-            if other is not None and other is not new and other.busy:
-                said = "This conversation is waiting for a reply: let it come, or close its stream, first."
-                raise RuntimeError(said)
+            other = None if other is new else other
+            if other is not None and other.busy:
+                raise RuntimeError(f"{BUSY}: let it come, or close its stream, first.")
             self._reader = reader
-        if other is not None and other is not new and not other.over:
+        if other is not None and not other.over:
             other.end(RuntimeError("This reply was ended: another turn of the conversation has begun since."))

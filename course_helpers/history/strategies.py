@@ -13,15 +13,16 @@ An exchange, below, is a question and what was answered to it.
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from bisect import bisect_right
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from itertools import accumulate, chain
 from typing import Any, ClassVar
 from weakref import WeakKeyDictionary
 
 from ..models import UnknownModelError, find_model
 from ..wire import Need, Steps, advance
-from .records import Turn, sendable
+from .records import sendable
 
 Message = dict[str, Any]
 Strategy = Callable[[list[Message], Any], list[Message]]
@@ -38,10 +39,8 @@ class NotAsked(str):
     """What `chat.ask` gives in a preview: no text, at no cost."""
 
 
-def as_messages(turns: Iterable[Turn], question: str | None = None) -> list[Message]:
-    """The messages of `turns`, and the new question."""
-    texts = [text for turn in turns for text in (turn.user, turn.assistant)]
-    texts += [] if question is None else [question]
+def as_messages(*texts: str) -> list[Message]:
+    """`texts` as the user and the assistant said them in turn."""
     return [{"role": ("user", "assistant")[at % 2], "content": text} for at, text in enumerate(texts)]
 
 
@@ -52,9 +51,8 @@ def chosen(keep: Strategy | None, messages: list[Message], chat: Any, server: An
     if not callable(keep):
         raise TypeError(f"keep is a strategy, such as last_turns(5), or None, not {keep!r}.")
     new = dict(messages[-1])  # the function may change what it gets
-    kept = (
-        (yield from keep.steps(messages, chat, server)) if isinstance(keep, Asking) else keep(messages, chat)
-    )
+    asking = isinstance(keep, Asking)
+    kept = (yield from keep.steps(messages, chat, server)) if asking else keep(messages, chat)
     try:
         kept = list(kept)
         for message in kept:
@@ -69,9 +67,14 @@ def chosen(keep: Strategy | None, messages: list[Message], chat: Any, server: An
     return kept[first:] if kept and kept[-1] == new else [*kept[first:], new]
 
 
-def _starts(messages: Sequence[Message]) -> Iterator[int]:
-    """Where the exchanges before the new question begin, the newest first."""
-    return (at for at in range(len(messages) - 2, -1, -1) if messages[at]["role"] == "user")
+def _exchanges(messages: Iterable[Message]) -> list[list[Message]]:
+    """`messages` by question: each with what was answered to it, the new question last."""
+    groups: list[list[Message]] = []
+    for message in messages:
+        if message["role"] == "user" or not groups:
+            groups.append([])
+        groups[-1].append(message)
+    return groups
 
 
 @dataclass(frozen=True)
@@ -83,9 +86,8 @@ class last_turns:
     def __post_init__(self) -> None:
         at_least(0, turns=self.turns)
 
-    def __call__(self, messages: Sequence[Message], chat: Any) -> list[Message]:
-        starts = list(itertools.islice(_starts(messages), self.turns))
-        return messages[starts[-1] if starts else -1 :]
+    def __call__(self, messages: list[Message], chat: Any) -> list[Message]:
+        return [*chain(*_exchanges(messages)[-1 - self.turns :])]
 
 
 @dataclass(frozen=True)
@@ -94,28 +96,21 @@ class drop_where:
 
     predicate: Callable[[Message], object]
 
-    def __call__(self, messages: Sequence[Message], chat: Any) -> list[Message]:
-        groups, end = [messages[-1:]], len(messages) - 1
-        for start in _starts(messages):
-            group, end = messages[start:end], start
-            if not any(self.predicate(message) for message in group):
-                groups.append(group)
-        return [message for group in reversed(groups) for message in group]
+    def __call__(self, messages: list[Message], chat: Any) -> list[Message]:
+        *old, new = _exchanges(messages)
+        return [*chain(*(each for each in old if not any(map(self.predicate, each)))), *new]
 
 
 class Asking:
-    """A strategy that asks: through the generators `server.count(messages)` and `server.ask(messages)`.
+    """A strategy that asks, through generators: in a turn it is carried out as that is, blocking or not."""
 
-    So within a turn it is carried out as the turn is, blocking or not; called as a function, by `chat`.
-    """
-
-    def __call__(self, messages: Sequence[Message], chat: Any) -> list[Message]:
+    def __call__(self, messages: list[Message], chat: Any) -> list[Message]:
         return advance(self.steps(messages, chat, Blocking(chat)))
 
 
 @dataclass
 class Blocking:
-    """The `server` of a strategy that is called as a function: what it asks goes through its `chat`."""
+    """What stands for the turn where such a strategy is called as a function: it asks through its `chat`."""
 
     chat: Any
 
@@ -141,26 +136,22 @@ class within_tokens(Asking):
         at_least(1, tokens=self.tokens)
 
     def steps(self, messages, chat, server):
-        starts = [len(messages) - 1]
-        sizes = [estimate_tokens(messages[-1:], chat.model, chat.system)]
-        for start in _starts(messages):
-            if sizes[-1] > 2 * self.tokens:
-                break
-            sizes.append(sizes[-1] + estimate_tokens(messages[start : starts[-1]], chat.model))
-            starts.append(start)
+        exchanges = _exchanges(messages)
+        sizes = [estimate_tokens(each, chat.model) for each in reversed(exchanges)]
+        sizes = [*accumulate(sizes, initial=estimate_tokens([], chat.model, chat.system))]
         # Between what is known to fit and what is known not to, guess by the ratio of the last count.
-        fits, too_many, ratio = 0, len(starts), 1.0
+        fits, too_many, ratio = 1, len(sizes), 1.0
         for _ in range(self.TRIES):
-            guess = max((n for n, size in enumerate(sizes) if size * ratio <= self.tokens), default=0)
-            guess = min(max(guess, fits + 1), too_many - 1)
+            guess = min(max(bisect_right(sizes, self.tokens / ratio) - 1, fits + 1), too_many - 1)
             if guess <= fits:
                 break
-            counted = yield from server.count(messages[starts[guess] :])
+            counted = yield from server.count([*chain(*exchanges[-guess:])])
             if counted is None:
-                return messages[starts[guess] if sizes[guess] <= self.tokens else starts[0] :]
+                fits = guess if sizes[guess] <= self.tokens else 1
+                break
             ratio = counted / sizes[guess]
             fits, too_many = (guess, too_many) if counted <= self.tokens else (fits, guess)
-        return messages[starts[fits] :]
+        return [*chain(*exchanges[-fits:])]
 
 
 @dataclass(frozen=True)
@@ -172,23 +163,20 @@ class summarise_older(Asking):
     """
 
     turns: int
-    _known: WeakKeyDictionary = field(
-        default_factory=WeakKeyDictionary, init=False, repr=False, compare=False
-    )
-    """For each conversation: the messages that were to be summed up, those that were, and the summary."""
 
     def __post_init__(self) -> None:
         at_least(1, turns=self.turns)
+        # For each conversation: the messages that were to be summed up, those that were, and the summary.
+        object.__setattr__(self, "_known", WeakKeyDictionary())
 
     def steps(self, messages, chat, server):
         asked, covered, summed_up = self._known.get(chat, ([], [], ""))
         if messages[: len(asked)] != asked:  # undone, reset, or another history
             asked, covered, summed_up = [], [], ""
-        starts = [at for at in _starts(messages) if at >= len(asked)]
-        if len(starts) >= 2 * self.turns:
-            older = messages[: starts[self.turns - 1]]
+        if len(_exchanges(messages[len(asked) :])) > 2 * self.turns:
+            older = [*chain(*_exchanges(messages)[: -1 - self.turns])]
             told = [*_summary(summed_up), *older[len(covered) :]]
-            new = yield from server.ask([*told, {"role": "user", "content": SUMMARISE}])
+            new = yield from server.ask([*told, *as_messages(SUMMARISE)])
             if new:
                 covered, summed_up = older, new
             if not isinstance(new, NotAsked):
@@ -197,8 +185,7 @@ class summarise_older(Asking):
 
 
 def _summary(summed_up: str) -> list[Message]:
-    pair = [{"role": "user", "content": ASKED_BEFORE}, {"role": "assistant", "content": summed_up}]
-    return pair if summed_up else []
+    return as_messages(ASKED_BEFORE, summed_up) if summed_up else []
 
 
 def at_least(least: int, **given: int) -> None:

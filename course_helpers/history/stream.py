@@ -26,8 +26,7 @@ class _Reader:
         self._pieces: list[str] = []
         self._why: Exception | None = None
         self.busy = self.over = False  # is it waiting just now? has its turn ended, in whatever way?
-        self.reply: Reply | None = None
-        """The whole reply, once the last piece has been read."""
+        self.reply: Reply | None = None  # once the last piece has been read
 
     @property
     def text(self) -> str:
@@ -131,8 +130,7 @@ class AsyncPieces(_Reader, AsyncIterator[str]):
             self._turn.opened.clear()  # an async generator that is dropped is closed by its loop
 
 
-_twins: WeakKeyDictionary[anthropic.Anthropic, dict] = WeakKeyDictionary()
-"""For each client its async twins: by event loop, what lends them out."""
+_twins: WeakKeyDictionary[anthropic.Anthropic, dict] = WeakKeyDictionary()  # by event loop, what lends them
 
 
 async def _twin_of(client: anthropic.Anthropic, reader: AsyncPieces) -> anthropic.AsyncAnthropic:

@@ -1,7 +1,6 @@
 """One turn, sans-IO: chosen, weighed against the budget, asked, and then kept whole or not at all.
 
-`Exchange.run` is a generator. It yields what it needs (`wire.Need`) and the pieces of a streamed reply;
-`stream.py` has the two readers that carry it out. `preview` says what a turn would send and cost.
+`Exchange.run` yields what it needs (`wire.Need`) and pieces of the reply; readers (`stream.py`) carry it out.
 """
 
 from __future__ import annotations
@@ -62,16 +61,11 @@ class TurnSettings:
 
 @dataclass
 class Exchange:
-    """All that one turn asks of the server. What its failed requests are known to have cost is written down.
+    """All that one turn asks of the server. What its failed requests are known to cost is written down."""
 
-    `settings` is asked anew for each request: a strategy may choose another model for the turn.
-    """
-
-    settings: Callable[[], TurnSettings]
+    settings: Callable[[], TurnSettings]  # asked anew for each request: a strategy may choose another model
     ledger: Ledger
-    opened: list[Any] = field(
-        default_factory=list
-    )  # the stream of events, if one is open: its reader closes it
+    opened: list[Any] = field(default_factory=list)  # the open stream of events, which its reader closes
     uncounted: bool = False  # could the server not count tokens? It is asked once
     attempts: int = 0
     first: float | None = None  # seconds until the first piece of text
@@ -81,7 +75,7 @@ class Exchange:
     def run(self, question: str, choose: Callable[..., Steps[list[Message]]], streamed: bool) -> Steps[Reply]:
         """The whole turn. Raises before anything is sent: unknown model, over budget."""
         self.settings()
-        messages = yield from choose(as_messages(self.ledger.now.turns, question), self)
+        messages = yield from choose(as_messages(*self.ledger.now.texts, question), self)
         remarks = [f"The history was cut by {ESTIMATED}."] if self.uncounted else []
         self.now = self.settings()
         self.request = self.now.request(messages)
@@ -169,12 +163,12 @@ class Exchange:
         """Keep the turn, or say why there is none; the call is in the ledger either way."""
         reading, turn, figures = self.reading, None, self._figures(self.reading)
         kept, note = remark(reading, self.now.max_tokens)
+        text = reading.text if kept else ""
         if kept:
             number = self.ledger.next_number
-            turn = Turn(kind="reply", turn=number, user=question, assistant=reading.text, **figures)
+            turn = Turn(kind="reply", turn=number, user=question, assistant=text, **figures)
         self.call = turn.call if turn else Call(kind="lost", **figures)
         note = " ".join(filter(None, [note, *remarks])) or None
-        text = turn.assistant if turn else ""
         reply = Reply(text, turn, reading.stop_reason, note, self.call, self.request)
         self.ledger.add(self.call, turn)
         self.ledger.latest = reply if turn else self.ledger.latest

@@ -46,8 +46,6 @@ _MOVED = re.compile(r"(\w+): (-?\d+(?:\.\d+)?(?:e[+-]?\d+)?|True)(?=[,}])")
 """A bound that `messages.parse` moved into a field's description: `{minimum: 18, maximum: 99}`."""
 _BOUNDS = {"minimum": "ge", "exclusiveMinimum": "gt", "maximum": "le", "exclusiveMaximum": "lt"}
 """The bounds of a number, and what pydantic calls them."""
-
-
 _COMMON = """about and any are can could current does for from get give given has have how into its let
 look make more need please question return show tell that the their them there thi use used user want
 what when where which who will with would you your"""
@@ -67,16 +65,15 @@ def instance(schema: Any, question: str = "") -> Any:
 def schema_fault(schema: Any) -> str:
     """What is wrong with a JSON schema by draft 2020-12; "" for nothing, or where jsonschema is missing."""
     try:
-        size = len(json.dumps(schema, allow_nan=False))
-        from jsonschema import Draft202012Validator
-        from jsonschema.exceptions import best_match
+        from jsonschema import Draft202012Validator, SchemaError
     except ImportError:
         return ""
-    except ValueError:
-        return "a number is too large"
-    faults = Draft202012Validator(Draft202012Validator.META_SCHEMA).iter_errors(schema)
-    fault = best_match(faults) if size <= MAX_CHECKED else None
-    return fault.message[:200] if fault else ""
+    try:
+        if len(json.dumps(schema, allow_nan=False)) <= MAX_CHECKED:
+            Draft202012Validator.check_schema(schema)
+    except (SchemaError, ValueError) as error:
+        return str(error.args[0])[:200]
+    return ""
 
 
 class _Maker:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from playwright.sync_api import WebSocket, sync_playwright
+from playwright.sync_api import sync_playwright
 
 from tests.benchmarks import Row, at_most
 
@@ -48,18 +47,17 @@ STOP = """button => new Promise(done => {
 
 def bench() -> Iterator[Row]:
     """The rows of the chat cell."""
-    echo = EchoServer()
+    echo, came = EchoServer(), []
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as driver:
         server = Server(Path(folder))
         browser = driver.chromium.launch(executable_path=find_chromium(), args=CHROMIUM_FLAGS)
         lab = Lab(server, browser)
-        lab.received = 0
-        lab.page.on("websocket", lambda socket: _count(lab, socket))
+        lab.page.on("websocket", lambda socket: socket.on("framereceived", came.append))
         try:
             lab.open([SETUP])
             lab.run_all()
-            yield from _streams(lab, echo, 1_500, pace=40, goals=(625, 50))
-            yield from _streams(lab, echo, 6_000, pace=100, goals=(1_320, 60))
+            yield from _streams(lab, echo, came, 1_500, pace=40, goals=(625, 50))
+            yield from _streams(lab, echo, came, 6_000, pace=100, goals=(1_320, 60))
             yield _stops(lab)
             yield _opens(lab)
         finally:
@@ -69,23 +67,16 @@ def bench() -> Iterator[Row]:
             echo.close()
 
 
-def _count(lab: Lab, socket: WebSocket) -> None:
-    if re.search(r"/api/kernels/.*/channels", socket.url):
-        socket.on("framereceived", lambda frame: setattr(lab, "received", lab.received + len(frame)))
-
-
-def _streams(lab: Lab, echo: EchoServer, tokens: int, pace: int, goals: tuple[float, float]) -> Iterator[Row]:
+def _streams(lab: Lab, echo: EchoServer, came: list, tokens: int, pace: int, goals: tuple) -> Iterator[Row]:
     """A reply of numbered tokens, so many a second; `goals` are kB and milliseconds."""
-    chat = ChatPage.make(
-        lab, f"cell = ChatCell(client=connect({echo.url!r}), model='echo', max_tokens=9000)\ncell"
-    )
-    lab.page.wait_for_timeout(500)
+    lab.run(f"connect({echo.url!r})")
+    chat = ChatPage.make(lab, "cell = ChatCell(model='echo', max_tokens=9000)\ncell")
     lab.page.evaluate(WATCH)
-    received, cpu = lab.received, float(lab.run("time.process_time()"))
+    received, cpu = sum(map(len, came)), float(lab.run("time.process_time()"))
     chat.ask(f"say {tokens} at {pace}", wait=False)
     chat.wait(300)
     lab.page.wait_for_timeout(300)
-    received, cpu = lab.received - received, float(lab.run("time.process_time()")) - cpu
+    received, cpu = sum(map(len, came)) - received, float(lab.run("time.process_time()")) - cpu
     seen, delays = iter(lab.page.evaluate("() => window.seen")), []
     highest, at = next(seen)
     for number, left in sorted(echo.sent.items()):
@@ -111,9 +102,7 @@ def _stops(lab: Lab) -> Row:
 
 def _opens(lab: Lab) -> Row:
     """From the start of the cell until all of 200 turns stand on the page."""
-    lab.run(
-        "practice.reset(); long = ChatCell()\nfor number in range(200): long.chat.send('What is a token?');"
-    )
+    lab.run("practice.reset(); long = ChatCell()\nfor _ in range(200): long.chat.send('What is a token?');")
     index = lab.add_cell("long = ChatCell(long.chat)\nlong")
     began = time.monotonic()
     lab.start_cell(index)

@@ -1,4 +1,4 @@
-"""The practice API: requests a second and the first stream event beside a bare Starlette route, the start."""
+"""The practice API: requests a second and the first stream event, beside a bare Starlette route."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from course_helpers import MODEL
 from course_helpers.practice_api import PRACTICE_KEY, Practice
 from tests.benchmarks import Row, at_least, at_most
 
-ROUNDS, SECONDS, CONNECTIONS, FIRST_EVENTS, STARTS = 5, 2.0, 8, 200, 11
+ROUNDS, SECONDS, CONNECTIONS, FIRST_EVENTS = 5, 2.0, 8, 200
 QUESTION = {"role": "user", "content": "What is the capital of France?"}
 MESSAGE = {"model": MODEL, "max_tokens": 100, "messages": [QUESTION]}
 # The same server, and a route that only reads the body and answers with a constant, as JSON or as a stream.
@@ -94,18 +94,8 @@ def seconds_to_first_event(client: anthropic.Anthropic) -> float:
         return time.perf_counter() - began
 
 
-def seconds_to_start() -> float:
-    """From nothing to a server that answers, everything imported."""
-    practice, began = Practice(), time.perf_counter()
-    practice.start()
-    practice._server.answers(20)
-    seconds = time.perf_counter() - began
-    practice.stop()
-    return seconds
-
-
 def bench() -> Iterator[Row]:
-    """Throughput and first event as ratios, the start in absolute time."""
+    """Throughput and first event beside those of the bare route."""
     practice = Practice()
     raw = anthropic.Anthropic(base_url=practice.url, api_key=PRACTICE_KEY).messages.with_raw_response
     bodies = [raw.create(**MESSAGE, stream=stream).http_response.read().decode() for stream in (False, True)]
@@ -121,5 +111,3 @@ def bench() -> Iterator[Row]:
     yield at_least("requests a second, validation on", ratio, 0.5, f"× a bare Starlette route (of {figures})")
     theirs, mine = (median(each) * 1000 for each in zip(*firsts, strict=True))
     yield at_most("first event of a stream", mine, 5, f"ms, median, through the SDK (bare: {theirs:.2f})")
-    practice.stop()
-    yield at_most("start beyond imports", median(seconds_to_start() for _ in range(STARTS)), 0.3, "s")

@@ -10,7 +10,7 @@ from hostile_texts import PAYLOADS
 from playwright.sync_api import expect
 
 from browser.chat_page import ChatPage
-from course_helpers import Conversation
+from course_helpers import Conversation, models
 
 SETUP = """
 import contextlib, json, threading, time
@@ -39,11 +39,8 @@ def page(shared_lab):
 def lab(page):
     """That notebook; each test gets it with no faults set, and must leave no error and no stranger behind."""
     page.run("client = connect(); practice.reset()")
-    errors = len(page.errors())
     yield page
-    assert page.errors()[errors:] == []
-    assert page.strangers == []
-    assert page.faults == []
+    assert page.errors() == page.strangers == page.faults == []
 
 
 @pytest.fixture
@@ -55,7 +52,8 @@ def chat(lab):
 @pytest.fixture
 def echoing(lab, echo):
     """A fresh chat with the server that says what it is told."""
-    return ChatPage.make(lab, f"cell = ChatCell(Conversation(connect({echo.url!r}), model='echo'))\ncell")
+    lab.run(f"connect({echo.url!r})")
+    return ChatPage.make(lab, "cell = ChatCell(model='echo')\ncell")
 
 
 def test_typing_loses_nothing(chat):
@@ -83,7 +81,6 @@ def test_a_first_turn(lab):
     chat.box.fill("My cat is called Tom.")
     expect(chat.part("forecast")).to_contain_text("tokens in · $")
     expect(chat.part("bar")).to_be_visible()
-    assert lab.run("len(cell.chat.calls)") == "0"
     chat.box.fill("")
     expect(chat.part("forecast")).to_have_text("")
     chat.click(PARIS)
@@ -91,14 +88,12 @@ def test_a_first_turn(lab):
     assert chat.replies() == [ANSWER]
     expect(chat.root.get_by_role("button", name="Two?")).to_be_hidden()
     assert "of a budget of $0.01" in chat.session.inner_text()
-    assert "first piece" in chat.feet()[0]
     lab.run("practice.pace(90, 0.2)")
     chat.box.fill(LONG)
     chat.main.dblclick()
     expect(chat.status).to_contain_text("Stop or Esc ends it")
     chat.until(lambda: len(chat.replies()[1]) > 20)
     assert lab.run("6 * 7") == "42"
-    assert chat.main.inner_text() == "Stop"
     chat.wait()
     assert chat.replies()[1] == lab.run("print(cell.chat.turns[-1].assistant)").strip()
 
@@ -160,14 +155,23 @@ def test_retry_undo_edit_and_clear(chat):
     assert chat.dollars() > spent
 
 
-CODE = "Show me this:\n\n```python\nprint('hi')  # a comment\n```"
+AWKWARD = f"""Some **bold** words, `inline code`, a [link](https://example.org) and {"W" * 400}.
+
+| name | what it is | price | more | and more | still more | the last column |
+|------|:----------:|------:|------|----------|------------|-----------------|
+| claude-haiku | a_rather_long_word_in_a_cell | $0.10 | more | and more | still more | the last |
+
+```python
+return a / b if b else None  # a line so long that it does not fit {"and so on " * 8}
+```
+"""
 
 
 def test_copy_request_and_export(lab, echoing, echo, tmp_path):
     """Question, reply and code on the clipboard; what was sent in three languages; the chat in two files."""
     lab.context.grant_permissions(["clipboard-read", "clipboard-write"], origin=lab.server.url)
     chat = echoing
-    chat.ask(CODE)
+    chat.ask(AWKWARD)
 
     def copied(button: str) -> str:
         lab.page.evaluate("() => navigator.clipboard.writeText('')")
@@ -175,9 +179,9 @@ def test_copy_request_and_export(lab, echoing, echo, tmp_path):
         chat.until(lambda: lab.page.evaluate("() => navigator.clipboard.readText()") != "")
         return lab.page.evaluate("() => navigator.clipboard.readText()")
 
-    assert copied("Copy the question") == copied("Copy the reply") == CODE
-    assert copied("Copy this code") == "print('hi')  # a comment\n"
-    assert chat.root.locator(".course-c").inner_text() == "# a comment"
+    assert copied("Copy the question") == copied("Copy the reply") == AWKWARD
+    assert copied("Copy this code") in AWKWARD
+    assert chat.root.locator(".course-c").inner_text().startswith("# a line so long")
     chat.click("What was sent for this reply")
     shown = chat.part("request pre")
     expect(shown).to_contain_text('"model": "echo"')
@@ -190,20 +194,18 @@ def test_copy_request_and_export(lab, echoing, echo, tmp_path):
             chat.click(kind)
         assert download.value.suggested_filename == name
         download.value.save_as(tmp_path / name)
-    assert Conversation.load(tmp_path / "chat.json").turns[0].user == CODE
-    assert CODE in (tmp_path / "chat.md").read_text()
+    assert Conversation.load(tmp_path / "chat.json").turns[0].user == AWKWARD
+    assert AWKWARD in (tmp_path / "chat.md").read_text()
 
 
 def test_settings_and_the_keyboard_alone(chat):
     """Model and system prompt hold from the next turn on. Tab reaches every control in the page's order."""
     choice = chat.root.get_by_label("Model", exact=True)
-    labels = choice.locator("option").all_text_contents()
-    choice.select_option(index=[label.startswith("sonnet: ") for label in labels].index(True))
+    choice.select_option(models.ALIASES["sonnet"])
     chat.click("System prompt")
     chat.root.get_by_role("textbox", name="System prompt").fill("You teach the sea.")
     chat.ask(PARIS)
     assert chat.lab.run("'sonnet' in cell.chat.model, cell.chat.system") == "(True, 'You teach the sea.')"
-    assert "sonnet" in chat.part("model").inner_text()
     choice.focus()
     names, focused = [], "document.activeElement"
     for _ in range(17):
@@ -216,18 +218,6 @@ def test_settings_and_the_keyboard_alone(chat):
     copy = chat.root.get_by_role("button", name="Copy the reply")
     copy.focus()
     expect(copy).to_have_css("opacity", "1")
-
-
-AWKWARD = f"""Some **bold** words, `inline code`, a [link](https://example.org) and {"W" * 400}.
-
-| name | what it is | price | more | and more | still more | the last column |
-|------|:----------:|------:|------|----------|------------|-----------------|
-| claude-haiku | a_rather_long_word_in_a_cell | $0.10 | more | and more | still more | the last |
-
-```python
-return a / b if b else None  # a line so long that it does not fit {"and so on " * 8}
-```
-"""
 
 
 def test_nothing_hinders_a_reader(lab, echoing):
@@ -325,9 +315,8 @@ TOUCH = """root => {
 def test_hostile_texts_run_nowhere(lab, echo, every):
     """As prompt, reply, model name, system prompt and error, in the chat and as a reply that is displayed."""
     texts = list(PAYLOADS.values())[::every]
-    chat = ChatPage.make(
-        lab, f"cell = ChatCell(Conversation(connect({echo.url!r}), keep=last_turns(1)))\ncell"
-    )
+    lab.run(f"connect({echo.url!r})")
+    chat = ChatPage.make(lab, "cell = ChatCell(keep=last_turns(1))\ncell")
     lab.page.evaluate("() => { delete window.pwned; }")
     before = lab.page.evaluate(OUTSIDE)
     lab.run(HELD.format(texts=json.dumps(texts)))
@@ -341,26 +330,24 @@ def test_hostile_texts_run_nowhere(lab, echo, every):
     assert lab.page.evaluate(OUTSIDE) == before
     assert len(lab.context.pages) == 1
     raw = "<img src=x onerror=window.pwned=1><img src=http://hostile.test/a.png>"
-    index = lab.add_cell(
-        f"display(ipywidgets.HTML({raw!r}))"
-    )  # what does run: the silence above means something
+    # What does run in the same place: the silence above means something.
+    index = lab.add_cell(f"display(ipywidgets.HTML({raw!r}))")
     lab.run_cell(index)
     lab.page.wait_for_function("window.pwned === 1")
     lab.remove_cell(index)
     assert lab.strangers.pop() == "http://hostile.test/a.png"
 
 
-def test_saved_and_opened_again(lab, chat):
+def test_saved_and_opened_again(lab, echoing):
     """While the kernel lives, the chat is there with a Stop that works; afterwards, one constant sentence."""
-    chat.ask("My cat is called Tom.")
-    lab.run("practice.pace(8, 0)")
-    chat.ask(LONG, wait=False)  # the page is loaded anew while it comes
-    chat.until(lambda: len(chat.replies()[-1]) > 5)
-    assert lab.outputs(chat.index)[0]["data"]["text/plain"] == STAND_IN
+    echoing.ask("hello")
+    echoing.ask("say 2000 at 20", wait=False)  # the page is loaded anew while it comes
+    echoing.until(lambda: len(echoing.replies()[-1]) > 5)
+    assert lab.outputs(echoing.index)[0]["data"]["text/plain"] == STAND_IN
     lab.command("docmanager:save")
     lab.reload()
-    chat = ChatPage(lab, chat.index)
-    chat.until(lambda: chat.questions() == ["My cat is called Tom.", LONG])
+    chat = ChatPage(lab, echoing.index)
+    chat.until(lambda: chat.questions() == ["hello", "say 2000 at 20"])
     grown = len(chat.replies()[-1])
     chat.until(lambda: len(chat.replies()[-1]) > grown + 20 > 25)
     chat.stop()
