@@ -107,7 +107,7 @@ def first(part: str, **changes):
 DAMAGED = [
     (lambda data: [data], "not a conversation saved by this course: it holds messages"),
     (lambda data: {"cells": [], "nbformat": 4}, "not a conversation saved by this course"),
-    (changed(version=3), r"saved by a newer version of the course \(format 3\): update it"),
+    (changed(version=3), "is damaged: version: Input should be 1 or 2"),
     (changed(version="1"), "is damaged: version"),
     (lambda data: {k: v for k, v in data.items() if k != "turns"}, "is damaged: turns: Field required"),
     (changed(model=""), "is damaged: model"),
