@@ -59,9 +59,6 @@ def test_models_and_prices_that_are_not_known_here(chat, path):
     loaded = Conversation.load(path, connect())
     with pytest.raises(UnknownModelError, match=r"llama3\.2"):
         loaded.send("Hello!")
-    loaded.model = "haiku"
-    loaded.send("Hello!")
-    assert [call.cost_usd > 0 for call in loaded.calls] == [False, True]
     chat._ledger.add(Call(kind="lost", model="theirs", cost_usd=math.nan, seconds=0.0))
     chat.save(path)
     assert json.loads(path.read_text())["calls"][-1]["cost_usd"] is None
