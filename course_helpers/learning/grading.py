@@ -60,10 +60,7 @@ class Bench:
         return list(_practice.journal)
 
     def run(self, *args, typed: Iterable[str] = (), seconds: float = 99, elsewhere=False, **named) -> Ran:
-        """What calling the function came to, an error too.
-
-        With `elsewhere`, environment and clients lead elsewhere, the former with another key.
-        """
+        """What calling the function came to; `elsewhere` its environment leads there, with another key."""
         _practice.journal.clear()
         here = (_practice.url, PRACTICE_KEY)
         place = (_elsewhere.url, "a-key-for-elsewhere", _practice.url) if elsewhere else here
@@ -103,7 +100,7 @@ class Bench:
             with fault or nullcontext():
                 yield
         except NotYet as error:
-            raise NotYet(f"{when}: {error}", error.mistake) from None
+            raise NotYet(f"{when}: {error}" if when else str(error), error.mistake) from None
         finally:
             self.mistake = ""
 
@@ -157,16 +154,12 @@ class Bench:
         seen = f"the reply was {shown(self.reply())}, and it returned {shown(value)}."
         require(str.__eq__(value, self.reply()), seen, self.mistake or "wrong text")
 
-    def said(self, wanted: str) -> str:
-        """What was printed; `wanted` says what it was to print."""
-        require(self.last.printed.strip(), f"nothing printed: it printed nothing; it was to {wanted}.")
-        return self.last.printed
-
-    def prints(self, what: str, number: object) -> None:
-        """Judges whether `number` was printed, with separators of thousands or without."""
-        plain = re.sub(r"(?<=\d)[,_'’\u00a0\u202f](?=\d{3})", "", self.said("print the numbers"))
-        is_there = str(number) in re.findall(r"\d+(?:\.\d+)?", plain)
-        require(is_there, f"{what} not printed: {number} was not printed.")
+    def prints(self, what: str, number: object = "") -> None:
+        """Judges whether something was printed, and this number, with separators of thousands or without."""
+        require(self.last.printed.strip(), f"nothing printed: it printed nothing, and was to print {what}.")
+        plain = re.sub(r"(?<=\d)[,_'’\u00a0\u202f](?=\d{3})", "", self.last.printed)
+        found = ["", *re.findall(r"\d+(?:\.\d+)?", plain)]
+        require(str(number) in found, f"{what} not printed: {number} was not printed.")
 
 
 # Judges of values
@@ -196,7 +189,7 @@ def number(value: Any) -> float | None:
 
 def turns(messages: Any) -> list[tuple[str, str]]:
     """`messages` as pairs of role and text; anything but a list of messages is a mistake."""
-    require(isinstance(messages, list), f"no list: expected a list of messages, not {shown(messages)}.")
+    is_a(messages, list)
     for message in messages:
         fits = isinstance(message, dict) and message.keys() == {"role", "content"}
         require(fits, f"no message: that is a dict of role and content, not {shown(message)}.")
@@ -224,13 +217,13 @@ def is_at_most(body: dict[str, Any], limit: int) -> None:
     require(body["max_tokens"] <= limit, said, "max_tokens too large")
 
 
+def is_a(value: Any, kind: type) -> None:
+    """Judges whether `value` is of that kind."""
+    require(isinstance(value, kind), f"no {kind.__name__}: it was to be one, and it is {shown(value)}.")
+
+
 def is_pair(value: Any, names: str) -> tuple[Any, Any]:
     """The two values of a pair, called `names`."""
     pair = isinstance(value, (tuple, list)) and len(value) == 2
     require(pair, f"no pair: it was to return ({names}), and it returned {shown(value)}.")
     return value[0], value[1]
-
-
-def is_message(value: Any) -> None:
-    """Judges whether `value` is the SDK's Message."""
-    require(isinstance(value, Message), f"no Message: it was to return the Message, not {shown(value)}.")

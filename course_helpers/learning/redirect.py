@@ -31,7 +31,7 @@ import httpx2
 
 from ..practice_api import PRACTICE_KEY
 
-LONGEST_WAIT = 60.0  # seconds that a request of somebody else waits at most
+LONGEST_WAIT = 60  # seconds that a request of somebody else waits at most
 SENDS = (httpx2.Client.send.__code__, httpx2.AsyncClient.send.__code__)
 # Variables that a graded function does not see, and headers that hold for the place a request was meant for.
 UNSEEN = re.compile(r"(all|http|https)_proxy|ANTHROPIC_(AUTH_TOKEN|CUSTOM_HEADERS)", re.I)
@@ -47,10 +47,6 @@ class Run:
         self.meant_for: list[httpx2.Request] = []  # what was led elsewhere, as it was meant
         # A client of its own: an interrupt inside the learner's would leave its pool locked for good.
         self.client = httpx2.Client(trust_env=False, verify=False)
-
-    def takes(self, request: httpx2.Request) -> bool:
-        """Does `request` go to one of this run's places by itself?"""
-        return (request.url.host, request.url.port) in self.places
 
     def led(self, request: httpx2.Request) -> httpx2.Request:
         """`request` as it goes to this run's place, with the key for it. Its body must have been read."""
@@ -98,21 +94,16 @@ def redirected(url: str, key: str, *also: str) -> Iterator[Run]:
 
 def others_have_ended(seconds: float) -> bool:
     """Whether no other thread or task waits for an answer, at the latest after `seconds`."""
-    deadline = time.monotonic() + seconds
-    while under_way := _is_under_way():
-        if time.monotonic() > deadline:
-            break
+    deadline, here = time.monotonic() + seconds, threading.get_ident()
+    while time.monotonic() < deadline:
+        frames = [frame for thread, frame in sys._current_frames().items() if thread != here]
+        codes = {step.f_code for frame in frames for step, _ in traceback.walk_stack(frame)}
+        tasks = [each for each in gc.get_objects() if type(each) is CoroutineType and each.cr_code in SENDS]
+        waits = any(inspect.getcoroutinestate(each) == inspect.CORO_SUSPENDED for each in tasks)
+        if not waits and codes.isdisjoint(SENDS):
+            return True
         time.sleep(0.02)
-    return not under_way
-
-
-def _is_under_way() -> bool:
-    frames = sys._current_frames()
-    del frames[threading.get_ident()]
-    codes = {step.f_code for frame in frames.values() for step, _ in traceback.walk_stack(frame)}
-    tasks = (each for each in gc.get_objects() if type(each) is CoroutineType and each.cr_code in SENDS)
-    waits = any(inspect.getcoroutinestate(each) == inspect.CORO_SUSPENDED for each in tasks)
-    return waits or not codes.isdisjoint(SENDS)
+    return False
 
 
 # What stands in the place of httpx2's and Python's own methods; each is given the real one.
@@ -121,8 +112,8 @@ def _is_under_way() -> bool:
 def _send(client: httpx2.Client, send: Callable, request: httpx2.Request, **options: Any) -> httpx2.Response:
     if _mine.get() is None and (active := _active) is not None:
         active.over.wait(LONGEST_WAIT)
-    run = _running()
-    if run is None or run.takes(request):
+    run = _running(request)
+    if run is None:
         return send(client, request, **options)
     request.read()
     return send(run.client, run.led(request), stream=options.get("stream", False))
@@ -133,8 +124,8 @@ async def _async_send(
 ) -> httpx2.Response:
     if _mine.get() is None and (active := _active) is not None:
         await asyncio.to_thread(active.over.wait, LONGEST_WAIT)
-    run = _running()
-    if run is None or run.takes(request):
+    run = _running(request)
+    if run is None:
         return await send(client, request, **options)
     await request.aread()
     # A client for each request, since it belongs to a loop; "connection: close" leaves nothing open.
@@ -175,11 +166,11 @@ HOOKS = [
 ]
 
 
-def _running() -> Run | None:
-    """The run this is part of; None for everybody else. What outlives its run reaches nothing any more."""
+def _running(request: httpx2.Request | None = None) -> Run | None:
+    """The run this is part of; None for everybody else, and for a request that goes there by itself."""
     if (run := _mine.get()) and run.over.is_set():
         raise httpx2.ConnectError("The exercise that this belongs to is no longer being graded.")
-    return run
+    return run if run and (not request or (request.url.host, request.url.port) not in run.places) else None
 
 
 def _in_this_context(work: Callable) -> Callable:

@@ -17,7 +17,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 TIME_LIMIT = 10.0  # seconds that one run may take
@@ -36,20 +36,17 @@ class Ran:
     error: BaseException | None = None
     printed: str = ""
     seconds: float = 0.0
-    silent_seconds: float = 0.0
-    """How long it took until something was printed; `seconds` if nothing was."""
+    silent_seconds: float = 0.0  # until something was printed
     is_async: bool = False
-    sent: list = field(default_factory=list)
-    meant_for: list = field(default_factory=list)
-    """The exchanges that it made, and the requests that had to be led to the bench, as it meant them."""
+    sent: tuple = ()  # the exchanges that it made
+    meant_for: tuple = ()  # the requests that had to be led to the bench, as it meant them
 
 
 class Printed(io.TextIOBase):
     """Keeps the beginning of what is printed, so that an endless print fills no memory."""
 
     def __init__(self) -> None:
-        self.text, self.begun = "", 0.0
-        """When something visible was first printed, on the monotonic clock."""
+        self.text, self.begun = "", 0.0  # begun: when something visible was first printed
 
     def write(self, text: str) -> int:
         if not self.begun and str(text).strip():
@@ -71,25 +68,24 @@ def run(
     def type_in(prompt: object = "", /) -> str:
         line = next(lines, None)
         printed.write(f"{prompt}{line or ''}\n")
-        if line is None and typed:
-            raise EOFError("there is no more input")
         if line is None:
-            raise RuntimeError("input() has nobody to ask here: the arguments are all that there is")
+            nobody = RuntimeError("input() has nobody to ask here: the arguments are all that there is")
+            raise EOFError("there is no more input") if typed else nobody
         return line
 
     def guarded() -> Any:
-        with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
-            value = call()
-            ran.is_async = inspect.iscoroutine(value)
-            if ran.is_async:  # on a thread with a loop of its own: a notebook's is running already
-                return _on_a_thread(limit, lambda: asyncio.run(asyncio.wait_for(value, limit)))
-            return value
+        value = call()
+        ran.is_async = inspect.iscoroutine(value)
+        if ran.is_async:  # on a thread with a loop of its own: a notebook's is running already
+            return _on_a_thread(limit, lambda: asyncio.run(asyncio.wait_for(value, limit)))
+        return value
 
     has_alarm = threading.current_thread() is threading.main_thread() and hasattr(signal, "setitimer")
     real_input, builtins.input = builtins.input, type_in
     started = time.monotonic()
     try:
-        ran.value = (_with_alarm if has_alarm else _on_a_thread)(limit, guarded)
+        with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
+            ran.value = (_with_alarm if has_alarm else _on_a_thread)(limit, guarded)
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # a learner may raise anything, SystemExit too
@@ -160,19 +156,19 @@ def shown(value: Any, length: int = 80) -> str:
         text = repr(value)
     except Exception:
         text = f"an object of type {type(value).__name__[:60]}"
-    text = _steady(text[: 50 * length]).replace("\n", " ")
-    quote = text[-1] if isinstance(value, str) else ""  # which a cut would lose
-    return text if len(text) <= length else text[: length - 1 - len(quote)] + "…" + quote
+    quote = text[-1:] if isinstance(value, str) else ""  # which a cut would lose
+    return _cut(text, length, "…" + quote).replace("\n", " ")
 
 
 def clean(text: str, length: int = 160) -> str:
     """`text` on one line, cut to `length`, without what differs from run to run: addresses and ports."""
-    text = " ".join(_steady(text[: 50 * length]).split())
-    return text if len(text) <= length else text[: length - 1] + "…"
+    return _cut(" ".join(text[: 50 * length].split()), length)
 
 
-def _steady(text: str) -> str:
-    return re.sub(r" at 0x[0-9a-fA-F]+|(?<=127\.0\.0\.1):\d+|(?<=localhost):\d+", "", text)
+def _cut(text: str, length: int, end: str = "…") -> str:
+    text = text[: 50 * length]
+    text = re.sub(r" at 0x[0-9a-fA-F]+|(?<=127\.0\.0\.1):\d+|(?<=localhost):\d+", "", text)
+    return text if len(text) <= length else text[: length - len(end)] + end
 
 
 def in_words(error: BaseException, namespaces: Iterable[dict[str, Any]] = ()) -> str:

@@ -25,7 +25,7 @@ from .responses import Batch, dropped, event_stream, model_info, page_of
 from .schemas import MAX_REQUESTS, CreateBatch, CreateMessage, Object, Prompt, parse, read_json
 
 MAX_BODY, MAX_BATCH_BODY = 32 * 1024 * 1024, 256 * 1024 * 1024
-BATCHES = "/v1/messages/batches"
+BATCHES, NAME = "/v1/messages/batches", "([^/]+)"
 ACCOUNT = {f"anthropic-{name}-id": f"practice-{name}" for name in ("organization", "workspace")}
 
 
@@ -42,18 +42,15 @@ class Api:
         self.on_request: Callable[[Exchange], None] | None = None
         """Told of each request before the faults that it meets are looked up."""
         self.reset()
-        one = BATCHES + "/([^/]+)"
         self._endpoints: dict[str, dict[str, Callable[..., Any]]] = {
             "/v1/messages": {"POST": self._create},
             "/v1/messages/count_tokens": {"POST": self._count},
             BATCHES: {"POST": self._create_batch, "GET": self._list_batches},
-            one: {"GET": lambda _, name: self._batch(name).shown(), "DELETE": self._delete_batch},
-            f"{one}/cancel": {"POST": lambda _, name: self._batch(name).cancel()},
-            f"{one}/results": {"GET": lambda _, name: self._batch(name).results()},
+            f"{BATCHES}/{NAME}": {"GET": lambda _, id: self._batch(id).shown(), "DELETE": self._delete_batch},
+            f"{BATCHES}/{NAME}/cancel": {"POST": lambda _, id: self._batch(id).cancel()},
+            f"{BATCHES}/{NAME}/results": {"GET": lambda _, id: self._batch(id).results()},
             "/v1/models": {"GET": self._list_models},
-            "/v1/models/([^/]+)": {
-                "GET": lambda _, name: model_info(MODELS.get(name) or rules.served_model(name))
-            },
+            f"/v1/models/{NAME}": {"GET": lambda _, name: model_info(rules.served_model(name, retired=True))},
         }
 
     def reset(self) -> None:
@@ -65,8 +62,11 @@ class Api:
 
     async def app(self, scope, receive, send) -> None:
         """Answer one request, with what all have in common: id, journal, key, version, faults, errors."""
-        request = Request(scope, receive)
-        exchange = request.state.exchange = self._open(request)
+        request, number = Request(scope, receive), next(self._numbers)
+        query = scope["query_string"].decode("latin-1")
+        path = (scope["path"] + (f"?{query}" if query else ""))[:2_000]  # a hostile Host is not looked at
+        name = f"req_practice_{hashlib.sha256(f'request {number}'.encode()).hexdigest()[:16]}"
+        exchange = Exchange(number, request.method, path, safe_headers(request.headers), name)
         try:
             reply = await self._answer(request, exchange)
             response = reply if callable(reply) else self._response(exchange, reply)
@@ -78,16 +78,8 @@ class Api:
             return  # nobody is there to read an answer
         await response(scope, receive, send)
 
-    def _open(self, request: Request) -> Exchange:
-        """A new line for the journal. The path is read raw: a hostile Host header must not get in the way."""
-        number = next(self._numbers)
-        query = request.scope["query_string"].decode("latin-1")
-        path = (request.scope["path"] + (f"?{query}" if query else ""))[:2_000]
-        name = f"req_practice_{hashlib.sha256(f'request {number}'.encode()).hexdigest()[:16]}"
-        return Exchange(number, request.method, path, safe_headers(request.headers), name)
-
     async def _answer(self, request: Request, exchange: Exchange) -> ASGIApp | Object | bytes:
-        path, headers = request.scope["path"], request.headers
+        path, headers, request.state.exchange = request.scope["path"], request.headers, exchange
         try:
             body = await request.body()
             if len(body) > (MAX_BATCH_BODY if path == BATCHES else MAX_BODY):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Mapping
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pydantic_core
@@ -104,19 +104,15 @@ def page_of(items: list[Object], query: Mapping[str, str]) -> Object:
 
 def model_info(model: Model) -> Object:
     """A model as the API shows it."""
-
-    def midnight(day: date | None) -> str | None:
-        return day and f"{day}T00:00:00Z"
-
     return {
         "type": "model",
         "id": model.snapshot or model.id,
         "display_name": model.name,
-        "created_at": midnight(model.released),
+        "created_at": f"{model.released}T00:00:00Z",
         "line": model.line,
         "lifecycle": model.lifecycle,
-        "deprecated_at": midnight(model.deprecated),
-        "retires_at": midnight(model.retires),
+        "deprecated_at": model.deprecated and f"{model.deprecated}T00:00:00Z",
+        "retires_at": model.retires and f"{model.retires}T00:00:00Z",
         "max_input_tokens": model.context_window,
         "max_tokens": model.max_output,
         "capabilities": None,

@@ -24,10 +24,11 @@ _KEYWORDS = {
 """What structured output takes in a schema: of any type, of one."""
 
 
-def served_model(name: str) -> Model:
+def served_model(name: str, *, retired: bool = False) -> Model:
     """The model called `name`. Raises the 404 that unknown and retired models share. No aliases here."""
     for model in MODELS.values():
-        if name in (model.id, model.snapshot) and model.lifecycle != "retired" and not model.limited:
+        there = (retired or model.lifecycle != "retired") and not model.limited
+        if there and name in (model.id, model.snapshot):
             return model
     raise ApiError(404, f"model: {name[:256]}")
 

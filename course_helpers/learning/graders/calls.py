@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import copy
-from typing import Any
 
 from ...models import find_model
 from ...practice_api import PRACTICE_KEY
-from ..grading import SHAPES, Bench, are_turns, is_at_most, is_equal, is_pair, text_of, texts, turns
+from ..grading import SHAPES, Bench, are_turns, is_a, is_at_most, is_equal, is_pair, text_of, texts, turns
 from ..sandbox import shown
 from . import require
 
@@ -70,10 +69,7 @@ def raw_call(bench: Bench) -> None:
 def _is_status_and_id(bench: Bench, value: object, status: int) -> None:
     returned, request_id = is_pair(value, "status, request_id")
     require(returned == status, f"wrong status: it is the number {status}, and it was {shown(returned)}.")
-    body = str(request_id).startswith("msg_")
-    require(
-        not body, "the message's id, from the body: the request id is in the headers.", "the message's id"
-    )
+    require(not str(request_id).startswith("msg_"), "the message's id: the request's is in the headers.")
     right = bench.sent[-1].request_id
     is_equal("the id in the header request-id", request_id, right, "wrong request id")
 
@@ -168,36 +164,28 @@ def read_stream(bench: Bench) -> None:
 
 def _text_and_whole(value: object) -> tuple[str, bool]:
     text, whole = is_pair(value, "text, whole")
-    require(isinstance(text, str), f"no string: the text was to be one, and it is {shown(text)}.")
+    is_a(text, str)
     require(whole in (True, False), f"no bool: whole was to be True or False, and it is {shown(whole)}.")
     return text, bool(whole)
 
 
 def to_openai(bench: Bench) -> None:
-    given = copy.deepcopy(REQUEST)
-    body = _body(bench.call(given))
-    require(given == REQUEST, "request changed: build new lists and dicts.")
-    require("system" not in body, "system as a field: on that wire it is the first message.")
-    said, system = turns(body.get("messages")), REQUEST["system"]
-    first = said[:1] in ([("system", system)], [("developer", system)])
-    require(first, f"system not first: the first message was to be it, and it is {shown(said[:1])}.")
-    are_turns(said[1:], SAID)
-    require("stop_sequences" not in body, "stop not renamed: stop_sequences is called stop on that wire.")
-    for name in ("max_tokens", "model"):
-        is_equal(name, body.get(name, body.get("max_completion_tokens")), REQUEST[name])
-    is_equal("stop", body.get("stop"), REQUEST["stop_sequences"])
-    with bench.case("without a system prompt and stop_sequences", "optional taken for given"):
-        body = _body(bench.call(copy.deepcopy(PLAIN)))
-        messages = body.get("messages")
-        none = isinstance(messages, list) and all(each.get("role") != "system" for each in messages)
-        require(none, "system invented: its body has a message with the role system.")
-        are_turns(turns(messages), SAID)
-        require(not body.get("stop"), "stop invented: it was to be left out.")
-
-
-def _body(value: Any) -> dict:
-    require(isinstance(value, dict), f"no dict: it was to return the body, and it returned {shown(value)}.")
-    return value
+    for request, when in ((REQUEST, ""), (PLAIN, "without a system prompt and stop_sequences")):
+        with bench.case(when, "optional taken for given" if when else ""):
+            given = copy.deepcopy(request)
+            body = bench.call(given)
+            is_a(body, dict)
+            require(given == request, "request changed: build new lists and dicts.")
+            require("system" not in body, "system as a field: on that wire it is the first message.")
+            require("stop_sequences" not in body, "stop not renamed: stop_sequences is called stop there.")
+            said = [(role.replace("developer", "system"), text) for role, text in turns(body.get("messages"))]
+            wanted = SAID if when else [("system", request["system"]), *SAID]
+            first = "system invented" if when else "system not first"
+            are_turns(said, wanted, "other turns" if said[:1] == wanted[:1] else first)
+            limit = body.get("max_tokens", body.get("max_completion_tokens"))
+            is_equal("max_tokens", limit, request["max_tokens"])
+            is_equal("model", body.get("model"), request["model"])
+            is_equal("stop", body.get("stop") or None, request.get("stop_sequences"))
 
 
 def ask_anywhere(bench: Bench) -> None:

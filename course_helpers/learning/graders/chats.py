@@ -13,9 +13,10 @@ from typing import Any
 
 import anthropic
 import httpx2
+from anthropic.types import Message
 
 from ...models import find_model
-from ..grading import SYSTEM, Bench, are_turns, is_at_most, is_equal, is_message, text_of, texts, turns
+from ..grading import SYSTEM, Bench, are_turns, is_a, is_at_most, is_equal, text_of, texts, turns
 from ..sandbox import Ran, in_words, shown
 from . import NotYet, require
 from .costs import ANOTHER_MODEL, settles
@@ -90,7 +91,7 @@ def chat_turn(bench: Bench) -> None:
 def take_turn(bench: Bench) -> None:
     session, handed, failure = bench.session(model=ANOTHER_MODEL), [], []
 
-    def send(**arguments: Any) -> anthropic.types.Message:
+    def send(**arguments: Any) -> Message:
         handed.append(arguments)
         if failure:
             raise failure[-1]
@@ -105,7 +106,7 @@ def take_turn(bench: Bench) -> None:
     def talk(text: str) -> Ran:
         return bench.run(session, text, send)
 
-    memory = Memory(bench, talk, lambda: session["history"], is_message)
+    memory = Memory(bench, talk, lambda: session["history"], lambda value: is_a(value, Message))
     memory.grows(FIRST)
     body = bench.only_request()
     require(handed, "send not called: it made the call itself; call send(...), which may be a patient one.")
@@ -185,7 +186,7 @@ def choose_system(bench: Bench) -> None:
 def reset(bench: Bench) -> None:
     session = bench.session(history=conversation(3), turns=3, input=900, output=300, cost=0.25)
     settles(bench, session, history=[])
-    bench.said("say that the history is cleared")
+    bench.prints("that the history is cleared")
 
 
 def switch_model(bench: Bench) -> None:
@@ -193,7 +194,8 @@ def switch_model(bench: Bench) -> None:
     for name, right in (("opus", find_model("opus")), (find_model("sonnet").id, find_model("sonnet"))):
         with bench.case(f'after "!model {name}"'):
             settles(bench, session, f"!model {name}", model=right.id)
-            text = bench.said("say which model answers now").lower()
+            bench.prints("which model answers now")
+            text = bench.last.printed.lower()
             told = any(word.lower() in text for word in (name, right.id, right.name))
             require(told, f"switch not said: that {right.id} answers from now on was not printed.")
     for name in ("gpt-9000", "claude-haiku-5-6"):

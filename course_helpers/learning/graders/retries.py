@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from itertools import pairwise
-from typing import Any
 
 import anthropic
+from anthropic.types import Message
 
 from ...models import MODEL
 from ...practice_api.errors import STATUSES
-from ..grading import Bench, is_equal, is_message, number
+from ..grading import Bench, is_a, is_equal, number
 from ..sandbox import TimeUp, shown
 from . import require
 
@@ -50,31 +50,27 @@ def _is_judged(bench: Bench, client: anthropic.Anthropic, right: bool) -> None:
 
 
 def patient_call(bench: Bench) -> None:
-    practice = bench.practice
-    waits, message = _patient(bench)
+    practice, waits = bench.practice, _patient(bench)
     is_equal("messages", bench.only_request().get("messages"), ASK["messages"], "arguments not passed on")
     require("x-given" in bench.sent[-1].headers, "other client: it called another client than the given.")
-    is_message(message)
+    is_a(bench.last.value, Message)
     require(not waits, "needless wait: it waited although nothing had failed.")
     with bench.case("after a 500", fault=practice.fail_next(500)):
-        waits, _ = _patient(bench)
-        require(
-            not _retried_by_sdk(bench), "retry on top of retry: set max_retries=0, for the SDK tries too."
-        )
+        waits = _patient(bench)
+        require(not _retried_by_sdk(bench), "retry on top of retry: the SDK tries too; set max_retries=0.")
         require(len(waits) == 1, f"no wait with sleep: once was asked for; it waited {len(waits)} times.")
     for status, asked in ((429, 7), (529, 40)):
         fault = practice.fail_next(status, times=2, retry_after=asked)
         with bench.case(f"after two {status} that asked for {asked} seconds in retry-after", fault=fault):
-            waits, _ = _patient(bench)
-            require(len(bench.sent) == 3, f"too few tries: it made {len(bench.sent)} requests, not 3.")
+            waits = _patient(bench)
+            is_equal("number of requests", len(bench.sent), 3, "too few tries")
             kept = all(asked <= wait <= 2 * asked for wait in waits)
-            require(kept, f"retry-after ignored: it waited {waits[0]:.1f} seconds, and {waits[-1]:.1f}.")
+            require(kept, f"retry-after ignored: it waited {_words(waits)} seconds.")
     with bench.case(f"after {DROPPED}", "dropped connection", practice.break_stream("disconnect")):
         _patient(bench)
     for status in LASTING:
         with practice.fail_next(status, times=40):
-            waits, _ = _patient(bench, fails=True)
-        tried = waits or len(bench.sent) > 1
+            tried = _patient(bench, fails=True) or len(bench.sent) > 1
         require(not tried, f"non-retryable retried: a {status} fails for the same reason each time.")
         require(bench.last.error, f"failure swallowed: that was a {status}; waiting does not cure it.")
     _gives_up(bench)
@@ -83,7 +79,7 @@ def patient_call(bench: Bench) -> None:
         with bench.case(when, f"status {status}", practice.fail_next(status)):
             _patient(bench)
     with bench.case(SPEND_CAP, fault=practice.fail_next(429, times=40, spend_cap=True)):
-        waits, _ = _patient(bench, fails=True)
+        waits = _patient(bench, fails=True)
         at_once = not waits and bench.last.error
         require(at_once, f"spend cap waited out: it was to be raised at once; it waited {len(waits)} times.")
 
@@ -93,8 +89,7 @@ def _gives_up(bench: Bench) -> None:
     # Randomness takes some more runs to see through.
     while len(runs) < 2 or (runs[0] != runs[1] and len(runs) < 20):
         with bench.case("the API stayed overloaded", fault=bench.practice.fail_next(529, times=40)):
-            waits, _ = _patient(bench, fails=True)
-            made = len(bench.sent)
+            waits, made = _patient(bench, fails=True), len(bench.sent)
             require(bench.last.error, "failure swallowed: nobody would notice; raise its error.")
             require(3 <= made <= 6, f"other number of tries: five retries are six requests; it made {made}.")
             require(len(waits) < made, "needless wait: it waits once more after the last try.")
@@ -105,12 +100,16 @@ def _gives_up(bench: Bench) -> None:
     # The same step each time is linear. A cap may hide the doubling late, randomness at the beginning.
     first, second = [after - before for before, after in pairwise([*longest, math.inf])][:2]
     doubles = second >= 1.35 * first > 0 or longest[-1] >= 2.2 * longest[len(longest) // 2]
-    words = " and ".join(f"{wait:.1f}" for wait in longest)
-    require(doubles, f"waits not exponential: they grow by the same step, {words} seconds; double them.")
+    seen = f"they grow by the same step, {_words(longest)} seconds; double them."
+    require(doubles, f"waits not exponential: {seen}")
 
 
-def _patient(bench: Bench, fails: bool = False) -> tuple[list[float], Any]:
-    """The waits of a run, in seconds, and what it returned. Where the call `fails`, an error may come out."""
+def _words(waits: list[float]) -> str:
+    return " and ".join(f"{wait:.1f}" for wait in waits)
+
+
+def _patient(bench: Bench, fails: bool = False) -> list[float]:
+    """The waits of a run, in seconds. Where the call `fails`, an error may come out."""
     waits: list[float] = []
 
     def sleep(seconds: object) -> None:
@@ -121,13 +120,11 @@ def _patient(bench: Bench, fails: bool = False) -> tuple[list[float], Any]:
 
     given = bench.client.with_options(default_headers={"x-given": "yes"}, max_retries=2)
     ran = bench.run(given, sleep, model=MODEL, **ASK)
-    endless = isinstance(ran.error, RecursionError)
-    require(not endless, f"endless retries: {ran.error}")
-    own = isinstance(ran.error, Exception) and not isinstance(ran.error, TypeError)
-    if not (fails and own):
+    require(not isinstance(ran.error, RecursionError), f"endless retries: {ran.error}")
+    if not fails or not isinstance(ran.error, Exception) or isinstance(ran.error, TypeError):
         bench.value(ran, wanted=not fails)
     require(min(waits, default=0) >= 0, "odd wait: sleep takes seconds, as a number from 0.")
-    return waits, ran.value
+    return waits
 
 
 def patient_send(bench: Bench) -> None:
@@ -138,22 +135,20 @@ def patient_send(bench: Bench) -> None:
     require(not limited, "rate limit not waited out: it came out as an error.")
     message = bench.value(ran)
     require(not ran.is_async, "async: it is to be called like client.messages.create, without await.")
-    require(
-        not _retried_by_sdk(bench), "the SDK's silent retry: turn it off, and say that the chatbot waits."
-    )
+    require(not _retried_by_sdk(bench), "the SDK's silent retry: turn it off, and say that you wait.")
     is_equal("number of tries", len(bench.sent), 2)
     sent = (bench.sent[-1].body or {}).get("messages")
     is_equal("messages", sent, ASK["messages"], "arguments not passed on")
-    is_message(message)
+    is_a(message, Message)
     require(ran.printed.strip(), "waits in silence: print that it waits, and how long.")
     require(ran.silent_seconds < ran.seconds - 0.5, "speaks too late: print before you wait.")
     require(ran.seconds > 0.9, "retry-after ignored: a second was asked for, and it came back sooner.")
     for status, when, limit in ((400, "after a 400", {}), (429, SPEND_CAP, {"spend_cap": True})):
         with bench.case(when, fault=bench.practice.fail_next(status, times=40, **limit)):
             error = bench.run(**asked, seconds=2).error
-            waits = isinstance(error, TimeUp) or len(bench.sent) != 1
+            again = isinstance(error, TimeUp) or len(bench.sent) != 1
             mistake = "spend cap waited out" if limit else "non-retryable retried"
-            require(not waits, f"{mistake}: it fails for the same reason each time.")
+            require(not again, f"{mistake}: it fails for the same reason each time.")
             require(isinstance(error, Exception), "failure swallowed: it was to come out as it is.")
 
 
