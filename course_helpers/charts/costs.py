@@ -108,8 +108,8 @@ def plot_turn_tokens(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
 def plot_strategies(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
     """The same script under several strategies: tokens sent in each turn, and dollars so far.
 
-    `frame`: the frames of the sessions under one another, with a column `strategy`.
-    A call without a turn (a summary) counts to the turn that it was made for, the next one.
+    `frame`: the sessions' frames under one another, with a column `strategy`. A call without a turn (a
+    summary) counts to the turn that it was made for, the next one.
     """
     frame = as_frame(frame, "plot_strategies", "strategy", "turn", *PROMPT_TOKENS, "cost_usd")
     sent, usd = frame[list(PROMPT_TOKENS)].sum(axis=1), frame["cost_usd"]
@@ -138,8 +138,8 @@ def plot_strategies(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
 def plot_models(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
     """What the same session costs on each model, the cheapest on top.
 
-    `frame`: as `compare_models` gives it, or any with `model` (or another name) and `cost_usd`; `input_usd`,
-    `output_usd`, `cache_read_usd` and `cache_write_usd` split the bars, `fits` marks what could not be.
+    `frame`: `model` and `cost_usd`; the other columns of `compare_models` split the bars and mark what could
+    not be.
     """
     frame = as_frame(frame, "plot_models", "model", "cost_usd")
     ranked = frame.sort_values("cost_usd", kind="stable").reset_index(drop=True)

@@ -121,9 +121,7 @@ class Store:
             return DRIVE / "course-progress"
         from platformdirs import user_data_path
 
-        path = Path()
-        with contextlib.suppress(RuntimeError):  # an unknown user
-            path = Path(named).expanduser() if named else user_data_path("llm-api-course", appauthor=False)
+        path = Path(os.path.expanduser(named) or user_data_path("llm-api-course", appauthor=False))
         # A home folder that is not there is not made: neither as a folder called "~" nor as one beneath "/".
         if not path.is_absolute() or path.anchor == str(next(p for p in path.parents if p.is_dir())):
             raise OSError("there is no home folder")
@@ -181,10 +179,7 @@ store = Store()
 
 
 def record_try(name: str, passed: bool, mistake: str = "") -> str:
-    """Remember a try at the exercise `name`, with the name of the mistake that was found.
-
-    Returns what is to be said about it: that it completed a lesson, or, once, that nothing can be saved here.
-    """
+    """Remember a try at the exercise `name`, and its mistake by name. Returns what is to be said about it."""
     return _record("exercise", name, passed=passed, mistake=mistake[:120])
 
 
@@ -256,18 +251,12 @@ class Progress:
         """The table, its head first, and the sentences under it."""
         names, rows = passed(store.events()), [("Lesson", "Exercises", "Quiz", "Next")]
         for lesson in lessons():
+            tried, asked = len(lesson.exercises), len(lesson.questions)
             left = [e.number for e in lesson.exercises if exercise_id(e.name) not in names]
             right = sum(question.id in names for question in lesson.questions)
-            what = (
-                f"exercise {left[0]}" if left else "quiz" if right < len(lesson.questions) else "✓ complete"
-            )
-            passed_, tried = len(lesson.exercises) - len(left), len(lesson.exercises)
-            row = (
-                f"{lesson.number}  {lesson.title}",
-                f"{passed_} of {tried}",
-                f"{right} of {len(lesson.questions)}",
-            )
-            rows.append((*row, what))
+            what = f"exercise {left[0]}" if left else "quiz" if right < asked else "✓ complete"
+            title = f"{lesson.number}  {lesson.title}"
+            rows.append((title, f"{tried - len(left)} of {tried}", f"{right} of {asked}", what))
         return rows, [note for note in (_summary(names), store.trouble, self._note) if note]
 
     def __repr__(self) -> str:
