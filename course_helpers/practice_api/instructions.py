@@ -31,7 +31,7 @@ _FENCE = re.compile(r"\n*```.*?```\n*", re.S)
 """Code in an answer: it is never cut or made a list of, but follows whole."""
 _PART = re.compile(r"(?<=\D): |; |, (?=\w+ \w+ \w+)")
 _NOTE = "[practice model: I can only answer in plain English, so this is left out: {}.]"
-_FIXED = {"confidence": "high", "language": "English", "status": "ok", "ok": True, "score": 1, "tags": []}
+_FIXED = {"confidence": "high", "language": "English", "status": "ok"}
 _LONG = re.compile(r"note|expla|detail|reason|why|text|descr|comment|summary|context|sentence|defin|mean")
 
 
@@ -97,8 +97,6 @@ def _clause(clause: str, held: list[str], before: Wishes, spoken: bool) -> tuple
         if not spoken or _search("length", lower[: limit.start()]):
             left = left.replace(limit[0], " ")
             unit, most = _UNITS.get(limit["unit"], "items"), int(limit["most"])
-            if limit["unit"] in ("character", "letter"):
-                unit, most = "words", most // 8 + 1
             exact = most if limit["least"] or re.search(r"exactly|precisely|always", lower) else 0
             found[f"least_{unit}"] = int(limit["low"] or exact)
             if not limit["least"]:
@@ -257,8 +255,7 @@ def _json(saying: Saying, wishes: Wishes, note: str, case: Callable[[str], str])
     fields = dict.fromkeys(keys, plain if sized else saying.brief or plain)
     if saying.word and len(keys) > 1 and not _LONG.search(keys[0].lower()):
         fields[keys[0]] = saying.word
-    fields |= {key: _FIXED[key.lower()] for key in keys if key.lower() in _FIXED}
-    fields = {key: case(value) if isinstance(value, str) else value for key, value in fields.items()}
+    fields = {key: case(_FIXED.get(key.lower(), value)) for key, value in fields.items()}
     if note:
         fields[keys[-1]] = f"{fields[keys[-1]]} {note}"  # inside a text, so that it stays JSON
     return json.dumps(fields, ensure_ascii=False)
