@@ -31,7 +31,6 @@ Rule = Callable[[str], str]
 _SIMPLE: tuple[Rule, ...] = (
     lambda text: dialogue.general(text).word,
     str,
-    str.title,
     lambda text: text[::-1],
     lambda text: str(len(text)),
     lambda text: text[0],
@@ -49,7 +48,8 @@ _SIMPLE: tuple[Rule, ...] = (
 
 def shown(turns: list[tuple[str, str]], system: str, last: str) -> tuple[Pairs, str]:
     """The example pairs that precede the question, and the question: as turns, or as lines with an arrow."""
-    lines = [found.groups() for line in f"{system}\n{last}".splitlines() if (found := _LINE.match(line))]
+    found = (_LINE.match(line[:400]) for line in f"{system}\n{last}".splitlines())
+    lines = [line.groups() for line in found if line]
     if len(lines) > 2 and not lines[-1][1]:
         return lines[:-1], lines[-1][0]
     lines = [pair for pair in lines if all(pair)]
@@ -64,7 +64,7 @@ def continued(pairs: Pairs, question: str) -> str:
         return ""
     (a, b), found = pairs[0], []
     for rule in [*_SIMPLE, *_known(), *_made(pairs)]:
-        for case in (str, str.lower, str.capitalize, str.upper):
+        for case in (str, str.lower, str.upper, str.capitalize, str.title):
             made = _apply(rule, case, a)
             if made and made in b:
                 found.append((rule, case, *b.split(made, 1)))
@@ -87,10 +87,8 @@ def _apply(rule: Rule, case: Rule, text: str) -> str:
 @cache
 def _known() -> list[Rule]:
     """The tables of pairs, each also the other way round, and the forms, regular where no table has them."""
-    tables = {
-        name: dict(re.match(r"(thank you|\S+) (.+)", pair.strip()).groups() for pair in text.split(","))
-        for name, text in table("examples.toml")["pairs"].items()
-    }
+    texts = table("examples.toml")["pairs"].items()
+    tables = {name: dict(re.findall(r"(thank you|[^\s,]+) ([^,]+)", text)) for name, text in texts}
     both = [*tables.values(), table("general.toml")["capitals"]]
     both += [{value: key for key, value in pairs.items()} for pairs in both]
     lower = [{key.lower(): value for key, value in pairs.items()} for pairs in both]

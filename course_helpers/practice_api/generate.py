@@ -69,9 +69,7 @@ def reply(
     }
 
 
-def _draft(
-    request: CreateMessage, messages: list[Message], model: Model, shape: str | None
-) -> tuple[str, str, JSON | None]:
+def _draft(request: CreateMessage, messages: list[Message], model: Model, shape: str | None):
     """What is thought, said, and called, before it is cut to size."""
     if shape in ("refusal", "empty"):
         return "", "", None

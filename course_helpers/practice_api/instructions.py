@@ -43,7 +43,7 @@ def read(text: str, *, spoken: bool = False) -> tuple[Wishes, str, bool]:
 
     def hold(found: re.Match[str]) -> str:
         """A number instead of what stands in quotes, so that no clause ends and no pattern looks inside."""
-        held.append(next(group for group in found.groups() if group))
+        held.append(next(filter(None, found.groups())))
         ends = held[-1][-1] in ".!?" and re.match(r"\s+[A-Z]|\s*$", found.string[found.end() :])
         return f"⟦{len(held) - 1}⟧" + ("." if ends else "")
 
@@ -57,7 +57,7 @@ def read(text: str, *, spoken: bool = False) -> tuple[Wishes, str, bool]:
         wishes |= found
         (beside if found else rest).append(left)
     left = " ".join(rest if knowledge.loud(" ".join(rest)) else [*rest, *beside])
-    return wishes, _shown(left, held), stays
+    return wishes, _HELD.sub(lambda number: held[int(number[1])], left), stays
 
 
 @cache
@@ -72,10 +72,6 @@ def _search(name: str, text: str) -> re.Match[str] | None:
     return _patterns()[name].search(text)
 
 
-def _shown(text: str, held: list[str]) -> str:
-    return _HELD.sub(lambda found: held[int(found[1])], text)
-
-
 def _clause(clause: str, held: list[str], before: Wishes, spoken: bool) -> tuple[Wishes, str]:
     """The wishes in one clause, and the clause without them."""
     file, lower = table("wishes.toml"), clause.lower().replace("’", "'")
@@ -85,7 +81,7 @@ def _clause(clause: str, held: list[str], before: Wishes, spoken: bool) -> tuple
         return {}, clause  # a question about lists, JSON and so on
     if not spoken and (refusals := _refusals(lower, held, before.get("refusals", []))):
         return {"refusals": refusals}, ""
-    found = {} if spoken else _persona(_shown(clause, held))
+    found = {} if spoken else _persona(_HELD.sub(lambda number: held[int(number[1])], clause))
     for wish in file["wish"]:
         if match := re.search(wish["ask"], lower):
             if wish.get("always") or not _search("negated", lower[: match.start()]):
@@ -139,17 +135,14 @@ def _persona(clause: str) -> Wishes:
     match = _search("who", clause)
     if not match:
         return {}
-    found, who = {}, match["who"].strip(" ,")
-    called = _search("called", clause) or re.match(f"({_patterns()['name'].pattern})", who)
-    if not called and re.search(r"name|call", match[0].lower()):
-        called = re.match(r"(\w+)", who)
-    if called:
-        found["name"] = called[1][0].upper() + called[1][1:]
-        who = re.sub(
-            rf"(?:,? ?(?:called|named|by the name of|known as) )?{re.escape(called[1])}", "", who, count=1
-        )
-    role = re.split(r"\band (?:answer|reply|always|you|never|speak|write|end|start)\b", who)[0].strip(" ,")
-    return found | ({"role": role} if role and not _search("plain_role", role) else {})
+    who, named = match["who"].strip(" ,"), re.search(r"name|call", match[0].lower())
+    called = _search("called", clause) or re.match(
+        r"(\w+)" if named else f"({_patterns()['name'].pattern})", who
+    )
+    name = called[1] if called else ""
+    role = _patterns()["role_ends"].split(who.replace(name, "", 1))[0].strip(" ,")
+    role = "" if _search("plain_role", role) else role
+    return ({"name": name[0].upper() + name[1:]} if name else {}) | ({"role": role} if role else {})
 
 
 def _phrases(clause: str, held: list[str]) -> Wishes:
@@ -157,10 +150,10 @@ def _phrases(clause: str, held: list[str]) -> Wishes:
     quoted = {edge: _search(edge, clause.lower()) for edge in ("start", "end")}
     found = {edge: held[int(match[1] or match[2])] for edge, match in quoted.items() if match}
     match = None if "⟦" in clause else _search("phrase", clause.strip())
-    if match and match["close"]:
-        found["end"] = match["phrase"].strip()
-    elif match and match["open"]:
-        found["start"] = match["phrase"].strip().rstrip(".")
+    if match and (match["open"] or match["close"]):
+        found["start" if match["open"] else "end"] = (
+            match["phrase"].strip().rstrip("." if match["open"] else "")
+        )
     return found
 
 

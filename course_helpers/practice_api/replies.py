@@ -37,6 +37,8 @@ _RECALL = re.compile(
 )
 _HARD = re.compile(r"step by step|\b(?:prove|think|why|explain|compare|plan|debug)\b", re.I)
 
+_NO = "I do not talk about that here. Is there something else that you would like to know?"
+
 
 class Entry(Row):
     """One canned answer and what must fit for it."""
@@ -75,12 +77,9 @@ def answer(request: CreateMessage, messages: list[Message], model: Model) -> Ans
     for entry in entries():
         demands = ((entry.ask, last), (entry.system, system), (entry.earlier, earlier))
         if all(pattern is None or pattern.search(text) for pattern, text in demands):
-            known = " ".join(
-                f"The user's {thing} is {value}." for thing, value in _facts([system, *texts]).items()
-            )
-            text, thinks = (
-                fill(part, facts=known, turns=str(len(messages))) for part in (entry.say, entry.thinks)
-            )
+            known = (f"The user's {thing} is {value}." for thing, value in _facts([system, *texts]).items())
+            words = {"facts": " ".join(known), "turns": str(len(messages))}
+            text, thinks = fill(entry.say, **words), fill(entry.thinks, **words)
             saying = Saying(text, text.partition(". ")[0].rstrip(".") + ".")
             return Answer(text if entry.system or entry.earlier else _obeyed(saying, orders, last), thinks)
     thinks = "I look for an answer that was written down for this." if _HARD.search(last) else ""
@@ -105,11 +104,8 @@ def _obeyed(saying: Saying, wishes: instructions.Wishes, about: str) -> str:
     stems = set(knowledge.loud(about)) if refusals else set()
     for refused, only, reply in refusals:
         if bool(refused & stems) != only and (stems or not only):
-            saying = Saying(
-                reply or "I do not talk about that here. Is there something else that you would like to know?"
-            )
             wishes = {name: wishes[name] for name in ("case", "json") if name in wishes}
-            break
+            return instructions.render(Saying(reply or _NO), wishes)
     return instructions.render(saying, wishes)
 
 
@@ -123,10 +119,11 @@ def _saying(message: Message, asked: list[str], turns, texts: list[str], wishes)
         return Saying(f"Your {thing} is {value}." if value else unknown, word=value or ""), ""
     if kind := dialogue.kind_of_talk(asked[-1]):
         who = ", ".join(filter(None, (wishes.get("name"), wishes.get("role"))))
-        if who and kind in ("greeting", "who are you", "are you a model", "what can you do"):
-            hello = ("Hello! ", " What would you like to know?") if kind == "greeting" else ("", "")
-            return Saying(f"I am {who}.".join(hello)), ""
-        return Saying(dialogue.small_talk(kind, said)), ""
+        if who and kind == "greeting":
+            return Saying(f"Hello! I am {who}. What would you like to know?"), ""
+        if who and kind in ("who are you", "are you a model", "what can you do"):
+            return Saying(f"I am {who}."), ""
+        return Saying(dialogue.fresh(kind, "", said)), ""
     told = _FACT.search(last) if "?" not in last and _TELLING.match(last) else None
     if told and (not told["value"][0].islower() or not knowledge.leaning(told[0])[0]):
         return Saying(f"Noted: your {told['thing'].lower()} is {told['value'].strip()}."), ""
