@@ -150,8 +150,8 @@ def _live(api_key: str | None) -> Place:
     environment.mend(host)
     if not (api_key or any(map(own.get, environment.KEYS))):
         api_key = environment.ask_for_key()
-    if api_key:
-        own["ANTHROPIC_API_KEY"] = api_key
+    own |= {"ANTHROPIC_API_KEY": api_key} if api_key else {}
+    own |= {name: environment.clean(own[name]) for name in environment.KEYS if name in own}
     client = _new_client(_live_url, **own)
     try:
         listed = _models_of(client)

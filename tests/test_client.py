@@ -238,8 +238,8 @@ def test_certificates(monkeypatch, live, tmp_path):
 
 @pytest.mark.parametrize("end", ["", "/v1/", "/v1/messages"])
 def test_live_after_practice_finds_the_learners_own_key(monkeypatch, live, capsys, end):
-    """Back and forth: each connect sets everything for its place. The end of the address is forgiven."""
-    monkeypatch.setenv("ANTHROPIC_API_KEY", SECRET)
+    """Back and forth: each connect sets everything for its place. Ends of address and key are forgiven."""
+    monkeypatch.setenv("ANTHROPIC_API_KEY", f"{SECRET}\n")
     monkeypatch.setenv("ANTHROPIC_BASE_URL", live.url + end)
     monkeypatch.setenv("ANTHROPIC_CUSTOM_HEADERS", "X-Team: a: b\nx-empty")
     for _ in range(2):
@@ -273,7 +273,9 @@ def test_a_token_or_a_key_that_is_passed(monkeypatch, live):
     assert connect("live", api_key=f" {SECRET}\n").api_key == SECRET
     connect()
     assert connect("live").api_key == SECRET
-    for wrong in (f"{SECRET} {SECRET}", f"{SECRET}é"):
+    connect()
+    monkeypatch.setenv("ANTHROPIC_API_KEY", f"{SECRET} {SECRET}")
+    for wrong in (f"{SECRET}é", None):
         with pytest.raises(ValueError, match="copy it once more") as caught:
             connect("live", api_key=wrong)
         assert SECRET not in shown(caught.value)
