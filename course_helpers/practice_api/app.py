@@ -96,7 +96,11 @@ class Api:
             raise ApiError(404, said + "Not Found")
         if (endpoint := endpoints.get(request.method.replace("HEAD", "GET"))) is None:
             raise ApiError(405, said + "Method Not Allowed", headers={"allow": ", ".join(endpoints)})
-        _check_key(headers.get("x-api-key", ""), headers.get("authorization", ""), self.keys)
+        key, (scheme, _, token) = headers.get("x-api-key"), headers.get("authorization", "").partition(" ")
+        bearer = scheme.lower() == "bearer" and token.strip() in self.keys
+        if not (key in self.keys if key else bearer):  # a wrong key is not looked at again
+            missing = "invalid bearer token" if scheme else "x-api-key header is required"
+            raise ApiError(401, "invalid x-api-key" if key else missing)
         version = request.state.version = ", ".join(headers.getlist("anthropic-version"))
         require(version, "anthropic-version: header is required")
         known = version in (rules.OLD_VERSION, rules.NEW_VERSION)
@@ -123,8 +127,6 @@ class Api:
             return Response(reply, status, headers, "application/x-jsonl")
         exchange.answered = pydantic_core.to_json(reply)
         return Response(exchange.answered, status, headers, "application/json")
-
-    # Messages
 
     def _parse(self, kind: type[Prompt], data: Object, version: str) -> Any:
         """A request as a `kind`, and the model that answers it. Raises the error that refuses it."""
@@ -176,8 +178,6 @@ class Api:
         models = [model for model in MODELS.values() if model.lifecycle in states and not model.limited]
         return page_of([model_info(model) for model in models], query)
 
-    # Batches
-
     async def _create_batch(self, request: Request, data: Object) -> Object:
         exchange, wanted = request.state.exchange, parse(CreateBatch, data)
         url = "http://{}:{}{}".format(*request.scope["server"], BATCHES)
@@ -207,12 +207,3 @@ class Api:
         require(self._batch(name).ended, f"Batch {name} is still being processed: cancel it first.")
         del self.batches[name]
         return {"id": name, "type": "message_batch_deleted"}
-
-
-def _check_key(key: str, authorization: str, keys: set[str]) -> None:
-    """Raise a 401 unless a header holds one of the keys. A wrong key is not looked at again."""
-    scheme, _, token = authorization.partition(" ")
-    bearer = scheme.lower() == "bearer" and token.strip() in keys
-    if not (key in keys if key else bearer):
-        wrong = "invalid x-api-key" if key else "invalid bearer token"
-        raise ApiError(401, wrong if key or authorization else "x-api-key header is required")

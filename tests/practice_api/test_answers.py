@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import anthropic
 import pytest
 from anthropic.resources.messages.messages import DEPRECATED_MODELS
 
-from course_helpers.models import AS_OF, MODELS, find_model
+from course_helpers.models import ALIASES, AS_OF, MODELS, find_model
 from tests.practice_api.wire import ALL_4, ALL_5, HAIKU, HAIKU_4, NEW, SONNET, assistant, body, text, user
 
 COUNT = "/v1/messages/count_tokens"
@@ -202,3 +205,16 @@ def test_models_by_name(wire, client):
         assert wire.refused(404, model=name) == f"model: {name}"
         assert wire.refused(404, path=COUNT, max_tokens=None, model=name) == f"model: {name}"
     assert wire.get("/v1/models/claude-2").json()["error"]["message"] == "model: claude-2"
+
+
+FOREIGN = json.loads(Path(__file__).with_name("foreign.json").read_text("utf-8"))
+MODELS_THEN = {"claude-haiku-5-5": HAIKU, "claude-opus-5-5": ALIASES["opus"]}
+
+
+@pytest.mark.parametrize("seen", FOREIGN, ids=lambda seen: seen["client"])
+def test_what_clients_that_nobody_here_wrote_really_send_is_answered(wire, seen):
+    """As seen in November 2026, of anthropic 0.39 and 1.17 for Python, @anthropic-ai/sdk 1.12, llm 0.36 with
+    llm-anthropic 0.30, pydantic-ai 2.68 and litellm 1.106."""
+    sent = seen["body"] | {"model": MODELS_THEN.get(seen["body"]["model"], HAIKU_4)}
+    answer = wire.http.post("/v1/messages?beta=true", json=sent, headers=seen["headers"])
+    assert (answer.status_code, "Paris" in answer.text) == (200, True), answer.text
