@@ -20,12 +20,8 @@ from .environment import is_loopback
 from .practice_api import PRACTICE_KEY, practice
 
 LIVE_URL = "https://api.anthropic.com"
-# Where they listen unless told otherwise, in the order in which `connect("local")` asks.
-LOCAL_SERVERS = {
-    "Ollama": "http://127.0.0.1:11434",
-    "LM Studio": "http://127.0.0.1:1234",
-    "llama.cpp": "http://127.0.0.1:8080",
-}
+# On which port they listen unless told otherwise, in the order in which `connect("local")` asks.
+LOCAL_SERVERS = {"Ollama": 11434, "LM Studio": 1234, "llama.cpp": 8080}
 SECONDS = 5.0  # how long a first look at a server may take
 ADVICE = "Start again with COURSE_MODEL={0}, or pass model={0!r} in each call."
 # Models that are sold and not given away, and what Ollama calls those that run elsewhere: a server on this
@@ -154,18 +150,17 @@ def _live(api_key: str | None) -> Place:
     environment.mend(host)
     if not (api_key or any(map(own.get, environment.KEYS))):
         api_key = environment.ask_for_key()
-    if api_key:
-        own["ANTHROPIC_API_KEY"] = api_key
+    own |= {"ANTHROPIC_API_KEY": api_key} if api_key else {}
+    own |= {name: environment.clean(own[name]) for name in environment.KEYS if name in own}
     client = _new_client(_live_url, **own)
     try:
         listed = _models_of(client)
     except anthropic.AuthenticationError as error:
         for name in environment.KEYS:
             own.pop(name, None)  # the next connect("live") asks for another key
-        error.args = (
-            'The API refused the key (401). connect("live") once more asks for another (the console makes '
-            'new ones); connect("practice") needs none. Nothing changed: calls go where they went before.',
-        )
+        said = 'The API refused the key (401). connect("live") once more asks for another (the console makes '
+        said += 'new ones); connect("practice") needs none. Nothing changed: calls go where they went before.'
+        error.args = (said,)
         raise
     print(f"Live API at {host} · {wanted} · every call costs money")
     active = [id for id, model in listed.items() if model.get("lifecycle") in ("active", None)]
@@ -180,20 +175,21 @@ def _live(api_key: str | None) -> Place:
 
 
 def _local(api_key: str | None) -> Place:
-    found, named = "", os.environ.get("COURSE_LOCAL_URL")
-    servers = {"Local server": _base(named)} if named else {}
-    for name, url in (servers | LOCAL_SERVERS).items():
+    said, urls = "", {name: f"http://127.0.0.1:{port}" for name, port in LOCAL_SERVERS.items()}
+    if named := os.environ.get("COURSE_LOCAL_URL"):
+        urls = {"Local server": _base(named)} | urls
+    for name, url in urls.items():
         try:
             return _server(url, api_key, name)
         except (LookupError, ValueError) as error:
-            found += f"{error} "
+            said += f"{error} "
         except anthropic.APIConnectionError:
             pass
-    raise anthropic.APIConnectionError(
-        message=f"{found}There is no model on this machine: `ollama pull llama3.2` brings one to Ollama, and "
-        "`make local` in the folder of the course a very small one with its own server.",
-        request=httpx2.Request("GET", "http://127.0.0.1"),
+    said += (
+        "There is no model on this machine: `ollama pull llama3.2` brings one to Ollama, and `make local` in "
     )
+    said += "the folder of the course a very small one with its own server."
+    raise anthropic.APIConnectionError(message=said, request=httpx2.Request("GET", "http://127.0.0.1"))
 
 
 def _server(url: str, api_key: str | None, name: str = "") -> Place:

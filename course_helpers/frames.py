@@ -35,21 +35,14 @@ import numpy as np
 import pandas as pd
 
 from .history import storage
-from .history.records import PROMPT_TOKENS, TOKENS
+from .history.records import TOKENS
 from .models import MODEL, MODELS, UnknownModelError, available, find_model
 from .pricing import price_table, rates
 
-_TYPES = {
-    "kind": "string",
-    "turn": "Int64",
-    "model": "string",
-    **dict.fromkeys(TOKENS, "int64"),
-    "cost_usd": "float64",
-    "seconds": "float64",
-    "first_token_seconds": "float64",
-    "attempts": "int64",
-    "stop_reason": "string",
-}
+PROMPT_TOKENS = TOKENS[:4]  # together the whole prompt of a call
+_TYPES = {"kind": "string", "turn": "Int64", "model": "string", **dict.fromkeys(TOKENS, "int64")}
+_TYPES |= dict.fromkeys(("cost_usd", "seconds", "first_token_seconds"), "float64")
+_TYPES |= {"attempts": "int64", "stop_reason": "string"}
 _OTHER_TYPES = {
     **dict.fromkeys(("call", "attempt", "prompt_tokens"), "int64"),
     **dict.fromkeys(("strategy", "label", "jitter", "outcome"), "string"),
@@ -78,12 +71,11 @@ def to_frame(calls: Iterable) -> pd.DataFrame:
 
 
 def as_frame(source: Any, what: str, *columns: str) -> pd.DataFrame:
-    """`source` as a new frame whose columns have the types of `to_frame`, however they were saved and loaded.
+    """`source` (a frame, records, a conversation or its file) as a new frame with the types of `to_frame`.
 
-    `source`: a frame, records, a conversation, or the path of a saved one. CSV and JSON know no missing
-    whole numbers and no text that looks like one, so counts come back as floats or text, an outcome of "429"
-    as a number, True as "True". Raises a ValueError that names `what` wants it where one of `columns` is
-    missing (an index is taken for a column) or a value is not what its column holds.
+    From CSV and JSON counts come back as floats or text, an outcome of "429" as a number, True as "True".
+    Raises a ValueError that names `what` wants it where one of `columns` is missing (an index is taken for a
+    column) or a value is not what its column holds.
     """
     if isinstance(source, str | os.PathLike):
         source = storage.read(source)
@@ -140,8 +132,7 @@ def reprice(
     with its model, tokens and costs in place of those held.
 
     Models count the same text differently, so the counts are scaled by the models' `tokenizer_factor` and
-    rounded to whole tokens; `scale_tokens=False` keeps them. What cannot be known is left as it was: the
-    number of calls, their kinds, their times.
+    rounded; `scale_tokens=False` keeps them. The number of calls, their kinds and times stay as they were.
     Raises `UnknownModelError` for a model without a price, or where a tokenizer is not known.
     """
     frame = as_frame(frame, "reprice", "model", *TOKENS)

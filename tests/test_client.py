@@ -102,13 +102,17 @@ def nobody():
         yield f"http://127.0.0.1:{unused.getsockname()[1]}"
 
 
+def port(url: str) -> int:
+    return int(url.rpartition(":")[2])
+
+
 def shown(error: BaseException) -> str:
     """Everything that a traceback shows."""
     return "".join(traceback.format_exception(error)) + repr(error)
 
 
-def test_practice_is_the_default_and_costs_nothing(capsys):
-    """One line says where, which model, and that no money is spent; it names no address."""
+def test_practice_is_the_default_and_costs_nothing(monkeypatch, capsys):
+    """One line says where, which model, and that no money is spent; an unknown COURSE_MODEL is told."""
     line = f"Practice API · {models.MODEL} · free: no key, no network, no money is spent\n"
     for to in ([], [None], ["practice"]):
         client = connect(*to)
@@ -117,6 +121,9 @@ def test_practice_is_the_default_and_costs_nothing(capsys):
         assert (capsys.readouterr().out, place(client)) == (line, "practice")
     assert client.timeout == anthropic.Anthropic(api_key="x").timeout
     assert connect(timeout=3).timeout == current_client().timeout == 3
+    monkeypatch.setattr(models, "MODEL", models.MODEL[:-1] + "6")
+    connect()
+    assert re.search(rf"404: .*{models.DEFAULT_MODEL}.* COURSE_MODEL=", capsys.readouterr().out)
 
 
 def test_practice_sets_what_the_sdk_and_curl_read(monkeypatch, capsys):
@@ -132,13 +139,6 @@ def test_practice_sets_what_the_sdk_and_curl_read(monkeypatch, capsys):
     assert anthropic.Anthropic().messages.create(**HELLO).content
     assert practice.journal[-1].headers["authorization"] == "Bearer [redacted]"
     assert SECRET not in repr(list(practice.journal))
-
-
-def test_an_unknown_course_model_is_said_at_once(monkeypatch, capsys):
-    """With the nearest ids and the variable to set."""
-    monkeypatch.setattr(models, "MODEL", models.MODEL[:-1] + "6")
-    connect()
-    assert re.search(rf"404: .*{models.DEFAULT_MODEL}.* COURSE_MODEL=", capsys.readouterr().out)
 
 
 def test_what_connect_made_is_never_garbage():
@@ -238,8 +238,8 @@ def test_certificates(monkeypatch, live, tmp_path):
 
 @pytest.mark.parametrize("end", ["", "/v1/", "/v1/messages"])
 def test_live_after_practice_finds_the_learners_own_key(monkeypatch, live, capsys, end):
-    """Back and forth: each connect sets everything for its place. The end of the address is forgiven."""
-    monkeypatch.setenv("ANTHROPIC_API_KEY", SECRET)
+    """Back and forth: each connect sets everything for its place. Ends of address and key are forgiven."""
+    monkeypatch.setenv("ANTHROPIC_API_KEY", f"{SECRET}\n")
     monkeypatch.setenv("ANTHROPIC_BASE_URL", live.url + end)
     monkeypatch.setenv("ANTHROPIC_CUSTOM_HEADERS", "X-Team: a: b\nx-empty")
     for _ in range(2):
@@ -262,22 +262,20 @@ def test_live_after_practice_finds_the_learners_own_key(monkeypatch, live, capsy
     assert (once(client).max_retries, async_client(client).max_retries) == (0, client.max_retries)
 
 
-def test_live_takes_a_token_too(monkeypatch, live):
-    """ANTHROPIC_AUTH_TOKEN in place of a key, and it comes back after practice."""
+def test_a_token_or_a_key_that_is_passed(monkeypatch, live):
+    """Both come back after practice; blanks around a key do no harm, others are refused and not shown."""
     monkeypatch.setenv("ANTHROPIC_AUTH_TOKEN", SECRET)
     connect()
     assert "ANTHROPIC_AUTH_TOKEN" not in os.environ
     client = connect("live")
     assert (client.api_key, client.auth_token, os.environ["ANTHROPIC_AUTH_TOKEN"]) == (None, SECRET, SECRET)
     assert live.seen[-1][1]["authorization"] == f"Bearer {SECRET}"
-
-
-def test_a_key_that_is_passed_is_used_and_kept_in_memory(live):
-    """For the next connect("live") of this process; blanks around it do no harm, others are refused."""
     assert connect("live", api_key=f" {SECRET}\n").api_key == SECRET
     connect()
     assert connect("live").api_key == SECRET
-    for wrong in (f"{SECRET} {SECRET}", f"{SECRET}é"):
+    connect()
+    monkeypatch.setenv("ANTHROPIC_API_KEY", f"{SECRET} {SECRET}")
+    for wrong in (f"{SECRET}é", None):
         with pytest.raises(ValueError, match="copy it once more") as caught:
             connect("live", api_key=wrong)
         assert SECRET not in shown(caught.value)
@@ -477,7 +475,7 @@ def test_local_takes_the_first_that_answers(monkeypatch, local, nobody, capsys):
     local.lists("nomic-embed-text", "glm-4.6:cloud", "qwen3:8b")
     main = sys.modules["__main__"]
     monkeypatch.setattr(main, "MODEL", models.MODEL, raising=False)
-    monkeypatch.setattr(module, "LOCAL_SERVERS", {"Ollama": nobody, "LM Studio": local.url})
+    monkeypatch.setattr(module, "LOCAL_SERVERS", {"Ollama": port(nobody), "LM Studio": port(local.url)})
     own, client = models.MODEL, connect("local")
     said = f"LM Studio at {local.url} · qwen3:8b · runs on this machine, but glm-4.6:cloud would not\n"
     assert capsys.readouterr().out == said
@@ -491,7 +489,7 @@ def test_local_takes_the_first_that_answers(monkeypatch, local, nobody, capsys):
 def test_local_with_a_model_of_ones_choice(monkeypatch, local, nobody, capsys, by_url):
     """COURSE_MODEL, where it is listed; COURSE_LOCAL_URL comes first; COURSE_PLACE makes it the default."""
     local.lists("qwen3:8b", "llama3.2:latest")
-    monkeypatch.setattr(module, "LOCAL_SERVERS", {"Ollama": nobody if by_url else local.url})
+    monkeypatch.setattr(module, "LOCAL_SERVERS", {"Ollama": port(nobody if by_url else local.url)})
     monkeypatch.setattr(models, "MODEL", "llama3.2")
     monkeypatch.setenv("COURSE_PLACE", "local")
     monkeypatch.setenv("COURSE_LOCAL_URL", local.url if by_url else "")

@@ -405,6 +405,7 @@ def test_reprs():
     assert repr(answered) == f"Reply('{PARIS}' · {meter})"
     assert repr(chat.turns[0]) == f"Turn('{FRANCE}' → '{PARIS}', {meter})"
     assert repr(chat.calls) == f"[Call(reply, {chat.model}, {meter})]"
+    assert str(chat.turns[0]) == meter
     assert repr(chat.total) == f"Total(1 call, {meter})"
     assert "unknown" in repr(Call(kind="reply", model="theirs", cost_usd=math.nan, seconds=0.1))
     with broken_server(failure(401)) as server, pytest.raises(anthropic.AuthenticationError) as caught:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 
@@ -13,11 +11,11 @@ import anthropic
 import httpx2
 import nbformat
 import pytest
-from drivers import all_drivers, standing_in_for_live, state
+from drivers import all_drivers, state
 from nbclient import NotebookClient
 
-from course_helpers import Conversation, connect, estimate_cost, models, reply_text
-from course_helpers.history import BudgetExceeded, within_tokens
+from course_helpers import Conversation, connect, models, reply_text
+from course_helpers.history import within_tokens
 from tools.lessons import find_lesson, lesson_paths
 from tools.local_model import CONTEXT_TOKENS, NAME, PACKAGES, serving
 from tools.notebooks import CELL_SECONDS, lesson_environment
@@ -115,37 +113,6 @@ def test_the_context_window(chat):
     chat.keep = within_tokens(whole - 1)
     one_turn = (whole - chat.turns[0].prompt_tokens) // 4
     assert whole - 2 * one_turn < chat.send(QUESTION).turn.prompt_tokens < whole
-
-
-def test_a_budget_is_checked_with_the_servers_own_count(chat, url):
-    """As if its calls were charged: one that could cost too much is refused with the tokens counted here."""
-    with standing_in_for_live(url):
-        chat.model = models.DEFAULT_MODEL
-        tokens = counted(chat, QUESTION)
-        worst = estimate_cost(tokens, 30, chat.model)
-        chat.budget_usd = 0.99 * worst
-        with pytest.raises(BudgetExceeded, match=rf", for {tokens} tokens in and 30 out"):
-            chat.send(QUESTION)
-        chat.budget_usd = worst
-        assert chat.send(QUESTION).turn.prompt_tokens == tokens
-    assert 0 < chat.total.cost_usd <= worst
-
-
-def test_the_chatbot_over_a_pipe(url):
-    """Answers alone on stdout; beside them the place, the model, the cost, and never the learner's key."""
-    options = ["--base-url", url, "--model", NAME, "--max-tokens", "30"]
-    done = subprocess.run(
-        [sys.executable, "-m", "course_helpers.chatbot", *options],
-        input=f"{QUESTION}\nstats\nquit\n",
-        env={**os.environ, "ANTHROPIC_API_KEY": KEY, "PYTHONIOENCODING": "utf-8"},
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert done.stdout == "The capital of France is Paris.\n", done.stderr
-    assert done.stderr.startswith(f"Local server at {url} · {NAME} · runs on this machine, costs nothing\n")
-    assert done.stderr.rstrip().endswith(" out · $0]")
-    assert KEY not in done.stdout + done.stderr
 
 
 def test_lesson_7_takes_its_tour_there(url, lessons, tmp_path):

@@ -32,11 +32,7 @@ def plot_session(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
     look.style_axes(top, "What each call cost", "" if below else "call", "USD a call")
     if costs.any():
         handles = look.stacked(top, {name: (paint, parts[part]) for name, (part, paint) in PARTS.items()})
-        for kind, marker in (("summary", "P"), ("lost", "X")):
-            at = np.flatnonzero(frame["kind"] == kind)
-            marks = {"marker": marker, "color": look.ink(), "label": kind, "clip_on": False, "zorder": 5}
-            handles += [top.scatter(at + 1, costs[at], 36, **marks)] if len(at) else []
-        flat = (costs > 0) & (costs < 0.02 * costs.max()) & (len(costs) <= look.FEW)
+        flat = (costs > 0) & (costs < 0.02 * costs.max())
         for at in np.flatnonzero(flat):  # a dear neighbour makes it too flat to be seen
             words = {"rotation": 90, "ha": "center", "va": "bottom", "fontsize": 8, "color": look.ink()}
             top.annotate(dollars(costs[at]), (at + 1, costs[at]), (0, 6), textcoords="offset points", **words)
@@ -108,8 +104,8 @@ def plot_turn_tokens(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
 def plot_strategies(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
     """The same script under several strategies: tokens sent in each turn, and dollars so far.
 
-    `frame`: the frames of the sessions under one another, with a column `strategy`.
-    A call without a turn (a summary) counts to the turn that it was made for, the next one.
+    `frame`: the sessions' frames under one another, with a column `strategy`. A call without a turn (a
+    summary) counts to the turn that it was made for, the next one.
     """
     frame = as_frame(frame, "plot_strategies", "strategy", "turn", *PROMPT_TOKENS, "cost_usd")
     sent, usd = frame[list(PROMPT_TOKENS)].sum(axis=1), frame["cost_usd"]
@@ -138,8 +134,8 @@ def plot_strategies(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
 def plot_models(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
     """What the same session costs on each model, the cheapest on top.
 
-    `frame`: as `compare_models` gives it, or any with `model` (or another name) and `cost_usd`; `input_usd`,
-    `output_usd`, `cache_read_usd` and `cache_write_usd` split the bars, `fits` marks what could not be.
+    `frame`: `model` and `cost_usd`; the other columns of `compare_models` split the bars and mark what could
+    not be.
     """
     frame = as_frame(frame, "plot_models", "model", "cost_usd")
     ranked = frame.sort_values("cost_usd", kind="stable").reset_index(drop=True)

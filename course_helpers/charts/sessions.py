@@ -34,9 +34,8 @@ _IDENTITY = ["kind", "model", *TOKENS, "cost_usd", "seconds"]
 def plot_sessions(sessions: Iterable[Any] | Mapping[str, Any], ax: Axes | None = None) -> Axes:
     """The cost curves of several sessions over each other: dollars so far, call by call.
 
-    `sessions`: conversations, frames and files of saved conversations, in a list, or in a dict with their
-    names. A fork starts where its past ends, at what that had cost. A call that stands in several of them, as
-    in a conversation and its saved copy, counts once in the total.
+    `sessions`: conversations, frames and files of saved conversations, in a list, or in a dict by name. A
+    fork starts at what its past had cost. A call that stands in several of them counts once in the total.
     """
     if isinstance(sessions, str | os.PathLike | pd.DataFrame) or hasattr(sessions, "calls"):
         sessions = [sessions]

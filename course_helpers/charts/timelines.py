@@ -13,15 +13,15 @@ from . import theme as look
 
 @look.styled
 def plot_attempts(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
-    """One call as a timeline: each request, how it ended, and the wait before the next.
+    """One call, or a storm, as a timeline: each request, how it ended, and the wait before the next.
 
-    `frame`: `pandas.DataFrame` of a list of `retries.Attempt`: `attempt`, `started`, `seconds`, `outcome`,
-    `wait` and `asked` (the server named the wait).
+    `frame`: a list of `retries.Attempt` as a frame, or the `attempts` of a report card; `asked`: the server
+    named the wait.
     """
     columns = ("attempt", "started", "seconds", "outcome", "wait", "asked")
     frame = as_frame(frame, "plot_attempts", *columns)
-    ax = look.new_axes(ax, 1.3 + 0.3 * len(frame))[0]
-    look.style_axes(ax, "The attempts of one call", "seconds since the call began", "request", "x")
+    ax, what = look.new_axes(ax, 1.3 + 0.3 * len(frame))[0], "storm" if "case" in frame else "call"
+    look.style_axes(ax, f"The attempts of one {what}", f"seconds since the {what} began", "request", "x")
     if not len(frame):
         return look.empty(ax, "no requests yet")
     start, took, wait = (frame[name].to_numpy() for name in ("started", "seconds", "wait"))
@@ -49,7 +49,7 @@ def plot_attempts(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
         return look.with_caption(ax, words)
     words += f" {count(len(waits), 'wait')}, {waits['asked'].sum()} of them as long as the server asked."
     whole = (frame["started"] + frame["seconds"] + frame["wait"]).max()
-    timed = f" The call took {whole:,.2f} s, {waits['wait'].sum():,.2f} s of it waiting."
+    timed = f" The {what} took {whole:,.2f} s, {waits['wait'].sum():,.2f} s of it waiting."
     return look.with_caption(ax, words, timed)
 
 
@@ -57,8 +57,7 @@ def plot_attempts(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
 def plot_first_token(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
     """Calls as timelines: how long nothing is to be seen, and how long text flows.
 
-    `frame`: `seconds` and `first_token_seconds` (NaN for a call that was not streamed), as `chat.to_frame()`
-    has them; `label` names the rows.
+    `frame`: `seconds` and `first_token_seconds` (NaN where nothing was streamed); `label` names the rows.
     """
     frame = as_frame(frame, "plot_first_token", "seconds", "first_token_seconds")
     ax = look.new_axes(ax, 1.3 + 0.3 * len(frame))[0]
@@ -93,8 +92,7 @@ def plot_first_token(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
 def plot_crowd(frame: pd.DataFrame, ax: Axes | None = None, *, limit: float | None = None) -> Axes:
     """How many requests reach the server in each second, for each kind of jitter.
 
-    `frame`: one row a request: `jitter` (its name, such as "no jitter") and `second` (when it came, on the
-    simulated clock).
+    `frame`: a row a request: `jitter` (such as "no jitter") and `second`, on the simulated clock.
     `limit`: requests a second that the server takes, drawn as a line.
     """
     frame = as_frame(frame, "plot_crowd", "jitter", "second")

@@ -59,6 +59,9 @@ class Call(BaseModel):
         """The whole prompt: uncached, written to the cache and read from it."""
         return sum(getattr(self, name) for name in PROMPT_TOKENS)
 
+    def __str__(self) -> str:
+        return meter(self)
+
     def __repr__(self) -> str:
         return f"Call({self.kind}, {self.model}, {meter(self)})"
 

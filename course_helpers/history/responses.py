@@ -103,8 +103,6 @@ class Reading:
         elif error is not None:
             why = f"The server sent something that is no part of a reply ({type(error).__name__})."
         else:
-            missing = (
-                "message_stop" if self.stop_reason else "stop reason" if self.counts else "message_start"
-            )
+            missing = "message_stop" if self.stop_reason else "stop reason"
             why = f"The stream ended before the reply was complete (no {missing})."
         return StreamInterrupted(why, request=self.response.request, partial=self.text, final=final)

@@ -140,10 +140,9 @@ class Guess:
         """The field, and beside it what is said to the number in it."""
         import ipywidgets as widgets
 
-        field = widgets.Text(
-            description=self.label, placeholder="a number, then Enter", continuous_update=False
-        )
+        field = widgets.Text(description=self.label, placeholder="a number, then Enter")
         field.style.description_width, field.layout.width = "initial", "auto"
+        field.continuous_update = False
         said = widgets.HTML()
 
         def on_typed(change: dict) -> None:

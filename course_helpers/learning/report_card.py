@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import inspect
 import io
+import re
 import sys
 import textwrap
 import threading
@@ -20,7 +21,7 @@ from ..formatting import count
 from ..practice_api import Practice
 from . import sandbox
 from .redirect import others_have_ended, redirected
-from .storm import KEY, LESSONS, Case, Storm
+from .storm import ASKING, KEY, LESSONS, Case, Storm
 
 SESSION_LIMIT, CARD_LIMIT = 12.0, 17.0  # seconds that one start of the bot, and all of them, may take
 PATIENCE = 4.0  # seconds after which a bot that does not read on hangs: the longest case takes two
@@ -165,7 +166,9 @@ class ReportCard:
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
-        return f"<pre>{escape(repr(self))}</pre>{self.cases.to_html()}"
+        table = self.cases.drop(columns="lessons").to_html()  # which stand above, beside the findings
+        table = re.sub("(?<=[a-z])(?=[A-Z])", "<wbr>", table)  # long names of errors may break
+        return f"<pre>{escape(repr(self))}</pre>{table}"
 
 
 def _row(storm: Storm, case: Case, found: dict[str, str]) -> dict[str, Any]:
@@ -195,5 +198,5 @@ def _attempts(case: Case, storm: Storm) -> Iterator[dict[str, Any]]:
             "seconds": 0.0,
             "outcome": "reply" if request.text else "no text" if status == 200 else str(status or "cut off"),
             "wait": case.requests[number].at - at if case.requests[number:] else 0.0,
-            "asked": case.name.startswith("429 with "),
+            "asked": case.name in ASKING,
         }

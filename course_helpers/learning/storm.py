@@ -53,6 +53,8 @@ CASES = (
     ("calm again", "", {}),
 )
 """Each case: its name, the control of the practice API that makes it, and what that is given."""
+ASKING = {name for name, _, given in CASES if given.get("retry_after")}
+"""Those in which the API asks for a wait."""
 HOPELESS = {"spend cap", "context overflow", "model retired", "wrong key"}
 """Those in which the same request cannot succeed."""
 

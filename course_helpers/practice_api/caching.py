@@ -24,8 +24,8 @@ from .tokens import MESSAGE_OVERHEAD, REQUEST_OVERHEAD, block_tokens, whole
 LOOK_BACK = 20
 TTL_SECONDS = {"5m": 300.0, "1h": 3600.0}
 MAX_ENTRIES = 4_096
+# The fields whose change the API names as the reason of a miss, in its order; and those it does not name.
 NAMED = ("model", "speed", "system", "tools", "messages")
-"""The fields whose change the API names as the reason of a miss, in its order."""
 UNNAMED = ("thinking", "tool_choice", "output_config")
 
 

@@ -7,7 +7,7 @@ import operator
 import re
 from collections.abc import Sequence
 from functools import cache, lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from . import knowledge
 from .instructions import Saying, sentences
@@ -20,12 +20,17 @@ _FAMILY, _SAID, _SHORT = 0.2, 0.1, 6
 _OPENING = r"^(?:(?:hello|hi|hey|good (?:day|morning|evening)|there|so|well|oh|ok|and|please|sorry) )+"
 _CAPITAL = re.compile(r"\bcapital(?: city)? (?:of|in|for) (?:the )?([a-z ]+)|\b([a-z]+)'s capital\b")
 _SUM = re.compile(
-    r"(?<![\w.-])(-?\d+(?:\.\d+)?) ?"
-    r"(\+|plus|-|−|minus|\*|x|×|times|multiplied by|/|÷|divided by) ?"
-    r"(-?\d+(?:\.\d+)?)(?!\d|\.\d| ?[-+*/]| ?[a-z]{3})"
+    r"(?<![\w.-])(-?\d+(?:\.\d+)?) ?(\+|plus|-|minus|\*|x|×|times|/|÷) ?(-?\d+(?:\.\d+)?)"
+    r"(?!\d|\.\d| ?[-+*/]| ?[a-z]{3})"
 )
-_SIGNS = {"+": "+", "plus": "+", "-": "-", "−": "-", "minus": "-", "/": "/", "÷": "/", "divided by": "/"}
+_SIGNS = {"plus": "+", "minus": "-", "*": "×", "x": "×", "times": "×", "÷": "/"}
 _OPERATORS = {"+": operator.add, "-": operator.sub, "×": operator.mul, "/": operator.truediv}
+_FORMS = {
+    "simple": "{text}\n\nOr, in one sentence: {brief}",
+    "python": "In Python:\n\n```python\n{text}\n```",
+    "code": "For example:\n\n```\n{text}\n```",
+    "example": "For example: {text}",
+}
 
 
 class Subject(NamedTuple):
@@ -44,18 +49,15 @@ def kind_of_talk(text: str) -> str:
     words = _words(text)
     parts = [*filter(None, map(_words, re.split(r"[.!?,;:\n]+|\b(?:and|but)\b", text)))]
     forms = ([words], [re.sub(_OPENING, "", words)], parts)
-    kinds = [[next((n for n, fits, _ in _talks() if fits.fullmatch(p)), "") for p in form] for form in forms]
+    kinds = [
+        [next((n for n, t in _talks().items() if t["fits"].fullmatch(p)), "") for p in form] for form in forms
+    ]
     found = next((known for known in kinds if known and all(known)), None)
     elsewhere = _part_asked(words) != "say" or any(knowledge.leaning(text))
     if not found and not elsewhere and words.count(" ") < _SHORT:
-        found = [name for name, _, cue in _talks() if cue and re.search(cue, words)][:1]
+        found = [n for n, talk in _talks().items() if "cue" in talk and re.search(talk["cue"], words)][:1]
     # "Thanks, see you" is a farewell, whatever comes first.
     return min(found or [""], key=lambda name: name in ("greeting", "acknowledgement", "thanks"))
-
-
-def small_talk(kind: str, said: Sequence[str]) -> str:
-    """An answer to small talk of `kind` that was not `said` yet."""
-    return _fresh(next(talk["say"] for talk in table("talk.toml")["talk"] if talk["name"] == kind), "", said)
 
 
 @lru_cache(maxsize=500)
@@ -63,22 +65,17 @@ def general(question: str) -> Saying | None:
     """The answer to a question for a capital, a fact or a sum; None where it is none of these."""
     asked, file = question.lower().replace("’", "'")[:500], table("general.toml")
     if found := _CAPITAL.search(asked):
-        place = f"{(found[1] or found[2])} "
-        names = [name for name in file["capitals"] if place.startswith(f"{name.removeprefix('the ')} ")]
-        if names:
-            name, capital = (
-                names[0].title().replace("The ", "the ").replace("Usa", "USA"),
-                file["capitals"][names[0]],
-            )
-            more = f"It is one of {len(file['capitals'])} capitals that I know."
-            text = f"The capital of {name} is {capital}."
-            return Saying(text, text, capital, more=(more,))
+        for name, capital in file["capitals"].items():
+            if f"{found[1] or found[2]} ".startswith(f"{name.removeprefix('the ')} "):
+                name = name.title().replace("The ", "the ").replace("Usa", "USA")
+                text, known = f"The capital of {name} is {capital}.", len(file["capitals"])
+                return Saying(text, text, capital, more=(f"It is one of {known} capitals that I know.",))
     for fact in file["fact"]:
         if any(re.search(pattern, asked) for pattern in fact["ask"]):
             first, *more = sentences(fact["say"])
             return Saying(first, first, fact["word"], fact["say"], tuple(more))
-    if (found := _SUM.search(asked)) and (float(found[3]) or _SIGNS.get(found[2]) != "/"):
-        a, sign, b = float(found[1]), _SIGNS.get(found[2], "×"), float(found[3])
+    if (found := _SUM.search(asked)) and (float(found[3]) or found[2] not in "/÷"):
+        a, sign, b = float(found[1]), _SIGNS.get(found[2], found[2]), float(found[3])
         a, b, value = (f"{n:,.4f}".rstrip("0").rstrip(".") for n in (a, b, _OPERATORS[sign](a, b)))
         return Saying(f"{a} {sign} {b} = {value}.", word=value, more=(f"The result is {value}.",))
     return None
@@ -115,7 +112,7 @@ def say(found: Subject, text: str, said: Sequence[str]) -> Saying:
     entry, part = found.entry, found.part
     if found.score < SURE:
         near = "\n".join(f"- {fill(entry.brief)}" for entry in (entry, *found.others))
-        return Saying(_fresh(table("talk.toml")["unsure"]["say"], text, said, near=near))
+        return Saying(fresh("unsure", text, said, near=near))
     again = ("simple", "example", "python", "why", "brief", "say")
     if re.match(r"\W*(?:and |ok )*how (?:do|can|to|would|should)\b", text.lower()):
         again = ("python", "example", "brief", *again)
@@ -132,9 +129,22 @@ def say(found: Subject, text: str, said: Sequence[str]) -> Saying:
 
 
 def off(text: str, said: Sequence[str]) -> str:
-    """An honest answer where nothing fits, or nothing is there to follow: in other words each time."""
+    """An honest answer where nothing fits, or nothing is there to follow."""
     lost = not knowledge.loud(text) and _part_asked(_words(text)) != "say"
-    return _fresh(table("talk.toml")["lost" if lost else "off"]["say"], text, said)
+    return fresh("lost" if lost else "off", text, said)
+
+
+def fresh(kind: str, text: str, said: Sequence[str], **words: str) -> str:
+    """A saying of `kind` in talk.toml, chosen by `text`, not `said` yet, with three things to ask in it."""
+    file = table("talk.toml")
+    options = _talks()[kind]["say"] if kind in _talks() else file[kind]["say"]
+    start = hashlib.sha256(text.encode("utf-8", "replace")).digest() if text else bytes(2)
+    texts = []
+    for turn in (*range(start[0] % len(options), len(options)), *range(len(options))):
+        places = [(start[1] + 5 * i + turn) % len(file["off"]["topics"]) for i in range(3)]
+        first, second, third = (file["off"]["topics"][place] for place in places)
+        texts.append(fill(options[turn], topics=f"{first}, {second}, or {third}", **words))
+    return next((option for option in texts if option not in said), texts[0])
 
 
 def _words(text: str) -> str:
@@ -142,12 +152,13 @@ def _words(text: str) -> str:
 
 
 @cache
-def _talks() -> list[tuple[str, re.Pattern[str], str]]:
-    """Name, pattern of the whole and pattern of a cue of each kind of small talk."""
+def _talks() -> dict[str, dict[str, Any]]:
+    """The kinds of small talk by name."""
     file = table("talk.toml")
-    options = ["|".join(talk["ask"]).replace("{more}", file["more"]) for talk in file["talk"]]
-    fits = [re.compile(rf"(?:{option})(?: please| ?)*") for option in options]
-    return [(talk["name"], fit, talk.get("cue", "")) for talk, fit in zip(file["talk"], fits, strict=True)]
+    for talk in file["talk"]:
+        options = "|".join(talk["ask"]).replace("{more}", file["more"])
+        talk["fits"] = re.compile(rf"(?:{options})(?: please| ?)*")
+    return {talk["name"]: talk for talk in file["talk"]}
 
 
 def _part_asked(words: str) -> str:
@@ -157,23 +168,8 @@ def _part_asked(words: str) -> str:
 
 
 def _part(entry: knowledge.Entry, name: str) -> str:
-    if name == "lesson":
-        return f"Lesson {entry.lesson} shows it." if entry.lesson else "None of the lessons goes into it."
-    text = fill(entry.part(name))
+    text = f"Lesson {entry.lesson} shows it." if name == "lesson" else fill(entry.part(name))
     if name == "price" and not text:
         return fill(f"{entry.brief} {knowledge.entries()['price'].brief}")
-    forms = {"simple": f"{text}\n\nOr, in one sentence: {fill(entry.brief)}"}
-    forms["python"] = f"In Python:\n\n```python\n{text}\n```"
-    forms["example"] = f"For example:\n\n```\n{text}\n```" if "\n" in text else f"For example: {text}"
-    return text and forms.get(name, text)
-
-
-def _fresh(options: list[str], text: str, said: Sequence[str], **words: str) -> str:
-    """One of `options`, chosen by `text`, that was not said yet, with three things to ask in it."""
-    start = hashlib.sha256(text.encode("utf-8", "replace")).digest() if text else bytes(2)
-    topics, texts = table("talk.toml")["off"]["topics"], []
-    for turn in range(start[0], start[0] + len(options)):
-        turn %= len(options)
-        first, second, third = (topics[(start[1] + 5 * i + turn) % len(topics)] for i in range(3))
-        texts.append(fill(options[turn], topics=f"{first}, {second}, or {third}", **words))
-    return next((option for option in texts if option not in said), texts[0])
+    form = _FORMS.get("code" if name == "example" and "\n" in text else name, "{text}")
+    return text and fill(form, text=text, brief=fill(entry.brief))

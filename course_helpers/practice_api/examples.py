@@ -31,15 +31,11 @@ Rule = Callable[[str], str]
 _SIMPLE: tuple[Rule, ...] = (
     lambda text: dialogue.general(text).word,
     str,
-    str.title,
     lambda text: text[::-1],
-    lambda text: str(len(text)),
     lambda text: text[0],
     lambda text: text[-1],
     lambda text: text.split()[0],
     lambda text: text.split()[-1],
-    lambda text: "".join(word[0] for word in text.split()),
-    lambda text: "odd" if int(text) % 2 else "even",
     lambda text: str(int(text) ** 2),
     lambda text: re.search(r"\d{4}-\d\d-\d\d|[\w.+-]+@[\w.-]+\.\w+|\d+(?:[.,]\d+)?|#\w+", text)[0],
     lambda text: re.search(r"(?<=\s)[A-Z]\w+", text)[0],
@@ -49,7 +45,8 @@ _SIMPLE: tuple[Rule, ...] = (
 
 def shown(turns: list[tuple[str, str]], system: str, last: str) -> tuple[Pairs, str]:
     """The example pairs that precede the question, and the question: as turns, or as lines with an arrow."""
-    lines = [found.groups() for line in f"{system}\n{last}".splitlines() if (found := _LINE.match(line))]
+    found = (_LINE.match(line[:400]) for line in f"{system}\n{last}".splitlines())
+    lines = [line.groups() for line in found if line]
     if len(lines) > 2 and not lines[-1][1]:
         return lines[:-1], lines[-1][0]
     lines = [pair for pair in lines if all(pair)]
@@ -63,8 +60,8 @@ def continued(pairs: Pairs, question: str) -> str:
     if len(pairs) < 2 or any(len(b) > 80 or not a or not b for a, b in pairs):
         return ""
     (a, b), found = pairs[0], []
-    for rule in [*_SIMPLE, *_known(), *_made(pairs)]:
-        for case in (str, str.lower, str.capitalize, str.upper):
+    for rule in [*_SIMPLE, *_known(), _template(pairs)]:
+        for case in (str, str.lower, str.upper, str.capitalize, str.title):
             made = _apply(rule, case, a)
             if made and made in b:
                 found.append((rule, case, *b.split(made, 1)))
@@ -87,10 +84,8 @@ def _apply(rule: Rule, case: Rule, text: str) -> str:
 @cache
 def _known() -> list[Rule]:
     """The tables of pairs, each also the other way round, and the forms, regular where no table has them."""
-    tables = {
-        name: dict(re.match(r"(thank you|\S+) (.+)", pair.strip()).groups() for pair in text.split(","))
-        for name, text in table("examples.toml")["pairs"].items()
-    }
+    texts = table("examples.toml")["pairs"].items()
+    tables = {name: dict(re.findall(r"(thank you|[^\s,]+) ([^,]+)", text)) for name, text in texts}
     both = [*tables.values(), table("general.toml")["capitals"]]
     both += [{value: key for key, value in pairs.items()} for pairs in both]
     lower = [{key.lower(): value for key, value in pairs.items()} for pairs in both]
@@ -106,8 +101,8 @@ def _form(irregular: dict[str, str], ending: str, word: str) -> str:
     return irregular.get(word.lower()) or form
 
 
-def _made(pairs: Pairs) -> list[Rule]:
-    """Rules from the first pair: what is added to its number, and where its words stand in the answer."""
+def _template(pairs: Pairs) -> Rule:
+    """The words of the question where those of the first one stand in its answer."""
     a, b = pairs[0]
     shared = set.intersection(*(set(re.findall(r"\w+", question)) for question, _ in pairs))
 
@@ -117,10 +112,7 @@ def _made(pairs: Pairs) -> list[Rule]:
             return ""
         return re.sub(r"\w+", lambda word: own.get(word[0], word[0]), b)
 
-    if not (a.isdecimal() and b.isdecimal() and int(a)):
-        return [put]
-    more, times = int(b) - int(a), int(b) / int(a)
-    return [lambda text: str(int(text) + more), lambda text: f"{int(text) * times:g}"]
+    return put
 
 
 def _label(pairs: Pairs, question: str) -> str:

@@ -30,10 +30,9 @@ Count, Times = Annotated[int, Field(ge=0)], Annotated[int, Field(ge=1)]
 Seconds = Annotated[int | float, Field(ge=0, allow_inf_nan=False)]
 Speed = Annotated[int | float, Field(ge=0.001)]
 UNHURRIED = SimpleNamespace(tokens_per_second=math.inf, first_token_seconds=0.0, batch_seconds=0.5)
-CHAOS = (429, 500, 502, 503, 529, "disconnect")
-"""What chaos does to a request, each as likely as the others."""
+CHAOS = (429, 500, 502, 503, 529, "disconnect")  # what it does to a request, each as likely as the others
+# The limits of the start tier. They are enforced only once `limit` says so.
 ANNOUNCED = {"requests": 1_000, "input-tokens": 2_000_000, "output-tokens": 400_000}
-"""The limits of the start tier. They are enforced only once `limit` says so."""
 _SPEND_CAP = "You have reached your specified API usage limits. You will regain access next month."
 
 
@@ -129,11 +128,10 @@ def control(function: Callable[..., Any]) -> Callable[..., Control]:
             value = checked(self, **bound.arguments) or SimpleNamespace(**bound.arguments)
         except ValidationError as error:
             wrong = error.errors()[0]
+            said = f"{wrong['loc'][0]}: {wrong['msg'].replace('Input', 'it')}, not {wrong['input']!r}."
             fitting = re.split(", | or ", wrong.get("ctx", {}).get("expected", ""))
             near = difflib.get_close_matches(repr(wrong["input"]), fitting, n=1)
-            hint = f" Did you mean {near[0]}?" if near else ""
-            rule = wrong["msg"].replace("Input should", "it should")
-            raise ValueError(f"{wrong['loc'][0]}: {rule}, not {wrong['input']!r}.{hint}") from None
+            raise ValueError(said + (f" Did you mean {near[0]}?" if near else "")) from None
         said = [f"{key}={each!r}" for key, each in named.items() if key != "times"]
         text = ", ".join([*map(repr, given), *said])
         made = Control(name, f"{name}({text})", value, bound.arguments.get("times"), self)

@@ -1,9 +1,7 @@
 """The practice API without sockets and threads: a transport for httpx2 that calls the application.
 
-For places that have neither, as a browser tab (Pyodide). A client is led here in the SDK's own way:
-
-    inside = anthropic.DefaultHttpxClient(transport=practice.transport())
-    client = anthropic.Anthropic(base_url=practice.url, http_client=inside)
+For places that have neither, as a browser tab (Pyodide). A client is led here in the SDK's own way, by
+`http_client=anthropic.DefaultHttpxClient(transport=practice.transport())`.
 """
 
 from __future__ import annotations
@@ -81,20 +79,16 @@ class _Call(httpx2.SyncByteStream, httpx2.AsyncByteStream):
             raise httpx2.ReadTimeout("The read operation timed out") from None
         if message is None:
             raise httpx2.RemoteProtocolError("The connection was closed before the answer ended.")
+        self._more &= message.get("more_body", "status" in message)
         return message
-
-    async def _piece(self) -> bytes:
-        message = await self.next()
-        self._more = message.get("more_body", False)
-        return message["body"]
 
     def __iter__(self) -> Iterator[bytes]:
         while self._more:
-            yield self._loop.run_until(self._piece())
+            yield self._loop.run_until(self.next())["body"]
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         while self._more:
-            yield await self._piece()
+            yield (await self.next())["body"]
 
     def close(self) -> None:
         if not self._loop.is_closed():
@@ -111,9 +105,7 @@ class _Call(httpx2.SyncByteStream, httpx2.AsyncByteStream):
 class _Loop(asyncio.BaseEventLoop):
     """An event loop of timers alone. It runs within a blocking call, also inside another loop's turn."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self._selector = self  # there are no sockets to select from
+    _selector = property(lambda self: self)  # there are no sockets to select from
 
     def select(self, timeout: float | None = None) -> list:
         """Wait for the next timer. In a browser tab the outer loop runs meanwhile: it is the current one."""

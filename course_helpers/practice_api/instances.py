@@ -17,8 +17,6 @@ from pydantic_core import SchemaValidator, core_schema
 
 from .schemas import CreateMessage, CustomTool, Message, Object
 
-MAX_CHECKED = 50_000
-"""Bytes of a schema that are checked against draft 2020-12: a larger one would take seconds."""
 MAX_DEPTH, MAX_SIZE = 8, 2_000
 """Levels to which optional parts are filled in, values or characters at most."""
 FORMATS = {
@@ -52,10 +50,7 @@ what when where which who will with would you your"""
 
 
 def instance(schema: Any, question: str = "") -> Any:
-    """A value that is valid against `schema` (draft 2020-12), with what fits of `question` in it.
-
-    Of the keywords that combine schemas, `not`, `if` and `oneOf` are not understood.
-    """
+    """A value valid against `schema` (but for pattern, not, if), with what fits of `question` in it."""
     try:
         return _Maker(schema, question).value(schema)
     except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError):
@@ -69,7 +64,7 @@ def schema_fault(schema: Any) -> str:
     except ImportError:
         return ""
     try:
-        if len(json.dumps(schema, allow_nan=False)) <= MAX_CHECKED:
+        if len(json.dumps(schema, allow_nan=False)) <= 50_000:  # a larger one would take seconds
             Draft202012Validator.check_schema(schema)
     except (SchemaError, ValueError) as error:
         return str(error.args[0])[:200]
@@ -92,17 +87,12 @@ class _Maker:
             asked = [c for c in choices if isinstance(c, str) and c and c.lower() in self.question.lower()]
             return (asked or choices)[0]
         kind = schema.get("type") or ("object" if "properties" in schema else "string")
-        match kind[0] if isinstance(kind, list) else kind:
-            case "object":
-                return self._object(schema, depth)
-            case "array":
-                return self._array(schema, depth)
-            case "string":
-                return self._string(schema, place)
-            case "integer" | "number" as kind:
-                return self._number(schema, kind)
-            case kind:
-                return True if kind == "boolean" else None
+        kind = kind[0] if isinstance(kind, list) else kind
+        if kind in ("boolean", "null"):
+            return True if kind == "boolean" else None
+        if kind in ("object", "array"):
+            return (self._object if kind == "object" else self._array)(schema, depth)
+        return self._string(schema, place) if kind == "string" else self._number(schema, kind)
 
     def _flat(self, schema: Any, *, last: bool) -> dict[str, Any]:
         """`schema` with references followed, all of allOf put together, and the first or last of anyOf."""

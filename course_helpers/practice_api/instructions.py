@@ -29,7 +29,9 @@ _UNITS = {"word": "words"} | dict.fromkeys(("sentence", "paragraph", "line"), "s
 _SENTENCE = re.compile(r"(?<=[.!?])(?<!e\.g\.)(?<!i\.e\.)\s+(?=[A-Z\"“`(])")
 _FENCE = re.compile(r"\n*```.*?```\n*", re.S)
 """Code in an answer: it is never cut or made a list of, but follows whole."""
-_FIXED = {"confidence": "high", "language": "English", "status": "ok", "ok": True, "score": 1, "tags": []}
+_PART = re.compile(r"(?<=\D): |; |, (?=\w+ \w+ \w+)")
+_NOTE = "[practice model: I can only answer in plain English, so this is left out: {}.]"
+_FIXED = {"confidence": "high", "language": "English", "status": "ok"}
 _LONG = re.compile(r"note|expla|detail|reason|why|text|descr|comment|summary|context|sentence|defin|mean")
 
 
@@ -43,7 +45,7 @@ def read(text: str, *, spoken: bool = False) -> tuple[Wishes, str, bool]:
 
     def hold(found: re.Match[str]) -> str:
         """A number instead of what stands in quotes, so that no clause ends and no pattern looks inside."""
-        held.append(next(group for group in found.groups() if group))
+        held.append(next(filter(None, found.groups())))
         ends = held[-1][-1] in ".!?" and re.match(r"\s+[A-Z]|\s*$", found.string[found.end() :])
         return f"⟦{len(held) - 1}⟧" + ("." if ends else "")
 
@@ -57,7 +59,7 @@ def read(text: str, *, spoken: bool = False) -> tuple[Wishes, str, bool]:
         wishes |= found
         (beside if found else rest).append(left)
     left = " ".join(rest if knowledge.loud(" ".join(rest)) else [*rest, *beside])
-    return wishes, _shown(left, held), stays
+    return wishes, _HELD.sub(lambda number: held[int(number[1])], left), stays
 
 
 @cache
@@ -72,10 +74,6 @@ def _search(name: str, text: str) -> re.Match[str] | None:
     return _patterns()[name].search(text)
 
 
-def _shown(text: str, held: list[str]) -> str:
-    return _HELD.sub(lambda found: held[int(found[1])], text)
-
-
 def _clause(clause: str, held: list[str], before: Wishes, spoken: bool) -> tuple[Wishes, str]:
     """The wishes in one clause, and the clause without them."""
     file, lower = table("wishes.toml"), clause.lower().replace("’", "'")
@@ -85,7 +83,7 @@ def _clause(clause: str, held: list[str], before: Wishes, spoken: bool) -> tuple
         return {}, clause  # a question about lists, JSON and so on
     if not spoken and (refusals := _refusals(lower, held, before.get("refusals", []))):
         return {"refusals": refusals}, ""
-    found = {} if spoken else _persona(_shown(clause, held))
+    found = {} if spoken else _persona(_HELD.sub(lambda number: held[int(number[1])], clause))
     for wish in file["wish"]:
         if match := re.search(wish["ask"], lower):
             if wish.get("always") or not _search("negated", lower[: match.start()]):
@@ -99,8 +97,6 @@ def _clause(clause: str, held: list[str], before: Wishes, spoken: bool) -> tuple
         if not spoken or _search("length", lower[: limit.start()]):
             left = left.replace(limit[0], " ")
             unit, most = _UNITS.get(limit["unit"], "items"), int(limit["most"])
-            if limit["unit"] in ("character", "letter"):
-                unit, most = "words", most // 8 + 1
             exact = most if limit["least"] or re.search(r"exactly|precisely|always", lower) else 0
             found[f"least_{unit}"] = int(limit["low"] or exact)
             if not limit["least"]:
@@ -139,17 +135,14 @@ def _persona(clause: str) -> Wishes:
     match = _search("who", clause)
     if not match:
         return {}
-    found, who = {}, match["who"].strip(" ,")
-    called = _search("called", clause) or re.match(f"({_patterns()['name'].pattern})", who)
-    if not called and re.search(r"name|call", match[0].lower()):
-        called = re.match(r"(\w+)", who)
-    if called:
-        found["name"] = called[1][0].upper() + called[1][1:]
-        who = re.sub(
-            rf"(?:,? ?(?:called|named|by the name of|known as) )?{re.escape(called[1])}", "", who, count=1
-        )
-    role = re.split(r"\band (?:answer|reply|always|you|never|speak|write|end|start)\b", who)[0].strip(" ,")
-    return found | ({"role": role} if role and not _search("plain_role", role) else {})
+    who, named = match["who"].strip(" ,"), re.search(r"name|call", match[0].lower())
+    called = _search("called", clause) or re.match(
+        r"(\w+)" if named else f"({_patterns()['name'].pattern})", who
+    )
+    name = called[1] if called else ""
+    role = _patterns()["role_ends"].split(who.replace(name, "", 1))[0].strip(" ,")
+    role = "" if _search("plain_role", role) else role
+    return ({"name": name[0].upper() + name[1:]} if name else {}) | ({"role": role} if role else {})
 
 
 def _phrases(clause: str, held: list[str]) -> Wishes:
@@ -157,10 +150,10 @@ def _phrases(clause: str, held: list[str]) -> Wishes:
     quoted = {edge: _search(edge, clause.lower()) for edge in ("start", "end")}
     found = {edge: held[int(match[1] or match[2])] for edge, match in quoted.items() if match}
     match = None if "⟦" in clause else _search("phrase", clause.strip())
-    if match and match["close"]:
-        found["end"] = match["phrase"].strip()
-    elif match and match["open"]:
-        found["start"] = match["phrase"].strip().rstrip(".")
+    if match and (match["open"] or match["close"]):
+        found["start" if match["open"] else "end"] = (
+            match["phrase"].strip().rstrip("." if match["open"] else "")
+        )
     return found
 
 
@@ -196,11 +189,7 @@ def sentences(text: str) -> list[str]:
 def render(saying: Saying, wishes: Wishes) -> str:
     """The answer as `wishes` would have it, and in brackets what of them cannot be done."""
     cannot = ", ".join(dict.fromkeys(wishes.get("cannot", ())))
-    note = (
-        f"[practice model: I can only answer in plain English, so this is left out: {cannot}.]"
-        if cannot
-        else ""
-    )
+    note = _NOTE.format(cannot) if cannot else ""
     case = {"upper": str.upper, "lower": str.lower}.get(wishes.get("case", ""), str)
     if wishes.get("json"):
         return _json(saying, wishes, note, case)
@@ -250,9 +239,7 @@ def _list(saying: Saying, wishes: Wishes) -> str:
     if len(items) < least:
         items += [more for more in (saying.brief, *saying.more) if more and more not in items]
     if len(items) < least:
-        items = [
-            part.strip(" .") for item in items for part in re.split(r"(?<=\D): |; |, (?=\w+ \w+ \w+)", item)
-        ]
+        items = [part.strip(" .") for item in items for part in _PART.split(item)]
     items = items[: max(count, 2)] if count else items
     if words:
         items = [" ".join(item.split()[: max(1, words // len(items))]) for item in items]
@@ -263,15 +250,12 @@ def _list(saying: Saying, wishes: Wishes) -> str:
 def _json(saying: Saying, wishes: Wishes, note: str, case: Callable[[str], str]) -> str:
     """A JSON object with the fields that were named: short answers in short fields, the rest elsewhere."""
     keys = wishes["json"]
-    plain = _prose(
-        saying, {name: wish for name, wish in wishes.items() if name not in ("list", "start", "end")}
-    )
+    plain = _prose(saying, wishes | {"list": None, "start": "", "end": ""})
     sized = any(wishes.get(name) for name in ("words", "sentences", "audience"))
     fields = dict.fromkeys(keys, plain if sized else saying.brief or plain)
     if saying.word and len(keys) > 1 and not _LONG.search(keys[0].lower()):
         fields[keys[0]] = saying.word
-    fields |= {key: _FIXED[key.lower()] for key in keys if key.lower() in _FIXED}
-    fields = {key: case(value) if isinstance(value, str) else value for key, value in fields.items()}
+    fields = {key: case(_FIXED.get(key.lower(), value)) for key, value in fields.items()}
     if note:
         fields[keys[-1]] = f"{fields[keys[-1]]} {note}"  # inside a text, so that it stays JSON
     return json.dumps(fields, ensure_ascii=False)

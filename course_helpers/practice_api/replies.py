@@ -6,7 +6,7 @@ It knows only the request: nothing is kept between calls, as with a real model.
 from __future__ import annotations
 
 import re
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -31,11 +31,13 @@ _TELLING = re.compile(
 )
 _RECALL = re.compile(
     r"\b(?:what(?:'s| is| was| are)|which|tell me|remember|know|remind me of) "
-    r"(?:again )?my (?P<thing>[a-z-]+(?: [a-z-]+){0,2}?)\s*(?:\?|\.|!|,|again|$)"
+    r"(?:again )?my (?P<thing>[a-z-]+(?: (?!across|after|when|in )[a-z-]+){0,2}?)\s*(?:\?|\.|!|,|again|$)"
     r"|\b(?:who am i|what am i called)\W*$",
     re.I | re.M,
 )
 _HARD = re.compile(r"step by step|\b(?:prove|think|why|explain|compare|plan|debug)\b", re.I)
+
+_NO = "I do not talk about that here. Is there something else that you would like to know?"
 
 
 class Entry(Row):
@@ -46,6 +48,12 @@ class Entry(Row):
     system: Pattern | None = None
     earlier: Pattern | None = None
     thinks: Text = ""
+
+
+class _Entries(tuple):
+    """Entries that are one thing to look up: the same ones, not equal ones."""
+
+    __hash__, __eq__ = object.__hash__, object.__eq__
 
 
 class Answer(NamedTuple):
@@ -59,7 +67,7 @@ class Answer(NamedTuple):
 def entries() -> tuple[Entry, ...]:
     """The canned answers. Raises ValueError that names the file, the entry and what is wrong with it."""
     knowledge.entries()
-    return tuple(read(FILE, "reply", Entry))
+    return _Entries(read(FILE, "reply", Entry))
 
 
 def answer(request: CreateMessage, messages: list[Message], model: Model) -> Answer:
@@ -72,17 +80,12 @@ def answer(request: CreateMessage, messages: list[Message], model: Model) -> Ans
     orders, _, _ = instructions.read(system)
     system, texts = system[:SEARCHED], [text_of(message) for message in messages[: at + 1]]
     last, earlier = texts[-1][:SEARCHED], "\n".join(texts[:-1])[-SEARCHED:]
-    for entry in entries():
-        demands = ((entry.ask, last), (entry.system, system), (entry.earlier, earlier))
-        if all(pattern is None or pattern.search(text) for pattern, text in demands):
-            known = " ".join(
-                f"The user's {thing} is {value}." for thing, value in _facts([system, *texts]).items()
-            )
-            text, thinks = (
-                fill(part, facts=known, turns=str(len(messages))) for part in (entry.say, entry.thinks)
-            )
-            saying = Saying(text, text.partition(". ")[0].rstrip(".") + ".")
-            return Answer(text if entry.system or entry.earlier else _obeyed(saying, orders, last), thinks)
+    if entry := _canned(entries(), last, system, earlier):
+        known = (f"The user's {thing} is {value}." for thing, value in _facts([system, *texts]).items())
+        words = {"facts": " ".join(known), "turns": str(len(messages))}
+        text, thinks = fill(entry.say, **words), fill(entry.thinks, **words)
+        saying = Saying(text, text.partition(". ")[0].rstrip(".") + ".")
+        return Answer(text if entry.system or entry.earlier else _obeyed(saying, orders, last), thinks)
     thinks = "I look for an answer that was written down for this." if _HARD.search(last) else ""
     turns = [(message.role, text_of(message)[:_QUESTION]) for message in messages[: at + 1]][-_TURNS:]
     if said := examples.continued(*examples.shown(turns[:-1], system, turns[-1][1])):
@@ -99,17 +102,26 @@ def answer(request: CreateMessage, messages: list[Message], model: Model) -> Ans
     return Answer(_obeyed(saying, wishes, f"{asked[-1]} {about}"), thinks)
 
 
+@lru_cache(maxsize=32)
+def _canned(entries: _Entries, last: str, system: str, earlier: str) -> Entry | None:
+    """The first of the entries that fits."""
+    for entry in entries:
+        demands = ((entry.system, system), (entry.earlier, earlier))
+        if entry.ask.search(last) and all(
+            pattern is None or pattern.search(text) for pattern, text in demands
+        ):
+            return entry
+    return None
+
+
 def _obeyed(saying: Saying, wishes: instructions.Wishes, about: str) -> str:
     """`saying` in the form that is wished for, or what is to be said instead of it."""
     refusals = wishes.get("refusals", ())
     stems = set(knowledge.loud(about)) if refusals else set()
     for refused, only, reply in refusals:
         if bool(refused & stems) != only and (stems or not only):
-            saying = Saying(
-                reply or "I do not talk about that here. Is there something else that you would like to know?"
-            )
             wishes = {name: wishes[name] for name in ("case", "json") if name in wishes}
-            break
+            return instructions.render(Saying(reply or _NO), wishes)
     return instructions.render(saying, wishes)
 
 
@@ -123,10 +135,11 @@ def _saying(message: Message, asked: list[str], turns, texts: list[str], wishes)
         return Saying(f"Your {thing} is {value}." if value else unknown, word=value or ""), ""
     if kind := dialogue.kind_of_talk(asked[-1]):
         who = ", ".join(filter(None, (wishes.get("name"), wishes.get("role"))))
-        if who and kind in ("greeting", "who are you", "are you a model", "what can you do"):
-            hello = ("Hello! ", " What would you like to know?") if kind == "greeting" else ("", "")
-            return Saying(f"I am {who}.".join(hello)), ""
-        return Saying(dialogue.small_talk(kind, said)), ""
+        if who and kind == "greeting":
+            return Saying(f"Hello! I am {who}. What would you like to know?"), ""
+        if who and kind in ("who are you", "are you a model", "what can you do"):
+            return Saying(f"I am {who}."), ""
+        return Saying(dialogue.fresh(kind, "", said)), ""
     told = _FACT.search(last) if "?" not in last and _TELLING.match(last) else None
     if told and (not told["value"][0].islower() or not knowledge.leaning(told[0])[0]):
         return Saying(f"Noted: your {told['thing'].lower()} is {told['value'].strip()}."), ""

@@ -56,7 +56,7 @@ def read(path: Path, name: str, kind: type[Row]) -> list[Any]:
     raise ValueError(f"{where}: {told}")
 
 
-def fill(text: str, **words: str) -> str:
+def fill(text: str, /, **words: str) -> str:
     """`text` with each name in braces replaced by that of `words`, or by the figure."""
 
     def value(found: re.Match[str]) -> str:
@@ -102,5 +102,4 @@ def _rates(id: str) -> dict[str, float]:
 
 def _usd(amount: float) -> str:
     """With as many decimals as it takes, and two at least."""
-    digits = f"{amount:.6f}".rstrip("0")
-    return f"${digits}" if len(digits.partition(".")[2]) >= 2 else f"${amount:.2f}"
+    return re.sub(r"(\.\d\d\d*?)0+$", r"\1", f"${amount:.6f}")

@@ -47,14 +47,13 @@ def course_text(client: Client, dice: random.Random, max_retries: int = 5) -> No
             client.sleep((2**attempt) + dice.uniform(0, 1))
 
 
-def measure(call: Callable, calls: int = CALLS, fault: Callable | None = None) -> tuple[float, float, float]:
-    """Success by call, requests and seconds waited by reply (by call where there is none)."""
+def measure(call: Callable) -> tuple[float, float, float]:
+    """Success by call, requests and seconds waited by reply."""
     practice.reset()
     replies, requests = 0, 0
-    fault = fault or (lambda: practice.chaos(RATE, SEED))
-    with Client(base_url=practice.url, api_key="practice") as client, fault():
+    with Client(base_url=practice.url, api_key="practice") as client, practice.chaos(RATE, SEED):
         dice = random.Random(SEED)
-        for _ in range(calls):
+        for _ in range(CALLS):
             try:
                 call(client, dice)
                 replies += 1
@@ -62,7 +61,7 @@ def measure(call: Callable, calls: int = CALLS, fault: Callable | None = None) -
                 pass
             requests += len(practice.journal)
             practice.journal.clear()
-    return replies / calls, requests / (replies or calls), client.waited / (replies or calls)
+    return replies / CALLS, requests / replies, client.waited / replies
 
 
 def bench() -> Iterator[Row]:
@@ -75,5 +74,3 @@ def bench() -> Iterator[Row]:
     yield at_most("requests a reply, ours", asked / text[1], 1.01, loop)
     yield at_most("time waited a reply, ours", waited / sdk[2], 1.4, f"× {sdk[2]:.2f} s, bare SDK")
     yield at_most("time waited a reply, ours", waited / text[2], 1.4, f"{loop}, {text[2]:.2f} s")
-    outage = measure(ours, 20, lambda: practice.fail_next(529, times=1_000_000))
-    yield at_most("requests a call in an outage, ours", outage[1], 6.0, "six by design")

@@ -1,4 +1,4 @@
-"""Quizzes and exercises as a learner sees them in JupyterLab, by mouse and by keyboard."""
+"""Quizzes and guesses as a learner sees them in JupyterLab, by mouse and by keyboard."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from playwright.sync_api import expect
 
 from course_helpers.learning.progress import find_lesson
 
-SETUP = "from course_helpers.learning import check, exercise, guess, progress, quiz"
+SETUP = "from course_helpers.learning import guess, progress, quiz"
 expect.set_options(timeout=30_000)
 
 
@@ -83,21 +83,3 @@ def test_quiz_by_keyboard_and_reopened(lab):
     for cell, sentence in ((1, "run this cell to answer them."), (2, "run this cell to type it.")):
         expect(lab.cell(cell).get_by_text(sentence)).to_be_visible()
         expect(lab.cell(cell).get_by_text("Error displaying widget")).to_be_hidden()
-
-
-def test_an_exercise_in_the_notebook(lab):
-    """Not started, then a mistake with its hint; a failed check is one line."""
-    lab.open(
-        [
-            f"from course_helpers import MODEL, connect\n{SETUP}\nclient = connect()",
-            "def window(history, turns):\n    ...",
-            "exercise('window')",
-            "def window(history, turns):\n    return history[-2 * turns:]",
-            "exercise('window')",
-        ]
-    )
-    assert lab.run_all()
-    assert "not started" in lab.text(2)
-    assert "begins with the assistant" in " ".join(lab.text(4).split())
-    lab.run("check('a claim that fails', [])")
-    assert len(lab.page.locator(".jp-OutputArea-output").last.inner_text().splitlines()) == 2

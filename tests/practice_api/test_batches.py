@@ -97,19 +97,17 @@ def test_the_list_is_paged_newest_first(practice, client):
     assert batches.list().data == []
 
 
-@pytest.mark.parametrize(
-    ("requests", "words"),
-    [
-        ([], "requests: List should have at least 1 item"),
-        ([one("x" * 65)], "requests.0.custom_id: String should have at most 64 characters"),
-        ([one("a b")], "requests.0.custom_id: String should match pattern"),
-        ([one("a"), one("a")], "requests: each custom_id must be unique"),
-        ([one("a") | {"x": 1}], "requests.0.x: Extra inputs are not permitted"),
-    ],
-)
-def test_a_batch_that_is_refused_whole(wire, requests, words):
+def test_a_batch_that_is_refused_whole(wire):
     """A 400 with the place."""
-    assert words in error_message(wire.send(PATH, {"requests": requests}))
+    refused = {
+        "requests: List should have at least 1 item": [],
+        "requests.0.custom_id: String should have at most 64 characters": [one("x" * 65)],
+        "requests.0.custom_id: String should match pattern": [one("a b")],
+        "requests: each custom_id must be unique": [one("a"), one("a")],
+        "requests.0.x: Extra inputs are not permitted": [one("a") | {"x": 1}],
+    }
+    for words, requests in refused.items():
+        assert words in error_message(wire.send(PATH, {"requests": requests}))
 
 
 def test_batches_share_the_cache_and_use_up_no_limit(practice):

@@ -10,13 +10,10 @@ from tests.practice_api.wire import (
     HAIKU,
     HAIKU_4,
     KEY,
-    NEW,
     OLD,
     OPUS,
     SONNET,
     assistant,
-    body,
-    error_message,
     text,
     user,
 )
@@ -64,30 +61,22 @@ def called(*content, **fields) -> dict:
 REFUSED = {
     # Shapes
     "model: Field required": [{"model": None}],
-    "messages: Field required": [{"messages": None}],
     "max_tokens": [{"max_tokens": value} for value in (None, -1, 1.5, "10", True, [10], 1e30, 10**30)],
     "top: Extra inputs are not permitted": [{"top": 1}],
     "max_tokens: Extra inputs": [{"path": "/v1/messages/count_tokens"}],
-    "messages.0.name: Extra inputs": [talks(user() | {"name": "Ada"})],
     "messages.0.content.0.text.lang: Extra inputs": [asks(text("Hi", lang="en"))],
     "messages.0.content.0.text.cache_control.x: Extra": [asks(text("Hi", cache_control=MARK | {"x": 1}))],
-    "metadata.email: Extra inputs": [{"metadata": {"email": "a@b.c"}}],
     "thinking.adaptive.x: Extra inputs": [{"thinking": ADAPTIVE | {"x": 1}}],
     "tools.0.custom.x: Extra inputs": [{"tools": [TOOL | {"x": 1}]}],
-    "tool_choice.auto.name: Extra inputs": [{"tool_choice": {"type": "auto", "name": "x"}}],
     "messages.2.content.0.tool_result.content.0.text.y: Extra inputs": [called(text("x", y=1))],
-    "messages.0.role: Input should be 'user'": [
-        talks({"role": r, "content": "Hi"}) for r in ("human", "", 5)
-    ],
+    "messages.0.role: Input should be 'user'": [talks(user() | {"role": role}) for role in ("human", 5)],
     "messages.0.content.0": [asks(block) for block in ({"type": "video"}, {"text": "Hi"}, {}, "Hi", 5, None)],
     "content.0.server_tool_use": [talks(user(), assistant([{"type": "server_tool_use", "id": "x"}]), user())],
     "cache_control": [{"cache_control": mark} for mark in ({"type": "x"}, {}, "ephemeral", True)],
     "stop_sequences.1: each stop sequence must contain non-whitespace": [{"stop_sequences": ["END", " \n"]}],
     # Messages
     "at least one message is required": [talks()],
-    'first message must use the "user" role': [
-        talks(assistant("Hi!"), user(), model=m) for m in (HAIKU, HAIKU_4)
-    ],
+    'first message must use the "user" role': [talks(assistant("Hi!"), user(), model=HAIKU_4)],
     "all messages must have non-empty content except for the optional final assistant message": [
         *(talks(user(content)) for content in ("", [])),
         *(talks(user(), assistant(content), user()) for content in ("", [])),
@@ -96,12 +85,9 @@ REFUSED = {
     "text content blocks must contain non-whitespace text": [talks(user("  ")), {"system": [text(" ")]}],
     "does not support assistant message prefill": [talks(user(), assistant("The"), model=m) for m in ALL_5],
     "trailing whitespace": [talks(user(), assistant(t), model=HAIKU_4) for t in ("Paris ", [text("a\n")])],
-    'Unexpected role "system"': [
-        talks(user(), SYSTEM, model=m, version=v) for m in ALL_4 for v in (OLD, NEW)
-    ],
+    'Unexpected role "system"': [talks(user(), SYSTEM, model=m) for m in ALL_4],
     "a system message must come right after a user turn": [
-        *(talks(SYSTEM), talks(user(), SYSTEM, SYSTEM), talks(user(), SYSTEM, user())),
-        *(talks(SYSTEM, user()), talks(user(), assistant("Yes."), SYSTEM)),
+        *(talks(SYSTEM, user()), talks(user(), SYSTEM, user()), talks(user(), assistant("Yes."), SYSTEM)),
     ],
     "at most 100000 items": [talks(*[user("a"), assistant("b")] * 50_000, user("a"))],
     # Thinking, effort, sampling, sizes
@@ -139,12 +125,10 @@ REFUSED = {
     "does not match the provided media type image/gif: it is image/png": [asks(image(PNG, "image/gif"))],
     "tool_result.content.0.image.source.base64: The image does not match": [called(image(GIF))],
     "A maximum of 4 blocks with cache_control may be provided. Found 5": [
-        {"system": [text(f"{n}", cache_control=MARK) for n in range(5)]},
         {"system": [text(f"{n}", cache_control=MARK) for n in range(4)], "cache_control": MARK},
     ],
     "ttl='1h' block must not come after": [
-        asks(text("a", cache_control=MARK), text("b", cache_control=HOUR)),
-        {"system": [text("a", cache_control=MARK)], "cache_control": HOUR},
+        {"system": [text("a", cache_control=MARK)], "cache_control": HOUR}
     ],
     "document blocks are not permitted": [talks(user(), assistant([DOCUMENT, text("Yes.")]), user())],
     "citations: must be empty in user messages": [asks(CITED), asks(FOUND), called(FOUND)],
@@ -157,7 +141,7 @@ ACCEPTED = [
     talks(user(), assistant("Par"), assistant("is."), user("Hello!"), user("You?")),
     talks(user(), assistant(""), model=HAIKU_4),
     talks(user(), assistant("Paris "), user("Hello!"), model=HAIKU_4),
-    *(talks(user(), SYSTEM, version=v, model=m) for v in (OLD, NEW) for m in ALL_5),
+    *(talks(user(), SYSTEM, model=m) for m in ALL_5),
     talks(user(), SYSTEM, assistant("Yes."), user()),
     *(OLD_4 | field for field in ({"temperature": 0.5}, {"top_p": 0.5}, {"top_k": 5})),
     {"version": OLD, "temperature": 1.0},
@@ -183,11 +167,10 @@ ACCEPTED = [
 
 def test_what_is_refused(wire):
     """A 400 in the API's shape that says what, and an answer again afterwards."""
+    assert wire.post(top=1).headers["x-should-retry"] == "false"
     wrong = []
     for words, fields in ((words, fields) for words, cases in REFUSED.items() for fields in cases):
-        answer = wire.post(**fields)
-        said = error_message(answer)
-        assert answer.headers["x-should-retry"] == "false"
+        said = wire.refused(**fields)
         if words not in said or len(said) > 500:
             wrong.append((str(fields)[:200], words, said))
     assert wrong == []
@@ -200,22 +183,20 @@ def test_what_is_accepted(wire):
     assert [(sent, answer.text) for sent, answer in answers if answer.status_code != 200] == []
 
 
-@pytest.mark.parametrize("content", [b"", b"[]", b"null", b"5", b'{"model": NaN}', b"\xff\xfe{}", b"{}{}"])
+@pytest.mark.parametrize("content", [b"", b"[]", b"5", b'{"model": NaN}', b"\xff\xfe{}", b"{}{}"])
 def test_a_body_that_is_no_json_object_is_refused(wire, content):
     """400 in the API's shape; the label of the body does not matter, but a compressed one is none."""
     headers = KEY | {"anthropic-version": OLD, "content-type": "text/plain"}
-    assert "JSON" in error_message(wire.http.post("/v1/messages", content=content, headers=headers))
-    wire.http.post("/v1/messages", json=body(), headers=headers).raise_for_status()
-    packed = wire.http.post(
-        "/v1/messages", content=b"\x1f\x8b", headers=headers | {"content-encoding": "gzip"}
-    )
-    assert error_message(packed) == "content-encoding: gzip is not supported, send the body as it is"
+    answer = wire.http.post("/v1/messages", content=content, headers=headers)
+    assert (answer.status_code, " JSON" in answer.json()["error"]["message"]) == (400, True)
+    packed = wire.http.post("/v1/messages", content=b"", headers=headers | {"content-encoding": "gzip"})
+    assert "content-encoding: gzip is not supported" in packed.text
 
 
 def test_32_megabytes_are_the_most(wire):
     """More is a 413 that the SDK knows."""
-    answer = wire.post(messages=[user("x" * 33 * 1024 * 1024)])
-    assert error_message(answer, 413) == "Request exceeds the maximum allowed number of bytes."
+    said = wire.refused(413, messages=[user("x" * 33 * 1024 * 1024)])
+    assert said == "Request exceeds the maximum allowed number of bytes."
     wire.ok()
 
 
@@ -236,18 +217,10 @@ def test_an_edited_thinking_block_in_the_latest_assistant_turn_is_refused(wire):
 BEARER, SECRET = {"authorization": "Bearer practice"}, "sk-ant-api03-not-to-be-seen-anywhere"
 
 
-@pytest.mark.parametrize("headers", [KEY, BEARER, {"authorization": "bearer practice"}, KEY | BEARER])
-def test_both_versions_take_both_headers(wire, headers):
-    """x-api-key or Bearer, or both; for all endpoints."""
-    for version in (OLD, NEW):
-        assert wire.post(version=version, headers=headers).status_code == 200
-        got = wire.http.get("/v1/models", headers=headers | {"anthropic-version": version})
-        assert got.status_code == 200
-
-
 @pytest.mark.parametrize(
     ("headers", "words"),
     [
+        *((headers, None) for headers in (KEY, BEARER, {"authorization": "bearer practice"}, KEY | BEARER)),
         ({}, "x-api-key header is required"),
         ({"x-api-key": ""}, "x-api-key header is required"),
         ({"x-api-key": SECRET, **BEARER}, "invalid x-api-key"),
@@ -258,24 +231,20 @@ def test_both_versions_take_both_headers(wire, headers):
         (KEY | {"cookie": f"key={SECRET}", "proxy-authorization": f"Basic {SECRET}"}, None),
     ],
 )
-def test_any_other_key_is_a_401_and_leaves_no_trace(practice, wire, headers, words):
-    """Not in the answer, not in the journal."""
+def test_which_keys_are_taken_and_that_none_leaves_a_trace(practice, wire, headers, words):
+    """x-api-key or Bearer, under both versions; others are a 401, and not told, nor in the journal."""
+    assert wire.post(headers=headers, version=OLD).status_code == (401 if words else 200)
     answer = wire.post(headers=headers)
-    if words:
-        assert error_message(answer, 401) == words
+    assert answer.json().get("error", {}).get("message") == words
     exchange = practice.journal[-1]
     shown = (answer.text, answer.headers, exchange, repr(exchange), exchange.curl(), repr(practice.journal))
     assert SECRET not in "".join(map(str, shown)) + repr(practice)
 
 
 def test_which_error_comes_first(wire):
-    """Path, key, version, shape, model, rules; a doubled version header is one joined by a comma."""
+    """Key, version, shape, model, rules."""
     wrong = {"max_tokens": "x", "messages": [], "model": "nothing"}
-    assert error_message(wire.http.post("/v1/nothing", json=wrong), 404)
     assert wire.refused(401, headers={}, version=None, **wrong)
     assert "anthropic-version" in wire.refused(version=None, **wrong)
     assert wire.refused(**wrong).startswith("max_tokens: ")
     assert wire.refused(404, messages=[], model="nothing") == "model: nothing"
-    doubled = [*KEY.items(), ("anthropic-version", OLD), ("anthropic-version", NEW)]
-    said = error_message(wire.http.post("/v1/messages", json=body(), headers=doubled))
-    assert f'"{OLD}, {NEW}" is not a valid version' in said

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from datetime import date
-from enum import Enum
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
@@ -74,10 +73,9 @@ ODD = [
 ]
 
 
-@pytest.mark.parametrize("schema", ODD, ids=lambda schema: json.dumps(schema)[:60])
-def test_odd_schemas_end_too(schema):
+def test_odd_schemas_end_too():
     """With something that JSON can hold, and not too much of it."""
-    assert len(json.dumps(instance(schema, "Well?"))) < 200_000
+    assert max(len(json.dumps(instance(schema, "Well?"))) for schema in ODD) < 200_000
 
 
 def test_names_and_addresses_go_where_they_belong():
@@ -85,11 +83,6 @@ def test_names_and_addresses_go_where_they_belong():
     schema = {"properties": {"name": {"type": "string"}, "email": {"type": "string"}}}
     made = instance(schema, "Ada Lovelace (ada@example.com) would like a demo on Friday.")
     assert made == {"name": "Ada Lovelace", "email": "ada@example.com"}
-
-
-class Mood(Enum):
-    GOOD = "good"
-    BAD = "bad"
 
 
 class Leaf(BaseModel):
@@ -108,7 +101,7 @@ class Person(BaseModel):
     share: float = Field(gt=0, lt=1, description="A share.")
     size: Annotated[int, Field(multiple_of=7, gt=20)]
     born: date
-    mood: Mood
+    mood: Literal["good", "bad"]
     ids: list[UUID] = Field(min_length=1)
     tags: set[str] = Field(min_length=3)
     plant: Leaf | Tree = Field(discriminator="kind")
@@ -133,44 +126,33 @@ def closed(**properties: Any) -> dict[str, Any]:
     return {"type": "object", "properties": properties, "additionalProperties": False}
 
 
-@pytest.mark.parametrize(
-    ("schema", "words"),
-    [
-        (
-            closed(n={"type": "integer", "minimum": 1}),
-            "For 'integer' type, property 'minimum' is not supported",
-        ),
-        (closed(a={"type": "array", "maxItems": 1}), "For 'array' type, property 'maxItems' is not"),
-        (closed(a={"type": "array", "minItems": 2}), "'minItems' values other than 0 or 1"),
-        (closed(s={"type": "string", "format": "color"}), "format 'color' is not supported"),
-        (closed(a={"type": "array", "items": {"type": "object"}}), "explicitly set to false"),
-        ({"$defs": {"A": {"type": "object"}}, "$ref": "#/$defs/A"}, "explicitly set to false"),
-        ({"anyOf": [{"type": "text"}]}, "It must match JSON Schema draft 2020-12"),
-        ({"required": "all"}, "It must match JSON Schema draft 2020-12"),
-    ],
-)
-def test_schemas_for_replies_that_are_refused(wire, schema, words):
-    """In the API's words, with their place."""
-    said = wire.refused(output_config={"format": {"type": "json_schema", "schema": schema}})
-    assert said.startswith("output_config.format.schema: ")
-    assert words in said
+WRONG_FORMATS = {
+    "For 'integer' type, property 'minimum' is not supported": closed(n={"type": "integer", "minimum": 1}),
+    "For 'array' type, property 'maxItems' is not": closed(a={"type": "array", "maxItems": 1}),
+    "'minItems' values other than 0 or 1": closed(a={"type": "array", "minItems": 2}),
+    "format 'color' is not supported": closed(s={"type": "string", "format": "color"}),
+    "must be explicitly set to false": {"$defs": {"A": {"type": "object"}}, "$ref": "#/$defs/A"},
+    "It must match JSON Schema draft 2020-12": {"anyOf": [{"type": "text"}]},
+}
+T, FORMAT = {"name": "t"}, {"type": "json_schema", "schema": {}}
+REFUSED = {
+    "output_config.format.type": {"output_config": {"format": FORMAT | {"type": "xml"}}},
+    "format.schema: Field required": {"output_config": {"format": {"type": "json_schema"}}},
+    "output_format: This field was renamed: use output_config.format instead.": {"output_format": FORMAT},
+    "tools.0.custom.input_schema: Field required": {"tools": [T]},
+    "tools.0.custom.input_schema.type: Field required": {"tools": [T | {"input_schema": {}}]},
+    "type: Input should be 'object'": {"tools": [T | {"input_schema": {"type": "string"}}]},
+    "draft 2020-12": {"tools": [T | {"input_schema": {"type": "object", "required": 1}}]},
+}
 
 
-@pytest.mark.parametrize(
-    ("fields", "words"),
-    [
-        ({"output_config": {"format": {"type": "xml", "schema": {}}}}, "output_config.format.type"),
-        ({"output_config": {"format": {"type": "json_schema"}}}, "format.schema: Field required"),
-        ({"output_format": {"type": "json_schema", "schema": {}}}, "use output_config.format"),
-        ({"tools": [{"name": "t"}]}, "tools.0.custom.input_schema: Field required"),
-        ({"tools": [{"name": "t", "input_schema": {}}]}, "tools.0.custom.input_schema.type: Field required"),
-        ({"tools": [{"name": "t", "input_schema": {"type": "string"}}]}, "Input should be 'object'"),
-        ({"tools": [{"name": "t", "input_schema": {"type": "object", "required": 1}}]}, "draft 2020-12"),
-    ],
-)
-def test_other_schemas_that_are_refused(wire, fields, words):
-    """The old name of the field names its successor."""
-    assert words in wire.refused(**fields)
+def test_schemas_that_are_refused(wire):
+    """In the API's words, with their place; the old name of the field names its successor."""
+    for words, schema in WRONG_FORMATS.items():
+        said = wire.refused(output_config={"format": FORMAT | {"schema": schema}})
+        assert said.startswith("output_config.format.schema: ")
+        assert words in said
+    assert [words for words, fields in REFUSED.items() if words not in wire.refused(**fields)] == []
 
 
 # Tools
