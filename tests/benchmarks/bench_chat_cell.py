@@ -52,7 +52,7 @@ def bench() -> Iterator[Row]:
         server = Server(Path(folder))
         browser = driver.chromium.launch(executable_path=find_chromium(), args=CHROMIUM_FLAGS)
         lab = Lab(server, browser)
-        lab.page.on("websocket", lambda socket: socket.on("framereceived", came.append))
+        lab.page.on("websocket", lambda ws: ws.on("framereceived", lambda frame: came.append(frame)))
         try:
             lab.open([SETUP])
             lab.run_all()
