@@ -65,7 +65,7 @@ class Exchange:
 
     settings: Callable[[], TurnSettings]  # asked anew for each request: a strategy may choose another model
     ledger: Ledger
-    opened: list[Any] = field(default_factory=list)  # the open stream of events, which its reader closes
+    opened: list[Any] = field(default_factory=list)  # streams of events, which its reader closes
     uncounted: bool = False  # could the server not count tokens? It is asked once
     attempts: int = 0
     first: float | None = None  # seconds until the first piece of text
@@ -86,7 +86,7 @@ class Exchange:
             piece = yield from self.now.retries().steps(lambda: self._try(streamed))
             while piece:
                 yield piece
-                piece = yield from self.reading.piece(self.opened[0])
+                piece = yield from self.reading.piece(self.opened[-1])
             return self._keep(question, remarks)
         except BaseException:  # an error, an interrupt, or a reader that leaves (GeneratorExit)
             self._lose()
@@ -143,12 +143,10 @@ class Exchange:
         if not streamed:
             yield from reply_to(self.request, self.reading.take)
             return ""
-        while self.opened:
-            yield Need("close", self.opened.pop())
         stream = yield Need("open", self.request)
         self.reading.response = stream.response
         self.opened.append(events_of(stream) if isinstance(stream, anthropic.AsyncStream) else stream)
-        piece = yield from self.reading.piece(self.opened[0])
+        piece = yield from self.reading.piece(self.opened[-1])
         self.first = time.perf_counter() - self.started if piece else None
         return piece
 
@@ -203,8 +201,7 @@ def preview(messages: list[Message], now: TurnSettings, counted: int | None, las
         if last is not None and last.request["model"] == now.model:  # only what is new need be guessed
             said = [*last.request["messages"], {"role": "assistant", "content": last.text}]
             known = last.call.prompt_tokens + last.call.output_tokens - last.call.thinking_tokens
-            size += known - estimate_tokens(**_input_of(last.request) | {"messages": said})
-    size = max(1, size)
+            size = max(1, size + known - estimate_tokens(**_input_of(last.request) | {"messages": said}))
     least = now.rates.cost({"input_tokens": size, "output_tokens": 1}) if now.rates else 0.0
     try:
         window = find_model(now.model).context_window
