@@ -26,6 +26,9 @@ from .schemas import MAX_REQUESTS, CreateBatch, CreateMessage, Object, Prompt, p
 
 MAX_BODY, MAX_BATCH_BODY = 32 * 1024 * 1024, 256 * 1024 * 1024
 BATCHES, NAME = "/v1/messages/batches", "([^/]+)"
+ELSEWHERE = """agents complete compliance deployment_runs deployments dreams environments files memory_stores
+oauth organizations projects sessions skills tunnels user_profiles vaults"""
+"""What stands after /v1/ in the paths that the real API has and this one has not."""
 ACCOUNT = {f"anthropic-{name}-id": f"practice-{name}" for name in ("organization", "workspace")}
 
 
@@ -93,7 +96,9 @@ class Api:
         match, endpoints = next((each for each in found if each[0]), (None, {}))
         said = f"{request.method} {path[:200]}: "
         if match is None:
-            raise ApiError(404, said + "Not Found")
+            name = path.removeprefix("/v1/").partition("/")[0]
+            live = f'. The real API has /v1/{name}, the practice API has not: it would be connect("live").'
+            raise ApiError(404, said + "Not Found" + (live if name in ELSEWHERE.split() else ""))
         if (endpoint := endpoints.get(request.method.replace("HEAD", "GET"))) is None:
             raise ApiError(405, said + "Method Not Allowed", headers={"allow": ", ".join(endpoints)})
         key, (scheme, _, token) = headers.get("x-api-key"), headers.get("authorization", "").partition(" ")

@@ -83,6 +83,7 @@ def test_how_long_to_wait(practice, wire):
     ("method", "path", "status", "allowed"),
     [
         ("GET", "/", 404, None),
+        ("GET", "/v1/files", 404, None),
         ("POST", "/v1/v1/messages", 404, None),
         ("POST", "/v1/messages/", 404, None),
         ("GET", "/v1/models/a/b", 404, None),
@@ -95,6 +96,8 @@ def test_wrong_paths_and_methods_in_the_same_shape(practice, wire, method, path,
     """404 and 405, with a request id, in the journal; a 405 names the methods that are allowed."""
     answer = wire.http.request(method, path, headers=KEY | {"anthropic-version": OLD})
     said = "Not Found" if status == 404 else "Method Not Allowed"
+    if path == "/v1/files":  # the real API has it, and this one says so
+        said += '. The real API has /v1/files, the practice API has not: it would be connect("live").'
     assert error_message(answer, status) == f"{method} {path}: {said}"
     assert answer.headers.get("allow") == allowed
     exchange = practice.journal[-1]
