@@ -93,8 +93,18 @@ class Exchange:
             raise
 
     def count(self, messages: list[Message]) -> Steps[int | None]:
-        """The input tokens of `messages` and the system prompt; None where the server does not count them."""
-        return (yield from self._count(self.settings().request(messages)))
+        """The input tokens of `messages` and the system prompt; None where the server cannot count them."""
+        if self.uncounted:
+            return None
+        request = _input_of(self.settings().request(messages))
+        try:
+            tokens = getattr((yield Need("count", request)), "input_tokens", None)
+        except anthropic.AuthenticationError:
+            raise
+        except (anthropic.APIError, ValueError):
+            tokens = None
+        self.uncounted = not isinstance(tokens, int)
+        return None if self.uncounted else tokens
 
     def ask(self, messages: list[Message]) -> Steps[str]:
         """The answer to `messages`, outside of the conversation, its call in the ledger; "" for a refusal."""
@@ -107,24 +117,11 @@ class Exchange:
         self.ledger.add(Call(kind="summary", **now.figures(reading, **times)))
         return "" if reading.stop_reason == "refusal" else reading.text.strip()
 
-    def _count(self, request: dict[str, Any]) -> Steps[int | None]:
-        """Whatever a server answers in place of a count, in whatever time, an estimate will do."""
-        if self.uncounted:
-            return None
-        try:
-            tokens = getattr((yield Need("count", _input_of(request))), "input_tokens", None)
-        except anthropic.AuthenticationError:
-            raise
-        except (anthropic.APIError, ValueError):
-            tokens = None
-        self.uncounted = not isinstance(tokens, int)
-        return None if self.uncounted else tokens
-
     def _afford(self, request: dict[str, Any], now: TurnSettings) -> Steps[float]:
         """The most that `request` can cost in USD; raises `BudgetExceeded` where it is more than is left."""
         if self.ledger.purse.budget_usd is None or now.rates is None:
             return 0.0  # and nothing is counted
-        tokens, about, told = (yield from self._count(request)), "", ""
+        tokens, about, told = (yield from self.count(request["messages"])), "", ""
         if tokens is None:
             tokens, about, told = estimate_tokens(**_input_of(request)), "about ", f" ({ESTIMATED})"
         worst = now.worst(request, tokens)
