@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import re
+import signal
 import subprocess
 import sys
 import threading
@@ -24,7 +25,7 @@ from nbclient import NotebookClient
 
 from course_helpers import Conversation, practice
 from course_helpers import client as course_client
-from course_helpers.learning import CheckFailed, Outcome, check, exercise, redirect, sandbox
+from course_helpers.learning import CheckFailed, Outcome, check, exercise, grading, redirect, sandbox
 from course_helpers.learning import exercises as marking
 from course_helpers.learning.graders import FILE, exercises, read
 from course_helpers.learning.progress import store
@@ -191,6 +192,19 @@ def test_a_coroutine_is_run_to_its_end_or_its_limit():
     for run in (sandbox.run(lambda: asyncio.sleep(0.1, 7)), asyncio.run(in_a_notebook(0.1))):
         assert (run.is_async, run.value) == (True, 7)
     assert isinstance(asyncio.run(in_a_notebook(60)).error, sandbox.TimeUp)
+
+
+@pytest.mark.parametrize("style", ["client", "anthropic.Anthropic()"])
+def test_a_browser_tab(style, monkeypatch):
+    """Where there are neither threads nor sockets, the same is judged, without a time limit."""
+
+    def start(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(grading.Bench, "practice", Practice(in_process=True))
+    monkeypatch.delattr(signal, "setitimer")
+    monkeypatch.setattr(threading.Thread, "start", start)
+    assert graded(notebook(RIGHT.replace("client", style), anthropic.Anthropic(**LIVE))).passed
 
 
 @pytest.mark.slow

@@ -83,18 +83,13 @@ def test_an_unknown_price_stays_unknown():
     assert frame["cumulative_cost_usd"].isna().tolist() == [False, True, True]
     assert cost_parts(frame).isna().all(axis=1).tolist() == [False, True, False]
     assert shown(frame)["cost_usd"].iloc[1] == "unknown"
-    held = compare_models(frame, ["haiku"], scale_tokens=False).set_index("model")["cost_usd"]
-    assert pd.isna(held["as held"])
-    assert held[HAIKU] == pytest.approx(3 * price(HAIKU, 100, 50), abs=1e-12)
+    held = compare_models(frame, ["haiku"], scale_tokens=False)["cost_usd"].tolist()
+    assert pd.isna(held[0])
+    assert held[1] == pytest.approx(3 * price(HAIKU, 100, 50), abs=1e-12)
 
 
 def _csv(frame, index=False, **options):
     return pd.read_csv(io.StringIO(frame.to_csv(index=index)), **options)
-
-
-def _json(frame, orient="records", **options):
-    text = frame.reset_index(drop=True).to_json(orient=orient, double_precision=15, **options)
-    return pd.read_json(io.StringIO(text), orient=orient, **options)
 
 
 WAYS = {
@@ -102,8 +97,7 @@ WAYS = {
     "CSV, read as text without missing values": lambda frame: _csv(frame, dtype=str, keep_default_na=False),
     "CSV, its first column the index": lambda frame: _csv(frame, index_col=0),
     "CSV, convert_dtypes": lambda frame: _csv(frame, index=True).convert_dtypes(),
-    "JSON records": _json,
-    "JSON split": lambda frame: _json(frame, "split"),
+    "JSON": lambda frame: pd.read_json(io.StringIO(frame.to_json(orient="records", double_precision=15))),
     "plain JSON": lambda frame: json.loads(frame.to_json(orient="records", double_precision=15)),
     "objects": lambda frame: frame.astype(object).where(frame.notna(), None),
     "floats": lambda frame: frame.astype({name: float for name in frame if frame[name].dtype.kind == "i"}),
@@ -202,8 +196,7 @@ def test_the_table_shown_can_be_redone_by_hand():
     frame = to_frame(MIXED)
     table = shown(frame)
     assert not {"seconds", "first_token_seconds"} & set(table)
-    assert "thinking_tokens" in table
-    assert "thinking_tokens" not in shown(to_frame([call()]))
+    assert ["thinking_tokens" in each for each in (table, shown(to_frame([call()])))] == [True, False]
     by_hand = sum(float(text.removeprefix("$")) for text in table["cost_usd"])
     assert by_hand == pytest.approx(frame["cost_usd"].sum(), abs=1e-12)
     assert table["cost_usd"].iloc[0] == "$0.000035"

@@ -114,7 +114,7 @@ def test_files_of_release_1_0_and_damaged_ones(home, content):
 
 @pytest.mark.parametrize("named", ["/dev/null", "~no-such-user", "no-home"])
 def test_without_a_place_the_lesson_goes_on_and_says_so_once(named, tmp_path, monkeypatch, capsys):
-    """A wrong folder, no home: answers are judged as ever, and nothing is strewn about; later it is saved."""
+    """A wrong folder, no home: answers are judged as ever, and nothing is strewn about."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COURSE_DATA_DIR", named)
     if named == "no-home":
@@ -129,10 +129,6 @@ def test_without_a_place_the_lesson_goes_on_and_says_so_once(named, tmp_path, mo
     assert "cannot be saved" in repr(table())
     assert "1 of 5" in repr(table())
     assert not [*tmp_path.rglob("*")]
-    monkeypatch.setenv("COURSE_DATA_DIR", str(tmp_path / "data"))
-    pass_lesson(2)
-    assert "cannot be saved" not in repr(table())
-    assert passed(Store().events()) > find_lesson(2).parts
 
 
 def test_where_it_is(tmp_path, monkeypatch):
@@ -145,7 +141,7 @@ def test_where_it_is(tmp_path, monkeypatch):
     assert "this page gives notebooks no storage" in record_try("ask", passed=True)
     monkeypatch.setattr(sys.modules[Store.__module__], "DRIVE", tmp_path)
     record_try("ask", passed=True)
-    assert len(events(tmp_path / "course-progress")) == 2
+    assert len(events(tmp_path / "course-progress")) == 1
 
 
 def test_guess_and_truth(capsys):

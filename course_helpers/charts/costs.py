@@ -32,11 +32,7 @@ def plot_session(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
     look.style_axes(top, "What each call cost", "" if below else "call", "USD a call")
     if costs.any():
         handles = look.stacked(top, {name: (paint, parts[part]) for name, (part, paint) in PARTS.items()})
-        for kind, marker in (("summary", "P"), ("lost", "X")):
-            at = np.flatnonzero(frame["kind"] == kind)
-            marks = {"marker": marker, "color": look.ink(), "label": kind, "clip_on": False, "zorder": 5}
-            handles += [top.scatter(at + 1, costs[at], 36, **marks)] if len(at) else []
-        flat = (costs > 0) & (costs < 0.02 * costs.max()) & (len(costs) <= look.FEW)
+        flat = (costs > 0) & (costs < 0.02 * costs.max())
         for at in np.flatnonzero(flat):  # a dear neighbour makes it too flat to be seen
             words = {"rotation": 90, "ha": "center", "va": "bottom", "fontsize": 8, "color": look.ink()}
             top.annotate(dollars(costs[at]), (at + 1, costs[at]), (0, 6), textcoords="offset points", **words)

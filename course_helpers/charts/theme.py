@@ -26,7 +26,6 @@ from matplotlib.ticker import MaxNLocator, ScalarFormatter
 from ..formatting import dollars
 
 STYLE = Path(__file__).with_name("course.mplstyle")
-FEW = 60  # up to so many calls each has a bar of its own; beyond, an area is drawn
 CAPTION_WIDTH = 88  # characters: JupyterLab breaks longer lines in mid-word
 
 # Okabe and Ito's palette, which colour-blind readers can tell apart, and a second cue for each colour.
@@ -132,23 +131,17 @@ def empty(ax: Axes, words: str) -> Axes:
 
 
 def stacked(ax: Axes, parts: dict[str, tuple[dict, np.ndarray]]) -> list:
-    """`parts` (name: paint and values) on top of one another; returns the legend's handles.
+    """Bars at 1, 2, 3 … of `parts` (name: paint and values) on top of one another; the legend's handles.
 
-    Few values are bars at 1, 2, 3 …; many an area. Parts that are zero throughout are left out.
+    Parts that are zero throughout are left out.
     """
     length = max(len(values) for _, values in parts.values())
     bottom, at, handles = np.zeros(length), np.arange(1, length + 1), []
     for name, (paint, values) in parts.items():
         if not np.any(values):
             continue
-        top = bottom + np.asarray(values, float)
-        if length <= FEW:
-            handles.append(ax.bar(at, top - bottom, 0.8, bottom, label=name, **paint))
-        else:
-            edges = np.append(0, at) + 0.5
-            area = {"baseline": bottom, "fill": True, "linewidth": 0, "label": name}
-            handles.append(ax.stairs(top, edges, **area, **paint))
-        bottom = top
+        handles.append(ax.bar(at, values, 0.8, bottom, label=name, **paint))
+        bottom = bottom + np.asarray(values, float)
     ax.set(xlim=(0.4, max(length, 1) + 0.6), ylim=(0, bottom.max(initial=0) * 1.08 or 1))
     return handles
 

@@ -13,7 +13,6 @@ import json
 import os
 import secrets
 import sys
-import threading
 import time
 import tomllib
 from functools import cache
@@ -107,7 +106,6 @@ class Store:
     def __init__(self) -> None:
         self.unsaved: list[Event] = []
         self.trouble = ""  # the sentence that says so
-        self._lock = threading.Lock()  # a widget may answer on another thread than a cell
 
     @property
     def folder(self) -> Path:
@@ -141,20 +139,17 @@ class Store:
     def add(self, kind: str, name: str, **facts: Any) -> str:
         """Keep an event. Returns a sentence, once, where it cannot be saved, else ""."""
         told, event = self.trouble, {"kind": kind, "name": name, **facts, "at": time.time()}
-        with self._lock:
+        try:
+            folder = self.folder / "events"
+            folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            folder.mkdir(mode=0o700, exist_ok=True)
+            unique = f"{time.time_ns():020}-{os.getpid()}-{secrets.token_hex(6)}.json"
+            write_whole(folder / unique, json.dumps(event).encode())
+            return ""
+        except OSError as error:
             self.unsaved.append(event)
-            try:
-                folder = self.folder / "events"
-                folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-                folder.mkdir(mode=0o700, exist_ok=True)
-                while self.unsaved:  # what could not be written before goes first
-                    unique = f"{time.time_ns():020}-{os.getpid()}-{secrets.token_hex(6)}.json"
-                    write_whole(folder / unique, json.dumps(self.unsaved[0]).encode())
-                    del self.unsaved[0]
-                self.trouble = ""
-            except OSError as error:
-                why = f"cannot be saved here ({error.strerror or error})"
-                self.trouble = f"Your progress {why}: it lasts until the kernel restarts."
+            why = f"cannot be saved here ({error.strerror or error})"
+            self.trouble = f"Your progress {why}: it lasts until the kernel restarts."
         return "" if told else self.trouble
 
     def reset(self) -> None:

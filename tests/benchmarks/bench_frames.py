@@ -8,11 +8,8 @@ from datetime import UTC, datetime
 from types import SimpleNamespace
 
 import genai_prices
-import matplotlib
-import matplotlib.pyplot as plt
 import numpy as np
 
-from course_helpers.charts import plot_session
 from course_helpers.frames import PROMPT_TOKENS, TOKENS, reprice, to_frame
 from course_helpers.models import AS_OF
 from tests.benchmarks import Row, at_least, at_most
@@ -55,15 +52,7 @@ def row_by_row(frame) -> list[float]:
     return prices
 
 
-def picture(calls: list) -> None:
-    """`plot_session`, drawn to the last pixel."""
-    figure = plot_session(to_frame(calls)).figure
-    figure.canvas.draw()
-    plt.close(figure)
-
-
 def bench() -> Iterator[Row]:
-    matplotlib.use("agg")
     many, some = to_frame(ledger(100_000)), to_frame(ledger(2_000))
     ours = reprice(some, TO, scale_tokens=False)["cost_usd"]
     assert np.allclose(ours, row_by_row(some), rtol=0, atol=1e-9)
@@ -71,7 +60,5 @@ def bench() -> Iterator[Row]:
     yield at_least(
         "reprice, 100,000 rows", slow / best(reprice, many, TO, times=5), 50, "× genai-prices row by row"
     )
-    for work in (to_frame, picture):
-        work(ledger(1_000))
-        ratio = best(work, ledger(10_000)) / best(work, ledger(1_000))
-        yield at_most(f"{work.__name__}, 10,000 calls", ratio, 10, "× 1,000 calls")
+    ratio = best(to_frame, ledger(10_000)) / best(to_frame, ledger(1_000))
+    yield at_most("to_frame, 10,000 calls", ratio, 10, "× 1,000 calls")
