@@ -11,6 +11,7 @@ import sys
 import warnings
 from functools import partial
 from typing import Literal
+from weakref import WeakKeyDictionary
 
 import anthropic
 import httpx2
@@ -38,6 +39,7 @@ _current: anthropic.Anthropic | None = None
 _live_url: str | None = None
 _model_before: str | None = None  # models.MODEL, while connect("local") has put another in its place
 _elsewhere: dict[str, list[str]] = {}  # base URL of a server that lists its models → those of _ELSEWHERE
+_once: WeakKeyDictionary[AnyClient, tuple] = WeakKeyDictionary()
 # A client that is garbage closes its pool on whichever thread collects it. Were that the practice API's, and
 # the pool's lock held by a call that was interrupted, the practice API would wait for ever.
 _kept: list[anthropic.Anthropic] = []
@@ -52,9 +54,8 @@ def connect(
     first model that it lists, or COURSE_MODEL. None is "local" where COURSE_PLACE says so, else "practice".
     Prints where calls go, which model, whether money is spent. Sets ANTHROPIC_BASE_URL, ANTHROPIC_API_KEY and
     COURSE_MODEL in this process, so that `anthropic.Anthropic()` and a `%%curl` cell reach the same place.
-    `timeout` is in seconds. Raises ValueError for another `to`, RuntimeError where no key can be
-    asked for or the environment is in the way, `anthropic.APIConnectionError` where nothing answers,
-    `anthropic.AuthenticationError` for a refused key.
+    `timeout` is in seconds. Raises ValueError for another `to`, RuntimeError for the environment or no key,
+    `anthropic.APIConnectionError` where nothing answers, `anthropic.AuthenticationError` for a refused key.
     """
     environment.mend()
     known = [id for model in models.MODELS.values() for id in (model.id, model.snapshot) if id]
@@ -102,9 +103,13 @@ def async_client(client: anthropic.Anthropic) -> anthropic.AsyncAnthropic:
 
 
 def once(client: AnyClient) -> AnyClient:
-    """A copy of `client` without the SDK's own retries."""
-    copy = client.with_options(max_retries=0)
-    copy._custom_headers = client._custom_headers
+    """`client` without the SDK's own retries: a copy, made once for its settings, as it is not free."""
+    settings = (client.base_url, client.api_key, client.auth_token, client.timeout)
+    known, copy = _once.get(client, (None, None))
+    if known != settings:
+        copy = client.with_options(max_retries=0)
+        copy._custom_headers = client._custom_headers
+        _once[client] = (settings, copy)
     return copy
 
 
@@ -146,8 +151,7 @@ def _live(api_key: str | None) -> Place:
     if typed and typed != getattr(_current, "api_key", PRACTICE_KEY):  # set since, with %env for instance
         own["ANTHROPIC_API_KEY"] = typed
     _live_url = _base(own.get("ANTHROPIC_BASE_URL", LIVE_URL))
-    host = httpx2.URL(_live_url).host
-    environment.mend(host)
+    environment.mend(httpx2.URL(_live_url).host)
     if not (api_key or any(map(own.get, environment.KEYS))):
         api_key = environment.ask_for_key()
     own |= {"ANTHROPIC_API_KEY": api_key} if api_key else {}
@@ -162,7 +166,7 @@ def _live(api_key: str | None) -> Place:
         said += 'new ones); connect("practice") needs none. Nothing changed: calls go where they went before.'
         error.args = (said,)
         raise
-    print(f"Live API at {host} · {wanted} · every call costs money")
+    print(f"Live API at {client.base_url.host} · {wanted} · every call costs money")
     active = [id for id, model in listed.items() if model.get("lifecycle") in ("active", None)]
     names = [wanted, getattr(models.MODELS.get(wanted), "snapshot", None)]
     if listed and not set(names) & set(active):

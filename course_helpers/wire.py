@@ -48,8 +48,6 @@ def _get(need: Need, client: Any, sleep: Callable) -> Any:
             return once(unlocked(client)).messages.create(**request, stream=True)
         case ("event", events):  # None at their end
             return anext(events, None) if hasattr(events, "aclose") else next(events, None)
-        case ("close", events):
-            return events.aclose() if hasattr(events, "aclose") else events.close()
         case ("wait", (seconds, how)):
             return (sleep if how is time.sleep else how)(seconds)
         case ("call", function):

@@ -32,11 +32,10 @@ if TYPE_CHECKING:
 
 SAVED = ("model", "system", "max_tokens", "cache", "budget_usd")  # the settings that a file holds
 
+# Is a strategy only asked what it would send? Then it gets no answers that cost anything.
 _looking: ContextVar[bool] = ContextVar("looking", default=False)
-"""Is a strategy only asked what it would send? Then it gets no answers that cost anything."""
-
+# The prices of a model whose prices are not known: whatever it does costs nan.
 UNPRICED = Rates(model="", provider="", tiers=(Tier(**dict.fromkeys(Tier.__annotations__, math.nan)),))
-"""The prices of a model whose prices are not known: whatever it does costs nan."""
 
 
 class Conversation:
@@ -80,9 +79,8 @@ class Conversation:
         elif name == "max_tokens":
             at_least(1, max_tokens=value)
         elif name == "system" and value is not None:
-            if not isinstance(value, str):
-                raise TypeError(f"system is text or None, not {type(value).__name__}.")
-            value = sendable(value, "system prompt") if value.strip() else None
+            blank = isinstance(value, str) and not value.strip()
+            value = None if blank else sendable(value, "system prompt")
         super().__setattr__(name, value)
 
     @property

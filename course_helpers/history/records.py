@@ -30,8 +30,8 @@ Text = Annotated[str, AfterValidator(sendable)]
 Count = Annotated[int, Field(ge=0)]
 Number = Annotated[int, Field(ge=1)]
 Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+# US dollars; nan (null in a file) where the price is not known.
 Usd = Annotated[float, BeforeValidator(lambda usd: math.nan if usd is None else usd)]
-"""US dollars; nan (null in a file) where the price is not known."""
 
 
 class Call(BaseModel):

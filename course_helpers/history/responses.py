@@ -15,9 +15,6 @@ from ..client import reply_text
 from ..wire import Need, Steps
 from .records import counts
 
-FINAL = ("invalid_request", "authentication", "billing", "permission", "not_found", "request_too_large")
-"""How the types of those `error` events begin that a retry cannot mend."""
-
 
 class StreamInterrupted(anthropic.APIConnectionError):
     """The reply broke off before it was complete. `partial` is the text that had come."""
@@ -40,9 +37,8 @@ class Reading:
 
     @property
     def text(self) -> str:
-        """The text so far; half characters that a server escaped as such are made whole or replaced."""
-        text = "".join(self.pieces)
-        return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        """The text so far."""
+        return "".join(self.pieces)
 
     def take(self, message: Any) -> None:
         """Read a whole `message`; raises AttributeError, TypeError or ValueError where it is none."""
@@ -93,7 +89,7 @@ class Reading:
         final, kind = False, self.response.headers.get("content-type", "no content type")
         if isinstance(error, anthropic.APIStatusError):
             kind, said = str(error.type or "an error"), getattr(error, "api_message", None) or error.message
-            why, final = f"The server reported {kind}: {str(said)[:300]}", kind.startswith(FINAL)
+            why = f"The server reported {kind}: {str(said)[:300]}"
         elif isinstance(error, httpx2.TimeoutException):
             why = "Nothing came for longer than the read timeout."
         elif isinstance(error, httpx2.HTTPError):

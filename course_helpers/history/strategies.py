@@ -31,8 +31,7 @@ SUMMARISE = (
     "Summarise the conversation so far in at most 150 words. Keep names, numbers, decisions and whatever the "
     "user said about themselves. Answer with the summary alone."
 )
-ASKED_BEFORE = "Summarise the conversation so far."
-"""The question that a summary answers in what is sent, so that roles take turns."""
+ASKED_BEFORE = "Summarise the conversation so far."  # what a summary answers, so that roles take turns
 
 
 class NotAsked(str):

@@ -39,10 +39,6 @@ class _Reader:
         with contextlib.suppress(ValueError):  # it is running in another thread, which looks at `over` then
             self._steps.close()
 
-    def _begin(self) -> None:
-        self.busy = True
-        self._turn.ledger.begin(ref(self))
-
     def _took(self, came: str | Reply | None) -> bool:
         """Is `came`, from the turn, a piece? Not at its end, also where another thread has ended it."""
         self.busy = False
@@ -66,7 +62,8 @@ class Pieces(_Reader, Iterator[str]):
     def __next__(self) -> str:
         try:
             if not self.over:
-                self._begin()
+                self.busy = True
+                self._turn.ledger.begin(ref(self))
                 if self._took(piece := advance(self._steps, self._client)):
                     return piece
         except BaseException:
@@ -101,7 +98,8 @@ class AsyncPieces(_Reader, AsyncIterator[str]):
     async def __anext__(self) -> str:
         try:
             if not self.over:
-                self._begin()
+                self.busy = True
+                self._turn.ledger.begin(ref(self))
                 twin = await _twin_of(self._client, self)
                 if self._took(piece := await aadvance(self._steps, twin)):
                     return piece

@@ -65,7 +65,7 @@ class Exchange:
 
     settings: Callable[[], TurnSettings]  # asked anew for each request: a strategy may choose another model
     ledger: Ledger
-    opened: list[Any] = field(default_factory=list)  # the open stream of events, which its reader closes
+    opened: list[Any] = field(default_factory=list)  # streams of events, which its reader closes
     uncounted: bool = False  # could the server not count tokens? It is asked once
     attempts: int = 0
     first: float | None = None  # seconds until the first piece of text
@@ -86,15 +86,25 @@ class Exchange:
             piece = yield from self.now.retries().steps(lambda: self._try(streamed))
             while piece:
                 yield piece
-                piece = yield from self.reading.piece(self.opened[0])
+                piece = yield from self.reading.piece(self.opened[-1])
             return self._keep(question, remarks)
         except BaseException:  # an error, an interrupt, or a reader that leaves (GeneratorExit)
             self._lose()
             raise
 
     def count(self, messages: list[Message]) -> Steps[int | None]:
-        """The input tokens of `messages` and the system prompt; None where the server does not count them."""
-        return (yield from self._count(self.settings().request(messages)))
+        """The input tokens of `messages` and the system prompt; None where the server cannot count them."""
+        if self.uncounted:
+            return None
+        request = _input_of(self.settings().request(messages))
+        try:
+            tokens = getattr((yield Need("count", request)), "input_tokens", None)
+        except anthropic.AuthenticationError:
+            raise
+        except (anthropic.APIError, ValueError):
+            tokens = None
+        self.uncounted = not isinstance(tokens, int)
+        return None if self.uncounted else tokens
 
     def ask(self, messages: list[Message]) -> Steps[str]:
         """The answer to `messages`, outside of the conversation, its call in the ledger; "" for a refusal."""
@@ -107,24 +117,11 @@ class Exchange:
         self.ledger.add(Call(kind="summary", **now.figures(reading, **times)))
         return "" if reading.stop_reason == "refusal" else reading.text.strip()
 
-    def _count(self, request: dict[str, Any]) -> Steps[int | None]:
-        """Whatever a server answers in place of a count, in whatever time, an estimate will do."""
-        if self.uncounted:
-            return None
-        try:
-            tokens = getattr((yield Need("count", _input_of(request))), "input_tokens", None)
-        except anthropic.AuthenticationError:
-            raise
-        except (anthropic.APIError, ValueError):
-            tokens = None
-        self.uncounted = not isinstance(tokens, int)
-        return None if self.uncounted else tokens
-
     def _afford(self, request: dict[str, Any], now: TurnSettings) -> Steps[float]:
         """The most that `request` can cost in USD; raises `BudgetExceeded` where it is more than is left."""
         if self.ledger.purse.budget_usd is None or now.rates is None:
             return 0.0  # and nothing is counted
-        tokens, about, told = (yield from self._count(request)), "", ""
+        tokens, about, told = (yield from self.count(request["messages"])), "", ""
         if tokens is None:
             tokens, about, told = estimate_tokens(**_input_of(request)), "about ", f" ({ESTIMATED})"
         worst = now.worst(request, tokens)
@@ -143,12 +140,10 @@ class Exchange:
         if not streamed:
             yield from reply_to(self.request, self.reading.take)
             return ""
-        while self.opened:
-            yield Need("close", self.opened.pop())
         stream = yield Need("open", self.request)
         self.reading.response = stream.response
         self.opened.append(events_of(stream) if isinstance(stream, anthropic.AsyncStream) else stream)
-        piece = yield from self.reading.piece(self.opened[0])
+        piece = yield from self.reading.piece(self.opened[-1])
         self.first = time.perf_counter() - self.started if piece else None
         return piece
 
@@ -203,8 +198,7 @@ def preview(messages: list[Message], now: TurnSettings, counted: int | None, las
         if last is not None and last.request["model"] == now.model:  # only what is new need be guessed
             said = [*last.request["messages"], {"role": "assistant", "content": last.text}]
             known = last.call.prompt_tokens + last.call.output_tokens - last.call.thinking_tokens
-            size += known - estimate_tokens(**_input_of(last.request) | {"messages": said})
-    size = max(1, size)
+            size = max(1, size + known - estimate_tokens(**_input_of(last.request) | {"messages": said}))
     least = now.rates.cost({"input_tokens": size, "output_tokens": 1}) if now.rates else 0.0
     try:
         window = find_model(now.model).context_window

@@ -34,7 +34,7 @@ SHAPES = {
     "empty": "when the reply holds no block at all",
 }
 TOTAL_LIMIT = 40.0  # seconds that all runs of one grading may take together
-_practice, _elsewhere = Practice(), Practice()
+_elsewhere = Practice()
 
 
 class Bench:
@@ -43,27 +43,27 @@ class Bench:
     `namespace` is the notebook's. `mistake` is what a plain failure in the case at hand is called.
     """
 
-    practice = _practice
+    practice = Practice()
     """The practice API of the bench, with its faults."""
 
     def __init__(self, function: Callable, namespace: dict[str, Any]) -> None:
         self.function, self.mistake, self.last, self.runs = function, "", Ran(), []
         self.namespaces = [getattr(function, "__globals__", {}), namespace]
         # It reaches the bench whatever the environment says of proxies.
-        there = httpx2.Client(trust_env=False, verify=False)
-        here = {"base_url": _practice.url, "api_key": PRACTICE_KEY}
+        there = httpx2.Client(trust_env=False, verify=False, transport=self.practice.transport())
+        here = {"base_url": self.practice.url, "api_key": PRACTICE_KEY}
         self.client = anthropic.Anthropic(**here, http_client=there, max_retries=0)
 
     @property
     def sent(self) -> list:
         """The exchanges that the last run made, or the one that is under way, oldest first."""
-        return list(_practice.journal)
+        return list(self.practice.journal)
 
     def run(self, *args, typed: Iterable[str] = (), seconds: float = 99, elsewhere=False, **named) -> Ran:
         """What calling the function came to; `elsewhere` its environment leads there, with another key."""
-        _practice.journal.clear()
-        here = (_practice.url, PRACTICE_KEY)
-        place = (_elsewhere.url, "a-key-for-elsewhere", _practice.url) if elsewhere else here
+        self.practice.journal.clear()
+        here = (self.practice, PRACTICE_KEY)
+        place = (_elsewhere, "a-key-for-elsewhere", self.practice) if elsewhere else here
         before = dict(vars(course_client))  # the function may call connect
         left = max(0.1, TOTAL_LIMIT - sum(ran.seconds for ran in self.runs))
         try:
@@ -116,7 +116,7 @@ class Bench:
 
     def close(self) -> None:
         """End whatever a grader left set, and forget what was sent."""
-        _practice.reset()
+        self.practice.reset()
         self.client.close()
 
     # Judges of the last run

@@ -29,7 +29,7 @@ from urllib.parse import unquote
 
 import httpx2
 
-from ..practice_api import PRACTICE_KEY
+from ..practice_api import PRACTICE_KEY, Practice
 
 LONGEST_WAIT = 60  # seconds that a request of somebody else waits at most
 SENDS = (httpx2.Client.send.__code__, httpx2.AsyncClient.send.__code__)
@@ -41,15 +41,21 @@ OWN_HEADERS = {"host", "authorization", "x-api-key", "content-length", "transfer
 class Run:
     """One run of a learner's function: where its requests go, and whether it is over."""
 
-    def __init__(self, url: str, *also: str) -> None:
-        self.url, self.over = httpx2.URL(url), threading.Event()
-        self.places = {(there.host, there.port) for there in map(httpx2.URL, (url, *also))}
+    def __init__(self, *places: Practice) -> None:
+        urls = [httpx2.URL(each.url) for each in places]
+        self.url, self.places = urls[0], {(url.host, url.port) for url in urls}
         self.meant_for: list[httpx2.Request] = []  # what was led elsewhere, as it was meant
-        # A client of its own: an interrupt inside the learner's would leave its pool locked for good.
-        self.client = httpx2.Client(trust_env=False, verify=False)
+        self.over = threading.Event()
+        # Only a client of this run's reaches a practice API without a server, as in a browser tab. And an
+        # interrupt inside the learner's would leave its pool locked for good.
+        self.inside = {f"all://{httpx2.URL(each.url).host}": each.transport() for each in places}
+        self.options = {"trust_env": False, "verify": False, "mounts": self.inside}
+        self.client = httpx2.Client(**self.options)
 
     def led(self, request: httpx2.Request) -> httpx2.Request:
         """`request` as it goes to this run's place, with the key for it. Its body must have been read."""
+        if (request.url.host, request.url.port) in self.places:
+            return request
         self.meant_for.append(request)
         path, body = _for_messages_api(request.url.raw_path.decode(), request.content)
         theirs = {name: value for name, value in request.headers.items() if name not in OWN_HEADERS}
@@ -68,15 +74,15 @@ _own: list[tuple[type, str, Any]] = []  # what they took the place of; None for 
 
 
 @contextmanager
-def redirected(url: str, key: str, *also: str) -> Iterator[Run]:
-    """Within the block, requests of this context lead to `url`, and those of other threads and tasks wait.
+def redirected(place: Practice, key: str, *also: Practice) -> Iterator[Run]:
+    """Within the block, requests of this context lead to `place`, and those of other threads and tasks wait.
 
     The environment leads there too, with `key`, and knows no proxy. Requests for the places `also` are left.
     """
     global _active
-    run, before = Run(url, *also), dict(os.environ)
+    run, before = Run(place, *also), dict(os.environ)
     seen = {name: value for name, value in before.items() if not UNSEEN.fullmatch(name)}
-    seen |= {"ANTHROPIC_BASE_URL": url, "ANTHROPIC_API_KEY": key, "NO_PROXY": "*", "no_proxy": "*"}
+    seen |= {"ANTHROPIC_BASE_URL": place.url, "ANTHROPIC_API_KEY": key, "NO_PROXY": "*", "no_proxy": "*"}
     token = _mine.set(run)
     try:
         _hold(run)
@@ -129,21 +135,23 @@ async def _async_send(
         return await send(client, request, **options)
     await request.aread()
     # A client for each request, since it belongs to a loop; "connection: close" leaves nothing open.
-    there = httpx2.AsyncClient(trust_env=False, verify=False)
+    there = httpx2.AsyncClient(**run.options)
     return await send(there, run.led(request), stream=options.get("stream", False))
 
 
-def _start(thread: threading.Thread, start: Callable) -> None:
+def _start(thread: threading.Thread, start: Callable) -> Any:
     # An executor's threads outlive the work; what is handed to them brings its context along (_submit).
     # The practice API's, which a call of `connect` may start, serves everybody.
     for_all = sys._getframe(1).f_code.co_name == "_adjust_thread_count" or thread.name == "practice-api"
-    if _mine.get() is not None and not for_all:
-        thread.run = _in_this_context(thread.run)
-    start(thread)
+    if _mine.get() is None or for_all:
+        return start(thread)
+    return _in_this_context(thread.run, lambda run: setattr(thread, "run", run) or start(thread))
 
 
 def _submit(pool: ThreadPoolExecutor, submit: Callable, work: Callable, /, *args: Any, **named: Any) -> Any:
-    return submit(pool, _in_this_context(work) if _mine.get() else work, *args, **named)
+    if _mine.get() is None:
+        return submit(pool, work, *args, **named)
+    return _in_this_context(work, lambda run: submit(pool, run, *args, **named))
 
 
 def _connect(sock: socket.socket, connect: Callable, address: Any) -> Any:
@@ -170,11 +178,12 @@ def _running(request: httpx2.Request | None = None) -> Run | None:
     """The run this is part of; None for everybody else, and for a request that goes there by itself."""
     if (run := _mine.get()) and run.over.is_set():
         raise httpx2.ConnectError("The exercise that this belongs to is no longer being graded.")
-    return run if run and (not request or (request.url.host, request.url.port) not in run.places) else None
+    by_itself = run and request and (request.url.host, request.url.port) in run.places
+    return None if by_itself and not any(run.inside.values()) else run
 
 
-def _in_this_context(work: Callable) -> Callable:
-    """`work` as part of this run; the hooks stay until it has ended."""
+def _in_this_context(work: Callable, start: Callable) -> Any:
+    """What `start` makes of `work` as part of this run; the hooks stay until that has ended."""
     context = copy_context()
 
     def run(*args: Any, **named: Any) -> Any:
@@ -184,7 +193,11 @@ def _in_this_context(work: Callable) -> Callable:
             _release(run)
 
     _hold(run)
-    return run
+    try:
+        return start(run)
+    except BaseException:  # it will never end, for it has not begun
+        _release(run)
+        raise
 
 
 def _hold(holder: object) -> None:

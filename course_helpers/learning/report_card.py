@@ -40,7 +40,7 @@ def report_card(bot: Any) -> ReportCard:
         raise RuntimeError("Another call is under way, of a chat for instance: wait for it, then try again.")
     storm = Storm(practice, by_question=False)
     try:
-        with redirected(practice.url, KEY), patch.object(time, "sleep", _short_sleep(storm)):
+        with redirected(practice, KEY), patch.object(time, "sleep", _short_sleep(storm)):
             _weather(program, storm)
     finally:
         practice.stop()

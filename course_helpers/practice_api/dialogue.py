@@ -20,13 +20,11 @@ _FAMILY, _SAID, _SHORT = 0.2, 0.1, 6
 _OPENING = r"^(?:(?:hello|hi|hey|good (?:day|morning|evening)|there|so|well|oh|ok|and|please|sorry) )+"
 _CAPITAL = re.compile(r"\bcapital(?: city)? (?:of|in|for) (?:the )?([a-z ]+)|\b([a-z]+)'s capital\b")
 _SUM = re.compile(
-    r"(?<![\w.-])(-?\d+(?:\.\d+)?) ?"
-    r"(\+|plus|-|−|minus|\*|x|×|times|multiplied by|/|÷|divided by) ?"
-    r"(-?\d+(?:\.\d+)?)(?!\d|\.\d| ?[-+*/]| ?[a-z]{3})"
+    r"(?<![\w.-])(-?\d+(?:\.\d+)?) ?(\+|plus|-|minus|\*|x|×|times|/|÷) ?(-?\d+(?:\.\d+)?)"
+    r"(?!\d|\.\d| ?[-+*/]| ?[a-z]{3})"
 )
-_SIGNS = {"+": "+", "plus": "+", "-": "-", "−": "-", "minus": "-", "/": "/", "÷": "/", "divided by": "/"}
+_SIGNS = {"plus": "+", "minus": "-", "*": "×", "x": "×", "times": "×", "÷": "/"}
 _OPERATORS = {"+": operator.add, "-": operator.sub, "×": operator.mul, "/": operator.truediv}
-
 _FORMS = {
     "simple": "{text}\n\nOr, in one sentence: {brief}",
     "python": "In Python:\n\n```python\n{text}\n```",
@@ -76,8 +74,8 @@ def general(question: str) -> Saying | None:
         if any(re.search(pattern, asked) for pattern in fact["ask"]):
             first, *more = sentences(fact["say"])
             return Saying(first, first, fact["word"], fact["say"], tuple(more))
-    if (found := _SUM.search(asked)) and (float(found[3]) or _SIGNS.get(found[2]) != "/"):
-        a, sign, b = float(found[1]), _SIGNS.get(found[2], "×"), float(found[3])
+    if (found := _SUM.search(asked)) and (float(found[3]) or found[2] not in "/÷"):
+        a, sign, b = float(found[1]), _SIGNS.get(found[2], found[2]), float(found[3])
         a, b, value = (f"{n:,.4f}".rstrip("0").rstrip(".") for n in (a, b, _OPERATORS[sign](a, b)))
         return Saying(f"{a} {sign} {b} = {value}.", word=value, more=(f"The result is {value}.",))
     return None

@@ -32,13 +32,10 @@ _SIMPLE: tuple[Rule, ...] = (
     lambda text: dialogue.general(text).word,
     str,
     lambda text: text[::-1],
-    lambda text: str(len(text)),
     lambda text: text[0],
     lambda text: text[-1],
     lambda text: text.split()[0],
     lambda text: text.split()[-1],
-    lambda text: "".join(word[0] for word in text.split()),
-    lambda text: "odd" if int(text) % 2 else "even",
     lambda text: str(int(text) ** 2),
     lambda text: re.search(r"\d{4}-\d\d-\d\d|[\w.+-]+@[\w.-]+\.\w+|\d+(?:[.,]\d+)?|#\w+", text)[0],
     lambda text: re.search(r"(?<=\s)[A-Z]\w+", text)[0],
@@ -63,7 +60,7 @@ def continued(pairs: Pairs, question: str) -> str:
     if len(pairs) < 2 or any(len(b) > 80 or not a or not b for a, b in pairs):
         return ""
     (a, b), found = pairs[0], []
-    for rule in [*_SIMPLE, *_known(), *_made(pairs)]:
+    for rule in [*_SIMPLE, *_known(), _template(pairs)]:
         for case in (str, str.lower, str.upper, str.capitalize, str.title):
             made = _apply(rule, case, a)
             if made and made in b:
@@ -104,8 +101,8 @@ def _form(irregular: dict[str, str], ending: str, word: str) -> str:
     return irregular.get(word.lower()) or form
 
 
-def _made(pairs: Pairs) -> list[Rule]:
-    """Rules from the first pair: what is added to its number, and where its words stand in the answer."""
+def _template(pairs: Pairs) -> Rule:
+    """The words of the question where those of the first one stand in its answer."""
     a, b = pairs[0]
     shared = set.intersection(*(set(re.findall(r"\w+", question)) for question, _ in pairs))
 
@@ -115,10 +112,7 @@ def _made(pairs: Pairs) -> list[Rule]:
             return ""
         return re.sub(r"\w+", lambda word: own.get(word[0], word[0]), b)
 
-    if not (a.isdecimal() and b.isdecimal() and int(a)):
-        return [put]
-    more, times = int(b) - int(a), int(b) / int(a)
-    return [lambda text: str(int(text) + more), lambda text: f"{int(text) * times:g}"]
+    return put
 
 
 def _label(pairs: Pairs, question: str) -> str:

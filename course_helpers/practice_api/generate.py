@@ -27,9 +27,8 @@ def reply(
     `used` is the input's part of the usage, as the cache says it.
     """
     refused = shape == "refusal"
-    id = hashlib.sha256(
-        request.model_dump_json(exclude={"stream"}, exclude_defaults=True).encode()
-    ).hexdigest()[:20]
+    asked = request.model_dump_json(exclude={"stream"}, exclude_defaults=True)
+    id = hashlib.sha256(asked.encode()).hexdigest()[:20]
     thinking, text, tool = _draft(request, messages, model, shape)
     reason = "refusal" if refused else "tool_use" if tool else "end_turn"
     at, sequence = min(((text.find(s), s) for s in request.stop_sequences if s in text), default=(None, None))

@@ -29,7 +29,9 @@ _UNITS = {"word": "words"} | dict.fromkeys(("sentence", "paragraph", "line"), "s
 _SENTENCE = re.compile(r"(?<=[.!?])(?<!e\.g\.)(?<!i\.e\.)\s+(?=[A-Z\"“`(])")
 _FENCE = re.compile(r"\n*```.*?```\n*", re.S)
 """Code in an answer: it is never cut or made a list of, but follows whole."""
-_FIXED = {"confidence": "high", "language": "English", "status": "ok", "ok": True, "score": 1, "tags": []}
+_PART = re.compile(r"(?<=\D): |; |, (?=\w+ \w+ \w+)")
+_NOTE = "[practice model: I can only answer in plain English, so this is left out: {}.]"
+_FIXED = {"confidence": "high", "language": "English", "status": "ok"}
 _LONG = re.compile(r"note|expla|detail|reason|why|text|descr|comment|summary|context|sentence|defin|mean")
 
 
@@ -95,8 +97,6 @@ def _clause(clause: str, held: list[str], before: Wishes, spoken: bool) -> tuple
         if not spoken or _search("length", lower[: limit.start()]):
             left = left.replace(limit[0], " ")
             unit, most = _UNITS.get(limit["unit"], "items"), int(limit["most"])
-            if limit["unit"] in ("character", "letter"):
-                unit, most = "words", most // 8 + 1
             exact = most if limit["least"] or re.search(r"exactly|precisely|always", lower) else 0
             found[f"least_{unit}"] = int(limit["low"] or exact)
             if not limit["least"]:
@@ -189,11 +189,7 @@ def sentences(text: str) -> list[str]:
 def render(saying: Saying, wishes: Wishes) -> str:
     """The answer as `wishes` would have it, and in brackets what of them cannot be done."""
     cannot = ", ".join(dict.fromkeys(wishes.get("cannot", ())))
-    note = (
-        f"[practice model: I can only answer in plain English, so this is left out: {cannot}.]"
-        if cannot
-        else ""
-    )
+    note = _NOTE.format(cannot) if cannot else ""
     case = {"upper": str.upper, "lower": str.lower}.get(wishes.get("case", ""), str)
     if wishes.get("json"):
         return _json(saying, wishes, note, case)
@@ -243,9 +239,7 @@ def _list(saying: Saying, wishes: Wishes) -> str:
     if len(items) < least:
         items += [more for more in (saying.brief, *saying.more) if more and more not in items]
     if len(items) < least:
-        items = [
-            part.strip(" .") for item in items for part in re.split(r"(?<=\D): |; |, (?=\w+ \w+ \w+)", item)
-        ]
+        items = [part.strip(" .") for item in items for part in _PART.split(item)]
     items = items[: max(count, 2)] if count else items
     if words:
         items = [" ".join(item.split()[: max(1, words // len(items))]) for item in items]
@@ -256,15 +250,12 @@ def _list(saying: Saying, wishes: Wishes) -> str:
 def _json(saying: Saying, wishes: Wishes, note: str, case: Callable[[str], str]) -> str:
     """A JSON object with the fields that were named: short answers in short fields, the rest elsewhere."""
     keys = wishes["json"]
-    plain = _prose(
-        saying, {name: wish for name, wish in wishes.items() if name not in ("list", "start", "end")}
-    )
+    plain = _prose(saying, wishes | {"list": None, "start": "", "end": ""})
     sized = any(wishes.get(name) for name in ("words", "sentences", "audience"))
     fields = dict.fromkeys(keys, plain if sized else saying.brief or plain)
     if saying.word and len(keys) > 1 and not _LONG.search(keys[0].lower()):
         fields[keys[0]] = saying.word
-    fields |= {key: _FIXED[key.lower()] for key in keys if key.lower() in _FIXED}
-    fields = {key: case(value) if isinstance(value, str) else value for key, value in fields.items()}
+    fields = {key: case(_FIXED.get(key.lower(), value)) for key, value in fields.items()}
     if note:
         fields[keys[-1]] = f"{fields[keys[-1]]} {note}"  # inside a text, so that it stays JSON
     return json.dumps(fields, ensure_ascii=False)

@@ -6,7 +6,7 @@ It knows only the request: nothing is kept between calls, as with a real model.
 from __future__ import annotations
 
 import re
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -31,7 +31,7 @@ _TELLING = re.compile(
 )
 _RECALL = re.compile(
     r"\b(?:what(?:'s| is| was| are)|which|tell me|remember|know|remind me of) "
-    r"(?:again )?my (?P<thing>[a-z-]+(?: [a-z-]+){0,2}?)\s*(?:\?|\.|!|,|again|$)"
+    r"(?:again )?my (?P<thing>[a-z-]+(?: (?!across|after|when|in )[a-z-]+){0,2}?)\s*(?:\?|\.|!|,|again|$)"
     r"|\b(?:who am i|what am i called)\W*$",
     re.I | re.M,
 )
@@ -50,6 +50,12 @@ class Entry(Row):
     thinks: Text = ""
 
 
+class _Entries(tuple):
+    """Entries that are one thing to look up: the same ones, not equal ones."""
+
+    __hash__, __eq__ = object.__hash__, object.__eq__
+
+
 class Answer(NamedTuple):
     """What the model says, and what it thinks first if it thinks by itself ("" for an easy question)."""
 
@@ -61,7 +67,7 @@ class Answer(NamedTuple):
 def entries() -> tuple[Entry, ...]:
     """The canned answers. Raises ValueError that names the file, the entry and what is wrong with it."""
     knowledge.entries()
-    return tuple(read(FILE, "reply", Entry))
+    return _Entries(read(FILE, "reply", Entry))
 
 
 def answer(request: CreateMessage, messages: list[Message], model: Model) -> Answer:
@@ -74,14 +80,12 @@ def answer(request: CreateMessage, messages: list[Message], model: Model) -> Ans
     orders, _, _ = instructions.read(system)
     system, texts = system[:SEARCHED], [text_of(message) for message in messages[: at + 1]]
     last, earlier = texts[-1][:SEARCHED], "\n".join(texts[:-1])[-SEARCHED:]
-    for entry in entries():
-        demands = ((entry.ask, last), (entry.system, system), (entry.earlier, earlier))
-        if all(pattern is None or pattern.search(text) for pattern, text in demands):
-            known = (f"The user's {thing} is {value}." for thing, value in _facts([system, *texts]).items())
-            words = {"facts": " ".join(known), "turns": str(len(messages))}
-            text, thinks = fill(entry.say, **words), fill(entry.thinks, **words)
-            saying = Saying(text, text.partition(". ")[0].rstrip(".") + ".")
-            return Answer(text if entry.system or entry.earlier else _obeyed(saying, orders, last), thinks)
+    if entry := _canned(entries(), last, system, earlier):
+        known = (f"The user's {thing} is {value}." for thing, value in _facts([system, *texts]).items())
+        words = {"facts": " ".join(known), "turns": str(len(messages))}
+        text, thinks = fill(entry.say, **words), fill(entry.thinks, **words)
+        saying = Saying(text, text.partition(". ")[0].rstrip(".") + ".")
+        return Answer(text if entry.system or entry.earlier else _obeyed(saying, orders, last), thinks)
     thinks = "I look for an answer that was written down for this." if _HARD.search(last) else ""
     turns = [(message.role, text_of(message)[:_QUESTION]) for message in messages[: at + 1]][-_TURNS:]
     if said := examples.continued(*examples.shown(turns[:-1], system, turns[-1][1])):
@@ -96,6 +100,18 @@ def answer(request: CreateMessage, messages: list[Message], model: Model) -> Ans
     wishes = now | orders | {"cannot": [*orders.get("cannot", []), *now.get("cannot", [])]}
     saying, about = _saying(messages[at], asked, turns, [system, *texts], wishes)
     return Answer(_obeyed(saying, wishes, f"{asked[-1]} {about}"), thinks)
+
+
+@lru_cache(maxsize=32)
+def _canned(entries: _Entries, last: str, system: str, earlier: str) -> Entry | None:
+    """The first of the entries that fits."""
+    for entry in entries:
+        demands = ((entry.system, system), (entry.earlier, earlier))
+        if entry.ask.search(last) and all(
+            pattern is None or pattern.search(text) for pattern, text in demands
+        ):
+            return entry
+    return None
 
 
 def _obeyed(saying: Saying, wishes: instructions.Wishes, about: str) -> str:

@@ -75,15 +75,13 @@ class Server:
         self._config.load()
         self._state, self._stopping = ServerState(), asyncio.Event()
         self._state.default_headers = self._config.encoded_headers
-        self.loop = asyncio.new_event_loop()
+        self.loop = asyncio.SelectorEventLoop()  # Windows' own kind takes its maker's signals
         self.thread = threading.Thread(target=self._serve, name="practice-api", daemon=True)
         self.thread.start()
 
     def _serve(self) -> None:
         connect = functools.partial(Protocol, self._config, self._state, {})
-        with asyncio.Runner(
-            loop_factory=lambda: self.loop
-        ) as runner:  # at the end it cancels what still runs
+        with asyncio.Runner(loop_factory=lambda: self.loop) as runner:  # cancels at its end what still runs
             listening = runner.run(self.loop.create_server(connect, sock=self._socket))
             runner.run(self._stopping.wait())
             with contextlib.suppress(ValueError):  # where it was stuck, its socket is closed already

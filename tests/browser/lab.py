@@ -47,8 +47,7 @@ CHROMIUM_FLAGS = [
 
 def find_chromium() -> str | None:
     """The path of a Chromium, or None."""
-    found = [os.environ.get("COURSE_CHROMIUM")] + [shutil.which(name) for name in CHROMIUMS]
-    return next((path for path in found if path and Path(path).exists()), None)
+    return next(filter(None, map(shutil.which, [os.environ.get("COURSE_CHROMIUM") or "", *CHROMIUMS])), None)
 
 
 expect.set_options(timeout=20_000)  # milliseconds: a busy machine is slow, not wrong
@@ -189,10 +188,6 @@ class Lab:
     def interrupt(self) -> None:
         """Interrupt the kernel."""
         self.command("notebook:interrupt-kernel")
-
-    def restart(self) -> None:
-        """Restart the kernel, as the menu does, and wait until it is ready."""
-        self._on_panel("await panel.sessionContext.session.kernel.restart();")
 
     def notebook(self) -> dict:
         """The notebook as it stands in the page."""

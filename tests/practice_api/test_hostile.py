@@ -139,7 +139,7 @@ def corpus() -> Iterator[bytes]:
         {"messages": [user("my a is b. " * many)]},
         {"stop_sequences": [1] * many},
         {"model": "m" * 1_000_000},
-        {"system": "🎉" * 3_000},
+        {"system": "🎉" * 300_000},
         {"tools": [TOOL | {"name": f"t{n}"} for n in range(5_000)]},
         {"tools": [TOOL | {"input_schema": {"type": "array"}}], "tool_choice": FORCED},
         {"tools": [TOOL | {"input_schema": {"type": "object", "properties": []}}], "tool_choice": FORCED},
