@@ -87,8 +87,7 @@ def as_frame(source: Any, what: str, *columns: str) -> pd.DataFrame:
         source = source.reset_index()
     missing = [name for name in columns if name not in source.columns]
     if missing:
-        wanted = f"a frame with the columns {', '.join(columns)}"
-        raise ValueError(f"{what} needs {wanted}; missing: {', '.join(missing)}.")
+        raise ValueError(f"{what} needs a frame with the columns {', '.join(columns)}; missing: {missing}.")
     types = {name: dtype for name, dtype in {**_TYPES, **_OTHER_TYPES}.items() if name in source.columns}
     return source.assign(**{name: _typed(source[name], dtype, what) for name, dtype in types.items()})
 
@@ -131,8 +130,8 @@ def reprice(
     """The same session on `model`, at the prices of the day `as_of` (by default `models.AS_OF`): a new frame
     with its model, tokens and costs in place of those held.
 
-    Models count the same text differently, so the counts are scaled by the models' `tokenizer_factor` and
-    rounded; `scale_tokens=False` keeps them. The number of calls, their kinds and times stay as they were.
+    Models count the same text differently: counts are scaled by `tokenizer_factor` and rounded, unless
+    `scale_tokens=False`. The number of calls, their kinds and times stay as they were.
     Raises `UnknownModelError` for a model without a price, or where a tokenizer is not known.
     """
     frame = as_frame(frame, "reprice", "model", *TOKENS)

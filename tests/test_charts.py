@@ -22,7 +22,7 @@ from matplotlib.colors import to_rgb
 
 from course_helpers import Conversation, charts, connect
 from course_helpers.charts import sliders, theme
-from course_helpers.charts.costs import PARTS
+from course_helpers.charts.costs import LOOKS
 from course_helpers.formatting import dollars, share, short
 from course_helpers.frames import compare_models, cost_curve, to_frame
 from course_helpers.history.strategies import last_turns
@@ -199,7 +199,7 @@ def test_it_can_be_read_on_any_ground_and_be_heard(name):
 
 def test_nothing_depends_on_colour_alone():
     """Parts of a bar differ in their hatch, lines in dashes and marker, far beyond seven of them."""
-    parts = [*(paint for _, paint in PARTS.values()), theme.THINKING]
+    parts = [*(paint for _, paint in LOOKS.values()), theme.THINKING]
     for paints in (parts, [theme.GOOD, theme.BAD, theme.IDLE, theme.ASKED]):
         assert len({paint.get("hatch") for paint in paints}) == len(paints)
     lines = [theme.line(plt.gca(), [1], [1], number, str(number)) for number in range(49)]

@@ -522,7 +522,8 @@ def test_importing_touches_nothing():
     """No server, no thread, no variable, before the first connect; nor is anything heavy loaded."""
     code = """import os, sys, threading
 before = dict(os.environ)
-import course_helpers.client, course_helpers.pricing
+import course_helpers.client, course_helpers.learning, course_helpers.pricing
 assert (dict(os.environ), threading.active_count()) == (before, 1)
-assert not {'starlette', 'uvicorn', 'genai_prices', 'pandas', 'numpy'} & sys.modules.keys()"""
+heavy = {'starlette', 'uvicorn', 'genai_prices', 'pandas', 'numpy', 'ipywidgets'}
+assert not heavy & sys.modules.keys()"""
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)

@@ -7,7 +7,6 @@ import contextlib
 import os
 import re
 import signal
-import subprocess
 import sys
 import threading
 import time
@@ -121,9 +120,7 @@ STUBS = ("", "ask = ...", DOC, f"{DOC}...", f"{DOC}raise NotImplementedError")
 def test_not_started(code):
     """A stub and NotImplementedError are no mistakes; asking again brings a hint each time."""
     first, *later = (words(graded(code)) for _ in range(5))
-    assert first.endswith(
-        "not started Write the body of ask in the cell above, run that cell, then this one."
-    )
+    assert first.endswith("started Write the body of ask in the cell above, run that cell, then this one.")
     assert [re.findall(r"Hint (\d) of 3", text) for text in later] == [["1"], ["2"], ["3"], ["3"]]
     assert "one call through the SDK" in later[0]
 
@@ -133,14 +130,12 @@ SEEN = {
     "ask = 'Paris'": "ask is no function but of type str",
     "def ask(): return 1": "it raised TypeError: ask() takes 0 positional arguments but 1 was given",
     "async def ask(question): return 'Paris'": "no request reached the API",
-    "return 1 / 0": "it raised ZeroDivisionError: division by zero (line 2",
     "import sys; sys.exit(3)": "it called sys.exit() or exit(): return instead",
     "return ask(question)": "it raised RecursionError",
     "return input('Which? ')": "input() has nobody to ask here",
     "assert question == 'x', 'a word'": "it raised AssertionError: a word (line 2",
     "raise type('Odd', (Exception,), {'__str__': None})": "it raised Odd (line 2",
     "raise ValueError(f'{object()} ' * 1000)": "it raised ValueError: <object object> <",
-    f"{CALL}; return 'x' * 10**7": "it returned 'xxx",
     f"{CALL}; print(*['spam'] * 10**6)": "It printed: spam spam",
     f"{CALL}; return type('Odd', (str,), {{'__eq__': 0, '__repr__': 0}})()": "of type Odd",
     f"{CALL}; x = []; return [x := [x] for _ in range(9999)][-1]": "returns no text",
@@ -194,17 +189,17 @@ def test_a_coroutine_is_run_to_its_end_or_its_limit():
     assert isinstance(asyncio.run(in_a_notebook(60)).error, sandbox.TimeUp)
 
 
-@pytest.mark.parametrize("style", ["client", "anthropic.Anthropic()"])
-def test_a_browser_tab(style, monkeypatch):
+def test_a_browser_tab(monkeypatch):
     """Where there are neither threads nor sockets, the same is judged, without a time limit."""
 
-    def start(thread: threading.Thread) -> None:
+    def no_thread(_thread: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
 
     monkeypatch.setattr(grading.Bench, "practice", Practice(in_process=True))
     monkeypatch.delattr(signal, "setitimer")
-    monkeypatch.setattr(threading.Thread, "start", start)
-    assert graded(notebook(RIGHT.replace("client", style), anthropic.Anthropic(**LIVE))).passed
+    monkeypatch.setattr(threading.Thread, "start", no_thread)
+    for client in ("client", "anthropic.Anthropic()"):
+        assert graded(notebook(RIGHT.replace("client", client), anthropic.Anthropic(**LIVE))).passed
 
 
 @pytest.mark.slow
@@ -225,14 +220,6 @@ def test_in_a_kernel():
     assert passed.startswith("✓ Exercise 1.1")
     assert "It is async: whoever calls it must await it." in passed
     assert made.cells[-1].outputs[0].traceback == ["✗ this one fails\n  seen: False"]
-
-
-def test_importing_it_is_light():
-    """The names of a setup cell bring neither widgets nor a server along."""
-    code = (
-        "import sys, course_helpers.learning; assert not {'ipywidgets', 'pandas', 'uvicorn'} & {*sys.modules}"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_every_exercise_is_well_made():

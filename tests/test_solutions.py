@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import io
 import json
-import linecache
 import re
 import sys
 import tomllib
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +29,6 @@ import anthropic, httpx2
 from course_helpers import MODEL, Conversation, call_with_retry, connect, estimate_cost, reply_text
 from course_helpers.models import find_model
 """
-_numbers = count(1)
 
 
 @pytest.fixture(autouse=True)
@@ -40,19 +37,12 @@ def _own_progress(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     practice.reset()
 
 
-def run(code: str, namespace: dict[str, Any]) -> None:
-    """Runs `code` as a cell would, so that error messages can quote its lines."""
-    name = f"<answer {next(_numbers)}>"
-    linecache.cache[name] = (len(code), None, code.splitlines(True), name)
-    exec(compile(code, name, "exec"), namespace)
-
-
 def answered(name: str, code: str, setup: str = SETUP) -> learning.Outcome:
     """The outcome of exercise `name` where a learner's cell holds `code`."""
     namespace: dict[str, Any] = {}
-    run(setup, namespace)
+    exec(setup, namespace)
     namespace["client"] = connect()
-    run(code, namespace)
+    exec(code, namespace)
     marking._failures.clear()
     return eval(f"exercise({name!r})", {**namespace, "exercise": exercise})
 
@@ -102,9 +92,9 @@ def test_the_finished_chatbot(lessons: Path, tmp_path: Path, monkeypatch: pytest
     for kind, source in cells(lessons, 8):
         given = re.search(r"^def (new_session|answer|main)\(", source, re.M)
         if kind == "code":
-            run(source if given else "\n".join(IMPORT.findall(source)) + "\n", namespace)
+            exec(source if given else "\n".join(IMPORT.findall(source)) + "\n", namespace)
         for _, code in FOLDED.findall(source):
-            run(code, namespace)
+            exec(code, namespace)
     typed = "\nMy name is Ada.\nWhat is my name?\nstats\n!model opus\nreset\nWhat is my name?\nquit\n"
     monkeypatch.setattr(sys, "stdin", io.StringIO(typed))
     monkeypatch.chdir(tmp_path)

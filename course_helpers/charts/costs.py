@@ -7,11 +7,10 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from ..formatting import count, dollars, share, short, times
-from ..frames import PARTS as COUNTS
-from ..frames import PROMPT_TOKENS, TOKENS, as_frame, cost_parts
+from ..frames import PARTS, PROMPT_TOKENS, TOKENS, as_frame, cost_parts
 from . import theme as look
 
-PARTS = {
+LOOKS = {
     "cache read": ("cache_read_usd", look.CACHE_READ),
     "cache write": ("cache_write_usd", look.CACHE_WRITE),
     "input": ("input_usd", look.INPUT),
@@ -31,7 +30,7 @@ def plot_session(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
     top, *below = look.new_axes(ax, 4.4, nrows=2, sharex=True, height_ratios=(3, 2))
     look.style_axes(top, "What each call cost", "" if below else "call", "USD a call")
     if costs.any():
-        handles = look.stacked(top, {name: (paint, parts[part]) for name, (part, paint) in PARTS.items()})
+        handles = look.stacked(top, {name: (paint, parts[part]) for name, (part, paint) in LOOKS.items()})
         flat = (costs > 0) & (costs < 0.02 * costs.max())
         for at in np.flatnonzero(flat):  # a dear neighbour makes it too flat to be seen
             words = {"rotation": 90, "ha": "center", "va": "bottom", "fontsize": 8, "color": look.ink()}
@@ -45,21 +44,15 @@ def plot_session(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
         look.style_axes(panel, "Tokens of each call", "call", "tokens a call")
         thinking, spoken = frame["thinking_tokens"], frame["output_tokens"] - frame["thinking_tokens"]
         counted = frame.assign(output_tokens=spoken)
-        tokens = {
-            name: (paint, counted[[*COUNTS[part]]].sum(axis=1)) for name, (part, paint) in PARTS.items()
-        }
+        tokens = {name: (paint, counted[[*PARTS[part]]].sum(axis=1)) for name, (part, paint) in LOOKS.items()}
         look.legend(panel, look.stacked(panel, tokens | {"output, thinking": (look.THINKING, thinking)}))
-    return look.with_caption(top, _session_words(frame, parts.sum()))
-
-
-def _session_words(frame: pd.DataFrame, parts: pd.Series) -> str:
-    costs = frame["cost_usd"].fillna(0).to_numpy(float)
-    unknown, total = int(frame["cost_usd"].isna().sum()), costs.sum()
+    unknown, total, sums = int(frame["cost_usd"].isna().sum()), costs.sum(), parts.sum()
     if unknown == len(frame):
-        return f"{count(unknown, 'call')} at prices that are not known." if unknown else "No calls yet."
-    cache = parts["cache_read_usd"] + parts["cache_write_usd"]
-    sums = {"input": parts["input_usd"], "output": parts["output_usd"], "cache": cache}
-    made = ", ".join(f"{name} {dollars(usd)} ({share(usd, total)})" for name, usd in sums.items() if usd)
+        said = f"{count(unknown, 'call')} at prices that are not known." if unknown else "No calls yet."
+        return look.with_caption(top, said)
+    cache = sums["cache_read_usd"] + sums["cache_write_usd"]
+    of = {"input": sums["input_usd"], "output": sums["output_usd"], "cache": cache}
+    made = ", ".join(f"{name} {dollars(usd)} ({share(usd, total)})" for name, usd in of.items() if usd)
     words = f"{count(len(frame), 'call')} cost {dollars(total)}{': ' * bool(made)}{made}."
     if len(frame) > 1 and total:
         dearest = frame.iloc[costs.argmax()]
@@ -68,7 +61,7 @@ def _session_words(frame: pd.DataFrame, parts: pd.Series) -> str:
     for kind, what in (("summary", "summarised older turns"), ("lost", "brought no reply")):
         number = (frame["kind"] == kind).sum()
         words += f" {count(number, 'call')} {what}." if number else ""
-    return words
+    return look.with_caption(top, words)
 
 
 def unpriced(calls: int) -> str:
@@ -134,8 +127,7 @@ def plot_strategies(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
 def plot_models(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
     """What the same session costs on each model, the cheapest on top.
 
-    `frame`: `model` and `cost_usd`; the other columns of `compare_models` split the bars and mark what could
-    not be.
+    `frame`: `model` and `cost_usd`; other columns of `compare_models` split the bars and mark misfits.
     """
     frame = as_frame(frame, "plot_models", "model", "cost_usd")
     ranked = frame.sort_values("cost_usd", kind="stable").reset_index(drop=True)
@@ -144,7 +136,7 @@ def plot_models(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
     if not len(ranked):
         return look.empty(ax, "no models to compare")
     costs, bars, start = ranked["cost_usd"].to_numpy(float), {}, np.zeros(len(ranked))
-    parts = {name: part for name, part in PARTS.items() if part[0] in ranked}
+    parts = {name: part for name, part in LOOKS.items() if part[0] in ranked}
     for name, (column, paint) in (parts or {"": ("cost_usd", look.INPUT)}).items():
         usd = np.nan_to_num(ranked[column].to_numpy(float))
         bars[name], start = (paint, start, usd), start + usd

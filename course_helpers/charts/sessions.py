@@ -1,7 +1,4 @@
-"""Figures of whole sessions: several over each other, and what one will have cost.
-
-A forecast takes the turns to come to be like those so far, and computes what each strategy sends of them.
-"""
+"""Figures of whole sessions: several over each other, and what one will have cost."""
 
 from __future__ import annotations
 
@@ -26,8 +23,8 @@ from .costs import unpriced
 
 STRATEGIES = (None, last_turns(5), within_tokens(2000), summarise_older(5))
 SUMMARY = 200  # tokens of 150 words; the sentences that ask for a summary are left out
+# What tells one call from all others: no two take the same time to the billionth of a second.
 _IDENTITY = ["kind", "model", *TOKENS, "cost_usd", "seconds"]
-"""What tells one call from all others: no two take the same time to the billionth of a second."""
 
 
 @look.styled
@@ -117,9 +114,8 @@ def plot_forecast(chat: Any, turns: int = 50, ax: Axes | None = None) -> Axes:
 
 def name_of(strategy: Strategy | None) -> str:
     """`strategy` as it is written in code."""
-    if strategy is None:
-        return "everything"
-    return f"{type(strategy).__name__}({getattr(strategy, 'tokens', None) or strategy.turns})"
+    size = strategy and (getattr(strategy, "tokens", None) or strategy.turns)
+    return f"{type(strategy).__name__}({size})" if strategy else "everything"
 
 
 def _turn_sizes(replies: pd.DataFrame) -> tuple[np.ndarray, float]:

@@ -15,11 +15,9 @@ from . import theme as look
 def plot_attempts(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
     """One call, or a storm, as a timeline: each request, how it ended, and the wait before the next.
 
-    `frame`: a list of `retries.Attempt` as a frame, or the `attempts` of a report card; `asked`: the server
-    named the wait.
+    `frame`: of a list of `retries.Attempt`, or a report card's; `asked`: the server named the wait.
     """
-    columns = ("attempt", "started", "seconds", "outcome", "wait", "asked")
-    frame = as_frame(frame, "plot_attempts", *columns)
+    frame = as_frame(frame, "plot_attempts", "attempt", "started", "seconds", "outcome", "wait", "asked")
     ax, what = look.new_axes(ax, 1.3 + 0.3 * len(frame))[0], "storm" if "case" in frame else "call"
     look.style_axes(ax, f"The attempts of one {what}", f"seconds since the {what} began", "request", "x")
     if not len(frame):

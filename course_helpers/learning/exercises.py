@@ -74,50 +74,48 @@ def exercise(name: str) -> Outcome:
     It is looked up where `exercise` is called. What it sends goes to a practice API of its own, so grading
     costs nothing, also for a learner who is connected live, and leaves the lesson's journal and faults alone.
     """
-    known, notebook = graders.exercises(), sys._getframe(1)
-    if name not in known:
-        raise LookupError(f"There is no exercise {name!r}. The exercises: {', '.join(known)}.")
-    function = notebook.f_locals.get(name, notebook.f_globals.get(name))
-    broken = _syntax_error(name)
-    if broken is not None:
-        where = f" (line {broken.lineno}: {(broken.text or '').strip()[:80]})" if broken.lineno else ""
-        seen = f"the cell with {name} did not run, for it has a syntax error: {broken.msg}{where}."
-        return _not_yet(known[name], seen, "syntax error")
-    if function is None or function is ... or _is_stub(function):
-        return _not_started(known[name])
-    if not callable(function):
-        seen = f"{name} is no function but of type {type(function).__name__}."
-        return _not_yet(known[name], seen, "no function")
-    return _graded(known[name], function, notebook.f_globals)
-
-
-def _graded(found: graders.Exercise, function: Any, namespace: dict[str, Any]) -> Outcome:
     from .grading import Bench
     from .redirect import others_have_ended
 
+    known, notebook = graders.exercises(), sys._getframe(1)
+    if name not in known:
+        raise LookupError(f"There is no exercise {name!r}. The exercises: {', '.join(known)}.")
+    found, function = known[name], notebook.f_locals.get(name, notebook.f_globals.get(name))
     note = "" if others_have_ended(2) else UNDER_WAY
-    bench = Bench(function, namespace)
+    bench = Bench(function, notebook.f_globals)
     try:
+        _is_written(name, function)
         found.grade(bench)
     except graders.NotYet as error:
         outcome = _not_yet(found, str(error), error.mistake, "".join(ran.printed for ran in bench.runs))
     except NotImplementedError:
         outcome = _not_started(found)
     except Exception as error:  # it left something behind that the grader did not expect
-        outcome = _not_yet(
-            found, f"what it did could not be judged: {in_words(error, bench.namespaces)}.", "not judged"
-        )
+        seen = f"what it did could not be judged: {in_words(error, bench.namespaces)}."
+        outcome = _not_yet(found, seen, "not judged")
     else:
-        _failures.pop(found.name, None)
+        _failures.pop(name, None)
         is_async = any(ran.is_async for ran in bench.runs)
         remark = "It is async: whoever calls it must await it." if is_async else ""
-        lines = [f"The solution's idea: {found.idea}", remark, record_try(found.name, passed=True)]
+        lines = [f"The solution's idea: {found.idea}", remark, record_try(name, passed=True)]
         outcome = Outcome(found, "passed", lines)
     finally:
         bench.close()
     outcome.lines.append(note)
     outcome.sent = [exchange for ran in bench.runs for exchange in ran.sent]
     return outcome
+
+
+def _is_written(name: str, function: Any) -> None:
+    """Raises NotImplementedError for a stub, and NotYet for what cannot be called, or is an older version."""
+    if (broken := _syntax_error(name)) is not None:
+        where = f" (line {broken.lineno}: {(broken.text or '').strip()[:80]})" if broken.lineno else ""
+        seen = f"the cell with {name} did not run, for it has a syntax error: {broken.msg}{where}."
+        raise graders.NotYet(seen, "syntax error")
+    if function is None or function is ... or _is_stub(function):
+        raise NotImplementedError
+    seen = f"{name} is no function but of type {type(function).__name__}."
+    graders.require(callable(function), seen, "no function")
 
 
 def _not_started(found: graders.Exercise) -> Outcome:
