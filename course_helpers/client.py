@@ -11,6 +11,7 @@ import sys
 import warnings
 from functools import partial
 from typing import Literal
+from weakref import WeakKeyDictionary
 
 import anthropic
 import httpx2
@@ -20,12 +21,8 @@ from .environment import is_loopback
 from .practice_api import PRACTICE_KEY, practice
 
 LIVE_URL = "https://api.anthropic.com"
-# Where they listen unless told otherwise, in the order in which `connect("local")` asks.
-LOCAL_SERVERS = {
-    "Ollama": "http://127.0.0.1:11434",
-    "LM Studio": "http://127.0.0.1:1234",
-    "llama.cpp": "http://127.0.0.1:8080",
-}
+# On which port they listen unless told otherwise, in the order in which `connect("local")` asks.
+LOCAL_SERVERS = {"Ollama": 11434, "LM Studio": 1234, "llama.cpp": 8080}
 SECONDS = 5.0  # how long a first look at a server may take
 ADVICE = "Start again with COURSE_MODEL={0}, or pass model={0!r} in each call."
 # Models that are sold and not given away, and what Ollama calls those that run elsewhere: a server on this
@@ -42,6 +39,7 @@ _current: anthropic.Anthropic | None = None
 _live_url: str | None = None
 _model_before: str | None = None  # models.MODEL, while connect("local") has put another in its place
 _elsewhere: dict[str, list[str]] = {}  # base URL of a server that lists its models → those of _ELSEWHERE
+_once: WeakKeyDictionary[AnyClient, tuple] = WeakKeyDictionary()
 # A client that is garbage closes its pool on whichever thread collects it. Were that the practice API's, and
 # the pool's lock held by a call that was interrupted, the practice API would wait for ever.
 _kept: list[anthropic.Anthropic] = []
@@ -56,9 +54,8 @@ def connect(
     first model that it lists, or COURSE_MODEL. None is "local" where COURSE_PLACE says so, else "practice".
     Prints where calls go, which model, whether money is spent. Sets ANTHROPIC_BASE_URL, ANTHROPIC_API_KEY and
     COURSE_MODEL in this process, so that `anthropic.Anthropic()` and a `%%curl` cell reach the same place.
-    `timeout` is in seconds. Raises ValueError for another `to`, RuntimeError where no key can be
-    asked for or the environment is in the way, `anthropic.APIConnectionError` where nothing answers,
-    `anthropic.AuthenticationError` for a refused key.
+    `timeout` is in seconds. Raises ValueError for another `to`, RuntimeError for the environment or no key,
+    `anthropic.APIConnectionError` where nothing answers, `anthropic.AuthenticationError` for a refused key.
     """
     environment.mend()
     known = [id for model in models.MODELS.values() for id in (model.id, model.snapshot) if id]
@@ -106,9 +103,13 @@ def async_client(client: anthropic.Anthropic) -> anthropic.AsyncAnthropic:
 
 
 def once(client: AnyClient) -> AnyClient:
-    """A copy of `client` without the SDK's own retries."""
-    copy = client.with_options(max_retries=0)
-    copy._custom_headers = client._custom_headers
+    """`client` without the SDK's own retries: a copy, made once for its settings, as it is not free."""
+    settings = (client.base_url, client.api_key, client.auth_token, client.timeout)
+    known, copy = _once.get(client, (None, None))
+    if known != settings:
+        copy = client.with_options(max_retries=0)
+        copy._custom_headers = client._custom_headers
+        _once[client] = (settings, copy)
     return copy
 
 
@@ -125,7 +126,7 @@ def place(client: AnyClient) -> Literal["practice", "live", "local", "remote"]:
 def costs_nothing(client: AnyClient, model: str) -> bool:
     """Whether `client` leads to a server on this machine that answers calls to `model` itself."""
     # Of a server that connect has not looked at, or that has no list, the model's name alone is known.
-    elsewhere = _elsewhere.get(str(client.base_url), [model] if _ELSEWHERE.search(model) else [])
+    elsewhere = _elsewhere.get(str(client.base_url).rstrip("/"), [model] if _ELSEWHERE.search(model) else [])
     is_ollama = all(name.lower().endswith("cloud") for name in elsewhere)  # else it may pass on all of them
     return place(client) == "local" and is_ollama and model not in elsewhere
 
@@ -150,24 +151,22 @@ def _live(api_key: str | None) -> Place:
     if typed and typed != getattr(_current, "api_key", PRACTICE_KEY):  # set since, with %env for instance
         own["ANTHROPIC_API_KEY"] = typed
     _live_url = _base(own.get("ANTHROPIC_BASE_URL", LIVE_URL))
-    host = httpx2.URL(_live_url).host
-    environment.mend(host)
+    environment.mend(httpx2.URL(_live_url).host)
     if not (api_key or any(map(own.get, environment.KEYS))):
         api_key = environment.ask_for_key()
-    if api_key:
-        own["ANTHROPIC_API_KEY"] = api_key
+    own |= {"ANTHROPIC_API_KEY": api_key} if api_key else {}
+    own |= {name: environment.clean(own[name]) for name in environment.KEYS if name in own}
     client = _new_client(_live_url, **own)
     try:
         listed = _models_of(client)
     except anthropic.AuthenticationError as error:
         for name in environment.KEYS:
             own.pop(name, None)  # the next connect("live") asks for another key
-        error.args = (
-            'The API refused the key (401). connect("live") once more asks for another (the console makes '
-            'new ones); connect("practice") needs none. Nothing changed: calls go where they went before.',
-        )
+        said = 'The API refused the key (401). connect("live") once more asks for another (the console makes '
+        said += 'new ones); connect("practice") needs none. Nothing changed: calls go where they went before.'
+        error.args = (said,)
         raise
-    print(f"Live API at {host} · {wanted} · every call costs money")
+    print(f"Live API at {client.base_url.host} · {wanted} · every call costs money")
     active = [id for id, model in listed.items() if model.get("lifecycle") in ("active", None)]
     names = [wanted, getattr(models.MODELS.get(wanted), "snapshot", None)]
     if listed and not set(names) & set(active):
@@ -180,20 +179,21 @@ def _live(api_key: str | None) -> Place:
 
 
 def _local(api_key: str | None) -> Place:
-    found, named = "", os.environ.get("COURSE_LOCAL_URL")
-    servers = {"Local server": _base(named)} if named else {}
-    for name, url in (servers | LOCAL_SERVERS).items():
+    said, urls = "", {name: f"http://127.0.0.1:{port}" for name, port in LOCAL_SERVERS.items()}
+    if named := os.environ.get("COURSE_LOCAL_URL"):
+        urls = {"Local server": _base(named)} | urls
+    for name, url in urls.items():
         try:
             return _server(url, api_key, name)
         except (LookupError, ValueError) as error:
-            found += f"{error} "
+            said += f"{error} "
         except anthropic.APIConnectionError:
             pass
-    raise anthropic.APIConnectionError(
-        message=f"{found}There is no model on this machine: `ollama pull llama3.2` brings one to Ollama, and "
-        "`make local` in the folder of the course a very small one with its own server.",
-        request=httpx2.Request("GET", "http://127.0.0.1"),
+    said += (
+        "There is no model on this machine: `ollama pull llama3.2` brings one to Ollama, and `make local` in "
     )
+    said += "the folder of the course a very small one with its own server."
+    raise anthropic.APIConnectionError(message=said, request=httpx2.Request("GET", "http://127.0.0.1"))
 
 
 def _server(url: str, api_key: str | None, name: str = "") -> Place:
@@ -223,7 +223,7 @@ def _server(url: str, api_key: str | None, name: str = "") -> Place:
         kind, money = "Server", "whoever runs it may charge for calls"
     elif not costs_nothing(client, model):
         money = "may pass calls on: what you type can leave this machine, and cost money"
-    elif elsewhere := _elsewhere.get(str(client.base_url)):
+    elif elsewhere := _elsewhere.get(url):
         money = f"runs on this machine, but {', '.join(elsewhere[:3])} would not"
     elif name:
         money = "what you type stays on this machine, and costs nothing"
@@ -235,7 +235,7 @@ def _models_of(client: anthropic.Anthropic) -> dict[str, dict]:
     """The models that the server lists, by id; none where it has no such list. What stops it is an error."""
     from .render import plain
 
-    url, look = str(client.base_url), client.with_options(max_retries=0, timeout=SECONDS)
+    url, look = str(client.base_url).rstrip("/"), client.with_options(max_retries=0, timeout=SECONDS)
     _elsewhere.pop(url, None)
     try:
         answer = look.get("/v1/models?limit=1000", cast_to=httpx2.Response)
@@ -253,7 +253,7 @@ def _models_of(client: anthropic.Anthropic) -> dict[str, dict]:
             what_to_do = f"check the address, the network and, behind a proxy, {proxies or 'HTTPS_PROXY'}."
         if "CERTIFICATE_VERIFY_FAILED" in str(cause):
             what_to_do = "its certificate is not known; of a company's own, SSL_CERT_FILE names the file."
-        error.args = (f"Nothing answers at {url.rstrip('/')} ({type(cause).__name__}): {what_to_do}",)
+        error.args = (f"Nothing answers at {url} ({type(cause).__name__}): {what_to_do}",)
         raise
     ours = answer.headers.get("request-id", "").startswith("req_practice")  # of another process
     _elsewhere[url] = [] if ours else list(filter(_ELSEWHERE.search, listed))

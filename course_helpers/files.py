@@ -8,11 +8,8 @@ import re
 import tempfile
 import tomllib
 from pathlib import Path
-from typing import TypeVar
 
 import pydantic
-
-Row = TypeVar("Row")
 
 
 def write_whole(path: str | os.PathLike, data: bytes) -> None:
@@ -31,8 +28,8 @@ def write_whole(path: str | os.PathLike, data: bytes) -> None:
         raise
 
 
-def read_rows(text: str, table: str, row_type: type[Row], file: str) -> list[Row]:
-    """The `[[table]]` entries of a TOML `text`, each on top of the `[like]` table that it names.
+def read_rows(text: str, table: str, row_type: type, file: str) -> list:
+    """The `[[table]]` entries of a TOML `text`: of `row_type`, each on top of the `[like]` that it names.
 
     Raises ValueError naming `file` and the line of the first mistake.
     """

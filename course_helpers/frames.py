@@ -35,21 +35,14 @@ import numpy as np
 import pandas as pd
 
 from .history import storage
-from .history.records import PROMPT_TOKENS, TOKENS
+from .history.records import TOKENS
 from .models import MODEL, MODELS, UnknownModelError, available, find_model
 from .pricing import price_table, rates
 
-_TYPES = {
-    "kind": "string",
-    "turn": "Int64",
-    "model": "string",
-    **dict.fromkeys(TOKENS, "int64"),
-    "cost_usd": "float64",
-    "seconds": "float64",
-    "first_token_seconds": "float64",
-    "attempts": "int64",
-    "stop_reason": "string",
-}
+PROMPT_TOKENS = TOKENS[:4]  # together the whole prompt of a call
+_TYPES = {"kind": "string", "turn": "Int64", "model": "string", **dict.fromkeys(TOKENS, "int64")}
+_TYPES |= dict.fromkeys(("cost_usd", "seconds", "first_token_seconds"), "float64")
+_TYPES |= {"attempts": "int64", "stop_reason": "string"}
 _OTHER_TYPES = {
     **dict.fromkeys(("call", "attempt", "prompt_tokens"), "int64"),
     **dict.fromkeys(("strategy", "label", "jitter", "outcome"), "string"),
@@ -78,12 +71,11 @@ def to_frame(calls: Iterable) -> pd.DataFrame:
 
 
 def as_frame(source: Any, what: str, *columns: str) -> pd.DataFrame:
-    """`source` as a new frame whose columns have the types of `to_frame`, however they were saved and loaded.
+    """`source` (a frame, records, a conversation or its file) as a new frame with the types of `to_frame`.
 
-    `source`: a frame, records, a conversation, or the path of a saved one. CSV and JSON know no missing
-    whole numbers and no text that looks like one, so counts come back as floats or text, an outcome of "429"
-    as a number, True as "True". Raises a ValueError that names `what` wants it where one of `columns` is
-    missing (an index is taken for a column) or a value is not what its column holds.
+    From CSV and JSON counts come back as floats or text, an outcome of "429" as a number, True as "True".
+    Raises a ValueError that names `what` wants it where one of `columns` is missing (an index is taken for a
+    column) or a value is not what its column holds.
     """
     if isinstance(source, str | os.PathLike):
         source = storage.read(source)
@@ -95,8 +87,7 @@ def as_frame(source: Any, what: str, *columns: str) -> pd.DataFrame:
         source = source.reset_index()
     missing = [name for name in columns if name not in source.columns]
     if missing:
-        wanted = f"a frame with the columns {', '.join(columns)}"
-        raise ValueError(f"{what} needs {wanted}; missing: {', '.join(missing)}.")
+        raise ValueError(f"{what} needs a frame with the columns {', '.join(columns)}; missing: {missing}.")
     types = {name: dtype for name, dtype in {**_TYPES, **_OTHER_TYPES}.items() if name in source.columns}
     return source.assign(**{name: _typed(source[name], dtype, what) for name, dtype in types.items()})
 
@@ -139,9 +130,8 @@ def reprice(
     """The same session on `model`, at the prices of the day `as_of` (by default `models.AS_OF`): a new frame
     with its model, tokens and costs in place of those held.
 
-    Models count the same text differently, so the counts are scaled by the models' `tokenizer_factor` and
-    rounded to whole tokens; `scale_tokens=False` keeps them. What cannot be known is left as it was: the
-    number of calls, their kinds, their times.
+    Models count the same text differently: counts are scaled by `tokenizer_factor` and rounded, unless
+    `scale_tokens=False`. The number of calls, their kinds and times stay as they were.
     Raises `UnknownModelError` for a model without a price, or where a tokenizer is not known.
     """
     frame = as_frame(frame, "reprice", "model", *TOKENS)

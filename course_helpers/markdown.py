@@ -1,8 +1,7 @@
 """Markdown as models write it, to HTML in which nothing can run, load or leave its box: see `render`.
 
-Raw HTML and images are off, links are http, https or mailto and open in a new tab, code is coloured, and
-nothing is typeset as mathematics. Beyond CommonMark: tables, strikethrough, bold beside Chinese, Japanese and
-Korean, and formulas that come out as written.
+Raw HTML and images are off, links are http, https or mailto and open in a new tab, code is coloured. Beyond
+CommonMark: tables, strikethrough, bold beside Chinese, Japanese and Korean, formulas as written.
 """
 
 from __future__ import annotations

@@ -43,25 +43,3 @@ def to_html(text: object, *, style: bool = True) -> str:
     if body is None:
         body = f'<p class="course-flat">{html.escape(words)}</p>'
     return f'{STYLE if style else ""}<div class="{_CLASSES}">{body}</div>'
-
-
-def settled(text: str) -> tuple[str, str]:
-    """Of a growing `text` that went through `plain`: the Markdown that is finished, and the rest.
-
-    Both render on their own: a code block in the middle is closed and opened again, a list goes on with
-    its next item. Only the whole text, rendered at the end, is exact (a loose list, a link defined later).
-    """
-    from .markdown import parser
-
-    blocks = [token for token in parser().parse(text) if token.map and token.nesting >= 0]
-    last = next((token for token in reversed(blocks) if token.level == 0), None)
-    if last is None:
-        return "", text
-    lines, (start, end) = text.split("\n"), last.map
-    if last.type == "fence":
-        closed = end - start > 1 and lines[end - 1].strip().startswith(last.markup)
-        if not closed and len(lines) - start > 2:
-            return "\n".join([*lines[:-1], last.markup, ""]), f"{lines[start]}\n{lines[-1]}"
-    elif last.type.endswith("_list_open"):
-        start = next(t.map[0] for t in reversed(blocks) if t.level == 1 and t.type == "list_item_open")
-    return "".join(f"{line}\n" for line in lines[:start]), "\n".join(lines[start:])

@@ -8,26 +8,26 @@ that went wrong on this side of the wire (`final_cause`).
 
 from __future__ import annotations
 
-import asyncio
 import math
 import random
 import ssl
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from email.utils import mktime_tz, parsedate_tz
+from functools import partial
 from typing import Any, TypeVar
 
 import anthropic
 import httpx2
 from anthropic.types import Message
 
-from .wire import Need, Steps, aadvance, advance, reply_to, short
+from .wire import Need, Steps, aadvance, advance, reply_to
 
 T = TypeVar("T")
 
 FIRST_WAIT = 0.5  # seconds before the first retry, as in the SDK; doubled for each further one
 SPEND_CAP = "enforced_spend_limit_reached"
+POLICY = {"on_wait", "max_wait", "max_total_wait", "sleep", "clock", "random"}
 RETRIED_STATUSES = {408, 409, 429}  # beside all of 500 and above
 
 
@@ -43,7 +43,6 @@ class Wait:
     asked: bool  # did the server name the wait (`retry-after`), or is it our own backoff?
 
     def __str__(self) -> str:
-        """One line, as the course text has it."""
         seconds = f"{self.seconds:.1f}s, as the server asks," if self.asked else f"{self.seconds:.1f}s"
         return f"{self.reason}. Waiting {seconds} before retry {self.attempt}/{self.max_retries}"
 
@@ -61,46 +60,36 @@ class Attempt:
 
 
 def print_wait(wait: Wait) -> None:
-    """Prints one line about `wait`, as the course text does."""
+    """Prints one line about `wait`, as the course text has it."""
     print(wait)
 
 
-def retry_after(error: anthropic.APIError, now: Callable[[], float] = time.time) -> float | None:
+def retry_after(error: anthropic.APIError) -> float | None:
     """Seconds that the server asks to wait, or None where it names none, or none that makes sense.
 
-    `retry-after-ms` beats `retry-after`, which holds seconds or an HTTP date.
+    As the SDK reads them: `retry-after-ms`, else `retry-after`, which holds seconds or an HTTP date.
     """
-    headers = getattr(getattr(error, "response", None), "headers", {})
-    for name, units in (("retry-after-ms", 1000), ("retry-after", 1)):
-        try:
-            seconds = float(headers.get(name, "")) / units
-        except ValueError:
-            continue
-        return seconds if 0 < seconds < math.inf else None
+    headers = getattr(getattr(error, "response", None), "headers", None)
     try:
-        seconds = mktime_tz(parsedate_tz(headers.get("retry-after", ""))) - now()
-    except (TypeError, ValueError, OverflowError, IndexError):  # no date, or one that no calendar has
+        seconds = anthropic.Anthropic._parse_retry_after_header(None, headers)
+    except (TypeError, ValueError, OverflowError, IndexError):  # a date that no calendar has
         return None
-    return seconds if seconds > 0 else None
+    return seconds if seconds is not None and 0 < seconds < math.inf else None
 
 
 def why_not_retried(error: anthropic.APIError) -> str:
     """Why a retry of `error` cannot help, in a sentence; empty where it can."""
     if getattr(error, "error_code", None) == SPEND_CAP:
         return "Not retried: the spend cap is reached, and seconds do not bring back a budget."
-    if getattr(error, "final", False):  # a StreamInterrupted that another try cannot mend
-        return "Not retried: the server did answer, and would answer the same again."
-    if isinstance(error, anthropic.APIConnectionError):
+    if isinstance(error, anthropic.APIConnectionError) and not getattr(error, "final", False):
         return "Not retried: waiting does not mend this." if final_cause(error) else ""
-    if not isinstance(error, anthropic.APIStatusError):
-        return "Not retried: an answer came, but not one that a retry is known to mend."
+    if not isinstance(error, anthropic.APIStatusError) or error.status_code < 400:
+        return "Not retried: the answer had begun, or come, when this went wrong."
     says, status = error.response.headers.get("x-should-retry"), error.status_code
     if says == "false":
         return f"Not retried: with this {status} the server says x-should-retry: false."
     if says == "true" or status in RETRIED_STATUSES or status >= 500:
         return ""
-    if status < 400:
-        return "Not retried: the answer had begun before the error came."
     return f"Not retried: a {status} stays a {status} until the request changes."
 
 
@@ -109,29 +98,19 @@ def final_cause(error: BaseException) -> str:
     cause = each = error.__cause__
     if cause is None or not isinstance(error, anthropic.APIConnectionError) or hasattr(error, "final"):
         return ""
-    while each is not None:
-        if isinstance(each, ssl.SSLCertVerificationError):
-            own = "where the network has a certificate of its own, SSL_CERT_FILE names its file"
-            return f"The server's certificate is not trusted ({each.verify_message}): {own}."
-        if isinstance(each, ssl.SSLError) and each.reason == "WRONG_VERSION_NUMBER":
-            return "The server does not speak TLS: should its address begin with http://?"
+    while each is not None and not isinstance(each, ssl.SSLCertVerificationError):
         each = each.__cause__ or each.__context__
+    if each is not None:
+        own = "where the network has a certificate of its own, SSL_CERT_FILE names its file"
+        return f"The server's certificate is not trusted ({each.verify_message}): {own}."
     if isinstance(cause, httpx2.LocalProtocolError):  # its own words hold the header: perhaps a key
         return "The request has a header that HTTP does not allow: a line break, perhaps, in a key."
-    if isinstance(cause, httpx2.TransportError | OSError) and not isinstance(
-        cause, httpx2.UnsupportedProtocol
-    ):
-        return ""
     if "client has been closed" in str(cause):
         return "The client is closed: run the setup cell again, or call connect(), for another."
+    passing = isinstance(cause, httpx2.TransportError | OSError)
+    if passing and not isinstance(cause, httpx2.UnsupportedProtocol):
+        return ""
     return f"The request could not be made ({type(cause).__name__}): {cause}"
-
-
-def _outcome(error: anthropic.APIError) -> str:
-    """`error` in a word or two: its status, or what happened to the connection."""
-    if isinstance(error, anthropic.APIConnectionError):
-        return "timeout" if isinstance(error, anthropic.APITimeoutError) else "connection error"
-    return str(getattr(error, "status_code", type(error).__name__))
 
 
 @dataclass(kw_only=True)
@@ -150,11 +129,9 @@ class Retries:
     sleep: Callable[[float], object] = time.sleep
     clock: Callable[[], float] = time.monotonic
     random: Callable[[], float] = random.random
-    now: Callable[[], float] = time.time  # wall clock, for a `retry-after` that is a date
     attempts: list[Attempt] = field(default_factory=list, init=False)
     """Every request so far, the successful one included; `pandas.DataFrame` takes the list as it is."""
     waited: float = field(default=0.0, init=False)
-    _began: float | None = field(default=None, init=False, repr=False)
 
     def __post_init__(self):
         if self.max_retries < 0:
@@ -170,47 +147,46 @@ class Retries:
 
     def steps(self, request: Callable[[], Steps[T]]) -> Steps[T]:
         """`run` for a function whose generator says what it needs."""
+        began = self.clock()
         while True:
             started = self.clock()
+            row = {"attempt": len(self.attempts) + 1, "started": started - began}
             try:
                 result = yield from request()
             except anthropic.APIError as error:
-                if not self._goes_on(error, started):
-                    raise
+                row |= {"seconds": self.clock() - started, "outcome": _outcome(error)}
+                seconds = self._wait_after(error, row)
             else:
-                self._record(started, "reply")
+                self.attempts.append(Attempt(seconds=self.clock() - started, outcome="reply", **row))
                 return result
-            paused, seconds = self.clock(), self.attempts[-1].wait
+            paused = self.clock()
             yield Need("wait", (seconds, self.sleep))
             # A sleep may take longer than it was asked to, and a pretended one may not move the clock.
             self.waited += max(seconds, self.clock() - paused)
 
-    def _record(self, started: float, outcome: str, wait: float = 0.0, asked: bool = False) -> None:
-        self._began = started if self._began is None else self._began
-        times = {"started": started - self._began, "seconds": self.clock() - started}
-        number = len(self.attempts) + 1
-        self.attempts.append(Attempt(attempt=number, outcome=outcome, wait=wait, asked=asked, **times))
-
-    def _goes_on(self, error: anthropic.APIError, started: float) -> bool:
-        """Whether a wait and a request follow `error`, announced; if not, the error gets its note."""
-        tried, outcome, asked = len(self.attempts) + 1, _outcome(error), retry_after(error, self.now)
+    def _wait_after(self, error: anthropic.APIError, row: dict[str, Any]) -> float:
+        """Seconds until the next request, announced; or raises `error`, with a note of what was tried."""
+        asked, tried, outcome = retry_after(error), row["attempt"], row["outcome"]
         seconds = asked or self._backoff(tried)
         never = why_not_retried(error)
         if final := never or self._why_enough(tried, seconds):
-            self._record(started, outcome)
+            self.attempts.append(Attempt(**row))
             outcomes = ", ".join(attempt.outcome for attempt in self.attempts)
             note = f"{final} Requests: {tried} ({outcomes}); waited {self.waited:.1f} s."
             if local := final_cause(error):
                 error.message, error.args, error.__cause__ = local, (local,), None  # which may show a key
             error.add_note(note + (f" Come back in {math.ceil(asked)} s." if asked and not never else ""))
-            return False
-        self._record(started, outcome, seconds, asked is not None)
+            raise error
+        told = {"asked": asked is not None}
+        self.attempts.append(Attempt(wait=seconds, **row, **told))
         if self.on_wait is not None:
-            told = {"attempt": tried, "asked": asked is not None, "max_retries": self.max_retries}
             reason = f"API error {outcome}" if outcome.isdigit() else outcome.capitalize()
-            reason = "Rate limited" if outcome == "429" else reason
-            self.on_wait(Wait(seconds=seconds, reason=reason, error=error, **told))
-        return True
+            told |= {
+                "reason": "Rate limited" if outcome == "429" else reason,
+                "max_retries": self.max_retries,
+            }
+            self.on_wait(Wait(attempt=tried, seconds=seconds, error=error, **told))
+        return seconds
 
     def _why_enough(self, tried: int, seconds: float) -> str:
         """Which bound is met after `tried` requests and before a wait of `seconds`; empty for none."""
@@ -228,14 +204,21 @@ class Retries:
         return step / 2 + step / 2 * self.random()
 
 
+def _outcome(error: anthropic.APIError) -> str:
+    """`error` in a word or two: its status, or what happened to the connection."""
+    if isinstance(error, anthropic.APIConnectionError):
+        return "timeout" if isinstance(error, anthropic.APITimeoutError) else "connection error"
+    return str(getattr(error, "status_code", type(error).__name__))
+
+
 def one_request(client: anthropic.Anthropic, **create_arguments) -> Message:
     """The reply to exactly one request: see `reply_to`."""
-    return advance(_checked(client, anthropic.AsyncAnthropic, create_arguments), client)
+    return advance(_checked(client, anthropic.Anthropic, create_arguments), client)
 
 
-def _checked(client: Any, wrong: type, create_arguments: dict[str, Any]) -> Steps[Message]:
-    """`reply_to`; a client that would be the other's, and a stream, are refused before anything is sent."""
-    if isinstance(client, wrong):
+def _checked(client: Any, kind: type, create_arguments: dict[str, Any]) -> Steps[Message]:
+    """`reply_to`; a client that is not of this `kind`, and a stream, are refused before anything is sent."""
+    if not isinstance(client, kind):
         raise TypeError("call_with_retry is for anthropic.Anthropic, acall_with_retry for AsyncAnthropic.")
     if create_arguments.get("stream"):
         why = "pieces may be on the screen when it breaks"
@@ -261,30 +244,13 @@ def call_with_retry(
     """
     bounds = {"max_retries": max_retries, "max_wait": max_wait, "max_total_wait": max_total_wait}
     retries = Retries(on_wait=on_wait, sleep=sleep, clock=clock, random=random, **bounds)
-    steps = retries.steps(lambda: _checked(client, anthropic.AsyncAnthropic, create_arguments))
-    try:
-        return advance(steps, client)
-    except BaseException as error:
-        raise short(error) from error.__cause__
+    return advance(retries.steps(partial(_checked, client, anthropic.Anthropic, create_arguments)), client)
 
 
-async def acall_with_retry(
-    client: anthropic.AsyncAnthropic,
-    max_retries: int = 5,
-    *,
-    on_wait: Callable[[Wait], None] | None = print_wait,
-    max_wait: float = 60.0,
-    max_total_wait: float = 120.0,
-    sleep: Callable[[float], object] = asyncio.sleep,
-    clock: Callable[[], float] = time.monotonic,
-    random: Callable[[], float] = random.random,
-    **create_arguments,
-) -> Message:
-    """`call_with_retry` on an async client."""
-    bounds = {"max_retries": max_retries, "max_wait": max_wait, "max_total_wait": max_total_wait}
-    retries = Retries(on_wait=on_wait, sleep=sleep, clock=clock, random=random, **bounds)
-    steps = retries.steps(lambda: _checked(client, anthropic.Anthropic, create_arguments))
-    try:
-        return await aadvance(steps, client)
-    except BaseException as error:
-        raise short(error) from error.__cause__
+async def acall_with_retry(client: anthropic.AsyncAnthropic, max_retries: int = 5, **arguments) -> Message:
+    """`call_with_retry` on an async client, with the same arguments; its `sleep` may be one to await."""
+    policy = {name: arguments.pop(name) for name in POLICY & arguments.keys()}
+    retries = Retries(max_retries=max_retries, **policy)
+    return await aadvance(
+        retries.steps(partial(_checked, client, anthropic.AsyncAnthropic, arguments)), client
+    )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import time
-from collections.abc import AsyncGenerator, Callable, Generator, Iterator
+from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import suppress
 from typing import Any, NamedTuple, TypeVar
 
@@ -39,19 +39,15 @@ def _get(need: Need, client: Any, sleep: Callable) -> Any:
     """What came of `need`; on an async client something to await. All that goes over the wire goes here."""
     match need:
         case ("ask", request):
-            return _ready(client).messages.with_raw_response.create(**request)
+            return once(unlocked(client)).messages.with_raw_response.create(**request)
         case ("parse", raw):
             return raw.parse()
         case ("count", request):
-            return _ready(client).messages.count_tokens(**request, timeout=COUNT_TIMEOUT)
+            return once(unlocked(client)).messages.count_tokens(**request, timeout=COUNT_TIMEOUT)
         case ("open", request):
-            return _ready(client).messages.create(**request, stream=True)
-        case ("events", stream):
-            return _events(stream) if isinstance(stream, anthropic.AsyncStream) else stream
+            return once(unlocked(client)).messages.create(**request, stream=True)
         case ("event", events):  # None at their end
             return anext(events, None) if hasattr(events, "aclose") else next(events, None)
-        case ("close", events):
-            return events.aclose() if hasattr(events, "aclose") else events.close()
         case ("wait", (seconds, how)):
             return (sleep if how is time.sleep else how)(seconds)
         case ("call", function):
@@ -59,111 +55,86 @@ def _get(need: Need, client: Any, sleep: Callable) -> Any:
     raise AssertionError(need)
 
 
-given_up: list[Any] = []
-"""Connections that are locked for ever. Whoever closed them, the collector too, would wait for as long."""
-
-
-def _ready(client: Any) -> Any:
-    """`client` without retries of its own, and sure not to hang."""
-    if isinstance(client, anthropic.Anthropic):  # asynchronous ones have no locks
-        _unlock(client)
-    return once(client)
-
-
-def _unlock(client: anthropic.Anthropic) -> None:
-    """Give `client` new connections where an interrupt left the lock of its old ones held, which would hang.
-
-    httpcore2 takes it in Python, where Ctrl-C can come between taking it and the block that gives it back.
-    """
-    if not any(map(is_stuck, locks_of(client))):
-        return
-    if not isinstance(client._client, anthropic.DefaultHttpxClient):
-        raise RuntimeError("An interrupt left this client locked: run the setup cell again, for another.")
-    given_up.append(client._client)
-    fresh = anthropic.DefaultHttpxClient(base_url=client.base_url, timeout=client.timeout)
-    client._client = once(client)._client = fresh
-
-
-def locks_of(client: anthropic.Anthropic) -> Iterator[Any]:
-    http = client._client
-    for transport in (getattr(http, "_transport", None), *getattr(http, "_mounts", {}).values()):
-        lock = getattr(getattr(transport, "_pool", None), "_optional_thread_lock", None)
-        if hasattr(lock, "_lock"):
-            yield lock._lock
-
-
-def is_stuck(lock: Any) -> bool:
-    """Is `lock` held by nobody who is at it? It is only looked at: taking it could be interrupted too."""
-    end = time.monotonic() + STUCK
-    while repr(lock).startswith("<locked"):
-        if time.monotonic() > end or lock._is_owned():
-            return True
-        time.sleep(0.01)
-    return False
-
-
-async def _events(stream: anthropic.AsyncStream) -> AsyncGenerator[Any, None]:
-    """Those of `stream`; as a generator it is closed by its loop, if by nobody else."""
+async def events_of(stream: anthropic.AsyncStream) -> AsyncGenerator[Any, None]:
+    """Those of `stream`, as a generator: its loop closes it, if nobody else does."""
     async with stream:
         async for event in stream:
             yield event
 
 
+def unlocked(client: Any) -> Any:
+    """`client`, its connections with a new lock where an interrupt has left the old one held.
+
+    httpcore2 takes it in Python, where Ctrl-C can come between taking it and the block that gives it back.
+    Whoever then asked, or closed, in another thread, the collector too, would wait for ever.
+    """
+    http = client._client
+    for transport in (getattr(http, "_transport", None), *getattr(http, "_mounts", {}).values()):
+        pool = getattr(transport, "_pool", None)
+        held = getattr(getattr(pool, "_optional_thread_lock", None), "_lock", None)  # None where async
+        if held and held.acquire(timeout=STUCK):
+            held.release()
+        elif held:
+            pool._optional_thread_lock = type(pool._optional_thread_lock)()
+    return client
+
+
 def advance(steps: Steps[T], client: anthropic.Anthropic | None = None) -> T | Any:
     """Meets the needs of `steps` until it yields something else, or returns: that."""
     answer = error = None
-    while True:
-        try:
-            need = steps.send(answer) if error is None else steps.throw(error)
-        except StopIteration as end:
-            return end.value
-        if not isinstance(need, Need):
-            return need
+    while isinstance(need := _resumed(steps, answer, error), Need):
         try:
             answer, error = _get(need, client, time.sleep), None
         except Exception as failure:
             answer, error = None, failure
+        except BaseException as stop:
+            raise _short(stop) from None
+    return need
 
 
 async def aadvance(steps: Steps[T], client: anthropic.AsyncAnthropic | None = None) -> T | Any:
     """`advance` on an async client."""
     answer = error = None
-    while True:
-        try:
-            need = steps.send(answer) if error is None else steps.throw(error)
-        except StopIteration as end:
-            return end.value
-        if not isinstance(need, Need):
-            return need
+    while isinstance(need := _resumed(steps, answer, error), Need):
         try:
             answer, error = _get(need, client, asyncio.sleep), None
             answer = await answer if inspect.isawaitable(answer) else answer
         except Exception as failure:
             answer, error = None, failure
+    return need
 
 
-def reply_to(request: dict[str, Any]) -> Steps[Message]:
-    """The reply to exactly one request: the SDK's own retries are off, so tries never multiply.
+def _resumed(steps: Steps[T], answer: Any, error: Exception | None) -> T | Any:
+    """What `steps` yields next, or returns; errors of a call come without their way through the SDK."""
+    try:
+        return steps.send(answer) if error is None else steps.throw(error)
+    except StopIteration as end:
+        return end.value
+    except anthropic.APIError as final:
+        raise _short(final) from final.__cause__
+
+
+def _short(error: BaseException) -> BaseException:
+    """`error` and its causes without their tracebacks, which fill a screen and help nobody."""
+    each = error
+    while each is not None:
+        each = each.with_traceback(None).__cause__
+    return error
+
+
+def reply_to(request: dict[str, Any], read: Callable = lambda message: message) -> Steps[Any]:
+    """What `read` makes of the reply to exactly one request: the SDK's own retries are off.
 
     A 200 that holds no message (a proxy's page, JSON cut short), for which the SDK returns a str or raises a
     `json.JSONDecodeError`, raises `anthropic.APIResponseValidationError`: not retried, as it may be billed.
     """
-    raw, reply = (yield Need("ask", request)), None
-    with suppress(ValueError, RecursionError):
+    raw = yield Need("ask", request)
+    with suppress(ValueError, TypeError, AttributeError, RecursionError):
         reply = yield Need("parse", raw)
-    if isinstance(reply, Message) and isinstance(reply.content, list) and reply.usage is not None:
-        return reply
+        if isinstance(reply, Message) and isinstance(reply.content, list) and reply.usage is not None:
+            return read(reply)
     response = raw.http_response
     kind = response.headers.get("content-type", "no content type")
     what = f"{response.status_code} and {len(response.content)} bytes ({kind}) that are no message"
     said = f"The server answered {what}: a proxy's page, or a reply cut short."
     raise anthropic.APIResponseValidationError(response, response.text, message=said)
-
-
-def short(error: BaseException) -> BaseException:
-    """`error`; a call's without its way through the SDK, which fills a screen and helps nobody."""
-    if isinstance(error, anthropic.APIError | KeyboardInterrupt):
-        each = error
-        while each is not None:
-            each = each.with_traceback(None).__cause__
-    return error

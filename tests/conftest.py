@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from echo_server import EchoServer
 
 from tools.lessons import committed_lessons
 
@@ -36,3 +37,11 @@ def lessons() -> Iterator[Path]:
     """A folder with the lessons as committed: a learner's own answers take no part in any test."""
     with committed_lessons() as folder:
         yield folder
+
+
+@pytest.fixture(scope="session")
+def echo() -> Iterator[EchoServer]:
+    """A Messages API that says what it is told, outside of any kernel."""
+    server = EchoServer()
+    yield server
+    server.close()

@@ -38,7 +38,6 @@ def astream(chat: Conversation, text: str) -> Reply:
 
 ALL = (send, stream, asend, astream)
 all_drivers = pytest.mark.parametrize("take", ALL)
-blocking_drivers = pytest.mark.parametrize("take", [send, asend])
 streaming_drivers = pytest.mark.parametrize("take", [stream, astream])
 
 
@@ -59,11 +58,9 @@ def chat_with(url: str, *, read_timeout: float = 5.0, **settings: object) -> Con
 @contextmanager
 def standing_in_for_live(url: str) -> Iterator[None]:
     """For the time of the block, calls to `url` cost what they would cost at the real API."""
-    before, clients._live_url = clients._live_url, url
-    try:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(clients, "_live_url", url)
         yield
-    finally:
-        clients._live_url = before
 
 
 def state(chat: Conversation) -> tuple:

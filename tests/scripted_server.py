@@ -6,9 +6,8 @@ import json
 import socket
 import struct
 import threading
-import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 Step = bytes | Callable[[socket.socket], None]
 
@@ -62,8 +61,8 @@ def cut(connection: socket.socket) -> None:
 
 
 def hang(connection: socket.socket) -> None:
-    """Says nothing until the client gives up."""
-    connection.settimeout(10)
+    """Says nothing more, until the client gives up."""
+    connection.settimeout(20)
     connection.recv(1)
 
 
@@ -71,9 +70,7 @@ class ScriptedServer:
     """Answers each request with the next step of `script`; the last step holds for all further ones."""
 
     def __init__(self) -> None:
-        self.script: list[Step] = [reply()]
-        self.requests: list[tuple[dict[str, str], bytes]] = []
-        self.times: list[float] = []
+        self.play(reply())
         self._lock = threading.Lock()
         self._socket = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
@@ -81,53 +78,39 @@ class ScriptedServer:
 
     def play(self, *script: Step) -> None:
         """Start over with `script`."""
-        self.script, self.requests, self.times = list(script), [], []
-
-    def close(self) -> None:
-        """Refuse connections from now on."""
-        self._socket.shutdown(socket.SHUT_RDWR)
-        self._socket.close()
+        self.script, self.requests = list(script), []
 
     def _accept(self) -> None:
-        while True:
-            try:
+        with suppress(OSError):  # closed
+            while True:
                 connection, _ = self._socket.accept()
-            except OSError:
-                return
-            threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
+                threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
 
     def _serve(self, connection: socket.socket) -> None:
-        with connection:
-            try:
-                head, _, body = self._head(connection)
-                lines = head.decode("latin-1").split("\r\n")[1:]
-                headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
-                while len(body) < int(headers.get("content-length", 0)):
-                    body += connection.recv(65536)
-                with self._lock:
-                    self.requests.append((headers, body))
-                    self.times.append(time.monotonic())
-                    step = self.script.pop(0) if len(self.script) > 1 else self.script[0]
-                connection.sendall(step) if isinstance(step, bytes) else step(connection)
-            except OSError:
-                pass  # the client went away, which some tests are about
-
-    @staticmethod
-    def _head(connection: socket.socket) -> tuple[bytes, bytes, bytes]:
-        received = b""
-        while b"\r\n\r\n" not in received:
-            more = connection.recv(65536)
-            if not more:
-                raise ConnectionError
-            received += more
-        return received.partition(b"\r\n\r\n")
+        with connection, suppress(OSError):  # the client went away, which some tests are about
+            received = b""
+            while b"\r\n\r\n" not in received:
+                received += (more := connection.recv(65536))
+                if not more:
+                    return
+            head, _, body = received.partition(b"\r\n\r\n")
+            lines = head.decode("latin-1").split("\r\n")[1:]
+            headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
+            while len(body) < int(headers.get("content-length", 0)):
+                body += connection.recv(65536)
+            with self._lock:
+                self.requests.append((headers, body))
+                step = self.script.pop(0) if len(self.script) > 1 else self.script[0]
+            connection.sendall(step) if isinstance(step, bytes) else step(connection)
 
 
 @contextmanager
-def scripted_server() -> Iterator[ScriptedServer]:
+def scripted_server(*script: Step) -> Iterator[ScriptedServer]:
     """A `ScriptedServer` for as long as the block lasts."""
     server = ScriptedServer()
+    server.play(*script or [reply()])
     try:
         yield server
     finally:
-        server.close()
+        server._socket.shutdown(socket.SHUT_RDWR)
+        server._socket.close()

@@ -1,22 +1,51 @@
-"""check and exercise, in plain Python and in a Jupyter kernel."""
+"""check and exercise: what is said of each mistake, what is sent where; nothing of theirs is disturbed."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import re
-import subprocess
+import signal
 import sys
 import threading
 import time
+import tomllib
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import anthropic
 import nbformat
+import numpy
 import pytest
 from nbclient import NotebookClient
 
-from course_helpers.learning import CheckFailed, check, exercise, sandbox
+from course_helpers import Conversation, practice
+from course_helpers import client as course_client
+from course_helpers.learning import CheckFailed, Outcome, check, exercise, grading, redirect, sandbox
 from course_helpers.learning import exercises as marking
+from course_helpers.learning.graders import FILE, exercises, read
+from course_helpers.learning.progress import store
+from course_helpers.practice_api import PRACTICE_KEY, Practice
+
+HELD = tomllib.loads(Path(__file__).with_name("clients_held.toml").read_text(encoding="utf-8"))
+HELPERS = """
+import anthropic, threading
+from course_helpers import MODEL, Conversation, connect, reply_text
+def asking(question):
+    return {"model": MODEL, "max_tokens": 300, "messages": [{"role": "user", "content": question}]}
+def reviewing(code, instructions):
+    return asking(code) | {"max_tokens": 500, "system": instructions}
+def call(client, question):
+    return reply_text(client.messages.create(**asking(question)))
+def text_in(reply):
+    return "".join(block["text"] for block in reply["content"] if block["type"] == "text")
+"""
+RIGHT = "def ask(question):\n    return call(client, question)"
+ELSEWHERE = "http://127.0.0.1:9"
+LIVE = {"base_url": ELSEWHERE, "api_key": "sk-ant-real", "max_retries": 0, "timeout": 3}
 
 
 @pytest.fixture(autouse=True)
@@ -25,251 +54,314 @@ def _own_progress(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(marking, "_failures", {})
 
 
-def graded(code: str, name: str = "ask"):
+@pytest.fixture
+def own() -> Iterator[Practice]:
+    """The learner's own server, where every call of a graded function would be a mistake."""
+    server = Practice()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def client(own: Practice) -> anthropic.Anthropic:
+    """The learner's client, for that server."""
+    return anthropic.Anthropic(base_url=own.url, api_key=PRACTICE_KEY, max_retries=0)
+
+
+def notebook(code: str, client: object = None, **names: object) -> dict:
+    """A notebook whose learner wrote `code`."""
+    made = {"client": client, **names}
+    exec(compile(HELPERS, "<helpers>", "exec"), made)
+    exec(compile(code, "<learner>", "exec"), made)
+    return made
+
+
+def graded(code: str | dict, name: str = "ask") -> Outcome:
     """The outcome of an exercise whose learner wrote `code`."""
-    namespace = {"MODEL": "claude-haiku-5-5"}
-    exec(compile(code, "<learner>", "exec"), namespace)
-    namespace["exercise"] = exercise
-    return eval(f"exercise({name!r})", namespace)
+    namespace = notebook(code) if isinstance(code, str) else code
+    return eval(f"exercise({name!r})", namespace | {"exercise": exercise})
+
+
+def words(outcome: Outcome) -> str:
+    """What is shown, on one line."""
+    return " ".join(repr(outcome).split())
+
+
+def everything() -> list[object]:
+    """What grading changes for a while, and puts back."""
+    hooked = [vars(owner).get(name) for owner, name, _ in redirect.HOOKS]
+    return [dict(os.environ), dict(vars(course_client)), sys.stdout, sys.stderr, *hooked]
+
+
+def wait_until(truth: Callable[[], bool]) -> bool:
+    """Whether it becomes true within ten seconds."""
+    deadline = time.monotonic() + 10
+    while not truth() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return truth()
 
 
 def test_check(capsys):
     """A claim that holds is one line; one that does not raises and says what was seen, whatever that is."""
-    import numpy
-
     hostile = type("Hostile", (list,), {"__repr__": lambda self: 1 / 0})()
-    for truth, seen in (
-        *((falsy, repr(falsy)) for falsy in (False, 0, "", [], None)),
-        (numpy.array([1, 2]) == numpy.array([1, 2]), "ndarray, which is not one truth"),
-        (hostile, "an object of type Hostile"),
-    ):
-        with pytest.raises(CheckFailed, match=r"the claim\n  seen: ") as caught:
+    odd = [(numpy.zeros(2), "ndarray, which is not one truth"), (hostile, "an object of type Hostile")]
+    for truth, seen in (*((falsy, repr(falsy)) for falsy in (False, 0, "", [], None)), *odd):
+        with pytest.raises(CheckFailed, match=rf"^the claim\n  seen: {re.escape(seen)}"):
             check("the claim", truth)
-        assert seen in str(caught.value)
     assert check("two and two are four", 2 + 2 == 4) is None
     assert capsys.readouterr().out == "✓ two and two are four\n"
 
 
-@pytest.mark.parametrize(
-    "code",
-    [
-        "",
-        "ask = ...",
-        "ask = None",
-        "def ask(question): ...",
-        "def ask(question): pass",
-        "def ask(question):\n    '''Return it.'''\n    # your code",
-        "def ask(question):\n    '''Return it.'''\n    ...",
-        "def ask(question):\n    raise NotImplementedError",
-    ],
-)
+DOC = "def ask(question):\n    '''Return it.'''\n    "
+STUBS = ("", "ask = ...", DOC, f"{DOC}...", f"{DOC}raise NotImplementedError")
+
+
+@pytest.mark.parametrize("code", STUBS)
 def test_not_started(code):
     """A stub and NotImplementedError are no mistakes; asking again brings a hint each time."""
-    shown = [repr(graded(code)) for _ in range(5)]
-    assert shown[0] == (
-        "Exercise 1.1 · Ask · not started\n"
-        "  Write the body of ask in the cell above, run that cell, then this one."
-    )
-    assert [re.findall(r"Hint \d of 3", text) for text in shown] == [
-        [],
-        *([f"Hint {n} of 3"] for n in (1, 2, 3, 3)),
-    ]
-    assert "one call through the SDK" in " ".join(shown[1].split())
+    first, *later = (words(graded(code)) for _ in range(5))
+    assert first.endswith("started Write the body of ask in the cell above, run that cell, then this one.")
+    assert [re.findall(r"Hint (\d) of 3", text) for text in later] == [["1"], ["2"], ["3"], ["3"]]
+    assert "one call through the SDK" in later[0]
 
 
-@pytest.mark.parametrize(
-    ("code", "seen"),
-    [
-        ("ask = 'Paris'", "ask is no function but of type str"),
-        ("def ask(): return 1", "it raised TypeError: ask() takes 0 positional arguments but 1 was given"),
-        ("def ask(question):\n    return 1 / 0", "it raised ZeroDivisionError: division by zero (line 2"),
-        ("def ask(question):\n    return paris", "it raised NameError: name 'paris' is not defined (line 2"),
-        ("def ask(question):\n    import sys; sys.exit(3)", "it called sys.exit() or exit(): return instead"),
-        ("def ask(question):\n    return ask(question)", "it raised RecursionError"),
-        ("def ask(question):\n    return input('Which? ')", "input() has nobody to ask here"),
-        ("def ask(question):\n    raise BaseException('odd')", "it raised BaseException: odd"),
-        ("async def ask(question):\n    return 'Paris'", "no request reached the API"),
-        (
-            "def ask(question):\n    assert question == 'x', 'a word'",
-            "it raised AssertionError: a word (line 2",
-        ),
-        ("def ask(question):\n    yield 'Paris'", "no request reached the API"),
-        ("class Odd(Exception):\n    __str__ = None\ndef ask(question): raise Odd", "it raised Odd (line 3"),
-        (
-            "def ask(question): raise ValueError(f'{object()} ' * 1000)",
-            "it raised ValueError: <object object> <",
-        ),
-        ("class ask:\n    def __init__(self, question): pass", "no request reached the API"),
-    ],
-)
-def test_mistakes_in_words(code, seen):
-    """Whatever the learner's function raises or is, it comes out as a sentence."""
-    outcome = graded(code)
+CALL = "call(anthropic.Anthropic(), question)"
+SEEN = {
+    "ask = 'Paris'": "ask is no function but of type str",
+    "def ask(): return 1": "it raised TypeError: ask() takes 0 positional arguments but 1 was given",
+    "async def ask(question): return 'Paris'": "no request reached the API",
+    "import sys; sys.exit(3)": "it called sys.exit() or exit(): return instead",
+    "return ask(question)": "it raised RecursionError",
+    "return input('Which? ')": "input() has nobody to ask here",
+    "assert question == 'x', 'a word'": "it raised AssertionError: a word (line 2",
+    "raise type('Odd', (Exception,), {'__str__': None})": "it raised Odd (line 2",
+    "raise ValueError(f'{object()} ' * 1000)": "it raised ValueError: <object object> <",
+    f"{CALL}; print(*['spam'] * 10**6)": "It printed: spam spam",
+    f"{CALL}; return type('Odd', (str,), {{'__eq__': 0, '__repr__': 0}})()": "of type Odd",
+    f"{CALL}; x = []; return [x := [x] for _ in range(9999)][-1]": "returns no text",
+}
+
+
+@pytest.mark.parametrize("code", SEEN)
+def test_mistakes_in_words(code, capsys):
+    """Whatever the function is, raises, returns or prints, it comes out as a short sentence, nowhere else."""
+    whole = re.match(r"ask|def|class|async", code)
+    outcome = graded(code if whole else f"def ask(question):\n    {code}")
     assert outcome.state == "not yet"
-    assert seen in " ".join(repr(outcome).split())
-    assert len(repr(outcome)) < 800
-
-
-@pytest.mark.parametrize(
-    ("result", "seen"),
-    [
-        (
-            "type('Odd', (str,), dict.fromkeys(['__eq__', '__repr__', '__len__'], lambda *_: 1 / 0))('x')",
-            "of type Odd",
-        ),
-        ("'x' * 10**7", "it returned 'xxx"),
-        ("(deep := [], [deep := [deep] for _ in range(9999)])[1][-1]", "not text"),
-        ("(_ for _ in iter(int, 1))", "it returned <generator object"),
-        ("object()", "it returned <object object>, not text"),
-        ("print(*['spam'] * 10**6)", "It printed: spam spam"),
-    ],
-)
-def test_odd_results(result, seen, capsys):
-    """A result is shown short, whatever it is, and what was printed shows nowhere else."""
-    asked = "messages=[{'role': 'user', 'content': question}]"
-    call = f"anthropic.Anthropic().messages.create(model=MODEL, max_tokens=9, {asked})"
-    text = repr(graded(f"import anthropic\ndef ask(question):\n    {call}\n    return {result}"))
-    assert seen in " ".join(text.split())
-    assert len(text) < 1_000
+    assert SEEN[code] in words(outcome)
+    assert len(repr(outcome)) < 1_000
     assert capsys.readouterr().out == ""
 
 
-# exercise: the time limit
-
-LOOPS = {
-    "plain": "while True: pass",
-    "sleep": "import time; time.sleep(60)",
-    "except Exception": """
-while True:
-    try: 1 / 0
-    except Exception: continue""",
-    "bare except": """
-while True:
-    try:
-        while True: x = 1
-    except:
-        pass""",
-    "finally": """
-while True:
-    try: x = 1
-    finally: continue""",
-}
+LOOPS = (
+    "while True: pass",
+    "time.sleep(60)",
+    "while True:\n  try: 1 / 0\n  except Exception: continue",
+    "while True:\n  try:\n    while True: x = 1\n  except: pass",
+    "while True:\n  try: x = 1\n  finally: continue",
+)
 
 
 @pytest.mark.parametrize("loop", LOOPS)
 def test_endless_loops_end(loop):
     """Each kind of endless loop ends at the limit, also one that swallows everything."""
-    namespace: dict = {}
-    exec("def f():\n" + "\n".join(f"    {line}" for line in LOOPS[loop].splitlines()), namespace)
-    ran = sandbox.run(namespace["f"], seconds=0.3)
-    assert isinstance(ran.error, sandbox.TimeUp)
+    ran = sandbox.run(lambda: exec(loop, {"time": time}), seconds=0.3)
     assert "loop that never ends" in sandbox.in_words(ran.error)
 
 
 def test_another_thread_has_a_limit_too():
     """Away from the main thread, and so on Windows, the run has a thread of its own that is asked to end."""
-    results = []
-
-    def work() -> None:
-        results.append(sandbox.run(lambda: [None for _ in iter(int, 1)], seconds=0.2))
-        results.append(sandbox.run(lambda: 7, seconds=5))
-
-    worker = threading.Thread(target=work)
-    worker.start()
-    worker.join(10)
-    assert isinstance(results[0].error, sandbox.TimeUp)
-    assert results[1].value == 7
-    deadline = time.monotonic() + 9
-    while any(thread.name == "exercise" for thread in threading.enumerate()):
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    calls = (lambda: 7, lambda: [None for _ in iter(int, 1)])
+    with ThreadPoolExecutor(1) as pool:
+        seven, endless = pool.map(lambda call: sandbox.run(call, seconds=0.5), calls)
+    assert (seven.value, type(endless.error)) == (7, sandbox.TimeUp)
+    assert wait_until(lambda: all(thread.name != "exercise" for thread in threading.enumerate()))
 
 
-@pytest.mark.parametrize("wait", ["asyncio.sleep(60)", "asyncio.to_thread(time.sleep, 0.1)"])
-def test_a_coroutine_is_run_to_its_end_or_its_limit(wait):
+def test_a_coroutine_is_run_to_its_end_or_its_limit():
     """What an `async def` comes to, also where a loop is running already, as in a notebook."""
-    namespace: dict = {}
-    exec(f"import asyncio, time\nasync def f():\n    await {wait}\n    return 7", namespace)
 
-    async def in_a_notebook() -> sandbox.Ran:
-        return sandbox.run(namespace["f"], seconds=0.5)
+    async def in_a_notebook(seconds: float) -> sandbox.Ran:
+        return sandbox.run(lambda: asyncio.sleep(seconds, 7), seconds=0.5)
 
-    for ran in (sandbox.run(namespace["f"], seconds=0.5), asyncio.run(in_a_notebook())):
-        assert ran.is_async
-        assert ran.value == 7 if "thread" in wait else isinstance(ran.error, sandbox.TimeUp)
+    for run in (sandbox.run(lambda: asyncio.sleep(0.1, 7)), asyncio.run(in_a_notebook(0.1))):
+        assert (run.is_async, run.value) == (True, 7)
+    assert isinstance(asyncio.run(in_a_notebook(60)).error, sandbox.TimeUp)
 
 
-# In a kernel, and in fresh processes
+def test_a_browser_tab(monkeypatch):
+    """Where there are neither threads nor sockets, the same is judged, without a time limit."""
 
-CELLS = [
-    "import anthropic\nfrom course_helpers import MODEL, connect, practice\n"
-    "from course_helpers.learning import sandbox\n"
-    "from course_helpers.learning import check, exercise, progress, quiz\n"
-    "sandbox.TIME_LIMIT = 1\nclient = connect()",
-    "def ask(question):\n    ...",
-    "exercise('ask')",
-    "def ask(question):\n    message = client.messages.create(model=MODEL, max_tokens=300,"
-    " messages=[{'role': 'user', 'content': question}])\n    return message.content[0].text",
-    "exercise('ask')",
-    "def ask(question):\n    while True: pass",
-    "exercise('ask')",
-    "def ask(question):\n    return 'Jupiter.'",
-    "def ask(question):\n    return client.messages.create(model=MODEL",
-    "exercise('ask')",
-    "def ask(question):\n    message = client.messages.create(model=MODEL, max_tokens=300,"
-    " messages=[{'role': 'user', 'content': question}])\n"
-    "    return ''.join(b.text for b in message.content if b.type == 'text')",
-    "exercise('ask')",
-    "async def ask(question):\n    twin = anthropic.AsyncAnthropic()\n"
-    "    asked = [{'role': 'user', 'content': question}]\n"
-    "    message = await twin.messages.create(model=MODEL, max_tokens=300, messages=asked)\n"
-    "    return ''.join(b.text for b in message.content if b.type == 'text')",
-    "exercise('ask')",
-    "quiz('raw_call')",
-    "progress()",
-    "check('the lesson journal is untouched', len(practice.journal) == 0)",
-    "check('this one fails', False)",
-]
+    def no_thread(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(grading.Bench, "practice", Practice(in_process=True))
+    monkeypatch.delattr(signal, "setitimer")
+    monkeypatch.setattr(threading.Thread, "start", no_thread)
+    for client in ("client", "anthropic.Anthropic()"):
+        assert graded(notebook(RIGHT.replace("client", client), anthropic.Anthropic(**LIVE))).passed
 
 
 @pytest.mark.slow
-def test_in_a_kernel(tmp_path, monkeypatch):
-    """A learner's way through an exercise in a notebook: each outcome as text, no traceback but a line."""
-    monkeypatch.setenv("COURSE_DATA_DIR", str(tmp_path / "kernel"))
-    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in CELLS])
-    for number in (8, -1):
-        notebook.cells[number].metadata.tags = ["raises-exception"]
-    NotebookClient(notebook, timeout=60, kernel_name="python3").execute()
-    texts = [
-        "".join(o.get("data", {}).get("text/plain", "") or o.get("text", "") for o in cell.outputs)
-        for cell in notebook.cells
+def test_in_a_kernel():
+    """In a notebook: a syntax error hides no older version, async works, a failed check is one line."""
+    asynchronous = "message = await anthropic.AsyncAnthropic().messages.create(**asking(question))"
+    cells = [
+        f"from course_helpers.learning import check, exercise\n{HELPERS}\n{RIGHT}",
+        "def ask(question):\n    return client.messages.create(model=MODEL",
+        "exercise('ask')",
+        f"async def ask(question):\n    {asynchronous}\n    return reply_text(message)\nexercise('ask')",
+        "check('this one fails', False)",
     ]
-    words = [" ".join(text.split()) for text in texts]
-    assert texts[2].startswith("Exercise 1.1 · Ask · not started")
-    assert "content[0] is not the text: it raised AttributeError" in words[4]
-    assert "(line 3: return message.content[0].text) Hint: No position is sure" in words[4]
-    assert "still running when its time was up" in words[6]
-    assert "has a syntax error: '(' was never closed (line 2: return client.messages.create(model" in words[9]
-    assert texts[11].startswith(
-        "✓ Exercise 1.1 · Ask · passed\n  The solution's idea: choose the blocks by their type"
-    )
-    assert texts[13].startswith("✓ Exercise 1.1")
-    assert "It is async: whoever calls it must await it." in words[13]
-    assert texts[14] == "Quiz 1 · The raw call · 5 questions: run this cell to answer them."
-    assert "1  The raw call                  1 of 2" in texts[15]
-    assert texts[16] == "✓ the lesson journal is untouched\n"
-    failed = notebook.cells[-1].outputs[0]
-    assert failed.ename == "CheckFailed"
-    assert "\n".join(failed.traceback) == "✗ this one fails\n  seen: False"
+    made = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in cells])
+    NotebookClient(made, timeout=60, kernel_name="python3", allow_errors=True).execute()
+    broken, passed = (" ".join(made.cells[n].outputs[-1].data["text/plain"].split()) for n in (2, 3))
+    assert "syntax error: '(' was never closed (line 2: return client.mess" in broken
+    assert passed.startswith("✓ Exercise 1.1")
+    assert "It is async: whoever calls it must await it." in passed
+    assert made.cells[-1].outputs[0].traceback == ["✗ this one fails\n  seen: False"]
 
 
-def test_importing_it_is_light():
-    """The names of a setup cell bring neither widgets nor a server along."""
-    code = (
-        "import sys, course_helpers.learning; "
-        "print([m for m in ('ipywidgets', 'pandas', 'starlette', 'uvicorn', 'IPython') if m in sys.modules])"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, env={**os.environ}, check=True
-    )
-    assert done.stdout.strip() == "[]"
+def test_every_exercise_is_well_made():
+    """Numbered without a gap in each lesson; each hint for a mistake names one that its grader knows."""
+    files = [FILE.parent / "grading.py", *(FILE.parent / "graders").glob("*.py")]
+    sources = "".join(path.read_text(encoding="utf-8") for path in files)
+    for each in exercises().values():
+        for mistake in each.mistakes:
+            name = re.sub(
+                r"^(raises|status|timeout|other)\b.*|.* (?=not (caught|changed|printed))", "", mistake
+            )
+            assert name in sources, (each.name, mistake)
+    lessons = Counter(each.lesson for each in exercises().values())
+    numbers = [f"{lesson}.{n}" for lesson, most in lessons.items() for n in range(1, most + 1)]
+    assert [each.number for each in exercises().values()] == numbers
+
+
+def test_a_mistake_in_the_file_is_named_with_its_line():
+    """A teacher who edits it is told where."""
+    good = FILE.read_text(encoding="utf-8")
+    for before, after, said in (
+        ('number = "2.1"', 'number = "two"', "line {}: number: String should match pattern"),
+        ('id = "review"', 'id = "revue"', "line {}: id: Value error, there is no grader called revue"),
+        ("[exercise.mistakes]", "[exercise.mistake]", ": mistake: Extra inputs are not permitted"),
+        ("[[exercise]]", "[[exercise]", "(at line"),
+    ):
+        said = said.format(good.splitlines().index(before) + 1)
+        with pytest.raises(ValueError, match=rf"exercises\.toml.*{re.escape(said)}"):
+            read(good.replace(before, after, 1))
+
+
+def test_a_hint_speaks_of_the_mistake():
+    """It comes at once where the sentence does not hold the cure; seen thrice, the solution is pointed to."""
+    live = anthropic.Anthropic(**LIVE)
+    wrong = "def ask(question):\n    return client.messages.create(**asking(question)).content[0].text"
+    shown = [words(graded(notebook(wrong, live))) for _ in range(3)]
+    assert all("Hint: No position is sure" in text for text in shown)
+    assert ["solution 1.1 is folded below" in text for text in shown] == [False, False, True]
+    assert graded(notebook(RIGHT, live)).passed
+    kept = [(event["passed"], event["mistake"]) for event in store.events() if event["name"] == "ask"]
+    assert kept == [*3 * [(False, "position 0")], (True, "")]
+
+
+def test_what_was_sent_can_be_looked_at(monkeypatch):
+    """Keys redacted; the function is found where exercise is called; faults and journal of theirs stay."""
+    practice.reset()
+    made = notebook(RIGHT, anthropic.Anthropic(**LIVE))
+    ask = made["ask"]  # noqa: F841
+    monkeypatch.setenv("ALL_PROXY", "socks://127.0.0.1:1")  # no proxy stops grading, whatever it is
+    monkeypatch.setenv("http_proxy", "gopher://x")
+    with practice.fail_next(500, times=3), practice.pace(tokens_per_second=1):
+        outcome = exercise("ask")
+        assert "3 left" in repr(practice)
+    assert len(practice.journal) == 0
+    assert [each.status for each in outcome.sent] == 4 * [200]
+    assert "Which planet is the largest?" in str(outcome.sent[0])
+    assert "practice" not in str(outcome.sent[0].headers)
+    assert repr(outcome) == repr(exercise("ask"))  # the same each time: no clock, port or address
+    assert not re.search(r"127\.0\.0\.1|0x[0-9a-f]+|\d+\.\d+ ?s\b", repr(outcome))
+    with pytest.raises(LookupError, match="ask, raw_call"):
+        exercise("aks")
+    wrecks = "class Odd:\n  def __eq__(*_): 1 / 0\ndef reset(session): session['history'] = Odd()"
+    assert "could not be judged: it raised ZeroDivisionError" in words(graded(wrecks, "reset"))
+
+
+@pytest.mark.parametrize("holding", HELD)
+def test_no_call_of_a_graded_function_reaches_another_server(holding, own, client, monkeypatch):
+    """However the client is held: passed, nothing sent to the learner's server, and led there afterwards."""
+    monkeypatch.setenv("ANTHROPIC_BASE_URL", ELSEWHERE)
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-ant-real")
+    monkeypatch.setattr(course_client, "_current", client)
+    made = notebook(HELD[holding], client)
+    before = everything()
+    outcome = graded(made, "ask" if "ask" in made else "review")
+    assert outcome.passed, outcome
+    assert {each.status for each in outcome.sent} == {200}
+    assert len(own.journal) == 0
+    assert wait_until(lambda: everything() == before)
+    assert made["call"](client, "And now?")
+    assert len(own.journal) == 1
+
+
+def test_a_request_of_another_thread_or_task_waits(own, client):
+    """While a function is graded, a chat beside it waits; its own server answers it, and nobody else's."""
+    code = "def ask(question):\n    begun.set()\n    waiting.wait(9)\n    return call(client, question)"
+    begun, waiting = threading.Event(), threading.Event()
+    made = notebook(code, client, begun=begun, waiting=waiting)
+
+    def beside(send: Callable[[], object]) -> object:
+        begun.wait(9)
+        threading.Timer(0.1, waiting.set).start()
+        return send()
+
+    with ThreadPoolExecutor(2) as pool:
+        chat = pool.submit(beside, lambda: Conversation(client).send("Say hello."))
+        task = pool.submit(beside, lambda: asyncio.run(Conversation(client).asend("Say hello.")))
+        outcome = graded(made)
+        replies = {chat.result(20).text, task.result(20).text}
+    assert outcome.passed, outcome
+    asked = [{each.body["messages"][0]["content"] for each in sent} for sent in (outcome.sent, own.journal)]
+    assert asked == [{"Which planet is the largest?"}, {"Say hello."}]
+    assert replies == {own.journal[-1].reply["content"][0]["text"]}
+
+
+def test_a_request_under_way_is_left_alone_and_said(own, client):
+    """Grading waits for it for two seconds; then it says so."""
+    made = notebook(RIGHT, client)
+    with own.pace(first_token_seconds=60), ThreadPoolExecutor(1) as pool:
+        chat = pool.submit(made["call"], client, "Say hello.")
+        assert wait_until(lambda: len(own.journal) == 1)
+        outcome = graded(made)
+        own.stop()
+        assert isinstance(chat.exception(20), anthropic.APIConnectionError)
+    assert outcome.passed
+    assert "Another request of yours was still under way" in words(outcome)
+    assert len(own.journal) == 1
+
+
+@pytest.mark.parametrize("end", ["raise OSError", "exit()", "raise KeyboardInterrupt", "while True: pass"])
+def test_all_is_as_before_however_it_ends(end, monkeypatch):
+    """Also after an error, an interrupt or a time-out."""
+    monkeypatch.setattr(sandbox, "TIME_LIMIT", 0.2)
+    before = everything()
+    with contextlib.suppress(KeyboardInterrupt):
+        code = f"def ask(question):\n    import os\n    os.environ['LEFT'] = 'x'\n    {end}"
+        assert graded(code).state == "not yet"
+    assert everything() == before
+
+
+def test_what_outlives_its_run_reaches_nothing(own, client):
+    """A thread that goes on after its time can send nothing any more, neither here nor there."""
+    code = """
+def late():
+    over.wait(9)
+    return call(client, "Now?")
+def ask(question):
+    done.append(ThreadPoolExecutor(1).submit(late))
+"""
+    before, over = everything(), threading.Event()
+    made = notebook(code, client, over=over, done=[], ThreadPoolExecutor=ThreadPoolExecutor)
+    graded(made)
+    over.set()
+    assert isinstance(made["done"][0].exception(9), anthropic.APIConnectionError)
+    assert len(own.journal) == 0
+    assert wait_until(lambda: everything() == before)

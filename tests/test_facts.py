@@ -16,15 +16,10 @@ from genai_prices.types import ClauseEquals
 from course_helpers.models import AS_OF, DEFAULT_MODEL, MODELS, available
 from course_helpers.pricing import own_rows, price_table
 from tools import facts
-from tools.notebooks import OTHER_MODELS
 
 LISTED = {id for model in facts.served(MODELS) for id in facts.ids_of(model)}
-DEPRECATED = {
-    id: model.retires
-    for model in MODELS.values()
-    if model.retires and model.retires > AS_OF
-    for id in facts.ids_of(model)
-}
+GOING = [model for model in MODELS.values() if model.retires and model.retires > AS_OF]
+DEPRECATED = {id: model.retires for model in GOING for id in facts.ids_of(model)}
 ACTIVE = [model for model in available() if model.lifecycle == "active"]
 DAY = timedelta(days=1)
 
@@ -42,90 +37,78 @@ def test_nothing_has_drifted_on_the_day_that_the_lessons_show(lessons):
 @pytest.mark.parametrize(("days", "red"), [(31, False), (30, True), (1, True), (0, False)])
 @pytest.mark.parametrize("id", [DEFAULT_MODEL, "gpt-4o"])
 def test_a_shown_model_that_retires_within_30_days_is_red(id, days, red):
-    """Whoever makes it, and also where it is shown because it is on its way out."""
-    known, end = {**own_rows(), **MODELS}[id], date(2028, 10, 7)
-    table = {id: replace(known, retires=end)}
+    """Whoever makes it; what is shown as gone already is no news."""
+    end = date(2028, 10, 7)
+    table = {id: replace({**own_rows(), **MODELS}[id], retires=end)}
     problems = facts.check_use(table, {id: "named in 07"}, end - days * DAY)
     assert problems == ([f"{id}: named in 07, and it retires on {end}, in {days} days"] if red else [])
-
-
-def test_what_the_lessons_show_as_gone_is_no_news():
-    """As of a day after its end."""
-    model = next(model for model in MODELS.values() if model.lifecycle == "retired")
-    assert facts.check_use(MODELS, {model.id: "named in 07"}, model.retires - DAY) == []
+    gone = next(model for model in MODELS.values() if model.lifecycle == "retired")
+    assert facts.check_use(MODELS, {gone.id: "named in 07"}, gone.retires - DAY) == []
 
 
 def test_models_named_in_lessons_count_as_used(tmp_path):
     """Claude's in a code cell, another maker's in prose too; what is unknown is no use."""
     old = next(model for model in available() if model.prefill)
     lesson = tmp_path / "01_a.ipynb"
-    lesson.write_text(
-        f"""{{"cells": [
-        {{"cell_type": "code", "source": ["m = '{old.id}'", "n = 'claude-nonsense-1'"]}},
-        {{"cell_type": "markdown", "source": "GPT-4o, o3 and `gemini-4-carbon`; claude-nonsense-2"}}]}}"""
-    )
+    code = f"""{{"cell_type": "code", "source": ["m = '{old.id}'", "n = 'claude-nonsense-1'"]}}"""
+    prose = """{"cell_type": "markdown", "source": "GPT-4o, o3 and `gemini-4-carbon`; claude-nonsense-2"}"""
+    lesson.write_text(f'{{"cells": [{code}, {prose}]}}')
     used = facts.uses(MODELS, [lesson])
-    assert used[old.id] in ("named in 01_a.ipynb", "tested by make test")
-    assert {"gpt-4o", "o3", "gemini-4-carbon", *OTHER_MODELS, DEFAULT_MODEL} <= used.keys()
+    assert {old.id, "gpt-4o", "o3", "gemini-4-carbon", *facts.OTHER_MODELS, DEFAULT_MODEL} <= used.keys()
     assert not [id for id in used if "nonsense" in id]
 
 
 def test_what_the_sdk_knows_otherwise_is_red():
-    """An id it dropped, a newer model, a deprecation or another date."""
+    """An id it dropped, a newer model, a deprecation or another date. What it says can be read."""
     model, end = ACTIVE[0], date(2030, 1, 30)
-    assert facts.check_ids(MODELS, LISTED - {model.id}) == [f"{model.id}: the installed SDK does not list it"]
-    assert facts.check_ids(MODELS, LISTED | {f"claude-{model.line}-99"}) == [
-        f"claude-{model.line}-99: newer than every {model.line} in models.toml"
-    ]
-    assert facts.check_dates(MODELS, {**DEPRECATED, model.id: end}, AS_OF) == [
-        f"{model.id}: retires None in models.toml, {end} in the SDK"
-    ]
-    going = {model.id: replace(model, retires=end)}
-    assert facts.check_dates(going, {}, AS_OF) == [
-        f"{model.id}: retires {end} in models.toml, never in the SDK"
-    ]
-    assert facts.check_dates(going, {model.id: end}, end) == [
-        f"{model.id}: retired by now; as of {AS_OF} the lessons call it deprecated"
-    ]
-
-
-def test_what_the_installed_sdk_says_can_be_read():
-    """Its lists are there, in the form that is expected, and know the model of the lessons."""
+    going, newer = {model.id: replace(model, retires=end)}, f"claude-{model.line}-99"
+    for found, told in (
+        (facts.check_ids(MODELS, LISTED - {model.id}), f"{model.id}: the installed SDK does not list it"),
+        (facts.check_ids(MODELS, LISTED | {newer}), f"{newer}: newer than every {model.line} in models.toml"),
+        (
+            facts.check_dates(MODELS, {**DEPRECATED, model.id: end}, AS_OF),
+            f"{model.id}: retires None in models.toml, {end} in the SDK",
+        ),
+        (
+            facts.check_dates(going, {}, AS_OF),
+            f"{model.id}: retires {end} in models.toml, never in the SDK",
+        ),
+        (
+            facts.check_dates(going, {model.id: end}, end),
+            f"{model.id}: retired by now; as of {AS_OF} the lessons call it deprecated",
+        ),
+    ):
+        assert found == [told]
     assert DEFAULT_MODEL in facts.sdk_models()
     assert all(isinstance(day, date) for day in facts.sdk_deprecations().values())
-    written = {"a": "November 30th, 2026", "b": "July 21st, 2025", "c": "May 2nd, 2027"}
-    assert [*facts.sdk_deprecations(written).values()] == [
-        date(2026, 11, 30),
-        date(2025, 7, 21),
-        date(2027, 5, 2),
-    ]
+    assert facts.sdk_deprecations({"a": "May 2nd, 2027"}) == {"a": date(2027, 5, 2)}
 
 
 def test_changed_prices_are_red():
     """Another price or window is named, and a change within 30 days; so is what the price data has by now."""
     shown, id = get_snapshot(), ACTIVE[-1].id
     anthropic = next(provider for provider in shown.providers if provider.id == "anthropic")
-
-    def newest(**changes) -> DataSnapshot:
-        models = [replace(model, **changes) if model.id == id else model for model in anthropic.models]
-        return DataSnapshot([replace(anthropic, models=models)], from_auto_update=True)
-
     other = next(model for model in anthropic.models if model.id == ACTIVE[0].id)
-    assert facts.check_prices([id], shown, newest(), AS_OF) == []
-    (problem,) = facts.check_prices([id], shown, newest(prices=other.prices), AS_OF)
-    assert problem.startswith(f"{id}: its price changed since {AS_OF}: ")
-    (problem,) = facts.check_prices([id], shown, newest(context_window=2), AS_OF)
-    assert problem.endswith("2 in the price data")
-    empty = DataSnapshot([replace(anthropic, models=[])], from_auto_update=True)
-    assert facts.check_prices([id], shown, empty, AS_OF) == [f"{id}: not in the price data"]
-    ours = next(row for row in own_rows().values() if row.prices and row.maker == "anthropic")
-    models = [*anthropic.models, replace(other, id=ours.id, match=ClauseEquals(equals=ours.id))]
-    there = DataSnapshot([replace(anthropic, models=models)], from_auto_update=True)
-    assert "so its prices in prices.toml can go" in facts.check_prices([ours.id], shown, there, AS_OF)[0]
-    change = price_table(["gemini-3.8-flash"]).changes.iloc[0].date()
-    assert facts.check_prices(["gemini-3.8-flash"], shown, shown, change - 31 * DAY) == []
-    (problem,) = facts.check_prices(["gemini-3.8-flash"], shown, shown, change - 30 * DAY)
-    assert problem == f"gemini-3.8-flash: its price changes on {change}, in 30 days"
+    ours = next(row.id for row in own_rows().values() if row.prices and row.maker == "anthropic")
+
+    def told(changed: str, models: list) -> list[str]:
+        newest = DataSnapshot([replace(anthropic, models=models)], from_auto_update=True)
+        return facts.check_prices([changed], shown, newest, AS_OF)
+
+    def with_changes(**changes) -> list:
+        return [replace(model, **changes) if model.id == id else model for model in anthropic.models]
+
+    assert told(id, with_changes()) == []
+    assert told(id, with_changes(prices=other.prices))[0].startswith(f"{id}: its price changed since {AS_OF}")
+    assert told(id, with_changes(context_window=2))[0].endswith("2 in the price data")
+    assert told(id, []) == [f"{id}: not in the price data"]
+    there = [*anthropic.models, replace(other, id=ours, match=ClauseEquals(equals=ours))]
+    assert "so its prices in prices.toml can go" in told(ours, there)[0]
+    changing = next(id for id in own_rows() if not price_table([id], as_of="2026-12-01").changes.isna().all())
+    change = price_table([changing]).changes.iloc[0].date()
+    assert facts.check_prices([changing], shown, shown, change - 31 * DAY) == []
+    (problem,) = facts.check_prices([changing], shown, shown, change - 30 * DAY)
+    assert problem == f"{changing}: its price changes on {change}, in 30 days"
 
 
 @pytest.mark.parametrize("ci", ["", "true"])

@@ -43,106 +43,64 @@ def course(tmp_path):
     return folder
 
 
-def python(course: Path, name: str, script: str) -> Path:
-    """Puts a Python called `name` on the path that the installer sees."""
-    file = course.parent / "bin" / name
-    file.write_text(script)
-    file.chmod(0o755)
-    return file
-
-
-def install(course: Path, *what: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Runs the installer with nothing else on its path."""
-    env = {"PATH": str(course.parent / "bin"), **environment}
+def install(course: Path, *what: str, PYTHON: str = "", **programs: str) -> tuple[int, str, list[str]]:
+    """Exit code, words and log of the installer, with nothing but `programs` on its path."""
+    for name, script in programs.items():
+        (course.parent / "bin" / name).write_text(script)
+        (course.parent / "bin" / name).chmod(0o755)
+    env = {"PATH": str(course.parent / "bin")} | ({"PYTHON": PYTHON} if PYTHON else {})
     command = ["sh", str(course / "tools/install.sh"), *what]
-    return subprocess.run(command, env=env, capture_output=True, text=True, timeout=30)
+    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=30)
+    log = course / "log"
+    return done.returncode, done.stdout + done.stderr, log.read_text().splitlines() if log.exists() else []
 
 
-def log(course: Path) -> list[str]:
-    """What the Python that writes down was asked to do."""
-    return (course / "log").read_text().splitlines()
+@pytest.mark.parametrize(
+    ("python3", "words"),
+    [
+        (TOO_OLD, ("Python 3.11 or newer", "python3.11 python3 python\n", "brew install python")),
+        (WITHOUT_VENV, (f"sudo apt install python3.{sys.version_info.minor}-venv",)),
+        (WRITES_DOWN.replace('echo "pip $7" >> log', "exit 1"), ("HTTPS_PROXY",)),
+    ],
+)
+def test_says_what_to_do(course, python3, words):
+    """No Python, or one that cannot make a venv, or pip fails: then the next run tries again."""
+    code, said, _ = install(course, python3=python3)
+    assert code == 1
+    assert [each for each in words if each not in said] == []
+    assert not (course / ".venv/.installed").exists()
 
 
-def test_says_what_to_install_where_python_is_too_old(course):
-    """Names what it looked for, and how to get a newer one."""
-    python(course, "python3", TOO_OLD)
-    done = install(course)
-    assert done.returncode == 1
-    assert "Python 3.11 or newer" in done.stderr
-    assert "python3.11 python3 python\n" in done.stderr
-    assert "brew install python" in done.stderr
-
-
-def test_says_what_to_install_where_venv_is_missing(course):
-    """Names Debian's package for the Python that is there."""
-    python(course, "python3", WITHOUT_VENV)
-    done = install(course)
-    assert done.returncode == 1
-    assert f"sudo apt install python3.{sys.version_info.minor}-venv" in done.stderr
-
-
-def test_passes_over_a_python_without_venv(course):
-    """A newer Python that lacks venv does not stand in the way of one that has it."""
-    python(course, "python3.14", WITHOUT_VENV)
-    python(course, "python3.11", TOO_OLD)
-    python(course, "python3", WRITES_DOWN)
-    assert install(course).returncode == 0
-
-
-def test_takes_the_python_that_was_named(course):
-    """PYTHON=… wins over what is on the path, spaces and all."""
-    python(course, "python3", TOO_OLD)
-    named = python(course, "my python", WRITES_DOWN)
-    assert install(course, PYTHON=str(named)).returncode == 0
+def test_takes_the_python_that_can(course):
+    """One that lacks venv does not stand in the way; PYTHON=… wins over the path, spaces and all."""
+    others = {"python3.14": WITHOUT_VENV, "python3.11": TOO_OLD, "python3": TOO_OLD}
+    named = str(course.parent / "bin/my python")
+    assert install(course, PYTHON=named, **others, **{"my python": WRITES_DOWN})[0] == 0
+    assert install(course, python3=WRITES_DOWN)[0] == 0
 
 
 def test_installs_once_and_again_when_something_changed(course):
     """The second run does nothing; what tests need comes on top; a moved folder gets a new .venv."""
-    python(course, "python3", WRITES_DOWN)
-    assert "once" in install(course).stdout
-    again = install(course)
-    assert (again.returncode, again.stdout, log(course)) == (0, "", ["venv", "pip ."])
-
-    for what, more in ((["dev"], ["pip .[dev]"]), (["dev"], []), ([], [])):
-        before = log(course)
-        assert install(course, *what).returncode == 0
-        assert log(course) == before + more
-
+    assert "once" in install(course, python3=WRITES_DOWN)[1]
+    assert install(course) == (0, "", ["venv", "pip ."])
+    for what in (["dev"], ["dev"], []):
+        code, _, log = install(course, *what)
+        assert (code, log) == (0, ["venv", "pip .", "pip .[dev]"])
     (course / "pyproject.toml").write_text("[project] # changed\n")
-    install(course)
-    assert log(course) == ["venv", "pip .", "pip .[dev]", "pip ."]
-
-    moved = course.rename(course.parent / "elsewhere")
-    install(moved)
-    assert log(moved)[-2:] == ["venv", "pip ."]
+    assert install(course)[2] == ["venv", "pip .", "pip .[dev]", "pip ."]
+    assert install(course.rename(course.parent / "elsewhere"))[2][-2:] == ["venv", "pip ."]
 
 
 def test_uv_installs_where_it_is_there(course):
     """With the Python that would be taken without it."""
-    python(course, "python3", WRITES_DOWN)
-    python(course, "uv", UV)
-    assert install(course).returncode == 0
-    assert log(course) == ["uv-venv", "uv-pip ."]
+    assert install(course, python3=WRITES_DOWN, uv=UV)[::2] == (0, ["uv-venv", "uv-pip ."])
 
 
 def test_a_folder_of_somebody_else_is_named(course):
     """Root installed it and a user cannot write there: a sentence, not pip's traceback."""
     (course / ".venv").mkdir()
-    source = (course / "tools/install.sh").read_text()
-    assert '! [ -w "$venv" ]' in source
-    (course / "tools/install.sh").write_text(
-        source.replace('! [ -w "$venv" ]', "true")
-    )  # root may write anywhere
-    done = install(course)
-    assert done.returncode == 1
-    assert "belongs to" in done.stderr
-    assert "sudo rm -rf .venv" in done.stderr
-
-
-def test_a_failed_installation_is_not_taken_for_one(course):
-    """Where pip fails it says so in plain words, and the next run tries again."""
-    python(course, "python3", WRITES_DOWN.replace('echo "pip $7" >> log', "exit 1"))
-    done = install(course)
-    assert done.returncode == 1
-    assert "HTTPS_PROXY" in done.stderr
-    assert not (course / ".venv/.installed").exists()
+    script = course / "tools/install.sh"
+    assert '! [ -w "$venv" ]' in script.read_text()
+    script.write_text(script.read_text().replace('! [ -w "$venv" ]', "true"))  # root may write anywhere
+    code, said, _ = install(course)
+    assert (code, "belongs to" in said, "sudo rm -rf .venv" in said) == (1, True, True)

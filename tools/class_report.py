@@ -18,6 +18,7 @@ from statistics import median
 
 from course_helpers.learning.graders import exercises
 from course_helpers.learning.progress import exercise_id, lessons, passed
+from tools.lessons import command
 
 NAME = "class_report"
 STYLE = """body { font: 15px/1.5 sans-serif; color: #1b1b1b; background: #fff; margin: 2em; }
@@ -233,7 +234,7 @@ def _harmless(cell: str) -> str:
 
 def report(folder: Path) -> str:
     """Write both files into `folder`; what to tell the teacher. Raises LookupError where nobody is there."""
-    learners = collect(folder)
+    learners = collect(folder) if folder.is_dir() else []
     if not learners:
         raise LookupError(
             f'{folder} holds nothing to report. Ask each learner for progress(export="their-name.json"), '
@@ -245,17 +246,7 @@ def report(folder: Path) -> str:
     return f"{len(learners)} learners: {folder / NAME}.csv and .html"
 
 
-def main() -> int:
-    if len(sys.argv) != 2 or not Path(sys.argv[1]).is_dir():
-        print("Say which folder: python -m tools.class_report FOLDER", file=sys.stderr)
-        return 2
-    try:
-        print(report(Path(sys.argv[1])))
-    except LookupError as error:
-        print(error.args[0], file=sys.stderr)
-        return 1
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(
+        command("Say which folder: python -m tools.class_report FOLDER", lambda name: report(Path(name)))
+    )

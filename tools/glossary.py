@@ -5,8 +5,8 @@
 
 from __future__ import annotations
 
-from course_helpers.practice_api.figures import fill
 from course_helpers.practice_api.knowledge import Entry, entries
+from course_helpers.practice_api.rows import fill
 from tools.lessons import ROOT, cover, lesson_paths
 
 PAGE = ROOT / "docs" / "glossary.md"

@@ -20,10 +20,11 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import tempfile
 import tomllib
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,6 +46,21 @@ def find_lesson(name: str, paths: list[Path]) -> Path:
             return path
     there = ", ".join(path.stem for path in paths) or "none"
     raise LookupError(f"There is no lesson {name!r}. The lessons: {there}.")
+
+
+def command(usage: str, tool: Callable[[str], str]) -> int:
+    """The exit code of a command line that gives `tool` its one argument and prints what it says."""
+    try:
+        (argument,) = sys.argv[1:]
+    except ValueError:
+        print(usage, file=sys.stderr)
+        return 2
+    try:
+        print(tool(argument))
+    except LookupError as error:
+        print(error.args[0], file=sys.stderr)
+        return 1
+    return 0
 
 
 # What stands in the first cell

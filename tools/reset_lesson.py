@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from tools.lessons import ROOT, find_lesson, git
+from tools.lessons import ROOT, command, find_lesson, git
 
 
 def keep(path: Path) -> Path:
@@ -39,17 +39,5 @@ def reset(name: str, root: Path = ROOT) -> str:
     return said + "\nIf it is open in JupyterLab: File, Reload Notebook from Disk."
 
 
-def main() -> int:
-    if len(sys.argv) != 2:
-        print("Say which lesson: make reset LESSON=03", file=sys.stderr)
-        return 2
-    try:
-        print(reset(sys.argv[1]))
-    except LookupError as error:
-        print(error.args[0], file=sys.stderr)
-        return 1
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(command("Say which lesson: make reset LESSON=03", reset))

@@ -1,8 +1,7 @@
 """The figures of the lessons. Each takes a frame, draws on `ax` or makes a figure, and returns the Axes.
 
-A figure made here has every panel; a given `ax` gets the first alone. `caption(ax)` says in words and numbers
-what is to be seen: text to print, and the alternative text of the image in a notebook.
-Units stand on the axes, money is printed as people write it, and nothing depends on colour alone.
+A figure made here has every panel; a given `ax` gets the first alone. `caption(ax)` says in words what is to
+be seen: text to print, and the image's alternative text. Nothing depends on colour alone.
 """
 
 from .costs import plot_models, plot_session, plot_strategies, plot_tiers, plot_turn_tokens

@@ -7,11 +7,10 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from ..formatting import count, dollars, share, short, times
-from ..frames import PARTS as COUNTS
-from ..frames import PROMPT_TOKENS, TOKENS, as_frame, cost_parts
+from ..frames import PARTS, PROMPT_TOKENS, TOKENS, as_frame, cost_parts
 from . import theme as look
 
-PARTS = {
+LOOKS = {
     "cache read": ("cache_read_usd", look.CACHE_READ),
     "cache write": ("cache_write_usd", look.CACHE_WRITE),
     "input": ("input_usd", look.INPUT),
@@ -31,12 +30,8 @@ def plot_session(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
     top, *below = look.new_axes(ax, 4.4, nrows=2, sharex=True, height_ratios=(3, 2))
     look.style_axes(top, "What each call cost", "" if below else "call", "USD a call")
     if costs.any():
-        handles = look.stacked(top, {name: (paint, parts[part]) for name, (part, paint) in PARTS.items()})
-        for kind, marker in (("summary", "P"), ("lost", "X")):
-            at = np.flatnonzero(frame["kind"] == kind)
-            marks = {"marker": marker, "color": look.ink(), "label": kind, "clip_on": False, "zorder": 5}
-            handles += [top.scatter(at + 1, costs[at], 36, **marks)] if len(at) else []
-        flat = (costs > 0) & (costs < 0.02 * costs.max()) & (len(costs) <= look.FEW)
+        handles = look.stacked(top, {name: (paint, parts[part]) for name, (part, paint) in LOOKS.items()})
+        flat = (costs > 0) & (costs < 0.02 * costs.max())
         for at in np.flatnonzero(flat):  # a dear neighbour makes it too flat to be seen
             words = {"rotation": 90, "ha": "center", "va": "bottom", "fontsize": 8, "color": look.ink()}
             top.annotate(dollars(costs[at]), (at + 1, costs[at]), (0, 6), textcoords="offset points", **words)
@@ -49,21 +44,15 @@ def plot_session(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
         look.style_axes(panel, "Tokens of each call", "call", "tokens a call")
         thinking, spoken = frame["thinking_tokens"], frame["output_tokens"] - frame["thinking_tokens"]
         counted = frame.assign(output_tokens=spoken)
-        tokens = {
-            name: (paint, counted[[*COUNTS[part]]].sum(axis=1)) for name, (part, paint) in PARTS.items()
-        }
+        tokens = {name: (paint, counted[[*PARTS[part]]].sum(axis=1)) for name, (part, paint) in LOOKS.items()}
         look.legend(panel, look.stacked(panel, tokens | {"output, thinking": (look.THINKING, thinking)}))
-    return look.with_caption(top, _session_words(frame, parts.sum()))
-
-
-def _session_words(frame: pd.DataFrame, parts: pd.Series) -> str:
-    costs = frame["cost_usd"].fillna(0).to_numpy(float)
-    unknown, total = int(frame["cost_usd"].isna().sum()), costs.sum()
+    unknown, total, sums = int(frame["cost_usd"].isna().sum()), costs.sum(), parts.sum()
     if unknown == len(frame):
-        return f"{count(unknown, 'call')} at prices that are not known." if unknown else "No calls yet."
-    cache = parts["cache_read_usd"] + parts["cache_write_usd"]
-    sums = {"input": parts["input_usd"], "output": parts["output_usd"], "cache": cache}
-    made = ", ".join(f"{name} {dollars(usd)} ({share(usd, total)})" for name, usd in sums.items() if usd)
+        said = f"{count(unknown, 'call')} at prices that are not known." if unknown else "No calls yet."
+        return look.with_caption(top, said)
+    cache = sums["cache_read_usd"] + sums["cache_write_usd"]
+    of = {"input": sums["input_usd"], "output": sums["output_usd"], "cache": cache}
+    made = ", ".join(f"{name} {dollars(usd)} ({share(usd, total)})" for name, usd in of.items() if usd)
     words = f"{count(len(frame), 'call')} cost {dollars(total)}{': ' * bool(made)}{made}."
     if len(frame) > 1 and total:
         dearest = frame.iloc[costs.argmax()]
@@ -72,7 +61,7 @@ def _session_words(frame: pd.DataFrame, parts: pd.Series) -> str:
     for kind, what in (("summary", "summarised older turns"), ("lost", "brought no reply")):
         number = (frame["kind"] == kind).sum()
         words += f" {count(number, 'call')} {what}." if number else ""
-    return words
+    return look.with_caption(top, words)
 
 
 def unpriced(calls: int) -> str:
@@ -108,8 +97,8 @@ def plot_turn_tokens(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
 def plot_strategies(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
     """The same script under several strategies: tokens sent in each turn, and dollars so far.
 
-    `frame`: the frames of the sessions under one another, with a column `strategy`.
-    A call without a turn (a summary) counts to the turn that it was made for, the next one.
+    `frame`: the sessions' frames under one another, with a column `strategy`. A call without a turn (a
+    summary) counts to the turn that it was made for, the next one.
     """
     frame = as_frame(frame, "plot_strategies", "strategy", "turn", *PROMPT_TOKENS, "cost_usd")
     sent, usd = frame[list(PROMPT_TOKENS)].sum(axis=1), frame["cost_usd"]
@@ -138,28 +127,24 @@ def plot_strategies(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
 def plot_models(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
     """What the same session costs on each model, the cheapest on top.
 
-    `frame`: as `compare_models` gives it, or any with `model` (or another name) and `cost_usd`; `input_usd`,
-    `output_usd`, `cache_read_usd` and `cache_write_usd` split the bars, `fits` marks what could not be.
+    `frame`: `model` and `cost_usd`; other columns of `compare_models` split the bars and mark misfits.
     """
     frame = as_frame(frame, "plot_models", "model", "cost_usd")
     ranked = frame.sort_values("cost_usd", kind="stable").reset_index(drop=True)
-    table = ranked.head(look.ROWS)
-    title = "The same session on each model"
-    title += f": the {look.ROWS} cheapest of {len(ranked)}" if len(ranked) > look.ROWS else ""
-    ax = look.new_axes(ax, 1.5 + 0.3 * len(table))[0]
-    look.style_axes(ax, title, "USD for the session", grid="x")
-    if not len(table):
+    ax = look.new_axes(ax, 1.5 + 0.3 * len(ranked))[0]
+    look.style_axes(ax, "The same session on each model", "USD for the session", grid="x")
+    if not len(ranked):
         return look.empty(ax, "no models to compare")
-    costs, bars, start = table["cost_usd"].to_numpy(float), {}, np.zeros(len(table))
-    parts = {name: part for name, part in PARTS.items() if part[0] in table}
+    costs, bars, start = ranked["cost_usd"].to_numpy(float), {}, np.zeros(len(ranked))
+    parts = {name: part for name, part in LOOKS.items() if part[0] in ranked}
     for name, (column, paint) in (parts or {"": ("cost_usd", look.INPUT)}).items():
-        usd = np.nan_to_num(table[column].to_numpy(float))
+        usd = np.nan_to_num(ranked[column].to_numpy(float))
         bars[name], start = (paint, start, usd), start + usd
     right = []
-    for usd, fits in zip(costs, table.get("fits", [True] * len(costs)), strict=True):
+    for usd, fits in zip(costs, ranked.get("fits", [True] * len(costs)), strict=True):
         more = f"  ({times(usd / costs[0])})" if usd > 1.0005 * costs[0] > 0 else ""
         right.append(dollars(usd) + more + ("" if fits else "  does not fit"))
-    handles = look.rows(ax, bars, [*map(short, table["model"])], right, high=np.nan_to_num(costs).max())
+    handles = look.rows(ax, bars, [*map(short, ranked["model"])], right, high=np.nan_to_num(costs).max())
     look.legend(ax, handles if parts else [])
     held = ranked["model"] == "as held"
     words = f"As held, the session cost {dollars(ranked['cost_usd'][held].iloc[0])}. " if held.any() else ""

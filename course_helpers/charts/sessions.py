@@ -1,7 +1,4 @@
-"""Figures of whole sessions: several over each other, and what one will have cost.
-
-A forecast takes the turns to come to be like those so far, and computes what each strategy sends of them.
-"""
+"""Figures of whole sessions: several over each other, and what one will have cost."""
 
 from __future__ import annotations
 
@@ -26,17 +23,16 @@ from .costs import unpriced
 
 STRATEGIES = (None, last_turns(5), within_tokens(2000), summarise_older(5))
 SUMMARY = 200  # tokens of 150 words; the sentences that ask for a summary are left out
+# What tells one call from all others: no two take the same time to the billionth of a second.
 _IDENTITY = ["kind", "model", *TOKENS, "cost_usd", "seconds"]
-"""What tells one call from all others: no two take the same time to the billionth of a second."""
 
 
 @look.styled
 def plot_sessions(sessions: Iterable[Any] | Mapping[str, Any], ax: Axes | None = None) -> Axes:
     """The cost curves of several sessions over each other: dollars so far, call by call.
 
-    `sessions`: conversations, frames and files of saved conversations, in a list, or in a dict with their
-    names. A fork starts where its past ends, at what that had cost. A call that stands in several of them, as
-    in a conversation and its saved copy, counts once in the total.
+    `sessions`: conversations, frames and files of saved conversations, in a list, or in a dict by name. A
+    fork starts at what its past had cost. A call that stands in several of them counts once in the total.
     """
     if isinstance(sessions, str | os.PathLike | pd.DataFrame) or hasattr(sessions, "calls"):
         sessions = [sessions]
@@ -48,12 +44,12 @@ def plot_sessions(sessions: Iterable[Any] | Mapping[str, Any], ax: Axes | None =
     for number, (name, source) in enumerate(named):
         if isinstance(source, str | os.PathLike):
             name, source = name or Path(source).stem, storage.read(source)
-        name, (start, before) = short(name or f"session {number + 1}"), _past(source)
+        name, past = short(name or f"session {number + 1}"), _past(source)
         calls = as_frame(source, "plot_sessions", "cost_usd").reindex(columns=_IDENTITY).round(9)
-        so_far = before + np.append(0, calls["cost_usd"].fillna(0)).cumsum()
-        look.line(ax, start + np.arange(len(so_far)), so_far, number, name)
-        after = f", after a past of {dollars(before)}" if start else ""
-        words.append(f"{name}: {dollars(so_far[-1] - before)} ({count(len(calls), 'call')}{after})")
+        so_far = past.cost_usd + np.append(0, calls["cost_usd"].fillna(0)).cumsum()
+        look.line(ax, past.calls + np.arange(len(so_far)), so_far, number, name)
+        after = f", after a past of {dollars(past.cost_usd)}" if past.calls else ""
+        words.append(f"{name}: {dollars(calls['cost_usd'].sum())} ({count(len(calls), 'call')}{after})")
         # Of calls that are the same, the second in one session is the second in another.
         frames.append(calls.assign(nth=calls.groupby(_IDENTITY, dropna=False).cumcount()))
     ax.set_ylim(0, ax.get_ylim()[1])
@@ -64,11 +60,10 @@ def plot_sessions(sessions: Iterable[Any] | Mapping[str, Any], ax: Axes | None =
     return look.with_caption(ax, total + unpriced(calls["cost_usd"].isna().sum()))
 
 
-def _past(source: Any) -> tuple[int, float]:
-    """How many calls the shared past of a fork had, and what they cost; nothing for what is no fork."""
+def _past(source: Any) -> Total:
+    """The shared past of a fork; nothing for what is no fork."""
     past = getattr(source, "past", ())  # of a saved conversation the calls, of one that is open their total
-    total = past if isinstance(past, Total) else Total().plus(past)
-    return total.calls, total.cost_usd
+    return past if isinstance(past, Total) else Total().plus(past)
 
 
 @look.styled
@@ -81,7 +76,7 @@ def plot_forecast(chat: Any, turns: int = 50, ax: Axes | None = None) -> Axes:
     chat = storage.read(chat) if isinstance(chat, str | os.PathLike) else chat
     calls = as_frame(chat, "plot_forecast", "kind", "model", "turn", *TOKENS, "cost_usd")
     replies = to_frame(chat.turns) if hasattr(chat, "turns") else calls[calls["kind"] == "reply"]
-    before, done = _past(chat)[1], len(replies)
+    before, done = _past(chat).cost_usd, len(replies)
     spent = before + calls["cost_usd"].sum()
     title = f"What this session will have cost by turn {turns}"
     ax = look.style_axes(look.new_axes(ax, 3.6)[0], title, "turn", "USD so far")
@@ -119,9 +114,8 @@ def plot_forecast(chat: Any, turns: int = 50, ax: Axes | None = None) -> Axes:
 
 def name_of(strategy: Strategy | None) -> str:
     """`strategy` as it is written in code."""
-    if strategy is None:
-        return "everything"
-    return f"{type(strategy).__name__}({getattr(strategy, 'tokens', None) or strategy.turns})"
+    size = strategy and (getattr(strategy, "tokens", None) or strategy.turns)
+    return f"{type(strategy).__name__}({size})" if strategy else "everything"
 
 
 def _turn_sizes(replies: pd.DataFrame) -> tuple[np.ndarray, float]:

@@ -17,15 +17,11 @@ from .sessions import STRATEGIES, name_of, plot_sessions, turn_costs
 from .theme import caption, in_page
 from .timelines import plot_crowd
 
-JITTER = {"no jitter": 0.0, "equal jitter": 0.5, "full jitter": 1.0}
-"""Which part of a wait is random."""
+JITTER = {"no jitter": 0.0, "equal jitter": 0.5, "full jitter": 1.0}  # which part of a wait is random
 
 
 class Explorer(widgets.VBox):
-    """`controls` over the figure that `draw` makes of their values.
-
-    Where no kernel runs, a notebook shows the figure as it was first drawn.
-    """
+    """`controls` over the figure that `draw` makes of their values; without a kernel as first drawn."""
 
     def __init__(self, draw: Callable[..., Axes], **controls: widgets.Widget) -> None:
         self._draw, self._controls, self._figure = draw, controls, widgets.HTML()

@@ -1,7 +1,4 @@
-"""How the figures look and how a notebook shows them: grounds, axes, marks, legends, captions.
-
-Sizes and lines stand in `course.mplstyle`; colours of text follow from the ground that a figure stands on.
-"""
+"""How the figures look (with `course.mplstyle`) and how a notebook shows them: axes, marks, captions."""
 
 from __future__ import annotations
 
@@ -15,7 +12,6 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
-import pandas as pd
 from IPython.core.pylabtools import print_figure
 from IPython.display import display
 from matplotlib.axes import Axes
@@ -27,15 +23,11 @@ from matplotlib.ticker import MaxNLocator, ScalarFormatter
 from ..formatting import dollars
 
 STYLE = Path(__file__).with_name("course.mplstyle")
-FEW = 60  # up to so many calls each has a bar of its own; beyond, an area is drawn
-ROWS = 30  # a figure with a row for each call shows no more than the last of these; its caption counts all
 CAPTION_WIDTH = 88  # characters: JupyterLab breaks longer lines in mid-word
 
 # Okabe and Ito's palette, which colour-blind readers can tell apart, and a second cue for each colour.
-COLORS = BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, GREY = (
-    *("#0072B2", "#D55E00", "#009E73", "#CC79A7"),
-    *("#E69F00", "#56B4E9", "#8C8C8C"),
-)
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C8C8C")
+BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, GREY = COLORS
 DASHES = ("-", "--", "-.", ":", (0, (6, 1, 1, 1, 1, 1)), (0, (1, 1)), (0, (8, 3)))
 MARKERS = "os^DvPX"
 INPUT, OUTPUT = {"facecolor": BLUE}, {"facecolor": ORANGE, "hatch": "///"}
@@ -85,11 +77,10 @@ def ink() -> str:
 
 
 def new_axes(ax: Axes | None, height: float = 3.2, **panels) -> list[Axes]:
-    """`ax` alone where one is given; else the axes of a new figure, `height` inches high."""
+    """`ax` alone where one is given; else the axes of a new figure of 800 pixels, `height` inches high."""
     if ax is not None:
         return [ax]
-    width = plt.rcParams["figure.figsize"][0]
-    return list(plt.subplots(figsize=(width, height), squeeze=False, **panels)[1].flat)
+    return list(plt.subplots(figsize=(8, height), squeeze=False, **panels)[1].flat)
 
 
 def style_axes(ax: Axes, title: str, x: str = "", y: str = "", grid: str = "y") -> Axes:
@@ -133,30 +124,15 @@ def empty(ax: Axes, words: str) -> Axes:
     return with_caption(ax, f"{words.capitalize()}.")
 
 
-def last_rows(frame: pd.DataFrame) -> tuple[pd.DataFrame, str]:
-    """The rows of `frame` that a figure has room for, and what its title says of the others."""
-    last = f": the last {ROWS} of {len(frame):,}" if len(frame) > ROWS else ""
-    return frame.reset_index(drop=True).tail(ROWS), last
-
-
 def stacked(ax: Axes, parts: dict[str, tuple[dict, np.ndarray]]) -> list:
-    """`parts` (name: paint and values) on top of one another; returns the legend's handles.
-
-    Few values are bars at 1, 2, 3 …; many an area. Parts that are zero throughout are left out.
-    """
+    """Bars at 1, 2, 3 … of `parts` (name: paint and values) that are not all zero; the legend's handles."""
     length = max(len(values) for _, values in parts.values())
     bottom, at, handles = np.zeros(length), np.arange(1, length + 1), []
     for name, (paint, values) in parts.items():
         if not np.any(values):
             continue
-        top = bottom + np.asarray(values, float)
-        if length <= FEW:
-            handles.append(ax.bar(at, top - bottom, 0.8, bottom, label=name, **paint))
-        else:
-            edges = np.append(0, at) + 0.5
-            area = {"baseline": bottom, "fill": True, "linewidth": 0, "label": name}
-            handles.append(ax.stairs(top, edges, **area, **paint))
-        bottom = top
+        handles.append(ax.bar(at, values, 0.8, bottom, label=name, **paint))
+        bottom = bottom + np.asarray(values, float)
     ax.set(xlim=(0.4, max(length, 1) + 0.6), ylim=(0, bottom.max(initial=0) * 1.08 or 1))
     return handles
 
@@ -181,10 +157,7 @@ def line(ax: Axes, x, y, number: int, label: str):
 
 
 def rows(ax: Axes, bars: dict[str, tuple], left: list[str], right: list[str], low=0.0, high=0.0) -> list:
-    """`bars` (name: paint, start and length of each row) in rows, the first on top, from `low` to `high`.
-
-    The words `left` and `right` stand at the rows' ends. Returns the legend's handles.
-    """
+    """`bars` (name: paint, start and length of each row), the first on top; returns the legend's handles."""
     handles = []
     for name, (paint, start, length) in bars.items():
         at = np.flatnonzero(length > 0)
@@ -202,7 +175,7 @@ def rows(ax: Axes, bars: dict[str, tuple], left: list[str], right: list[str], lo
 def with_caption(ax: Axes, words: str, in_seconds: str = "") -> Axes:
     """`ax`, with `words` kept for `caption(ax)`, and those `in_seconds`, which differ on each machine."""
     ax.course_caption = {False: words, True: words + in_seconds}
-    ax.figure.figure._ipython_display_ = functools.partial(_show, ax.figure.figure)
+    ax.figure.figure._ipython_display_ = functools.partial(_show, ax.figure.figure, words)
     return ax
 
 
@@ -220,10 +193,9 @@ def caption(ax: Axes, *, seconds: bool = True) -> str:
 
 
 def in_page(figure: Figure, words: str) -> dict[str, str]:
-    """`figure` for a notebook's page, which says `words` in its place, by MIME type.
+    """`figure` by MIME type: on a page an image that says `words` in its place.
 
-    JupyterLab and nbconvert give an `image/png` no alternative text, whatever its metadata says (seen with
-    JupyterLab 4.6 and nbconvert 7.17), so a page gets HTML; the bare picture is for what takes no HTML.
+    JupyterLab 4.6 and nbconvert 7.17 give an `image/png` no alternative text, whatever its metadata says.
     """
     png = print_figure(figure, base64=True)
     *color, alpha = to_rgba(figure.get_facecolor())
@@ -233,6 +205,5 @@ def in_page(figure: Figure, words: str) -> dict[str, str]:
     return {"text/html": html, "image/png": png, "text/plain": repr(figure)}
 
 
-def _show(figure: Figure) -> None:
-    words = " ".join(axes.course_caption[False] for axes in figure.axes if hasattr(axes, "course_caption"))
+def _show(figure: Figure, words: str) -> None:
     display(in_page(figure, words), raw=True, metadata={"image/png": {"alt": words}})

@@ -13,20 +13,17 @@ from . import theme as look
 
 @look.styled
 def plot_attempts(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
-    """One call as a timeline: each request, how it ended, and the wait before the next.
+    """One call, or a storm, as a timeline: each request, how it ended, and the wait before the next.
 
-    `frame`: `pandas.DataFrame` of a list of `retries.Attempt`: `attempt`, `started`, `seconds`, `outcome`,
-    `wait` and `asked` (the server named the wait).
+    `frame`: of a list of `retries.Attempt`, or a report card's; `asked`: the server named the wait.
     """
-    columns = ("attempt", "started", "seconds", "outcome", "wait", "asked")
-    frame = as_frame(frame, "plot_attempts", *columns)
-    table, last = look.last_rows(frame)
-    ax = look.new_axes(ax, 1.3 + 0.3 * len(table))[0]
-    look.style_axes(ax, f"The attempts of one call{last}", "seconds since the call began", "request", "x")
-    if not len(table):
+    frame = as_frame(frame, "plot_attempts", "attempt", "started", "seconds", "outcome", "wait", "asked")
+    ax, what = look.new_axes(ax, 1.3 + 0.3 * len(frame))[0], "storm" if "case" in frame else "call"
+    look.style_axes(ax, f"The attempts of one {what}", f"seconds since the {what} began", "request", "x")
+    if not len(frame):
         return look.empty(ax, "no requests yet")
-    start, took, wait = (table[name].to_numpy() for name in ("started", "seconds", "wait"))
-    asked, good = table["asked"].to_numpy(), (table["outcome"] == "reply").to_numpy(bool)
+    start, took, wait = (frame[name].to_numpy() for name in ("started", "seconds", "wait"))
+    asked, good = frame["asked"].to_numpy(), (frame["outcome"] == "reply").to_numpy(bool)
     ends = start + took
     low, high = start.min(), (ends + wait).max()
     # A request on loopback is over in a millisecond: it stays visible beside waits of seconds.
@@ -37,7 +34,7 @@ def plot_attempts(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
         "request that failed": (look.BAD, start, least * ~good),
         "request that got its reply": (look.GOOD, start, least * good),
     }
-    left = [f"{n}: {short(end, 24)}" for n, end in zip(table["attempt"], table["outcome"], strict=True)]
+    left = [f"{n}: {short(end, 24)}" for n, end in zip(frame["attempt"], frame["outcome"], strict=True)]
     right = [f"waits {seconds:,.2g} s" if seconds else "" for seconds in wait]
     look.legend(ax, look.rows(ax, bars, left, right, low, high)[::-1])
     outcomes, waits = frame["outcome"], frame[frame["wait"] > 0]
@@ -50,7 +47,7 @@ def plot_attempts(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
         return look.with_caption(ax, words)
     words += f" {count(len(waits), 'wait')}, {waits['asked'].sum()} of them as long as the server asked."
     whole = (frame["started"] + frame["seconds"] + frame["wait"]).max()
-    timed = f" The call took {whole:,.2f} s, {waits['wait'].sum():,.2f} s of it waiting."
+    timed = f" The {what} took {whole:,.2f} s, {waits['wait'].sum():,.2f} s of it waiting."
     return look.with_caption(ax, words, timed)
 
 
@@ -58,48 +55,42 @@ def plot_attempts(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
 def plot_first_token(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
     """Calls as timelines: how long nothing is to be seen, and how long text flows.
 
-    `frame`: `seconds` and `first_token_seconds` (NaN for a call that was not streamed), as `chat.to_frame()`
-    has them; `label` names the rows.
+    `frame`: `seconds` and `first_token_seconds` (NaN where nothing was streamed); `label` names the rows.
     """
     frame = as_frame(frame, "plot_first_token", "seconds", "first_token_seconds")
-    table, last = look.last_rows(frame)
-    ax = look.new_axes(ax, 1.3 + 0.3 * len(table))[0]
-    look.style_axes(ax, f"Waiting for the first words{last}", "seconds since the request", grid="x")
-    if not len(table):
+    ax = look.new_axes(ax, 1.3 + 0.3 * len(frame))[0]
+    look.style_axes(ax, "Waiting for the first words", "seconds since the request", grid="x")
+    if not len(frame):
         return look.empty(ax, "no calls yet")
-    whole, streamed = table["seconds"].to_numpy(), table["first_token_seconds"].notna().to_numpy()
-    first = table["first_token_seconds"].fillna(table["seconds"]).to_numpy()
-    bars = {
-        "nothing to read yet": (look.IDLE, 0 * first, first),
-        "text flows": (look.INPUT, first, whole - first),
-    }
+    whole, streamed = frame["seconds"].to_numpy(), frame["first_token_seconds"].notna().to_numpy()
+    first = frame["first_token_seconds"].fillna(frame["seconds"]).to_numpy()
     left, right = [], []
-    for number, early, late, flows in zip(table.index, first, whole, streamed, strict=True):
-        left.append(f"call {number + 1}, {'streamed' if flows else 'blocking'}")
+    for number, (early, late, flows) in enumerate(zip(first, whole, streamed, strict=True), 1):
+        left.append(f"call {number}, {'streamed' if flows else 'blocking'}")
         right.append((f"first words {early:.2f} s, " if flows else "") + f"all {late:.2f} s")
-    left = [short(label) for label in table.get("label", left)]
-    handles = look.rows(ax, bars, left, right, 0, whole.max())
+    bars = {"nothing to read yet": (look.IDLE, 0 * first, first)}
+    bars["text flows"] = look.INPUT, first, whole - first
+    handles = look.rows(ax, bars, [*map(short, frame.get("label", left))], right, 0, whole.max())
     marks = {"marker": "D", "color": look.ink(), "clip_on": False, "zorder": 5, "label": "first words"}
     look.legend(ax, [*handles, ax.scatter(first, np.arange(len(first)), 36, **marks)])
-    streamed = frame["first_token_seconds"].notna()
     words = f"{count(len(frame), 'call')}, {streamed.sum():,} of them streamed."
     early, late = frame["first_token_seconds"].median(), frame["seconds"][~streamed].median()
+    timed = f" The first words came after {early:.2f} s (median)."
     if not streamed.any():
-        return look.with_caption(
-            ax, words, f" The first words came with the last, after {late:.2f} s (median)."
+        timed = f" The first words came with the last, after {late:.2f} s (median)."
+    elif not streamed.all():
+        words += (
+            f" Streamed, the first words came {'sooner' if early < late else 'no sooner'} than unstreamed."
         )
-    if streamed.all():
-        return look.with_caption(ax, words, f" The first words came after {early:.2f} s (median).")
-    words += f" Streamed, the first words came {'sooner' if early < late else 'no sooner'} than unstreamed."
-    return look.with_caption(ax, words, f" After {early:.2f} s instead of {late:.2f} s (medians).")
+        timed = f" After {early:.2f} s instead of {late:.2f} s (medians)."
+    return look.with_caption(ax, words, timed)
 
 
 @look.styled
 def plot_crowd(frame: pd.DataFrame, ax: Axes | None = None, *, limit: float | None = None) -> Axes:
     """How many requests reach the server in each second, for each kind of jitter.
 
-    `frame`: one row a request: `jitter` (its name, such as "no jitter") and `second` (when it came, on the
-    simulated clock).
+    `frame`: a row a request: `jitter` (such as "no jitter") and `second`, on the simulated clock.
     `limit`: requests a second that the server takes, drawn as a line.
     """
     frame = as_frame(frame, "plot_crowd", "jitter", "second")
@@ -112,22 +103,20 @@ def plot_crowd(frame: pd.DataFrame, ax: Axes | None = None, *, limit: float | No
         look.style_axes(panel, title, seconds, "requests\na second")
     if not groups:
         return look.empty(axes[0], "no requests")
-    last, words = int(frame["second"].max()) + 1, []
-    width = max(1, -(-last // 300))  # seconds a step: thinner steps than 300 could not be seen
-    edges = np.arange(0, last + width, width)
+    edges, words = np.arange(int(frame["second"].max()) + 2), []
     for number, (name, seconds) in enumerate(groups.items()):
         arriving = np.histogram(seconds, edges)[0]
         for panel in axes[number : number + 1]:  # a given Axes takes the first alone
             color = look.COLORS[number % len(look.COLORS)]
-            panel.stairs(arriving / width, edges, color=color, fill=True, linewidth=0)
+            panel.stairs(arriving, edges, color=color, fill=True, linewidth=0)
             panel.set_title(short(name), loc="right", fontsize=10, fontweight="normal", color=look.ink())
             if limit is not None:
                 dashes = {"color": look.ink(), "linewidth": 1.2, "linestyle": "--"}
                 panel.axhline(limit, label=f"the server takes {limit:g} a second", **dashes)
-        peak, end = int(arriving.argmax()), int(np.flatnonzero(arriving)[-1] + 1) * width
+        peak, end = arriving.argmax(), np.flatnonzero(arriving)[-1] + 1
         said = f"{name}: {count(len(seconds), 'request')} within {count(end, 'second')}, at most "
-        said += f"{arriving[peak] / width:,.0f} a second (second {peak * width + 1})"
-        turned_away = 0 if limit is None else np.maximum(arriving - limit * width, 0).sum()
+        said += f"{arriving[peak]:,.0f} a second (second {peak + 1})"
+        turned_away = 0 if limit is None else np.maximum(arriving - limit, 0).sum()
         said += f", {turned_away:,.0f} of them beyond what the server takes" if turned_away else ""
         words.append(f"{said}.")
     axes[0].set(xlim=(0, edges[-1]), ylim=(0, axes[0].get_ylim()[1]))

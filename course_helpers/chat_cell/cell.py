@@ -208,7 +208,8 @@ class ChatCell(widgets.VBox):
         """The turn itself, in a thread of its own: pieces to the screen, then the bill or what went wrong."""
         chat, known, on_wait = self.chat, len(self.chat.calls), self.chat.on_wait
         told = chat.on_wait = lambda wait: self._refresh(f"{wait}.")
-        note, kind, self._page.status = "", "note", "Waiting for the first piece… Stop or Esc ends it."
+        self._page.status = "Waiting for the first piece… Stop or Esc ends it."
+        note, kind = "", "note"
         try:
             async with chat.astream(text) as pieces:
                 async for piece in pieces:

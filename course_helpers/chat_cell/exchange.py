@@ -87,15 +87,15 @@ class Exchange:
         self._timer, self._told = None, time.monotonic()
         fresh, self._fresh = self._fresh, ""
         self._tail += fresh
-        # One block that cannot be divided (a huge table) is redrawn more rarely as it grows.
-        if self._told - self._drawn < max(REDRAWN_EVERY, len(self._tail) / 20_000):
+        # What cannot be divided (a long code block, a huge table) is redrawn more rarely as it grows.
+        if self._told - self._drawn < max(REDRAWN_EVERY, len(self._tail) / 2_000):
             self._post(id=self.number, more=fresh)
             return
         self._drawn = self._told
-        if len(self._tail) > LONGEST_TAIL:
-            done, self._tail = render.settled(self._tail)
-            if done:
-                self._post(id=self.number, done=render.to_html(done, style=False))
+        done, _, tail = self._tail.rpartition("\n\n")
+        if len(self._tail) > LONGEST_TAIL and done and done.count("```") % 2 == 0:  # not within code
+            self._tail = tail
+            self._post(id=self.number, done=render.to_html(done, style=False))
         self._post(id=self.number, tail=render.to_html(self._tail, style=False))
 
     def finish(self, calls: Sequence[Call], note: str = "", kind: str = "note") -> None:

@@ -6,23 +6,15 @@
         for piece in pieces:
             print(piece, end="", flush=True)
 
-Read it in this order: records, ledger, strategies, responses, turn, stream, preview, storage, conversation.
+Read it in this order: records, storage, strategies, responses, turn, stream, conversation.
 """
 
 from .conversation import Conversation
-from .ledger import BudgetExceeded
-from .records import Call, Preview, Reply, Total, Turn
+from .records import BudgetExceeded, Call, Preview, Reply, Total, Turn
 from .responses import StreamInterrupted
 from .storage import NotAConversation
 from .strategies import drop_where, last_turns, summarise_older, within_tokens
 
-__all__ = [
-    "BudgetExceeded",
-    "Call",
-    "Conversation",
-    "NotAConversation",
-    "Preview",
-    "Reply",
-    "StreamInterrupted",
-]
-__all__ += ["Total", "Turn", "drop_where", "last_turns", "summarise_older", "within_tokens"]
+__all__ = ["BudgetExceeded", "Call", "Conversation", "NotAConversation", "Preview", "Reply"]
+__all__ += ["StreamInterrupted", "Total", "Turn"]
+__all__ += ["drop_where", "last_turns", "summarise_older", "within_tokens"]

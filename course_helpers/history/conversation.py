@@ -20,38 +20,36 @@ from ..formatting import count
 from ..models import UnknownModelError, find_model, model_id
 from ..pricing import Rates, Tier, rates
 from ..retries import Retries, Wait
-from ..wire import Steps, advance, short
+from ..wire import Steps, advance
 from . import storage
-from .ledger import Claim, Ledger, Purse
-from .preview import practice_tokens, preview
-from .records import Call, Preview, Reply, Total, Turn, meter, sendable, shown
-from .strategies import NotAsked, Strategy, Transcript, at_least, chosen, met
+from .records import Call, Ledger, Preview, Purse, Reply, Total, Turn, meter, sendable
+from .strategies import Blocking, NotAsked, Strategy, as_messages, at_least, chosen
 from .stream import AsyncPieces, Pieces
-from .turn import Counter, TurnSettings, aside, run
+from .turn import Exchange, TurnSettings, practice_tokens, preview
 
 if TYPE_CHECKING:
     import pandas
 
 SAVED = ("model", "system", "max_tokens", "cache", "budget_usd")  # the settings that a file holds
 
+# Is a strategy only asked what it would send? Then it gets no answers that cost anything.
 _looking: ContextVar[bool] = ContextVar("looking", default=False)
-"""Is a strategy only asked what it would send? Then it gets no answers that cost anything."""
-
+# The prices of a model whose prices are not known: whatever it does costs nan.
 UNPRICED = Rates(model="", provider="", tiers=(Tier(**dict.fromkeys(Tier.__annotations__, math.nan)),))
-"""The prices of a model whose prices are not known: whatever it does costs nan."""
 
 
 class Conversation:
     """A conversation with a model.
 
     `client`: one that `connect` returned; None is the one of the last `connect`, else the practice API's.
+    `system`: the system prompt; None or blank for none. `max_tokens`: of a reply, thinking included.
     `keep`: what of the history is sent; None sends all of it (see `strategies.py`).
-    `cache`: ask for prompt caching. `budget_usd`: more than this is never spent.
+    `cache`: ask for prompt caching. `budget_usd`: this conversation and its forks never spend more.
     `on_wait`: gets a `retries.Wait` before each wait for a retry; None keeps it silent.
 
     Plain attributes, to be set at any time; the next turn follows them: `model` (an id or an alias),
     `system`, `max_tokens`, `keep`, `cache`, `budget_usd`, `on_wait`, and `waits`, further arguments of
-    `retries.Retries`.
+    `retries.Retries`. What makes no sense is refused as it is set.
     """
 
     def __init__(
@@ -69,47 +67,21 @@ class Conversation:
         if client is not None and not isinstance(client, anthropic.Anthropic):
             kind = type(client).__name__
             raise TypeError(f"client is one that connect returned, not {kind}; asend needs no other.")
-        self.client, self.waits = client or current_client(), {}
-        self._ledger = Ledger((), (), (), Purse())
+        self.client, self.waits, self._ledger = client or current_client(), {}, Ledger(Purse())
         self.model, self.system, self.max_tokens = model or models.MODEL, system, max_tokens
         self.keep, self.cache, self.budget_usd, self.on_wait = keep, cache, budget_usd, on_wait
 
-    @property
-    def model(self) -> str:
-        """The id of the model that answers the next turn. An alias is resolved, an unknown name refused."""
-        return self._model
-
-    @model.setter
-    def model(self, name: str) -> None:
-        id, where = model_id(name), place(self.client)
-        if where in ("practice", "live"):
-            try:
-                find_model(id)
-            except UnknownModelError:
-                if where == "practice" or rates(id).provider != "anthropic":
-                    raise
-        self._model = id
-
-    @property
-    def system(self) -> str | None:
-        """The system prompt; None or blank for none."""
-        return self._system
-
-    @system.setter
-    def system(self, text: str | None) -> None:
-        if text is not None and not isinstance(text, str):
-            raise TypeError(f"system is text or None, not {type(text).__name__}.")
-        self._system = sendable(text, "system prompt") if text and text.strip() else None
-
-    @property
-    def max_tokens(self) -> int:
-        """The most tokens that a reply may have, thinking included."""
-        return self._max_tokens
-
-    @max_tokens.setter
-    def max_tokens(self, tokens: int) -> None:
-        at_least(1, max_tokens=tokens)
-        self._max_tokens = tokens
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name == "model":
+            value, where = model_id(value), place(self.client)
+            if where == "practice" or (where == "live" and rates(value).provider != "anthropic"):
+                find_model(value)  # raises where it is not served
+        elif name == "max_tokens":
+            at_least(1, max_tokens=value)
+        elif name == "system" and value is not None:
+            blank = isinstance(value, str) and not value.strip()
+            value = None if blank else sendable(value, "system prompt")
+        super().__setattr__(name, value)
 
     @property
     def budget_usd(self) -> float | None:
@@ -124,37 +96,37 @@ class Conversation:
 
     def send(self, text: str) -> Reply:
         """Ask `text`, with the history; the whole reply at once."""
-        whole = Pieces(self._turn(text, streamed=False), self.client)
+        whole = self._read(Pieces, text, streamed=False)
         next(whole, None)
         return whole.reply
 
     def stream(self, text: str) -> Pieces:
         """Ask `text`, with the history; the reply piece by piece. What is not read to its end is not kept."""
-        return Pieces(self._turn(text, streamed=True), self.client)
+        return self._read(Pieces, text, streamed=True)
 
     async def asend(self, text: str) -> Reply:
         """`send` to await."""
-        whole = AsyncPieces(self._turn(text, streamed=False), self.client)
+        whole = self._read(AsyncPieces, text, streamed=False)
         await anext(whole, None)
         return whole.reply
 
     def astream(self, text: str) -> AsyncPieces:
         """`stream` for `async with` and `async for`."""
-        return AsyncPieces(self._turn(text, streamed=True), self.client)
+        return self._read(AsyncPieces, text, streamed=True)
 
-    def _turn(self, text: str, *, streamed: bool) -> Callable[[Claim], Steps[Reply]]:
-        def choose(transcript: Transcript) -> Steps[list[dict[str, Any]]]:
-            return chosen(self.keep, transcript, self)
+    def _read(self, reader: type, text: str, *, streamed: bool) -> Any:
+        turn = Exchange(self._settings, self._ledger)
+        return reader(turn, turn.run(sendable(text), self._choose, streamed), self.client)
 
-        ledger, question = self._ledger, sendable(text)
-        return lambda claim: run(question, ledger, claim, self._settings, choose, streamed)
+    def _choose(self, messages: list[dict[str, Any]], server: Any) -> Steps[list[dict[str, Any]]]:
+        return chosen(self.keep, messages, self, server)
 
     def preview(self, text: str) -> Preview:
         """What a turn would send for `text` now, and what that would cost. Nothing is sent."""
         looking = _looking.set(True)
         try:
-            transcript = Transcript(self._ledger.now.turns, sendable(text))
-            messages = met(chosen(self.keep, transcript, self), self)
+            messages = as_messages(*self._ledger.now.texts, sendable(text))
+            messages = advance(self._choose(messages, Blocking(self)))
             return preview(messages, self._settings(), self.count(messages), self._ledger.latest)
         finally:
             _looking.reset(looking)
@@ -162,22 +134,16 @@ class Conversation:
     def count(self, messages: list[dict[str, Any]]) -> int | None:
         """The input tokens of `messages` and the system prompt; None where the server does not count them."""
         if not _looking.get():
-            return self._carried_out(Counter().count(self._settings().request(messages)))
-        if place(self.client) != "practice":
-            return None
-        return practice_tokens(messages, self.model, self.system)
+            return advance(Exchange(self._settings, self._ledger).count(messages), self.client)
+        if place(self.client) == "practice":  # where nothing of it is seen in the journal
+            return practice_tokens(messages, self.model, self.system)
+        return None
 
     def ask(self, messages: list[dict[str, Any]]) -> str:
         """What the model answers to `messages`, outside of the conversation; its call is counted."""
         if _looking.get():
             return NotAsked()
-        return self._carried_out(aside(messages, self._settings(), self._ledger, Counter()))
-
-    def _carried_out(self, steps: Steps) -> Any:
-        try:
-            return advance(steps, self.client)
-        except BaseException as error:
-            raise short(error) from error.__cause__
+        return advance(Exchange(self._settings, self._ledger).ask(messages), self.client)
 
     def fork(self, after_turn: int | Turn | None = None, **settings: Any) -> Conversation:
         """A conversation with the same past and a future of its own.
@@ -186,24 +152,19 @@ class Conversation:
         arguments of `Conversation`; the others are as they are here. `calls` starts empty: what the past had
         cost is in `past`. `budget_usd` is one purse, for this conversation and all forks together.
         """
-        number, turns = getattr(after_turn, "turn", after_turn), self._ledger.now.turns
-        calls = (*self._ledger.past, *self._ledger.now.calls)
-        if number is not None:
-            numbers = [0, *(turn.turn for turn in turns)]
+        turns, past = self._ledger.now.turns, (*self._ledger.past, *self._ledger.now.calls)
+        if after_turn is not None:
+            number, numbers = getattr(after_turn, "turn", after_turn), [0, *(turn.turn for turn in turns)]
             if number not in numbers:
                 raise ValueError(f"after_turn is the number of a turn, one of {numbers}, not {number!r}.")
             turns = turns[: numbers.index(number)]
-            ends = [at for at, call in enumerate(calls, 1) if call.turn and call.turn <= number]
-            calls = calls[: max(ends, default=0)]
-        return self._branch(turns, (), calls, settings)
-
-    def _branch(self, turns: tuple, calls: tuple, past: tuple, settings: dict[str, Any]) -> Conversation:
+            ends = [at for at, call in enumerate(past, 1) if call.turn and call.turn <= number]
+            past = past[: max(ends, default=0)]
         same = {name: getattr(self, name) for name in ("client", *SAVED, "keep", "on_wait")}
-        branch, purse = Conversation(**same | settings), self._ledger.purse
-        purse.budget_usd, branch.waits = branch.budget_usd, dict(self.waits)
-        branch._ledger = Ledger(turns, calls, past, purse)
-        branch._ledger.counted = branch.total.cost_usd
-        return branch
+        fork, purse = Conversation(**same | settings), self._ledger.purse
+        purse.budget_usd, fork.waits = fork.budget_usd, dict(self.waits)
+        fork._ledger = Ledger(purse, turns, past=past)
+        return fork
 
     @property
     def past(self) -> Total:
@@ -211,20 +172,20 @@ class Conversation:
         return Total().plus(self._ledger.past)
 
     def __copy__(self) -> Conversation:
-        """One of its own that begins as this one is, calls included; the budget is one for both."""
-        return self._branch(self._ledger.now.turns, self._ledger.now.calls, self._ledger.past, {})
+        return self.fork()
 
     def __deepcopy__(self, memo: dict) -> Conversation:
-        return self.__copy__()  # turns and calls are frozen, and a client cannot be copied
+        return self.fork()  # turns and calls are frozen, and a client cannot be copied
 
     def __reduce__(self) -> Any:
-        why = "A conversation holds a client, and with it a key, so it cannot be pickled"
-        raise TypeError(f"{why}: use chat.save(path) and Conversation.load(path).")
+        raise TypeError(
+            "A client, and with it a key, is not pickled: use chat.save(path) and Conversation.load."
+        )
 
     @property
     def messages(self) -> list[dict[str, str]]:
         """The transcript: a new list of `{"role", "content"}`, always fit to be sent."""
-        return list(Transcript(self._ledger.now.turns))
+        return as_messages(*self._ledger.now.texts)
 
     @property
     def turns(self) -> list[Turn]:
@@ -264,8 +225,8 @@ class Conversation:
         saved = storage.read(path)
         settings = {name: getattr(saved, name) for name in SAVED if name != "model"}
         chat = cls(client, keep=keep, **settings)
-        chat._model = saved.model  # not served here, perhaps: then set another before the next turn
-        chat._ledger = Ledger(saved.turns, saved.calls, tuple(saved.past), Purse(chat.budget_usd))
+        vars(chat)["model"] = saved.model  # not served here, perhaps: then set another before the next turn
+        chat._ledger = Ledger(chat._ledger.purse, tuple(saved.turns), tuple(saved.calls), tuple(saved.past))
         return chat
 
     def to_frame(self) -> pandas.DataFrame:
@@ -277,22 +238,15 @@ class Conversation:
     def __repr__(self) -> str:
         return f"Conversation({self.model}, {count(len(self.turns), 'turn')}, {meter(self.total)})"
 
-    def _repr_html_(self) -> str:
-        return shown(self.turns, repr(self))
-
     def _settings(self) -> TurnSettings:
         """Raises `UnknownModelError` where the model has no price; only another's server may have such."""
-        told = {"system": self.system, "cache": self.cache, "rates": self._rates(self.model)}
+        known = None
+        if not costs_nothing(self.client, self.model):
+            try:
+                known = rates(self.model)
+            except UnknownModelError:
+                if place(self.client) not in ("local", "remote"):
+                    raise
+                known = UNPRICED
         retries = functools.partial(Retries, **{"on_wait": self.on_wait, **self.waits})
-        return TurnSettings(self.model, self.max_tokens, retries=retries, **told)
-
-    def _rates(self, model: str) -> Rates | None:
-        """The prices of `model`; None where calls cost nothing."""
-        if costs_nothing(self.client, model):
-            return None
-        try:
-            return rates(model)
-        except UnknownModelError:
-            if place(self.client) in ("local", "remote"):
-                return UNPRICED
-            raise
+        return TurnSettings(self.model, self.max_tokens, self.system, self.cache, known, retries)

@@ -1,47 +1,37 @@
-"""What turns and calls were and what they cost: the values that a `Conversation` is made of.
-
-Nothing here talks to a server. `storage.py` writes these values to a file.
-"""
+"""What turns and calls were and what they cost, and the ledger that holds them."""
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+import re
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from ..formatting import count, dollars
 
-Count = Annotated[int, Field(ge=0)]
-Number = Annotated[int, Field(ge=1)]
-Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Usd = Annotated[float, BeforeValidator(lambda usd: math.nan if usd is None else usd)]
-"""US dollars; nan (null in a file) where the price is not known."""
-
-PROMPT_TOKENS = ("input_tokens", "cache_write_tokens", "cache_write_1h_tokens", "cache_read_tokens")
-TOKENS = (*PROMPT_TOKENS, "output_tokens", "thinking_tokens")
-"""The counts of a call: the whole prompt in four parts, the output, and the part of it that is thinking."""
-
-SHOWN_TURNS = 20
-
 
 def sendable(text: str, what: str = "message") -> str:
-    """`text` as it is; raises ValueError where the API would refuse it."""
+    """`text` as it is; raises ValueError or TypeError where the API would refuse it."""
     if not isinstance(text, str):
         raise TypeError(f"A {what} is text, not {type(text).__name__}.")
     if not text.strip():
         raise ValueError(f"The {what} is empty: the API takes no blank text, so nothing was sent.")
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        half = "half a character (a lone surrogate), which JSON cannot carry"
-        raise ValueError(f"The {what} holds {half}.") from None
+    if re.search("[\ud800-\udfff]", text):
+        raise ValueError(f"The {what} holds half a character (a lone surrogate), which JSON cannot carry.")
     return text
 
 
 Text = Annotated[str, AfterValidator(sendable)]
+Count = Annotated[int, Field(ge=0)]
+Number = Annotated[int, Field(ge=1)]
+Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+# US dollars; nan (null in a file) where the price is not known.
+Usd = Annotated[float, BeforeValidator(lambda usd: math.nan if usd is None else usd)]
 
 
 class Call(BaseModel):
@@ -50,8 +40,7 @@ class Call(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     kind: Literal["reply", "summary", "lost"]
-    turn: Number | None = None
-    """The turn that came of it, counted from 1 and never twice, also not after an undo."""
+    turn: Number | None = None  # the turn that came of it, counted from 1 and never twice
     model: str
     input_tokens: Count = 0
     cache_write_tokens: Count = 0
@@ -74,7 +63,12 @@ class Call(BaseModel):
         return meter(self)
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.kind}, {self.model}, {meter(self)})"
+        return f"Call({self.kind}, {self.model}, {meter(self)})"
+
+
+TOKENS = tuple(name for name in Call.model_fields if name.endswith("_tokens"))
+"""The counts of a call: the whole prompt in four parts, the output, and the part of it that is thinking."""
+PROMPT_TOKENS = TOKENS[:4]
 
 
 class Turn(Call):
@@ -90,12 +84,6 @@ class Turn(Call):
 
     def __repr__(self) -> str:
         return f"Turn({_short(self.user)} → {_short(self.assistant)}, {meter(self)})"
-
-    def to_html(self, *, style: bool = True) -> str:
-        """The answer, its figures beneath; `style=False` where the page already holds `render.STYLE`."""
-        return _card(self.assistant, meter(self), style=style)
-
-    _repr_html_ = to_html
 
 
 @dataclass(frozen=True)
@@ -118,7 +106,7 @@ class Total:
 
     def plus(self, calls: Iterable[Call]) -> Total:
         """This total and `calls`."""
-        sums = dict(self.__dict__)
+        sums = dict(vars(self))
         for call in calls:
             sums["calls"] += 1
             for name in (*TOKENS, "cost_usd"):
@@ -148,7 +136,11 @@ class Reply:
         return f"Reply({' · '.join([_short(self.text), *self._small])})"
 
     def _repr_html_(self) -> str:
-        return _card(self.text, " · ".join(self._small))
+        from .. import render
+
+        looks = "font-size: 85%; opacity: .75; margin-top: .3em"
+        answer = render.to_html(self.text) if self.text else ""
+        return f'{answer}<div style="{looks}">{render.escape(" · ".join(self._small))}</div>'
 
     @property
     def _small(self) -> list[str]:
@@ -167,17 +159,30 @@ class Preview:
     window: int | None  # the model's context window in tokens, if it is known
 
 
-def shown(turns: Sequence[Turn], small: str) -> str:
-    """The last of `turns` as HTML, and `small` beneath them."""
-    from .. import render
+def counts(usage: object, before: dict[str, int] | None = None) -> dict[str, int]:
+    """The `TOKENS` of an SDK `usage`; what it leaves out is as `before`, or 0. ValueError for no count."""
 
-    head = '<div style="font-weight: 600; margin-top: .7em">{}</div>'.format
-    words = '<div style="white-space: pre-wrap; overflow-wrap: anywhere">{}</div>'.format
-    said = ""
-    for turn in turns[-SHOWN_TURNS:]:
-        said += head("You") + words(render.escape(turn.user)) + head(render.escape(turn.model))
-        said += turn.to_html(style=False)
-    return render.STYLE + said + _card("", small)
+    def told(figures: object, name: str, otherwise: int) -> int:
+        value = getattr(figures, name, None)
+        if value is None:
+            return otherwise
+        if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+            raise ValueError(f"usage.{name} is {value!r}, which is no count of tokens")
+        return value
+
+    old = before or dict.fromkeys(TOKENS, 0)
+    by_age, details = getattr(usage, "cache_creation", None), getattr(usage, "output_tokens_details", None)
+    hour = told(by_age, "ephemeral_1h_input_tokens", old["cache_write_1h_tokens"])
+    both = old["cache_write_tokens"] + old["cache_write_1h_tokens"]
+    written = told(usage, "cache_creation_input_tokens", both)
+    return {
+        "input_tokens": told(usage, "input_tokens", old["input_tokens"]),
+        "cache_write_tokens": max(0, written - hour),
+        "cache_write_1h_tokens": min(hour, written),
+        "cache_read_tokens": told(usage, "cache_read_input_tokens", old["cache_read_tokens"]),
+        "output_tokens": told(usage, "output_tokens", old["output_tokens"]),
+        "thinking_tokens": told(details, "thinking_tokens", old["thinking_tokens"]),
+    }
 
 
 def meter(figures: Call | Total) -> str:
@@ -188,44 +193,92 @@ def meter(figures: Call | Total) -> str:
     return f"{sent} · {came} · {dollars(figures.cost_usd)}"
 
 
-def counts(usage: object, before: dict[str, int] | None = None) -> dict[str, int]:
-    """The `TOKENS` of an SDK `usage`; what it leaves out is as `before`, or 0.
-
-    Raises ValueError where a count is none: there is no guessing at money.
-    """
-    old = before or dict.fromkeys(TOKENS, 0)
-    by_age, details = getattr(usage, "cache_creation", None), getattr(usage, "output_tokens_details", None)
-    hour = _whole(by_age, "ephemeral_1h_input_tokens", old["cache_write_1h_tokens"])
-    both = old["cache_write_tokens"] + old["cache_write_1h_tokens"]
-    written = _whole(usage, "cache_creation_input_tokens", both)
-    return {
-        "input_tokens": _whole(usage, "input_tokens", old["input_tokens"]),
-        "cache_write_tokens": max(0, written - hour),
-        "cache_write_1h_tokens": min(hour, written),
-        "cache_read_tokens": _whole(usage, "cache_read_input_tokens", old["cache_read_tokens"]),
-        "output_tokens": _whole(usage, "output_tokens", old["output_tokens"]),
-        "thinking_tokens": _whole(details, "thinking_tokens", old["thinking_tokens"]),
-    }
-
-
-def _whole(figures: object, name: str, default: int) -> int:
-    value = getattr(figures, name, None)
-    if value is None:
-        return default
-    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-        raise ValueError(f"usage.{name} is {value!r}, which is no count of tokens")
-    return value
-
-
 def _short(text: str, longest: int = 60) -> str:
     words = " ".join(text[: 4 * longest].split())
     return repr(words if len(words) <= longest and len(text) <= 4 * longest else f"{words[:longest]}…")
 
 
-def _card(text: str, small: str, *, style: bool = True) -> str:
-    """The answer first, the figures small beneath it."""
-    from .. import render
+class BudgetExceeded(ValueError):
+    """The next call could cost more than is left of `budget_usd`: nothing was sent."""
 
-    looks = "font-size: 85%; opacity: .75; margin-top: .3em"
-    answer = render.to_html(text, style=style) if text else ""
-    return f'{answer}<div style="{looks}">{render.escape(small)}</div>'
+
+@dataclass
+class Purse:
+    """One budget, in USD, for a conversation and all its forks."""
+
+    budget_usd: float | None = None
+    ledgers: list[Ledger] = field(default_factory=list)  # also of those that are gone: what is spent is spent
+
+    def check(self, worst: float, said: str) -> None:
+        """Raises `BudgetExceeded`, which begins with `said`, where `worst` dollars are more than is left."""
+        spent = sum(ledger.now.total.cost_usd for ledger in self.ledgers)
+        if self.budget_usd is None or spent + worst <= self.budget_usd * (1 + 1e-9):
+            return
+        if math.isnan(spent + worst):
+            raise BudgetExceeded("Nothing was sent: budget_usd cannot be kept where a price is not known.")
+        said += f", and {dollars(spent)} of the budget of {dollars(self.budget_usd)} is spent."
+        raise BudgetExceeded(f"{said} Raise budget_usd, lower max_tokens or shorten the history.")
+
+
+class State(NamedTuple):
+    """What a ledger holds at one moment."""
+
+    turns: tuple[Turn, ...]
+    calls: tuple[Call, ...]
+    total: Total
+
+    @property
+    def texts(self) -> Iterator[str]:
+        """What was said, question and answer in turn."""
+        return (text for turn in self.turns for text in (turn.user, turn.assistant))
+
+
+BUSY = "This conversation is waiting for a reply"
+
+
+class Ledger:
+    """What a conversation has kept and spent, as it is `now`: each change is one assignment.
+
+    So an interrupt, at whatever moment, finds it done or not begun.
+    """
+
+    def __init__(self, purse: Purse, turns: tuple = (), calls: tuple = (), past: tuple = ()) -> None:
+        self.now, self.purse = State(turns, calls, Total().plus(calls)), purse
+        self.past = past  # the calls that the turns of a fork had taken before it was one
+        self.latest: Reply | None = None  # the last that was kept: an estimate of the next builds on it
+        self._reader: Callable[[], Any] = lambda: None  # weak, so that one whom nobody holds is gone
+        self._lock = threading.Lock()
+        purse.ledgers.append(self)
+
+    @property
+    def next_number(self) -> int:
+        """Turns are counted from 1 and never twice, also not after an undo."""
+        known = itertools.chain(reversed(self.now.calls), reversed(self.past))
+        return 1 + next((call.turn for call in known if call.turn), 0)
+
+    def add(self, call: Call, turn: Turn | None = None) -> None:
+        """Write `call` down, and keep the `turn` that came of it."""
+        new = () if turn is None else (turn,)
+        while True:
+            before = self.now
+            after = State(before.turns + new, (*before.calls, call), before.total.plus([call]))
+            # CPython lets another thread, a finalizer or an interrupt in at calls and jumps only: not here.
+            if self.now is before:
+                self.now = after
+                return
+
+    def keep_turns(self, count: int) -> None:
+        """Forget all turns but the first `count`; what they cost stays."""
+        self.begin(lambda: None)
+        self.now = State(self.now.turns[:count], self.now.calls, self.now.total)
+
+    def begin(self, reader: Callable[[], Any]) -> None:
+        """Give the turn to `reader()`. One that was left standing loses it; raises where one is waiting."""
+        with self._lock:  # safe from interrupts, which CPython does not let in between a C lock and its block
+            other, new = self._reader(), reader()
+            other = None if other is new else other
+            if other is not None and other.busy:
+                raise RuntimeError(f"{BUSY}: let it come, or close its stream, first.")
+            self._reader = reader
+        if other is not None and not other.over:
+            other.end(RuntimeError("This reply was ended: another turn of the conversation has begun since."))

@@ -6,20 +6,14 @@ status 200, or no error at all where a stream just ends. Here each of these is a
 
 from __future__ import annotations
 
-from functools import partial
+from typing import Any
 
 import anthropic
 import httpx2
-from anthropic.types import Message
 
 from ..client import reply_text
+from ..wire import Need, Steps
 from .records import counts
-
-FINAL_ERRORS = ("invalid_request", "authentication", "billing", "permission")
-FINAL_ERRORS += ("not_found", "request_too_large")
-"""How the types of those `error` events begin that a retry cannot mend."""
-
-THINKING = {"thinking", "redacted_thinking"}
 
 
 class StreamInterrupted(anthropic.APIConnectionError):
@@ -29,51 +23,50 @@ class StreamInterrupted(anthropic.APIConnectionError):
         super().__init__(message=message, request=request)
         self.partial, self.final = partial, final  # final: another try would surely fail too
 
-    def __reduce__(self):  # else pickle would give __init__ the message alone
-        told = {"request": self.request, "partial": self.partial, "final": self.final}
-        return partial(StreamInterrupted, **told), (self.message,)
-
 
 class Reading:
     """What has come of one reply so far. Blocks are told apart by type, never by position."""
 
     def __init__(self) -> None:
         self.pieces: list[str] = []
-        self.counts: dict[str, int] | None = None
-        """Tokens as last reported; None as long as the server has said nothing of them."""
+        self.counts: dict[str, int] | None = None  # tokens as last reported, if they were
         self.stop_reason: str | None = None
-        self.explanation: str | None = None
-        """The API's own words on a refusal."""
-        self.thought = False
+        self.explanation: str | None = None  # the API's own words on a refusal
         self.complete = False
-        self.response: httpx2.Response | None = None
-        """The 200 that opened a stream: from here on, whatever goes wrong interrupts it."""
+        self.response: httpx2.Response | None = None  # the 200 that opened a stream
 
     @property
     def text(self) -> str:
-        """The text so far; half characters that a server escaped as such are made whole or replaced."""
-        text = "".join(self.pieces)
-        return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        """The text so far."""
+        return "".join(self.pieces)
 
-    def take(self, message: Message) -> None:
-        """Read a whole `message`; JSON that is none is a `StreamInterrupted`."""
+    def take(self, message: Any) -> None:
+        """Read a whole `message`; raises AttributeError, TypeError or ValueError where it is none."""
+        self.pieces = [reply_text(message)]
+        self._stopped(message)
+        self.counts = counts(message.usage)
+
+    def piece(self, events: Any) -> Steps[str]:
+        """The next piece of text of a stream; "" at the end of one that came whole."""
         try:
-            self.pieces = [reply_text(message)]
-            self.thought = any(block.type in THINKING for block in message.content)
-            self._stopped(message)
-            self.counts = counts(message.usage)
-        except (AttributeError, TypeError, ValueError) as error:
-            why = f"The server answered 200 with JSON that is no reply ({type(error).__name__})."
-            raise StreamInterrupted(why, request=httpx2.Request("POST", "/v1/messages"), final=True) from None
+            while (event := (yield Need("event", events))) is not None:
+                if piece := self._feed(event):
+                    self.pieces.append(piece)
+                    return piece
+        except Exception as error:
+            if not self.complete:
+                raise self._interrupted(error) from error
+        if not self.complete:  # of which the SDK says nothing
+            raise self._interrupted()
+        return ""
 
-    def feed(self, event: object) -> str:
+    def _feed(self, event: Any) -> str:
         """Take one event of a stream; the text that it brings, if any."""
         piece = ""
         match event.type:
             case "message_start":
                 self.counts = counts(event.message.usage)
             case "content_block_start":
-                self.thought |= event.content_block.type in THINKING
                 piece = event.content_block.text if event.content_block.type == "text" else ""
             case "content_block_delta":
                 piece = event.delta.text if event.delta.type == "text_delta" else ""
@@ -85,39 +78,27 @@ class Reading:
                 self.complete = self.counts is not None and self.stop_reason is not None
         if not isinstance(piece, str):
             raise ValueError("a piece of text is not text")
-        if piece:
-            self.pieces.append(piece)
         return piece
 
-    def _stopped(self, source: object) -> None:
-        self.stop_reason = source.stop_reason if isinstance(source.stop_reason, str) else self.stop_reason
-        explanation = getattr(getattr(source, "stop_details", None), "explanation", None)
-        self.explanation = explanation if isinstance(explanation, str) else None
+    def _stopped(self, source: Any) -> None:
+        self.stop_reason = source.stop_reason or self.stop_reason
+        self.explanation = getattr(getattr(source, "stop_details", None), "explanation", None)
 
-    def interrupted(self, error: Exception | None = None) -> StreamInterrupted:
+    def _interrupted(self, error: Exception | None = None) -> StreamInterrupted:
         """What to raise where a stream did not come whole, for itself or because of `error`."""
-        why, final = self._why(error)
-        return StreamInterrupted(why, request=self.response.request, partial=self.text, final=final)
-
-    def _why(self, error: Exception | None) -> tuple[str, bool]:
-        """What happened, in a sentence, and whether it is final."""
-        kind = self.response.headers.get("content-type", "no content type")
+        final, kind = False, self.response.headers.get("content-type", "no content type")
         if isinstance(error, anthropic.APIStatusError):
-            kind, said = (
-                str(error.type or "an error"),
-                str(getattr(error, "api_message", None) or error.message),
-            )
-            said = said if len(said) <= 300 else f"{said[:300]}…"
-            return f"The server reported {kind}: {said}", kind.startswith(FINAL_ERRORS)
-        if isinstance(error, httpx2.TimeoutException):
-            return "Nothing came for longer than the read timeout.", False
-        if isinstance(error, httpx2.HTTPError):
-            return "The connection closed before the reply was complete.", False
-        if "text/event-stream" not in kind and self.counts is None:
-            return f"The server answered 200 with {kind}, which is no stream: a proxy's page?", True
-        if error is not None:
-            return f"The server sent something that is no part of a reply ({type(error).__name__}).", False
-        if self.counts is None:
-            return "The stream ended without a reply in it (no message_start).", False
-        missing = "stop reason" if self.stop_reason is None else "message_stop"
-        return f"The stream ended before the reply was complete (no {missing}).", False
+            kind, said = str(error.type or "an error"), getattr(error, "api_message", None) or error.message
+            why = f"The server reported {kind}: {str(said)[:300]}"
+        elif isinstance(error, httpx2.TimeoutException):
+            why = "Nothing came for longer than the read timeout."
+        elif isinstance(error, httpx2.HTTPError):
+            why = "The connection closed before the reply was complete."
+        elif "text/event-stream" not in kind and self.counts is None:
+            why, final = f"The server answered 200 with {kind}, which is no stream: a proxy's page?", True
+        elif error is not None:
+            why = f"The server sent something that is no part of a reply ({type(error).__name__})."
+        else:
+            missing = "message_stop" if self.stop_reason else "stop reason"
+            why = f"The stream ended before the reply was complete (no {missing})."
+        return StreamInterrupted(why, request=self.response.request, partial=self.text, final=final)

@@ -17,7 +17,6 @@ from ..files import write_whole
 from .records import Call, Number, Turn
 
 FORMAT = "llm-api-course conversation"
-VERSION = 2
 
 
 class NotAConversation(ValueError):
@@ -30,8 +29,7 @@ class Saved(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     format: Literal["llm-api-course conversation"] = FORMAT
-    version: Literal[1, 2] = 1
-    """2 where there is a `past`, which version 1 did not know; so 1.0 reads what it can."""
+    version: Literal[1, 2] = 1  # 2 where there is a `past`, which 1 did not know; so 1.0 reads what it can
     model: Annotated[str, Field(min_length=1)]
     system: str | None
     max_tokens: Number
@@ -54,42 +52,26 @@ def write(
 
 def read(path: str | os.PathLike) -> Saved:
     """The conversation in the file `path`; raises `NotAConversation` where it holds none."""
-    name = os.path.basename(os.fspath(path))
     try:
         content = from_json(Path(path).read_bytes())
-    except ValueError as error:
-        why = f"{name} is damaged, or no saved conversation: it is not JSON ({error})."
-        raise NotAConversation(why) from None
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
-        messages = content.get("history") or content.get("messages") if isinstance(content, dict) else content
-        lacks = "it holds messages, but not what each turn took: its model, tokens and cost"
-        why = lacks if isinstance(messages, list) else "it has another form"
-        raise NotAConversation(f"{name} is JSON, but not a conversation saved by this course: {why}.")
-    version = content.get("version")
-    if isinstance(version, int) and version > VERSION:
-        newer = f"saved by a newer version of the course (format {version}, this one reads up to {VERSION})"
-        raise NotAConversation(f"{name} was {newer}. Update the course to load it.")
-    try:
+        if not isinstance(content, dict) or content.get("format") != FORMAT:
+            known = content if isinstance(content, dict) else {"messages": content}
+            messages = isinstance(known.get("history") or known.get("messages"), list)
+            lacks = "it holds messages, but not what each turn took: its model, tokens and cost"
+            lacks = lacks if messages else "it has another form"
+            raise NotAConversation(f"is JSON, but not a conversation saved by this course: {lacks}")
         saved = Saved.model_validate(content)
-        _check_ledger(saved)
-    except (ValidationError, ValueError) as error:
-        raise NotAConversation(f"{name} is damaged: {_first_problem(error)}.") from None
-    return saved
-
-
-def _check_ledger(saved: Saved) -> None:
-    """Every turn has its entry in the ledger, in the same order; no number stands there twice."""
-    billed = [call.turn for call in (*saved.past, *saved.calls) if call.turn is not None]
-    if billed != sorted(set(billed)):
-        raise ValueError("the turns in its ledger are out of order")
-    numbers, known = [turn.turn for turn in saved.turns], set(billed)
-    if any(number not in known for number in numbers) or numbers != sorted(set(numbers)):
-        raise ValueError("its turns do not fit its ledger")
-
-
-def _first_problem(error: Exception) -> str:
-    """Where and what, without the text that stands there."""
-    if not isinstance(error, ValidationError):
-        return str(error)
-    first: dict[str, Any] = error.errors(include_input=False, include_url=False)[0]
-    return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+        billed = [call.turn for call in (*saved.past, *saved.calls) if call.turn is not None]
+        numbers = [turn.turn for turn in saved.turns]
+        # Every turn has its entry in the ledger, in the same order; no number stands there twice.
+        if billed == sorted({*billed}) and numbers == sorted({*numbers} & {*billed}):
+            return saved
+        why = "is damaged: its turns do not fit its ledger"
+    except ValidationError as error:  # where and what, without the text that stands there
+        first: dict[str, Any] = error.errors(include_input=False, include_url=False)[0]
+        why = f"is damaged: {'.'.join(map(str, first['loc']))}: {first['msg']}"
+    except NotAConversation as error:
+        why = str(error)
+    except ValueError as error:
+        why = f"is damaged, or no saved conversation: it is not JSON ({error})"
+    raise NotAConversation(f"{os.path.basename(os.fspath(path))} {why}.")

@@ -2,6 +2,7 @@
 
 A strategy is any function `(messages, chat) -> messages`: it gets the transcript as a list of
 `{"role", "content"}`, the new question last, and gives back what to send. The transcript itself stays whole.
+Of `chat` it may use `model`, `system`, `count(messages)` and `ask(messages)`.
 
     def without_small_talk(messages, chat):
         return [message for message in messages if "weather" not in message["content"]]
@@ -12,129 +13,71 @@ An exchange, below, is a question and what was answered to it.
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import Any, ClassVar, Protocol
+from bisect import bisect_right
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from itertools import accumulate, chain
+from typing import Any, ClassVar
 from weakref import WeakKeyDictionary
 
 from ..models import UnknownModelError, find_model
-from ..wire import Need, Steps
-from .records import Turn, sendable
+from ..wire import Need, Steps, advance
+from .records import sendable
 
 Message = dict[str, Any]
+Strategy = Callable[[list[Message], Any], list[Message]]
 
-
-class Chat(Protocol):
-    """What a strategy may use of its conversation: see there."""
-
-    model: str
-    system: str | None
-
-    def count(self, messages: list[Message]) -> int | None: ...
-    def ask(self, messages: list[Message]) -> str: ...
+SUMMARISE = (
+    "Summarise the conversation so far in at most 150 words. Keep names, numbers, decisions and whatever the "
+    "user said about themselves. Answer with the summary alone."
+)
+ASKED_BEFORE = "Summarise the conversation so far."  # what a summary answers, so that roles take turns
 
 
 class NotAsked(str):
     """What `chat.ask` gives in a preview: no text, at no cost."""
 
 
-Strategy = Callable[[list[Message], Chat], list[Message]]
-
-SUMMARISE = (
-    "Summarise the conversation so far in at most 150 words. Keep names, numbers, decisions and whatever the "
-    "user said about themselves. Answer with the summary alone."
-)
-ASKED_BEFORE = "Summarise the conversation so far."
-"""The question that a summary answers in what is sent, so that roles take turns."""
+def as_messages(*texts: str) -> list[Message]:
+    """`texts` as the user and the assistant said them in turn."""
+    return [{"role": ("user", "assistant")[at % 2], "content": text} for at, text in enumerate(texts)]
 
 
-class Transcript(Sequence):
-    """The messages of `turns` and the new question, each made when it is looked at: a long one is cheap."""
-
-    def __init__(self, turns: Sequence[Turn], question: str | None = None) -> None:
-        self._turns, self._question = turns, question
-
-    def __len__(self) -> int:
-        return 2 * len(self._turns) + (self._question is not None)
-
-    def __getitem__(self, index):
-        if isinstance(index, slice):
-            return [self[at] for at in range(*index.indices(len(self)))]
-        number, answered = divmod(range(len(self))[index], 2)
-        if number == len(self._turns):
-            return {"role": "user", "content": self._question}
-        turn = self._turns[number]
-        if answered:
-            return {"role": "assistant", "content": turn.assistant}
-        return {"role": "user", "content": turn.user}
-
-
-def chosen(keep: Strategy | None, transcript: Transcript, chat: Chat) -> Steps[list[Message]]:
-    """The messages to send, as `keep` chooses them, in an order that the API takes."""
+def chosen(keep: Strategy | None, messages: list[Message], chat: Any, server: Any) -> Steps[list[Message]]:
+    """Those of `messages` that `keep` chooses, in an order that the API takes. `server`: see `Asking`."""
     if keep is None:
-        return list(transcript)
+        return messages
     if not callable(keep):
         raise TypeError(f"keep is a strategy, such as last_turns(5), or None, not {keep!r}.")
-    if isinstance(keep, BuiltIn):
-        kept = yield from keep.steps(transcript, chat)
-    else:
-        kept = keep(list(transcript), chat)
+    new = dict(messages[-1])  # the function may change what it gets
+    asking = isinstance(keep, Asking)
+    kept = (yield from keep.steps(messages, chat, server)) if asking else keep(messages, chat)
     try:
-        kept = [_checked(message) for message in kept]
+        kept = list(kept)
+        for message in kept:
+            if message["role"] not in ("user", "assistant"):
+                raise ValueError(f"there is no role {message['role']!r} in messages")
+            if isinstance(message["content"], str):  # content in blocks is left to the API
+                sendable(message["content"])
     except (TypeError, ValueError, LookupError, AttributeError) as error:
         name = getattr(keep, "__name__", repr(keep))
         raise ValueError(f"What the strategy {name} gave back cannot be sent: {error}") from error
     first = next((at for at, message in enumerate(kept) if message["role"] == "user"), len(kept))
-    new = transcript[-1]
     return kept[first:] if kept and kept[-1] == new else [*kept[first:], new]
 
 
-def met(steps: Steps[list[Message]], chat: Chat) -> list[Message]:
-    """What `steps` chooses, its needs met by `chat.count` and `chat.ask`."""
-    answer = None
-    while True:
-        try:
-            need = steps.send(answer)
-        except StopIteration as end:
-            return end.value
-        answer = getattr(chat, need.what)(need.about)
-
-
-def _checked(message: Message) -> Message:
-    """`message`; raises where it is none that the API takes. Content in blocks is left to the API."""
-    if message["role"] not in ("user", "assistant"):
-        raise ValueError(f"there is no role {message['role']!r} in messages")
-    if isinstance(message["content"], str):
-        sendable(message["content"])
-    return message
-
-
-def _starts(messages: Sequence[Message]) -> Iterator[int]:
-    """Where the exchanges before the new question begin, the newest first."""
-    return (at for at in range(len(messages) - 2, -1, -1) if messages[at]["role"] == "user")
-
-
-class BuiltIn:
-    """A strategy of this module. It is spared a copy of the transcript, and it may ask the server: `steps`
-    yields `Need("count", messages)` and `Need("ask", messages)`, met as the turn itself is.
-    """
-
-    def __call__(self, messages: Sequence[Message], chat: Chat) -> list[Message]:
-        return met(self.steps(messages, chat), chat)
-
-    def steps(self, messages: Sequence[Message], chat: Chat) -> Steps[list[Message]]:
-        """The chosen messages; by default nothing need be asked for them."""
-        yield from ()
-        return self.choose(messages)
-
-    def choose(self, messages: Sequence[Message]) -> list[Message]:
-        """The chosen messages, where nothing need be asked."""
-        raise NotImplementedError
+def _exchanges(messages: Iterable[Message]) -> list[list[Message]]:
+    """`messages` by question: each with what was answered to it, the new question last."""
+    groups: list[list[Message]] = []
+    for message in messages:
+        if message["role"] == "user" or not groups:
+            groups.append([])
+        groups[-1].append(message)
+    return groups
 
 
 @dataclass(frozen=True)
-class last_turns(BuiltIn):
+class last_turns:
     """The last `turns` exchanges and the new question: a sliding window."""
 
     turns: int
@@ -142,13 +85,43 @@ class last_turns(BuiltIn):
     def __post_init__(self) -> None:
         at_least(0, turns=self.turns)
 
-    def choose(self, messages):
-        starts = list(itertools.islice(_starts(messages), self.turns))
-        return messages[starts[-1] if starts else -1 :]
+    def __call__(self, messages: list[Message], chat: Any) -> list[Message]:
+        return [*chain(*_exchanges(messages)[-1 - self.turns :])]
 
 
 @dataclass(frozen=True)
-class within_tokens(BuiltIn):
+class drop_where:
+    """Everything but the exchanges of which `predicate(message)` holds for the question or the answer."""
+
+    predicate: Callable[[Message], object]
+
+    def __call__(self, messages: list[Message], chat: Any) -> list[Message]:
+        *old, new = _exchanges(messages)
+        return [*chain(*(each for each in old if not any(map(self.predicate, each)))), *new]
+
+
+class Asking:
+    """A strategy that asks, through generators: in a turn it is carried out as that is, blocking or not."""
+
+    def __call__(self, messages: list[Message], chat: Any) -> list[Message]:
+        return advance(self.steps(messages, chat, Blocking(chat)))
+
+
+@dataclass
+class Blocking:
+    """What stands for the turn where such a strategy is called as a function: it asks through its `chat`."""
+
+    chat: Any
+
+    def count(self, messages: list[Message]) -> Steps[int | None]:
+        return (yield Need("call", lambda: self.chat.count(messages)))
+
+    def ask(self, messages: list[Message]) -> Steps[str]:
+        return (yield Need("call", lambda: self.chat.ask(messages)))
+
+
+@dataclass(frozen=True)
+class within_tokens(Asking):
     """As many of the last exchanges as make a prompt of at most `tokens`, the system prompt included.
 
     The server counts them (free of charge); where it cannot, three bytes are taken for a token.
@@ -161,49 +134,27 @@ class within_tokens(BuiltIn):
     def __post_init__(self) -> None:
         at_least(1, tokens=self.tokens)
 
-    def steps(self, messages, chat):
-        first = estimate_tokens(messages[-1:], chat.model, chat.system)
-        starts, sizes = [len(messages) - 1], [first]
-        for start in _starts(messages):
-            if sizes[-1] > 2 * self.tokens:
-                break
-            sizes.append(sizes[-1] + estimate_tokens(messages[start : starts[-1]], chat.model))
-            starts.append(start)
+    def steps(self, messages, chat, server):
+        exchanges = _exchanges(messages)
+        sizes = [estimate_tokens(each, chat.model) for each in reversed(exchanges)]
+        sizes = [*accumulate(sizes, initial=estimate_tokens([], chat.model, chat.system))]
         # Between what is known to fit and what is known not to, guess by the ratio of the last count.
-        fits, too_many, ratio = 0, len(starts), 1.0
+        fits, too_many, ratio = 1, len(sizes), 1.0
         for _ in range(self.TRIES):
-            guess = max((n for n, size in enumerate(sizes) if size * ratio <= self.tokens), default=0)
-            guess = min(max(guess, fits + 1), too_many - 1)
+            guess = min(max(bisect_right(sizes, self.tokens / ratio) - 1, fits + 1), too_many - 1)
             if guess <= fits:
                 break
-            counted = yield Need("count", messages[starts[guess] :])
+            counted = yield from server.count([*chain(*exchanges[-guess:])])
             if counted is None:
-                return messages[starts[guess] if sizes[guess] <= self.tokens else starts[0] :]
+                fits = guess if sizes[guess] <= self.tokens else 1
+                break
             ratio = counted / sizes[guess]
-            if counted <= self.tokens:
-                fits = guess
-            else:
-                too_many = guess
-        return messages[starts[fits] :]
+            fits, too_many = (guess, too_many) if counted <= self.tokens else (fits, guess)
+        return [*chain(*exchanges[-fits:])]
 
 
 @dataclass(frozen=True)
-class drop_where(BuiltIn):
-    """Everything but the exchanges of which `predicate(message)` holds for the question or the answer."""
-
-    predicate: Callable[[Message], object]
-
-    def choose(self, messages):
-        groups, end = [messages[-1:]], len(messages) - 1
-        for start in _starts(messages):
-            group, end = messages[start:end], start
-            if not any(self.predicate(message) for message in group):
-                groups.append(group)
-        return [message for group in reversed(groups) for message in group]
-
-
-@dataclass(frozen=True)
-class summarise_older(BuiltIn):
+class summarise_older(Asking):
     """The last exchanges as they are, at least `turns` of them, and before them a summary of all older ones.
 
     The model is asked for the summary, again each time that `turns` more exchanges have grown old; these
@@ -211,33 +162,29 @@ class summarise_older(BuiltIn):
     """
 
     turns: int
-    _known: WeakKeyDictionary = field(
-        default_factory=WeakKeyDictionary, init=False, repr=False, compare=False
-    )
-    """For each conversation: the messages that were to be summed up, those that were, and the summary."""
 
     def __post_init__(self) -> None:
         at_least(1, turns=self.turns)
+        # For each conversation: the messages that were to be summed up, those that were, and the summary.
+        object.__setattr__(self, "_known", WeakKeyDictionary())
 
-    def steps(self, messages, chat):
+    def steps(self, messages, chat, server):
         asked, covered, summed_up = self._known.get(chat, ([], [], ""))
         if messages[: len(asked)] != asked:  # undone, reset, or another history
             asked, covered, summed_up = [], [], ""
-        starts = [at for at in _starts(messages) if at >= len(asked)]
-        if len(starts) >= 2 * self.turns:
-            older = messages[: starts[self.turns - 1]]
-            told = [*_as_messages(summed_up), *older[len(covered) :]]
-            new = yield Need("ask", [*told, {"role": "user", "content": SUMMARISE}])
+        if len(_exchanges(messages[len(asked) :])) > 2 * self.turns:
+            older = [*chain(*_exchanges(messages)[: -1 - self.turns])]
+            told = [*_summary(summed_up), *older[len(covered) :]]
+            new = yield from server.ask([*told, *as_messages(SUMMARISE)])
             if new:
                 covered, summed_up = older, new
             if not isinstance(new, NotAsked):
                 self._known[chat] = (older, covered, summed_up)
-        return [*_as_messages(summed_up), *messages[len(covered) :]]
+        return [*_summary(summed_up), *messages[len(covered) :]]
 
 
-def _as_messages(summed_up: str) -> list[Message]:
-    pair = [{"role": "user", "content": ASKED_BEFORE}, {"role": "assistant", "content": summed_up}]
-    return pair if summed_up else []
+def _summary(summed_up: str) -> list[Message]:
+    return as_messages(ASKED_BEFORE, summed_up) if summed_up else []
 
 
 def at_least(least: int, **given: int) -> None:

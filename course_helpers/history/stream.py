@@ -1,65 +1,56 @@
-"""The two readers that carry a turn out, blocking and asynchronous, and the connections that they use.
+"""The two readers that carry a turn out, blocking and asynchronous; they differ by `await` alone.
 
-They differ by `await` alone: all that a turn does stands in `turn.py`.
+All that a turn does stands in `turn.py`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import sys
-import threading
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
-from typing import Any
-from weakref import WeakKeyDictionary, WeakMethod, WeakSet
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from weakref import WeakKeyDictionary, WeakSet, ref
 
 import anthropic
 
-from .. import client as clients
-from ..wire import Steps, aadvance, advance, given_up, is_stuck, locks_of, short
-from .ledger import ENDED, Claim
+from ..client import async_client
+from ..wire import Steps, aadvance, advance, unlocked
 from .records import Reply
+from .turn import Exchange
 
 
 class _Reader:
     """What both kinds of pieces have in common."""
 
-    def __init__(self, begin: Callable[[Claim], Steps[Reply]], client: anthropic.Anthropic) -> None:
-        self._claim = Claim(WeakMethod(self._settle))
-        self._steps, self._client = begin(self._claim), client
+    def __init__(self, turn: Exchange, steps: Steps[Reply], client: anthropic.Anthropic) -> None:
+        self._turn, self._steps, self._client = turn, steps, client
         self._pieces: list[str] = []
-        self._busy = False
-        self.reply: Reply | None = None
-        """The whole reply, once the last piece has been read."""
+        self._why: Exception | None = None
+        self.busy = self.over = False  # is it waiting just now? has its turn ended, in whatever way?
+        self.reply: Reply | None = None  # once the last piece has been read
 
     @property
     def text(self) -> str:
         """The text so far."""
         return "".join(self._pieces)
 
-    def _took(self, came: str | Reply | None) -> str | None:
-        """`came` from the turn, if it is a piece; None at its end, also where another thread has ended it."""
-        self._busy = False
-        if isinstance(came, str) and not self._claim.over:
-            self._pieces.append(came)
-            return came
-        self.reply = came if isinstance(came, Reply) else None
-        return None
-
-    def _settle(self) -> None:
-        """No more of this turn: what is not complete is not kept, only what it cost."""
-        self._claim.over = True
+    def end(self, why: Exception | None = None) -> None:
+        """No more of this turn: what is not complete is not kept, only what it cost. `why` is said once."""
+        self.over, self._why = True, why or self._why
         with contextlib.suppress(ValueError):  # it is running in another thread, which looks at `over` then
             self._steps.close()
 
-    def _ended(self, stop: type[Exception]) -> Exception:
-        """What to raise at the end: `stop`, but once an error where another turn has taken its place."""
-        lost, self._claim.lost = self._claim.lost, False
-        return RuntimeError(ENDED) if lost else stop()
+    def _took(self, came: str | Reply | None) -> bool:
+        """Is `came`, from the turn, a piece? Not at its end, also where another thread has ended it."""
+        self.busy = False
+        if isinstance(came, str) and not self.over:
+            self._pieces.append(came)
+            return True
+        self.reply = came if isinstance(came, Reply) else None
+        return False
 
-    def __repr__(self) -> str:
-        state = "complete" if self.reply else "closed" if self._claim.over else "open"
-        return f"{type(self).__name__}({state}, {len(self.text):,} characters so far)"
+    def _stopped(self, stop: Exception) -> Exception:
+        why, self._why = self._why, None
+        return why or stop
 
 
 class Pieces(_Reader, Iterator[str]):
@@ -69,31 +60,26 @@ class Pieces(_Reader, Iterator[str]):
     """
 
     def __next__(self) -> str:
-        if not self._claim.over:
-            try:
-                self._busy = True
-                _close_left()
-                piece = self._took(advance(self._steps, self._client))
-            except BaseException as error:
-                self._busy = False
-                self.close()
-                raise short(error) from error.__cause__
-            if piece is not None:
-                return piece
+        try:
+            if not self.over:
+                self.busy = True
+                self._turn.ledger.begin(ref(self))
+                if self._took(piece := advance(self._steps, self._client)):
+                    return piece
+        except BaseException:
+            self.busy = False
             self.close()
-        raise self._ended(StopIteration)
+            raise
+        self.close()
+        raise self._stopped(StopIteration())
 
     def close(self) -> None:
         """Stop the reply. What has not come to its end is not kept."""
-        self._settle()
-        if not self._busy:  # else the thread that is reading closes it
-            self._leave()
-            _close_left()
-
-    def _leave(self) -> None:
-        stream, self._claim.stream = self._claim.stream, None
-        if stream is not None:
-            _left.append(([*locks_of(self._client)], stream))
+        self.end()
+        while self._turn.opened and not self.busy:  # else the thread that is reading closes it
+            stream = self._turn.opened.pop()
+            unlocked(self._client)
+            stream.close()
 
     def __enter__(self) -> Pieces:
         return self
@@ -102,39 +88,33 @@ class Pieces(_Reader, Iterator[str]):
         self.close()
 
     def __del__(self) -> None:
-        # It may run on any thread, the practice API's too: only its own may wait for a socket's lock.
         with contextlib.suppress(Exception):
-            self._settle()
-            self._leave()
-            if self._claim.thread is threading.current_thread() and not sys.is_finalizing():
-                _close_left()
+            self.close()
 
 
 class AsyncPieces(_Reader, AsyncIterator[str]):
     """`Pieces` for `async with` and `async for`; close it with `await pieces.aclose()`."""
 
     async def __anext__(self) -> str:
-        if not self._claim.over:
-            try:
-                self._busy = True
-                twin = await async_client_of(self._client, self)
-                piece = self._took(await aadvance(self._steps, twin))
-            except BaseException as error:
-                self._busy = False
-                await self.aclose()
-                raise short(error) from error.__cause__
-            if piece is not None:
-                return piece
+        try:
+            if not self.over:
+                self.busy = True
+                self._turn.ledger.begin(ref(self))
+                twin = await _twin_of(self._client, self)
+                if self._took(piece := await aadvance(self._steps, twin)):
+                    return piece
+        except BaseException:
+            self.busy = False
             await self.aclose()
-        raise self._ended(StopAsyncIteration)
+            raise
+        await self.aclose()
+        raise self._stopped(StopAsyncIteration())
 
     async def aclose(self) -> None:
         """Stop the reply. What has not come to its end is not kept."""
-        self._settle()
-        if not self._busy:  # else the task that is reading closes it
-            stream, self._claim.stream = self._claim.stream, None
-            if stream is not None:
-                await stream.aclose()
+        self.end()
+        while self._turn.opened and not self.busy:  # else the task that is reading closes it
+            await self._turn.opened.pop().aclose()
 
     async def __aenter__(self) -> AsyncPieces:
         return self
@@ -144,65 +124,39 @@ class AsyncPieces(_Reader, AsyncIterator[str]):
 
     def __del__(self) -> None:
         with contextlib.suppress(Exception):
-            self._settle()
-            self._claim.stream = None  # an async generator that is dropped is closed by its loop
+            self.end()
+            self._turn.opened.clear()  # an async generator that is dropped is closed by its loop
 
 
-# ------------------------------------------------------------------------------ blocking connections
-
-_left: list[tuple[list, Any]] = []
-"""Streams that their readers left, to be closed by a thread that may wait."""
+_twins: WeakKeyDictionary[anthropic.Anthropic, dict] = WeakKeyDictionary()  # by event loop, what lends them
 
 
-def _close_left() -> None:
-    """Close what was left open; where the connections are locked for ever, never."""
-    while _left:
-        locks, stream = _left.pop()
-        if any(map(is_stuck, locks)):
-            given_up.append(stream)
-        else:
-            stream.close()
-
-
-# -------------------------------------------------------------------------- asynchronous connections
-
-_async_clients: WeakKeyDictionary[anthropic.Anthropic, dict] = WeakKeyDictionary()
-"""For each client its async twins: by event loop, the twin, its readers, and what closes them."""
-
-
-async def async_client_of(
-    client: anthropic.Anthropic, reader: AsyncPieces | None = None
-) -> anthropic.AsyncAnthropic:
-    """The async twin of `client` for the running event loop, made on first use and closed with the loop."""
-    loop, twins = asyncio.get_running_loop(), _async_clients.setdefault(client, {})
+async def _twin_of(client: anthropic.Anthropic, reader: AsyncPieces) -> anthropic.AsyncAnthropic:
+    """The async twin of `client` for `reader`: one for each event loop, made on first use, closed with it."""
+    loop, twins = asyncio.get_running_loop(), _twins.setdefault(client, {})
+    for ended in [other for other in twins if other.is_closed()]:
+        del twins[ended]
     if loop not in twins:
-        for ended in [other for other in twins if other.is_closed()]:
-            del twins[ended]
-        twin, readers = clients.async_client(client), WeakSet()
-        closer = _closing_with_the_loop(twin, readers, twins, loop)
-        await anext(closer)
-        twins[loop] = (twin, readers, closer)
-    twin, readers, _ = twins[loop]
-    if reader is not None:
-        readers.add(reader)
+        twins[loop] = _lent(async_client(client), twins, loop)
+    twin, readers = await anext(twins[loop])
+    readers.add(reader)
     return twin
 
 
-async def _closing_with_the_loop(
-    twin: anthropic.AsyncAnthropic, readers: WeakSet, twins: dict, loop: asyncio.AbstractEventLoop
-) -> AsyncGenerator[None, None]:
-    """Waits at its `yield`: a loop that ends (`asyncio.run`) closes the generators that were begun in it."""
+async def _lent(twin: anthropic.AsyncAnthropic, twins: dict, loop: object) -> AsyncGenerator[tuple, None]:
+    """Lends `twin` until its loop ends, which closes the generators that were begun in it (`asyncio.run`)."""
+    readers = WeakSet()
     try:
-        yield
+        while True:
+            yield twin, readers
     finally:
         twins.pop(loop, None)
         for reader in list(readers):
-            reader._settle()
+            reader.end()
         await twin.close()
 
 
 async def close_async_client(client: anthropic.Anthropic) -> None:
     """Close the twin of `client` on the running loop, where that does not end as `asyncio.run` ends it."""
-    _, _, closer = _async_clients.get(client, {}).get(asyncio.get_running_loop(), (None, None, None))
-    if closer is not None:
-        await closer.aclose()
+    if lender := _twins.get(client, {}).get(asyncio.get_running_loop()):
+        await lender.aclose()

@@ -1,7 +1,6 @@
 """One turn, sans-IO: chosen, weighed against the budget, asked, and then kept whole or not at all.
 
-`run` is a generator. It yields what it needs (`wire.Need`) and the pieces of a streamed reply; `stream.py`
-has the two readers that carry it out, blocking and asynchronous.
+`Exchange.run` yields what it needs (`wire.Need`) and pieces of the reply; readers (`stream.py`) carry it out.
 """
 
 from __future__ import annotations
@@ -14,18 +13,17 @@ from typing import Any
 import anthropic
 
 from ..formatting import count, dollars
+from ..models import UnknownModelError, find_model
+from ..practice_api import tokens as practice
 from ..pricing import Rates
 from ..retries import Retries
-from ..wire import Need, Steps, reply_to
-from .ledger import Claim, Ledger
-from .records import Call, Reply, Turn
-from .responses import Reading, StreamInterrupted
-from .strategies import Message, Transcript, estimate_tokens
+from ..wire import Need, Steps, events_of, reply_to
+from .records import Call, Ledger, Preview, Reply, Turn
+from .responses import Reading
+from .strategies import Message, as_messages, estimate_tokens
 
-BUDGET_ESTIMATED = "The budget was checked with an estimate: this server does not count tokens."
-CUT_BY_ESTIMATE = "The history was cut by an estimate: this server does not count tokens."
-SUMMARY_TOKENS = 1024
-"""The least `max_tokens` of a summary: a model that thinks first needs some."""
+ESTIMATED = "an estimate: this server does not count tokens"
+SUMMARY_TOKENS = 1024  # the least max_tokens of a summary: a model that thinks first needs some
 
 
 @dataclass(frozen=True)
@@ -36,18 +34,14 @@ class TurnSettings:
     max_tokens: int
     system: str | None
     cache: bool
-    rates: Rates | None
-    """The prices of the model; None where calls cost nothing."""
+    rates: Rates | None  # the prices of the model; None where calls cost nothing
     retries: Callable[[], Retries]
 
     def request(self, messages: list[Message]) -> dict[str, Any]:
         """The arguments of `messages.create`."""
         request = {"model": self.model, "max_tokens": self.max_tokens, "messages": messages}
-        if self.system is not None:
-            request["system"] = self.system
-        if self.cache:
-            request["cache_control"] = {"type": "ephemeral"}
-        return request
+        request |= {} if self.system is None else {"system": self.system}
+        return request | ({"cache_control": {"type": "ephemeral"}} if self.cache else {})
 
     def worst(self, request: dict[str, Any], tokens: int) -> float:
         """The most that `request` can cost in USD, if it has `tokens` of input."""
@@ -57,117 +51,119 @@ class TurnSettings:
         dearest = max(tier.input, tier.cache_write) if "cache_control" in request else tier.input
         return (tokens * dearest + request["max_tokens"] * tier.output) / 1_000_000
 
-
-class Counter:
-    """Counts tokens for one turn. A server that cannot is asked once."""
-
-    def __init__(self) -> None:
-        self.refused = False
-
-    def count(self, request: dict[str, Any]) -> Steps[int | None]:
-        """The input tokens of `request`, which is free to ask; None where the server does not count them.
-
-        Whatever it answers instead, in whatever time, an estimate will do; only a refused key is an error.
-        """
-        if self.refused:
-            return None
-        counted = {name: request[name] for name in ("model", "messages", "system") if name in request}
-        try:
-            tokens = getattr((yield Need("count", counted)), "input_tokens", None)
-        except anthropic.AuthenticationError:
-            raise
-        except (anthropic.APIError, ValueError):
-            tokens = None
-        self.refused = not isinstance(tokens, int)
-        return None if self.refused else tokens
-
-    def afford(self, request: dict[str, Any], settings: TurnSettings, ledger: Ledger) -> Steps[float]:
-        """The most that `request` can cost in USD; raises `BudgetExceeded` where that is more than is left.
-
-        Without a budget nothing is counted.
-        """
-        if ledger.purse.budget_usd is None or settings.rates is None:
-            return 0.0
-        tokens, about, told = (yield from self.count(request)), "", ""
-        if tokens is None:
-            tokens = estimate_tokens(request["messages"], request["model"], request.get("system"))
-            about, told = "about ", " (an estimate: this server does not count tokens)"
-        worst = settings.worst(request, tokens)
-        sizes = f", for {about}{count(tokens, 'token')} in{told} and {request['max_tokens']:,} out"
-        ledger.purse.check(worst, f"Nothing was sent: the call could cost {about}{dollars(worst)}{sizes}")
-        return worst
+    def figures(self, reading: Reading, **times: Any) -> dict[str, Any]:
+        """What a `Call` says of `reading`. A refusal without output is not billed."""
+        unbilled = reading.stop_reason == "refusal" and not reading.counts["output_tokens"]
+        cost = 0.0 if unbilled or self.rates is None else self.rates.cost(reading.counts)
+        told = {"model": self.model, "cost_usd": cost, "stop_reason": reading.stop_reason}
+        return {**told, **reading.counts, **times}
 
 
 @dataclass
 class Exchange:
-    """The requests of one turn, until one is answered. What the others are known to have cost is kept."""
+    """All that one turn asks of the server. What its failed requests are known to cost is written down."""
 
-    request: dict[str, Any]
-    worst: float  # the most in USD that it can cost
-    settings: TurnSettings
+    settings: Callable[[], TurnSettings]  # asked anew for each request: a strategy may choose another model
     ledger: Ledger
-    claim: Claim
+    opened: list[Any] = field(default_factory=list)  # streams of events, which its reader closes
+    uncounted: bool = False  # could the server not count tokens? It is asked once
+    attempts: int = 0
+    first: float | None = None  # seconds until the first piece of text
     reading: Reading | None = None
     call: Call | None = None
-    requests: int = 0
-    started: float = field(default_factory=time.perf_counter)
-    first: float | None = None  # seconds until the first piece of text
 
-    def ask(self) -> Steps[None]:
-        """One request for the whole reply."""
-        yield from whole_reply(self.request, self._next())
+    def run(self, question: str, choose: Callable[..., Steps[list[Message]]], streamed: bool) -> Steps[Reply]:
+        """The whole turn. Raises before anything is sent: unknown model, over budget."""
+        self.settings()
+        messages = yield from choose(as_messages(*self.ledger.now.texts, question), self)
+        remarks = [f"The history was cut by {ESTIMATED}."] if self.uncounted else []
+        self.now = self.settings()
+        self.request = self.now.request(messages)
+        self.worst = yield from self._afford(self.request, self.now)
+        remarks += [f"The budget was checked with {ESTIMATED}."] if self.uncounted and self.worst else []
+        self.started = time.perf_counter()
+        try:
+            piece = yield from self.now.retries().steps(lambda: self._try(streamed))
+            while piece:
+                yield piece
+                piece = yield from self.reading.piece(self.opened[-1])
+            return self._keep(question, remarks)
+        except BaseException:  # an error, an interrupt, or a reader that leaves (GeneratorExit)
+            self._lose()
+            raise
 
-    def open(self) -> Steps[str]:
-        """One request for a stream; its first piece of text, or "" where it comes whole without one."""
-        reading = self._next()
-        if self.claim.stream is not None:
-            yield Need("close", self.claim.stream)
+    def count(self, messages: list[Message]) -> Steps[int | None]:
+        """The input tokens of `messages` and the system prompt; None where the server cannot count them."""
+        if self.uncounted:
+            return None
+        request = _input_of(self.settings().request(messages))
+        try:
+            tokens = getattr((yield Need("count", request)), "input_tokens", None)
+        except anthropic.AuthenticationError:
+            raise
+        except (anthropic.APIError, ValueError):
+            tokens = None
+        self.uncounted = not isinstance(tokens, int)
+        return None if self.uncounted else tokens
+
+    def ask(self, messages: list[Message]) -> Steps[str]:
+        """The answer to `messages`, outside of the conversation, its call in the ledger; "" for a refusal."""
+        now, reading, started = self.settings(), Reading(), time.perf_counter()
+        limit, retries = max(now.max_tokens, SUMMARY_TOKENS), now.retries()
+        request = {"model": now.model, "max_tokens": limit, "messages": messages}
+        yield from self._afford(request, now)
+        yield from retries.steps(lambda: reply_to(request, reading.take))
+        times = {"seconds": time.perf_counter() - started, "attempts": len(retries.attempts)}
+        self.ledger.add(Call(kind="summary", **now.figures(reading, **times)))
+        return "" if reading.stop_reason == "refusal" else reading.text.strip()
+
+    def _afford(self, request: dict[str, Any], now: TurnSettings) -> Steps[float]:
+        """The most that `request` can cost in USD; raises `BudgetExceeded` where it is more than is left."""
+        if self.ledger.purse.budget_usd is None or now.rates is None:
+            return 0.0  # and nothing is counted
+        tokens, about, told = (yield from self.count(request["messages"])), "", ""
+        if tokens is None:
+            tokens, about, told = estimate_tokens(**_input_of(request)), "about ", f" ({ESTIMATED})"
+        worst = now.worst(request, tokens)
+        said = f"Nothing was sent: the call could cost {about}{dollars(worst)}, for {about}"
+        said += f"{count(tokens, 'token')} in{told} and {request['max_tokens']:,} out"
+        self.ledger.purse.check(worst, said)
+        return worst
+
+    def _try(self, streamed: bool) -> Steps[str]:
+        """One request; the first piece of text of a stream, or "" for a reply that has come whole."""
+        self._lose()
+        if self.attempts and self.now.rates:  # what was lost may have been dear
+            said = f"Not tried again: another request could cost {dollars(self.worst)}"
+            self.ledger.purse.check(self.worst, said)
+        self.attempts, self.reading = self.attempts + 1, Reading()
+        if not streamed:
+            yield from reply_to(self.request, self.reading.take)
+            return ""
         stream = yield Need("open", self.request)
-        reading.response, self.claim.stream = stream.response, (yield Need("events", stream))
-        piece = yield from self.piece()
+        self.reading.response = stream.response
+        self.opened.append(events_of(stream) if isinstance(stream, anthropic.AsyncStream) else stream)
+        piece = yield from self.reading.piece(self.opened[-1])
         self.first = time.perf_counter() - self.started if piece else None
         return piece
 
-    def piece(self) -> Steps[str]:
-        """The next piece of text; "" at the end of a reply that came whole."""
-        reading = self.reading
-        try:
-            while (event := (yield Need("event", self.claim.stream))) is not None:
-                if piece := reading.feed(event):
-                    return piece
-        except Exception as error:
-            if not reading.complete:
-                raise reading.interrupted(error) from error
-        if not reading.complete:  # of which the SDK says nothing
-            raise reading.interrupted()
-        return ""
-
-    def _next(self) -> Reading:
-        self.lose()
-        if self.requests and self.settings.rates:  # what was lost may have been dear
-            said = f"Not tried again: another request could cost {dollars(self.worst)}"
-            self.ledger.purse.check(self.worst, said)
-        self.requests += 1
-        self.reading = Reading()
-        return self.reading
-
-    def lose(self) -> None:
+    def _lose(self) -> None:
         """Nothing came of the last request: write down what it is known to have cost."""
         reading, self.reading = self.reading, None
-        if reading is not None and reading.counts is not None and not self.ledger.has(self.call):
+        kept = any(call is self.call for call in self.ledger.now.calls[-1:])  # interrupted just after it was
+        if reading is not None and reading.counts is not None and not kept:
             self.ledger.add(Call(kind="lost", **self._figures(reading)))
 
-    def keep(self, question: str, remarks: list[str]) -> Reply:
+    def _keep(self, question: str, remarks: list[str]) -> Reply:
         """Keep the turn, or say why there is none; the call is in the ledger either way."""
-        reading, limit, turn = self.reading, self.settings.max_tokens, None
-        self.ledger.check(self.claim)
-        note, figures = why_not_kept(reading, limit), self._figures(reading)
-        if note is None:
-            note, number = why_cut(reading, limit), self.ledger.next_number
-            turn = Turn(kind="reply", turn=number, user=question, assistant=reading.text, **figures)
-        self.call = Call(kind="lost", **figures) if turn is None else turn.call
-        text = "" if turn is None else turn.assistant
-        note = " ".join([*filter(None, [note]), *remarks]) or None
+        reading, turn, figures = self.reading, None, self._figures(self.reading)
+        kept, note = remark(reading, self.now.max_tokens)
+        text = reading.text if kept else ""
+        if kept:
+            number = self.ledger.next_number
+            turn = Turn(kind="reply", turn=number, user=question, assistant=text, **figures)
+        self.call = turn.call if turn else Call(kind="lost", **figures)
+        note = " ".join(filter(None, [note, *remarks])) or None
         reply = Reply(text, turn, reading.stop_reason, note, self.call, self.request)
         self.ledger.add(self.call, turn)
         self.ledger.latest = reply if turn else self.ledger.latest
@@ -175,106 +171,51 @@ class Exchange:
 
     def _figures(self, reading: Reading) -> dict[str, Any]:
         times = {"seconds": time.perf_counter() - self.started, "first_token_seconds": self.first}
-        return figures(self.settings, reading, attempts=self.requests, **times)
+        return self.now.figures(reading, attempts=self.attempts, **times)
 
 
-def whole_reply(request: dict[str, Any], reading: Reading) -> Steps[None]:
-    """`reading` of the reply to one request; a 200 that holds none is a `StreamInterrupted`."""
-    try:
-        reading.take((yield from reply_to(request)))
-    except anthropic.APIResponseValidationError as error:
-        raise StreamInterrupted(error.message, request=error.request, final=True) from None
-
-
-def figures(settings: TurnSettings, reading: Reading, **times: Any) -> dict[str, Any]:
-    """What a `Call` says of `reading`. A refusal without output is not billed."""
-    unbilled = reading.stop_reason == "refusal" and not reading.counts["output_tokens"]
-    free = settings.rates is None or unbilled
-    cost = 0.0 if free else settings.rates.cost(reading.counts)
-    told = {"cost_usd": cost, "stop_reason": reading.stop_reason, **times}
-    return {"model": settings.model, **reading.counts, **told}
-
-
-Settings = Callable[[], TurnSettings]
-Choose = Callable[[Transcript], Steps[list[Message]]]
-
-
-def run(
-    question: str, ledger: Ledger, claim: Claim, settings: Settings, choose: Choose, streamed: bool
-) -> Steps[Reply]:
-    """The whole turn. Raises before anything is sent: busy, unknown model, over budget."""
-    ledger.begin(claim)
-    settings()
-    counter = Counter()
-    messages = yield from _met(choose(Transcript(ledger.now.turns, question)), settings, ledger, counter)
-    remarks = [CUT_BY_ESTIMATE] if counter.refused else []
-    now = settings()  # anew: a strategy may have chosen another model
-    request = now.request(messages)
-    worst = yield from counter.afford(request, now, ledger)
-    remarks += [BUDGET_ESTIMATED] if counter.refused and worst else []
-    exchange = Exchange(request, worst, now, ledger, claim)
-    try:
-        if streamed:
-            piece = yield from now.retries().steps(exchange.open)
-            while piece:
-                yield piece
-                piece = yield from exchange.piece()
-        else:
-            yield from now.retries().steps(exchange.ask)
-        reply = exchange.keep(question, remarks)
-    except BaseException:  # an error, an interrupt, or a reader that leaves (GeneratorExit)
-        exchange.lose()
-        raise
-    return reply
-
-
-def _met(steps: Steps[list[Message]], settings, ledger: Ledger, counter: Counter) -> Steps[list[Message]]:
-    """What the strategy `steps` comes to; its needs, of messages, are met by requests."""
-    answer = None
-    while True:
-        try:
-            need = steps.send(answer)
-        except StopIteration as end:
-            return end.value
-        if need.what == "count":
-            answer = yield from counter.count(settings().request(need.about))
-        else:
-            answer = yield from aside(need.about, settings(), ledger, counter)
-
-
-def aside(messages: list[Message], settings: TurnSettings, ledger: Ledger, counter: Counter) -> Steps[str]:
-    """What the model answers to `messages`: outside of the conversation, in its ledger; "" if it will not."""
-    limit = max(settings.max_tokens, SUMMARY_TOKENS)
-    request = {"model": settings.model, "max_tokens": limit, "messages": messages}
-    yield from counter.afford(request, settings, ledger)
-    started, retries, reading = time.perf_counter(), settings.retries(), Reading()
-    yield from retries.steps(lambda: whole_reply(request, reading))
-    times = {"seconds": time.perf_counter() - started, "attempts": len(retries.attempts)}
-    ledger.add(Call(kind="summary", **figures(settings, reading, **times)))
-    return "" if reading.stop_reason == "refusal" else reading.text.strip()
-
-
-def why_not_kept(reading: Reading, max_tokens: int) -> str | None:
-    """What happened and what to do, where `reading` gives no text that can stand in a history."""
-    if reading.stop_reason == "refusal":
+def remark(reading: Reading, max_tokens: int) -> tuple[bool, str]:
+    """Whether `reading` holds text that can stand in a history, and what to do where it is not whole."""
+    reason, kept = reading.stop_reason, bool(reading.text.strip())
+    if reason == "refusal":
         said = f" It said: {reading.explanation}" if reading.explanation else ""
-        return f"The model refused to answer. Nothing was kept: ask in other words, or another model.{said}"
-    if reading.text.strip():
-        return None
-    if reading.stop_reason == "max_tokens":
-        went = "went into thinking" if reading.thought else "ran out"
-        kept = "Nothing was kept: raise max_tokens, ask again."
-        return f"No text came: max_tokens={max_tokens:,} {went}. {kept}"
-    if reading.stop_reason == "model_context_window_exceeded":
-        return "No text came: the context window is full. Nothing was kept: shorten the history."
-    what = "The model thought, and then said nothing" if reading.thought else "The reply was empty"
-    return f"{what} (stop reason {reading.stop_reason}). Nothing was kept: ask again, or in other words."
+        advice = "ask in other words, or another model"
+        return False, f"The model refused to answer. Nothing was kept: {advice}.{said}"
+    where, advice = {
+        "max_tokens": (f"at max_tokens={max_tokens:,}", "raise it, or ask the model to go on"),
+        "model_context_window_exceeded": ("by the context window", "shorten the history with keep=…"),
+    }.get(reason, ("", "ask again, or in other words"))
+    if kept:
+        return True, f"Cut off {where}: {advice}." if where else ""
+    return False, f"The reply was empty (stop reason {reason}). Nothing was kept: {advice}."
 
 
-def why_cut(reading: Reading, max_tokens: int) -> str | None:
-    """Where a reply that was kept does not end by itself: why, and what to do."""
-    if reading.stop_reason == "max_tokens":
-        return f"Cut off at max_tokens={max_tokens:,}: raise it, or ask the model to go on."
-    if reading.stop_reason == "model_context_window_exceeded":
-        return "Cut off: the context window is full. Shorten the history with keep=…, or start anew."
-    return None
+def preview(messages: list[Message], now: TurnSettings, counted: int | None, last: Reply | None) -> Preview:
+    """The request of `messages`; `counted` are its tokens, if they are known, `last` the last reply."""
+    request, size = now.request(messages), counted
+    if size is None:
+        size = estimate_tokens(**_input_of(request))
+        if last is not None and last.request["model"] == now.model:  # only what is new need be guessed
+            said = [*last.request["messages"], {"role": "assistant", "content": last.text}]
+            known = last.call.prompt_tokens + last.call.output_tokens - last.call.thinking_tokens
+            size = max(1, size + known - estimate_tokens(**_input_of(last.request) | {"messages": said}))
+    least = now.rates.cost({"input_tokens": size, "output_tokens": 1}) if now.rates else 0.0
+    try:
+        window = find_model(now.model).context_window
+    except UnknownModelError:
+        window = None
+    return Preview(request, size, counted is None, least, now.worst(request, size), window)
+
+
+def _input_of(request: dict[str, Any]) -> dict[str, Any]:
+    return {name: request[name] for name in ("model", "messages", "system") if name in request}
+
+
+def practice_tokens(messages: list[Message], model: str, system: str | None) -> int:
+    """The count that the practice API would give; nothing of it is seen in its journal."""
+    texts, factor = (
+        [system or "", *(str(each["content"]) for each in messages)],
+        find_model(model).tokenizer_factor,
+    )
+    size = practice.REQUEST_OVERHEAD + practice.MESSAGE_OVERHEAD * len(messages)
+    return practice.whole(size + sum(practice.text_tokens(text, factor) for text in texts))

@@ -13,7 +13,6 @@ import json
 import os
 import secrets
 import sys
-import threading
 import time
 import tomllib
 from functools import cache
@@ -107,7 +106,6 @@ class Store:
     def __init__(self) -> None:
         self.unsaved: list[Event] = []
         self.trouble = ""  # the sentence that says so
-        self._lock = threading.Lock()  # a widget may answer on another thread than a cell
 
     @property
     def folder(self) -> Path:
@@ -121,9 +119,7 @@ class Store:
             return DRIVE / "course-progress"
         from platformdirs import user_data_path
 
-        path = Path()
-        with contextlib.suppress(RuntimeError):  # an unknown user
-            path = Path(named).expanduser() if named else user_data_path("llm-api-course", appauthor=False)
+        path = Path(os.path.expanduser(named) or user_data_path("llm-api-course", appauthor=False))
         # A home folder that is not there is not made: neither as a folder called "~" nor as one beneath "/".
         if not path.is_absolute() or path.anchor == str(next(p for p in path.parents if p.is_dir())):
             raise OSError("there is no home folder")
@@ -143,20 +139,17 @@ class Store:
     def add(self, kind: str, name: str, **facts: Any) -> str:
         """Keep an event. Returns a sentence, once, where it cannot be saved, else ""."""
         told, event = self.trouble, {"kind": kind, "name": name, **facts, "at": time.time()}
-        with self._lock:
+        try:
+            folder = self.folder / "events"
+            folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            folder.mkdir(mode=0o700, exist_ok=True)
+            unique = f"{time.time_ns():020}-{os.getpid()}-{secrets.token_hex(6)}.json"
+            write_whole(folder / unique, json.dumps(event).encode())
+            return ""
+        except OSError as error:
             self.unsaved.append(event)
-            try:
-                folder = self.folder / "events"
-                folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-                folder.mkdir(mode=0o700, exist_ok=True)
-                while self.unsaved:  # what could not be written before goes first
-                    unique = f"{time.time_ns():020}-{os.getpid()}-{secrets.token_hex(6)}.json"
-                    write_whole(folder / unique, json.dumps(self.unsaved[0]).encode())
-                    del self.unsaved[0]
-                self.trouble = ""
-            except OSError as error:
-                why = f"cannot be saved here ({error.strerror or error})"
-                self.trouble = f"Your progress {why}: it lasts until the kernel restarts."
+            why = f"cannot be saved here ({error.strerror or error})"
+            self.trouble = f"Your progress {why}: it lasts until the kernel restarts."
         return "" if told else self.trouble
 
     def reset(self) -> None:
@@ -181,10 +174,7 @@ store = Store()
 
 
 def record_try(name: str, passed: bool, mistake: str = "") -> str:
-    """Remember a try at the exercise `name`, with the name of the mistake that was found.
-
-    Returns what is to be said about it: that it completed a lesson, or, once, that nothing can be saved here.
-    """
+    """Remember a try at the exercise `name`, and its mistake by name. Returns what is to be said about it."""
     return _record("exercise", name, passed=passed, mistake=mistake[:120])
 
 
@@ -256,18 +246,12 @@ class Progress:
         """The table, its head first, and the sentences under it."""
         names, rows = passed(store.events()), [("Lesson", "Exercises", "Quiz", "Next")]
         for lesson in lessons():
+            tried, asked = len(lesson.exercises), len(lesson.questions)
             left = [e.number for e in lesson.exercises if exercise_id(e.name) not in names]
             right = sum(question.id in names for question in lesson.questions)
-            what = (
-                f"exercise {left[0]}" if left else "quiz" if right < len(lesson.questions) else "✓ complete"
-            )
-            passed_, tried = len(lesson.exercises) - len(left), len(lesson.exercises)
-            row = (
-                f"{lesson.number}  {lesson.title}",
-                f"{passed_} of {tried}",
-                f"{right} of {len(lesson.questions)}",
-            )
-            rows.append((*row, what))
+            what = f"exercise {left[0]}" if left else "quiz" if right < asked else "✓ complete"
+            title = f"{lesson.number}  {lesson.title}"
+            rows.append((title, f"{tried - len(left)} of {tried}", f"{right} of {asked}", what))
         return rows, [note for note in (_summary(names), store.trouble, self._note) if note]
 
     def __repr__(self) -> str:

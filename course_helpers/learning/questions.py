@@ -45,7 +45,8 @@ class Quiz:
         if number not in range(1, len(self.questions) + 1):
             raise ValueError(f"There are questions 1 to {len(self.questions)}, not {number!r}.")
         question = self.questions[number - 1]
-        choices, picked = _lettered(question), str(letter).strip().lower()
+        choices = dict(zip("abcdefgh", question.choices, strict=False))
+        picked = str(letter).strip().lower()
         if picked not in choices:
             raise ValueError(f"Question {number} has the choices {', '.join(choices)}, not {letter!r}.")
         return Said("\n".join(_wrap(line) for line in _judged(question, choices[picked]) if line))
@@ -54,7 +55,8 @@ class Quiz:
         lines = [self.title]
         for number, question in enumerate(self.questions, 1):
             lines += ["", _wrap(f"{number}. {question.text}")]
-            lines += [_wrap(f"   {letter}) {each.text}", 6) for letter, each in _lettered(question).items()]
+            choices = zip("abcdefgh", question.choices, strict=False)
+            lines += [_wrap(f"   {letter}) {choice.text}", 6) for letter, choice in choices]
         return "\n".join([*lines, "", f'Answer with quiz("{self.lesson.name}").answer(1, "a").'])
 
     def _ipython_display_(self) -> None:
@@ -140,10 +142,9 @@ class Guess:
         """The field, and beside it what is said to the number in it."""
         import ipywidgets as widgets
 
-        field = widgets.Text(
-            description=self.label, placeholder="a number, then Enter", continuous_update=False
-        )
+        field = widgets.Text(description=self.label, placeholder="a number, then Enter")
         field.style.description_width, field.layout.width = "initial", "auto"
+        field.continuous_update = False
         said = widgets.HTML()
 
         def on_typed(change: dict) -> None:
@@ -203,10 +204,6 @@ def _judged(question: Question, choice: Choice) -> tuple[str, str]:
     """The feedback for `choice`, which is remembered, and what `record_answer` says to it."""
     mark = "✓ Right." if choice.right else "✗ Not quite."
     return f"{mark} {choice.feedback}", record_answer(question.id, choice.right)
-
-
-def _lettered(question: Question) -> dict[str, Choice]:
-    return dict(zip("abcdefgh", question.choices, strict=False))
 
 
 def _html(text: str) -> str:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import inspect
 import io
+import re
 import sys
 import textwrap
 import threading
@@ -14,12 +15,13 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from html import escape
 from typing import Any
+from unittest.mock import patch
 
 from ..formatting import count
 from ..practice_api import Practice
 from . import sandbox
 from .redirect import others_have_ended, redirected
-from .storm import KEY, LESSONS, Case, Storm
+from .storm import ASKING, KEY, LESSONS, Case, Storm
 
 SESSION_LIMIT, CARD_LIMIT = 12.0, 17.0  # seconds that one start of the bot, and all of them, may take
 PATIENCE = 4.0  # seconds after which a bot that does not read on hangs: the longest case takes two
@@ -38,7 +40,7 @@ def report_card(bot: Any) -> ReportCard:
         raise RuntimeError("Another call is under way, of a chat for instance: wait for it, then try again.")
     storm = Storm(practice, by_question=False)
     try:
-        with redirected(practice.url, KEY), _replaced(time, "sleep", _short_sleep(storm)):
+        with redirected(practice, KEY), patch.object(time, "sleep", _short_sleep(storm)):
             _weather(program, storm)
     finally:
         practice.stop()
@@ -105,7 +107,7 @@ def _weather(program: Callable[[], Any], storm: Storm) -> None:
 
     while storm.left and (left := CARD_LIMIT - (time.monotonic() - began)) > 0:
         session, printed, before, typed = session + 1, sandbox.Printed(), len(storm.cases), lines()
-        with _replaced(sys, "stdin", _Typed(typed)):
+        with patch.object(sys, "stdin", _Typed(typed)):
             ran = sandbox.run(program, typed, min(SESSION_LIMIT, left), printed=printed)
         case = storm.cases[-1] if len(storm.cases) > before else storm.begin()  # it read not a single line
         if case.end is None:
@@ -119,16 +121,6 @@ class _Typed(io.TextIOBase):
 
     def __init__(self, lines: Iterator[str]) -> None:
         self.readline = lambda *_: next((f"{line}\n" for line in lines), "")
-
-
-@contextlib.contextmanager
-def _replaced(owner: Any, name: str, value: Any) -> Iterator[None]:
-    real = getattr(owner, name)
-    setattr(owner, name, value)
-    try:
-        yield
-    finally:
-        setattr(owner, name, real)
 
 
 def _short_sleep(storm: Storm) -> Callable[[float], None]:
@@ -153,12 +145,11 @@ class ReportCard:
     def __init__(self, storm: Storm) -> None:
         import pandas as pd
 
-        found = [storm.findings(case) for case in storm.cases]
-        each = list(zip(storm.cases, found, strict=True))
-        self.findings = {name: [case.name for case, names in each if name in names] for name in LESSONS}
-        self.cases = pd.DataFrame(_row(storm, *pair) for pair in each).set_index("case")
-        began = storm.cases[0].began
-        self.attempts = pd.DataFrame(row for case in storm.cases for row in _attempts(case, began))
+        found = {case.name: storm.findings(case) for case in storm.cases}
+        self.findings = {name: [case for case, names in found.items() if name in names] for name in LESSONS}
+        rows = [_row(storm, case, found[case.name]) for case in storm.cases]
+        self.cases = pd.DataFrame(rows).set_index("case")
+        self.attempts = pd.DataFrame(row for case in storm.cases for row in _attempts(case, storm))
 
     @property
     def clean(self) -> bool:
@@ -175,7 +166,9 @@ class ReportCard:
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
-        return f"<pre>{escape(repr(self))}</pre>{self.cases.to_html()}"
+        table = self.cases.drop(columns="lessons").to_html()  # which stand above, beside the findings
+        table = re.sub("(?<=[a-z])(?=[A-Z])", "<wbr>", table)  # long names of errors may break
+        return f"<pre>{escape(repr(self))}</pre>{table}"
 
 
 def _row(storm: Storm, case: Case, found: dict[str, str]) -> dict[str, Any]:
@@ -194,11 +187,16 @@ def _row(storm: Storm, case: Case, found: dict[str, str]) -> dict[str, Any]:
     }
 
 
-def _attempts(case: Case, began: float) -> Iterator[dict[str, Any]]:
+def _attempts(case: Case, storm: Storm) -> Iterator[dict[str, Any]]:
     """Its requests as `charts.plot_attempts` takes them, and its name."""
     for number, request in enumerate(case.requests, 1):
-        wait = case.requests[number].at - request.at if number < len(case.requests) else 0.0
-        status = request.exchange.status
-        outcome = "reply" if request.text else "no text" if status == 200 else str(status or "cut off")
-        row = {"case": case.name, "attempt": number, "started": request.at - began, "seconds": 0.0}
-        yield row | {"outcome": outcome, "wait": wait, "asked": case.name.startswith("429 with ")}
+        at, status = request.at, request.exchange.status
+        yield {
+            "case": case.name,
+            "attempt": number,
+            "started": at - storm.cases[0].began,
+            "seconds": 0.0,
+            "outcome": "reply" if request.text else "no text" if status == 200 else str(status or "cut off"),
+            "wait": case.requests[number].at - at if case.requests[number:] else 0.0,
+            "asked": case.name in ASKING,
+        }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import time
 from dataclasses import dataclass, field
@@ -52,6 +53,8 @@ CASES = (
     ("calm again", "", {}),
 )
 """Each case: its name, the control of the practice API that makes it, and what that is given."""
+ASKING = {name for name, _, given in CASES if given.get("retry_after")}
+"""Those in which the API asks for a wait."""
 HOPELESS = {"spend cap", "context overflow", "model retired", "wrong key"}
 """Those in which the same request cannot succeed."""
 
@@ -81,6 +84,13 @@ class Request:
         usage = (self.exchange.reply or {}).get("usage") or {}
         tokens = usage.get("input_tokens", 0), usage.get("output_tokens", 0)
         return *tokens, estimate_cost(*tokens, self.exchange.body["model"]) if usage else 0.0
+
+    @property
+    def is_endless(self) -> bool:
+        """Does an SDK's client announce no timeout for reading, or a longer one than the SDK's own?"""
+        headers = self.exchange.headers
+        timeout = float(headers.get("x-stainless-read-timeout", math.inf))
+        return "x-stainless-lang" in headers and timeout > LONGEST_TIMEOUT
 
 
 @dataclass
@@ -151,7 +161,7 @@ class Storm:
             found["retry storm"] = f"{len(requests)} requests for one question"
         if case.end == "hangs":
             found["unbounded wait"] = "it did not come back after the API's last answer"
-        elif case.name == "stream stalled" and any(map(_endless, requests)):
+        elif case.name == "stream stalled" and any(request.is_endless for request in requests):
             found["unbounded wait"] = "its client announces no timeout, or one above 10 minutes"
         if re.search(r"sk-ant-\w", saw):
             found["key shown"] = "an API key stands in what it printed"
@@ -175,10 +185,10 @@ class Storm:
         turns = [*after.turns, ("", "")] if after and case.question else []
         for (role, text), (next_role, answer) in pairwise(turns):
             if role == "user" and case.question in text:
-                if next_role == "assistant" and not answer.strip():
-                    return "empty turn stored"
-                half = cut and next_role == "assistant"
-                return "truncated stream accepted" if half else "failed turn left in history"
+                if next_role != "assistant":
+                    return "failed turn left in history"
+                half = "truncated stream accepted" if cut else "failed turn left in history"
+                return half if answer.strip() else "empty turn stored"
         return ""
 
     def _miscounted(self, last: Case) -> str:
@@ -194,11 +204,3 @@ class Storm:
                 if number == wrong != right and right not in shown:
                     return f"{right} {unit} were billed, and it counts {wrong}"
         return ""
-
-
-def _endless(request: Request) -> bool:
-    """Does an SDK's client announce no timeout for reading, or a longer one than the SDK's own?"""
-    announced = request.exchange.headers.get("x-stainless-read-timeout", "")
-    if not announced.replace(".", "", 1).isdigit():
-        return "x-stainless-lang" in request.exchange.headers
-    return float(announced) > LONGEST_TIMEOUT

@@ -1,7 +1,4 @@
-"""The practice API: a server in this process that speaks the Messages API, free and offline.
-
-`practice` is the one of this process. It starts on first use.
-"""
+"""The practice API: a server in this process, `practice`, that speaks the Messages API, free and offline."""
 
 from __future__ import annotations
 
@@ -27,7 +24,7 @@ class Practice:
         _all.add(self)
 
     def start(self, port: int = 0) -> str:
-        """Start the server unless one runs and answers; its URL. `port` 0 takes a free one.
+        """The URL of the server, started unless one runs; port 0 is a free one.
 
         One that gives no sign of life within a second is replaced, on the same port where that is possible.
         """

@@ -25,7 +25,10 @@ from .responses import Batch, dropped, event_stream, model_info, page_of
 from .schemas import MAX_REQUESTS, CreateBatch, CreateMessage, Object, Prompt, parse, read_json
 
 MAX_BODY, MAX_BATCH_BODY = 32 * 1024 * 1024, 256 * 1024 * 1024
-BATCHES = "/v1/messages/batches"
+BATCHES, NAME = "/v1/messages/batches", "([^/]+)"
+ELSEWHERE = """agents complete compliance deployment_runs deployments dreams environments files memory_stores
+oauth organizations projects sessions skills tunnels user_profiles vaults"""
+"""What stands after /v1/ in the paths that the real API has and this one has not."""
 ACCOUNT = {f"anthropic-{name}-id": f"practice-{name}" for name in ("organization", "workspace")}
 
 
@@ -42,18 +45,15 @@ class Api:
         self.on_request: Callable[[Exchange], None] | None = None
         """Told of each request before the faults that it meets are looked up."""
         self.reset()
-        one = BATCHES + "/([^/]+)"
         self._endpoints: dict[str, dict[str, Callable[..., Any]]] = {
             "/v1/messages": {"POST": self._create},
             "/v1/messages/count_tokens": {"POST": self._count},
             BATCHES: {"POST": self._create_batch, "GET": self._list_batches},
-            one: {"GET": lambda _, name: self._batch(name).shown(), "DELETE": self._delete_batch},
-            f"{one}/cancel": {"POST": lambda _, name: self._batch(name).cancel()},
-            f"{one}/results": {"GET": lambda _, name: self._batch(name).results()},
+            f"{BATCHES}/{NAME}": {"GET": lambda _, id: self._batch(id).shown(), "DELETE": self._delete_batch},
+            f"{BATCHES}/{NAME}/cancel": {"POST": lambda _, id: self._batch(id).cancel()},
+            f"{BATCHES}/{NAME}/results": {"GET": lambda _, id: self._batch(id).results()},
             "/v1/models": {"GET": self._list_models},
-            "/v1/models/([^/]+)": {
-                "GET": lambda _, name: model_info(MODELS.get(name) or rules.served_model(name))
-            },
+            f"/v1/models/{NAME}": {"GET": lambda _, name: model_info(rules.served_model(name, retired=True))},
         }
 
     def reset(self) -> None:
@@ -65,30 +65,24 @@ class Api:
 
     async def app(self, scope, receive, send) -> None:
         """Answer one request, with what all have in common: id, journal, key, version, faults, errors."""
-        request = Request(scope, receive)
-        exchange = request.state.exchange = self._open(request)
+        request, number = Request(scope, receive), next(self._numbers)
+        query = scope["query_string"].decode("latin-1")
+        path = (scope["path"] + (f"?{query}" if query else ""))[:2_000]  # a hostile Host is not looked at
+        name = f"req_practice_{hashlib.sha256(f'request {number}'.encode()).hexdigest()[:16]}"
+        exchange = Exchange(number, request.method, path, safe_headers(request.headers), name)
         try:
             reply = await self._answer(request, exchange)
             response = reply if callable(reply) else self._response(exchange, reply)
         except ApiError as error:
             headers = ({"x-should-retry": "false"} if error.status == 400 else {}) | error.headers
-            response = self._response(exchange, error.body(exchange.request_id), error.status, headers)
-            if error.page is not None:  # a gateway's: the API itself never saw the request
-                response = Response(error.page, error.status, error.headers, "text/html")
+            reply = error.page or error.body(exchange.request_id)
+            response = self._response(exchange, reply, error.status, headers)
         except ClientDisconnect:
             return  # nobody is there to read an answer
         await response(scope, receive, send)
 
-    def _open(self, request: Request) -> Exchange:
-        """A new line for the journal. The path is read raw: a hostile Host header must not get in the way."""
-        number = next(self._numbers)
-        query = request.scope["query_string"].decode("latin-1")
-        path = (request.scope["path"] + (f"?{query}" if query else ""))[:2_000]
-        name = f"req_practice_{hashlib.sha256(f'request {number}'.encode()).hexdigest()[:16]}"
-        return Exchange(number, request.method, path, safe_headers(request.headers), name)
-
     async def _answer(self, request: Request, exchange: Exchange) -> ASGIApp | Object | bytes:
-        path, headers = request.scope["path"], request.headers
+        path, headers, request.state.exchange = request.scope["path"], request.headers, exchange
         try:
             body = await request.body()
             if len(body) > (MAX_BATCH_BODY if path == BATCHES else MAX_BODY):
@@ -102,10 +96,16 @@ class Api:
         match, endpoints = next((each for each in found if each[0]), (None, {}))
         said = f"{request.method} {path[:200]}: "
         if match is None:
-            raise ApiError(404, said + "Not Found")
+            name = path.removeprefix("/v1/").partition("/")[0]
+            live = f'. The real API has /v1/{name}, the practice API has not: it would be connect("live").'
+            raise ApiError(404, said + "Not Found" + (live if name in ELSEWHERE.split() else ""))
         if (endpoint := endpoints.get(request.method.replace("HEAD", "GET"))) is None:
             raise ApiError(405, said + "Method Not Allowed", headers={"allow": ", ".join(endpoints)})
-        _check_key(headers.get("x-api-key", ""), headers.get("authorization", ""), self.keys)
+        key, (scheme, _, token) = headers.get("x-api-key"), headers.get("authorization", "").partition(" ")
+        bearer = scheme.lower() == "bearer" and token.strip() in self.keys
+        if not (key in self.keys if key else bearer):  # a wrong key is not looked at again
+            missing = "invalid bearer token" if scheme else "x-api-key header is required"
+            raise ApiError(401, "invalid x-api-key" if key else missing)
         version = request.state.version = ", ".join(headers.getlist("anthropic-version"))
         require(version, "anthropic-version: header is required")
         known = version in (rules.OLD_VERSION, rules.NEW_VERSION)
@@ -122,17 +122,16 @@ class Api:
         limits = self.faults.value("limit", UNLIMITED)
         return {"request-id": exchange.request_id, **ACCOUNT, **limits.headers()}
 
-    def _response(
-        self, exchange: Exchange, reply: Object | bytes, status: int = 200, headers: Mapping = {}
-    ) -> Response:
-        """The reply as JSON, or the lines of JSON that are the results of a batch."""
-        lines = isinstance(reply, bytes)
-        content = reply if lines else pydantic_core.to_json(reply)
-        exchange.status, exchange.answered = status, b"" if lines else content
-        kind = "application/x-jsonl" if lines else "application/json"
-        return Response(content, status, self._headers(exchange) | headers, kind)
-
-    # Messages
+    def _response(self, exchange: Exchange, reply: Any, status: int = 200, headers: Mapping = {}) -> Response:
+        """A reply as JSON, or as the lines of JSON or the page that it is already."""
+        exchange.status = status
+        if isinstance(reply, str):  # a gateway's page: the API itself never saw the request
+            return Response(reply, status, headers, "text/html")
+        headers = self._headers(exchange) | headers
+        if isinstance(reply, bytes):
+            return Response(reply, status, headers, "application/x-jsonl")
+        exchange.answered = pydantic_core.to_json(reply)
+        return Response(exchange.answered, status, headers, "application/json")
 
     def _parse(self, kind: type[Prompt], data: Object, version: str) -> Any:
         """A request as a `kind`, and the model that answers it. Raises the error that refuses it."""
@@ -148,14 +147,12 @@ class Api:
         wanted, model = self._parse(CreateMessage, data, version)
         require(not (batched and wanted.stream), "stream: a request of a batch cannot be streamed")
         require(not batched or wanted.max_tokens, "max_tokens: 0 is not supported in a batch")
-        limits = self.faults.value("limit", UNLIMITED)
-        used = self.cache.use(wanted, model, None if batched else limits.admit)
+        limits = UNLIMITED if batched else self.faults.value("limit", UNLIMITED)
+        used = self.cache.use(wanted, model, limits.admit)
         turns = rules.merge_turns(wanted.messages)
         message = generate.reply(wanted, turns, model, used, self.faults.value("shape"))
-        if batched:
-            message["usage"]["service_tier"] = "batch"
-        else:
-            limits.charge_output(message["usage"]["output_tokens"])
+        limits.charge_output(message["usage"]["output_tokens"])
+        message["usage"]["service_tier"] = "batch" if batched else "standard"
         return message
 
     async def _create(self, request: Request, data: Object) -> ASGIApp | Object:
@@ -163,7 +160,7 @@ class Api:
         if data.get("thread") is not None and "message-threads" in request.headers.get("anthropic-beta", ""):
             raise ApiError(400, "thread: not supported here", error_code="thread_unsupported_request")
         message = self._message(data, request.state.version)
-        exchange.cache_miss = diagnose(exchange, data, message["usage"], self.journal)
+        exchange.cache_miss = diagnose(exchange, message["usage"], self.journal)
         if data.get("diagnostics") is not None:
             message["diagnostics"] = exchange.cache_miss and exchange.cache_miss.told()
         fault, pace = self.faults.take("break_stream"), self.faults.value("pace", UNHURRIED)
@@ -185,8 +182,6 @@ class Api:
         require({*states} <= {"active", "deprecated", "retired"}, "lifecycle: active, deprecated or retired")
         models = [model for model in MODELS.values() if model.lifecycle in states and not model.limited]
         return page_of([model_info(model) for model in models], query)
-
-    # Batches
 
     async def _create_batch(self, request: Request, data: Object) -> Object:
         exchange, wanted = request.state.exchange, parse(CreateBatch, data)
@@ -217,12 +212,3 @@ class Api:
         require(self._batch(name).ended, f"Batch {name} is still being processed: cancel it first.")
         del self.batches[name]
         return {"id": name, "type": "message_batch_deleted"}
-
-
-def _check_key(key: str, authorization: str, keys: set[str]) -> None:
-    """Raise a 401 unless a header holds one of the keys. A wrong key is not looked at again."""
-    scheme, _, token = authorization.partition(" ")
-    bearer = scheme.lower() == "bearer" and token.strip() in keys
-    if not (key in keys if key else bearer):
-        wrong = "invalid x-api-key" if key else "invalid bearer token"
-        raise ApiError(401, wrong if key or authorization else "x-api-key header is required")

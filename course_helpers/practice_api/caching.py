@@ -1,7 +1,7 @@
-"""Prompt caching: which part of a prompt was sent before, what the usage counters say, and why it was missed.
+"""Prompt caching: which part of a prompt was sent before, and why it was missed.
 
-A prefix is cached up to a block marked with `cache_control` (at most four marks, in the order tools,
-system, messages), if it is long enough for the model. Any earlier change makes a different prefix.
+A prefix, in the order tools, system, messages, is cached up to each block that is marked with
+`cache_control`, if it is long enough for the model. Any earlier change makes a different prefix.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from .tokens import MESSAGE_OVERHEAD, REQUEST_OVERHEAD, block_tokens, whole
 LOOK_BACK = 20
 TTL_SECONDS = {"5m": 300.0, "1h": 3600.0}
 MAX_ENTRIES = 4_096
+# The fields whose change the API names as the reason of a miss, in its order; and those it does not name.
 NAMED = ("model", "speed", "system", "tools", "messages")
-"""The fields whose change the API names as the reason of a miss, in its order."""
 UNNAMED = ("thinking", "tool_choice", "output_config")
 
 
@@ -77,11 +77,11 @@ class PromptCache:
         total, window = blocks[-1].end, model.context_window
         require(total <= window, f"prompt is too long: {total} tokens > {window} maximum")
         marks = [i for i, block in enumerate(blocks) if block.ttl and block.end >= model.min_cacheable_tokens]
-        marked = [blocks[i] for i in marks]
         seen = (blocks[i] for mark in marks[::-1] for i in range(mark, max(-1, mark - LOOK_BACK), -1))
         hit = next((block for block in seen if self._entries.get(block.prefix, (0, 0))[1] > now), None)
         read = done = hit.end if hit else 0
         written = {"5m": 0, "1h": 0}
+        marked = [blocks[i] for i in marks]
         for block in marked:
             written[block.ttl] += max(0, block.end - done)
             done = max(done, block.end)
@@ -103,14 +103,12 @@ class PromptCache:
         }
 
 
-def diagnose(
-    exchange: Exchange, data: dict[str, Any], usage: dict[str, Any], journal: Journal
-) -> CacheMiss | None:
-    """Why `exchange`, with its request and usage, read less than was cached; None where nothing diverged.
+def diagnose(exchange: Exchange, usage: dict[str, Any], journal: Journal) -> CacheMiss | None:
+    """Why `exchange`, whose usage is this, read less than was cached; None where nothing diverged.
 
     It is compared with the exchange whose message it names or, if it has a cache and does not ask, the last.
     """
-    asked = data.get("diagnostics")
+    asked = exchange.body.get("diagnostics")
     wanted = asked and asked.get("previous_message_id")
     if not wanted and (asked or b"cache_control" not in exchange.raw):
         return None
@@ -119,7 +117,7 @@ def diagnose(
     before = next((each for each in others if each.answered.startswith(start)), None)
     if before is None:
         return CacheMiss("previous_message_not_found") if wanted else None
-    was, now = _prompt_of(before.body), _prompt_of(data)
+    was, now = _prompt_of(before.body), _prompt_of(exchange.body)
     now["messages"] = now["messages"][: len(was["messages"])]
     field = next((field for field in (*NAMED, *UNNAMED) if was.get(field) != now.get(field)), None)
     if field is None:

@@ -39,8 +39,7 @@ class ApiError(Exception):
     """HTML sent instead of JSON, as a gateway in front of the API would."""
 
     def __post_init__(self) -> None:
-        # What was sent is quoted, but not at any length.
-        self.message = (self.message or STATUSES[self.status][1])[:1_000]
+        self.message = (self.message or STATUSES[self.status][1])[:1_000]  # it quotes what was sent
 
     def body(self, request_id: str) -> dict[str, Any]:
         """The error as the API sends it."""

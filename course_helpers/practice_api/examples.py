@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from itertools import pairwise
 
-from . import general, knowledge
+from . import dialogue, knowledge
 from .rows import table
 
 _LINE = re.compile(
@@ -29,19 +29,13 @@ _MOODS = {"negative": -1, "neutral": 0, "positive": 1}
 Pairs = list[tuple[str, str]]
 Rule = Callable[[str], str]
 _SIMPLE: tuple[Rule, ...] = (
-    lambda text: general.answer(text).word,
+    lambda text: dialogue.general(text).word,
     str,
-    str.title,
     lambda text: text[::-1],
-    lambda text: str(len(text)),
-    lambda text: str(len(text.split())),
     lambda text: text[0],
     lambda text: text[-1],
     lambda text: text.split()[0],
     lambda text: text.split()[-1],
-    lambda text: "".join(word[0] for word in text.split()),
-    lambda text: "-".join(text.split()),
-    lambda text: "odd" if int(text) % 2 else "even",
     lambda text: str(int(text) ** 2),
     lambda text: re.search(r"\d{4}-\d\d-\d\d|[\w.+-]+@[\w.-]+\.\w+|\d+(?:[.,]\d+)?|#\w+", text)[0],
     lambda text: re.search(r"(?<=\s)[A-Z]\w+", text)[0],
@@ -51,7 +45,8 @@ _SIMPLE: tuple[Rule, ...] = (
 
 def shown(turns: list[tuple[str, str]], system: str, last: str) -> tuple[Pairs, str]:
     """The example pairs that precede the question, and the question: as turns, or as lines with an arrow."""
-    lines = [found.groups() for line in f"{system}\n{last}".splitlines() if (found := _LINE.match(line))]
+    found = (_LINE.match(line[:400]) for line in f"{system}\n{last}".splitlines())
+    lines = [line.groups() for line in found if line]
     if len(lines) > 2 and not lines[-1][1]:
         return lines[:-1], lines[-1][0]
     lines = [pair for pair in lines if all(pair)]
@@ -64,79 +59,60 @@ def continued(pairs: Pairs, question: str) -> str:
     pairs, question = [(a.strip(), b.strip()) for a, b in pairs], question.strip()
     if len(pairs) < 2 or any(len(b) > 80 or not a or not b for a, b in pairs):
         return ""
-    a, b = pairs[0]
-    framed = []
-    for rule in [*_SIMPLE, *_known()]:
-        for case in (str, str.lower, str.capitalize, str.upper):
-            made = case(_apply(rule, a))
+    (a, b), found = pairs[0], []
+    for rule in [*_SIMPLE, *_known(), _template(pairs)]:
+        for case in (str, str.lower, str.upper, str.capitalize, str.title):
+            made = _apply(rule, case, a)
             if made and made in b:
-                framed.append((len(b) - len(made), _framed(rule, case, *b.split(made, 1))))
+                found.append((rule, case, *b.split(made, 1)))
     # What explains most of the first answer comes first.
-    rules = [rule for _, rule in sorted(framed, key=lambda item: item[0])] + [_template(pairs)]
-    if a.isdecimal() and b.isdecimal() and int(a):
-        more, times = int(b) - int(a), int(b) / int(a)
-        rules += [lambda text: str(int(text) + more), lambda text: f"{int(text) * times:g}"]
-    known = next((rule for rule in rules if all(_apply(rule, a) == b for a, b in pairs)), None)
-    return (known and _apply(known, question)) or _label(pairs, question)
+    for rule, case, before, after in sorted(found, key=lambda frame: len(frame[2] + frame[3])):
+        said = [f"{before}{_apply(rule, case, text)}{after}" for text, _ in pairs]
+        if said == [b for _, b in pairs] and (last := _apply(rule, case, question)):
+            return f"{before}{last}{after}"
+    return _label(pairs, question)
 
 
-def _apply(rule: Rule, text: str) -> str:
+def _apply(rule: Rule, case: Rule, text: str) -> str:
     """What `rule` makes of `text`; "" where it does not fit such a text."""
     try:
-        return rule(text)
+        return case(rule(text))
     except (ValueError, LookupError, TypeError, AttributeError):
         return ""
-
-
-def _framed(rule: Rule, case: Rule, before: str, after: str) -> Rule:
-    return lambda text: f"{before}{case(rule(text))}{after}"
 
 
 @cache
 def _known() -> list[Rule]:
     """The tables of pairs, each also the other way round, and the forms, regular where no table has them."""
-    tables = {
-        name: dict(re.match(r"(thank you|\S+) (.+)", pair.strip()).groups() for pair in text.split(","))
-        for name, text in table("examples.toml")["pairs"].items()
-    }
-    tables["capitals"] = table("general.toml")["capitals"]
-    both = [one for pairs in tables.values() for one in (pairs, {value: key for key, value in pairs.items()})]
-    forms = [_formed(tables.get(name, {}), ending) for name, ending in _ENDINGS.items()]
-    return [*(_looked_up(pairs) for pairs in both), *forms]
+    texts = table("examples.toml")["pairs"].items()
+    tables = {name: dict(re.findall(r"(thank you|[^\s,]+) ([^,]+)", text)) for name, text in texts}
+    both = [*tables.values(), table("general.toml")["capitals"]]
+    both += [{value: key for key, value in pairs.items()} for pairs in both]
+    lower = [{key.lower(): value for key, value in pairs.items()} for pairs in both]
+    looked_up = [lambda text, pairs=pairs: pairs[text.lower().strip(" ?.!")] for pairs in lower]
+    forms = [partial(_form, tables.get(name, {}), ending) for name, ending in _ENDINGS.items()]
+    return [*looked_up, *forms]
 
 
-def _looked_up(pairs: dict[str, str]) -> Rule:
-    lower = {key.lower(): value for key, value in pairs.items()}
-    return lambda text: lower[text.lower().strip(" ?.!")]
-
-
-def _formed(irregular: dict[str, str], ending: str) -> Rule:
-    def rule(word: str) -> str:
-        form = f"{word}+{ending}"
-        for pattern, spelt in _SPELLING.items():
-            form = re.sub(pattern, spelt, form)
-        return irregular.get(word.lower()) or form
-
-    return rule
+def _form(irregular: dict[str, str], ending: str, word: str) -> str:
+    form = f"{word}+{ending}"
+    for pattern, spelt in _SPELLING.items():
+        form = re.sub(pattern, spelt, form)
+    return irregular.get(word.lower()) or form
 
 
 def _template(pairs: Pairs) -> Rule:
-    """The words of the question at the places where the first answer has its own.
+    """The words of the question where those of the first one stand in its answer."""
+    a, b = pairs[0]
+    shared = set.intersection(*(set(re.findall(r"\w+", question)) for question, _ in pairs))
 
-    Words that all questions share at one place ("My … is …") must stand there in the new question too.
-    """
-    asked = [re.findall(r"\w+", a) for a, _ in pairs]
-    words = asked[0]
-    fixed = [(at, word) for at, word in enumerate(words) if all(word in own[at : at + 1] for own in asked)]
-    parts = re.split("(" + "|".join(map(re.escape, sorted(words, key=len, reverse=True))) + ")", pairs[0][1])
-
-    def rule(text: str) -> str:
-        own = re.findall(r"\w+", text)
-        if len(own) != len(words) or len(parts) < 4 or any(own[at] != word for at, word in fixed):
+    def put(text: str) -> str:
+        own = dict(zip(re.findall(r"\w+", a), re.findall(r"\w+", text), strict=True))
+        if any(own[word] != word for word in shared):  # My … is …
             return ""
-        return "".join(own[words.index(part)] if part in words else part for part in parts)
+        return re.sub(r"\w+", lambda word: own.get(word[0], word[0]), b)
 
-    return rule
+    return put
 
 
 def _label(pairs: Pairs, question: str) -> str:
@@ -155,5 +131,5 @@ def _label(pairs: Pairs, question: str) -> str:
     for q, label in pairs:
         like[label] = max(like[label], len(asked.intersection(knowledge.loud(f"{q} {label}"))))
     best = max(like, key=like.get)
-    known = general.answer(question) or max(knowledge.match(question).values(), default=0) > 0.5
+    known = dialogue.general(question) or max(knowledge.match(question).values(), default=0) > 0.5
     return best if 1 < len(labels) < len(pairs) or (like[best] and len(labels) > 1 and not known) else ""

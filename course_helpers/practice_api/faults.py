@@ -1,7 +1,6 @@
 """The fault lab: make the practice API fail, break, slow down, answer oddly or keep limits, on purpose.
 
-Each control takes effect at once and returns its `Control`, which is also a context manager:
-at the end of a `with` block whatever is left of it is cleared, so it never leaks into the next cell.
+At the end of a `with` block whatever is left of a control is cleared: it never leaks into the next cell.
 """
 
 from __future__ import annotations
@@ -31,10 +30,9 @@ Count, Times = Annotated[int, Field(ge=0)], Annotated[int, Field(ge=1)]
 Seconds = Annotated[int | float, Field(ge=0, allow_inf_nan=False)]
 Speed = Annotated[int | float, Field(ge=0.001)]
 UNHURRIED = SimpleNamespace(tokens_per_second=math.inf, first_token_seconds=0.0, batch_seconds=0.5)
-CHAOS = (429, 500, 502, 503, 529, "disconnect")
-"""What chaos does to a request, each as likely as the others."""
+CHAOS = (429, 500, 502, 503, 529, "disconnect")  # what it does to a request, each as likely as the others
+# The limits of the start tier. They are enforced only once `limit` says so.
 ANNOUNCED = {"requests": 1_000, "input-tokens": 2_000_000, "output-tokens": 400_000}
-"""The limits of the start tier. They are enforced only once `limit` says so."""
 _SPEND_CAP = "You have reached your specified API usage limits. You will regain access next month."
 
 
@@ -42,8 +40,9 @@ class Limits:
     """Token buckets: each holds a minute's worth and refills evenly. Those not enforced are shown as full."""
 
     def __init__(self, enforced: dict[str, int], clock: Callable[[], float] = time.monotonic) -> None:
-        self.enforced, self._left = enforced, {name: float(limit) for name, limit in enforced.items()}
-        self._clock, self._at, self._told = clock, clock(), []
+        self.enforced = enforced
+        self._left: dict[str, float] = ANNOUNCED | enforced
+        self._clock, self._at = clock, clock()
 
     def _refill(self) -> None:
         before, self._at = self._at, self._clock()
@@ -60,35 +59,35 @@ class Limits:
                 of = f"rate limit of {limit:,} {name.replace('-', ' ')} per minute"
                 said = f"This request would exceed your organization's {of}."
                 raise ApiError(429, said, headers={"retry-after": str(wait)})
-        for name in self.enforced.keys() - {"output-tokens"}:
-            self._left[name] -= needs[name]
+        self._left["requests"] -= 1
+        self._left["input-tokens"] -= tokens
 
     def charge_output(self, tokens: int) -> None:
         """Take the produced tokens out of their bucket, whether or not they are there."""
-        if "output-tokens" in self.enforced:
-            self._left["output-tokens"] -= tokens
+        self._left["output-tokens"] -= tokens
 
     def headers(self) -> dict[str, str]:
-        """The rate-limit headers of a response sent now; where nothing is enforced, made once a second."""
+        """The rate-limit headers of a response sent now."""
         self._refill()
         now = datetime.now(UTC).replace(microsecond=0)
-        if self._told[:1] == [now] and not self.enforced:
-            return self._told[1]
-        rows = {}
-        for name, limit in (ANNOUNCED | self.enforced).items():
-            left = self._left.get(name, limit)
-            # The API rounds token counts to thousands; the small limits of a lesson would show nothing then.
-            shown = round(left, -3) if name != "requests" and limit >= 10_000 else math.floor(left)
-            full = now + timedelta(seconds=math.ceil((limit - left) * 60 / limit))
-            rows[name] = limit, max(0, round(shown)), f"{full:%Y-%m-%dT%H:%M:%SZ}"
-        rows["tokens"] = min(rows["input-tokens"], rows["output-tokens"], key=lambda row: row[1] / row[0])
-        told = {
-            f"anthropic-ratelimit-{name}-{kind}": str(value)
-            for name, row in rows.items()
-            for kind, value in zip(("limit", "remaining", "reset"), row, strict=True)
-        }
-        self._told = [now, told]
-        return told
+        return _headers(now, **{name: (limit, self._left[name]) for name, limit in self.enforced.items()})
+
+
+@functools.lru_cache(maxsize=1)  # where nothing is enforced, the same for all answers of a second
+def _headers(now: datetime, **enforced: tuple[int, float]) -> dict[str, str]:
+    rows = {}
+    for name, announced in ANNOUNCED.items():
+        limit, left = enforced.get(name, (announced, announced))
+        # The API rounds token counts to thousands; the small limits of a lesson would show nothing then.
+        shown = round(left, -3) if name != "requests" and limit >= 10_000 else math.floor(left)
+        full = now + timedelta(seconds=math.ceil((limit - left) * 60 / limit))
+        rows[name] = limit, max(0, round(shown)), f"{full:%Y-%m-%dT%H:%M:%SZ}"
+    rows["tokens"] = min(rows["input-tokens"], rows["output-tokens"], key=lambda row: row[1] / row[0])
+    return {
+        f"anthropic-ratelimit-{name}-{kind}": str(value)
+        for name, row in rows.items()
+        for kind, value in zip(("limit", "remaining", "reset"), row, strict=True)
+    }
 
 
 UNLIMITED = Limits({})
@@ -116,10 +115,7 @@ class Control(contextlib.AbstractContextManager):
 
 
 def control(function: Callable[..., Any]) -> Callable[..., Control]:
-    """A control that sets what `function` returns, else its arguments, for `times` requests or for all.
-
-    Arguments are checked first: a ValueError names the wrong one and says what fits.
-    """
+    """A control that sets what `function` returns, else its arguments. A wrong one is a ValueError."""
     signature, name = inspect.signature(function), function.__name__
     checked = validate_call(function, config=ConfigDict(strict=True))
 
@@ -132,11 +128,10 @@ def control(function: Callable[..., Any]) -> Callable[..., Control]:
             value = checked(self, **bound.arguments) or SimpleNamespace(**bound.arguments)
         except ValidationError as error:
             wrong = error.errors()[0]
+            said = f"{wrong['loc'][0]}: {wrong['msg'].replace('Input', 'it')}, not {wrong['input']!r}."
             fitting = re.split(", | or ", wrong.get("ctx", {}).get("expected", ""))
             near = difflib.get_close_matches(repr(wrong["input"]), fitting, n=1)
-            hint = f" Did you mean {near[0]}?" if near else ""
-            rule = wrong["msg"].replace("Input should", "it should")
-            raise ValueError(f"{wrong['loc'][0]}: {rule}, not {wrong['input']!r}.{hint}") from None
+            raise ValueError(said + (f" Did you mean {near[0]}?" if near else "")) from None
         said = [f"{key}={each!r}" for key, each in named.items() if key != "times"]
         text = ", ".join([*map(repr, given), *said])
         made = Control(name, f"{name}({text})", value, bound.arguments.get("times"), self)
@@ -149,8 +144,7 @@ def control(function: Callable[..., Any]) -> Callable[..., Control]:
 class Faults:
     """The faults that are set, safe to change from any thread while requests are answered.
 
-    It takes no locks, which an interrupted cell or a finalizer could leave held: each step that changes
-    the list is one call of a list's own method, and only the server's thread counts down.
+    It takes no locks, which an interrupt could leave held: each change is one call of a list's own method.
     """
 
     def __init__(self) -> None:
@@ -204,9 +198,9 @@ class Faults:
     ) -> Limits:
         """Enforce rate limits: a 429 with retry-after once one is used up. Cache reads do not count."""
         amounts = (requests_per_minute, input_tokens_per_minute, output_tokens_per_minute)
-        if not any(amounts):
-            raise ValueError("limit needs at least one of requests_per_minute, input_tokens_per_minute, …")
-        return Limits({name: amount for name, amount in zip(ANNOUNCED, amounts, strict=True) if amount})
+        if enforced := {name: amount for name, amount in zip(ANNOUNCED, amounts, strict=True) if amount}:
+            return Limits(enforced)
+        raise ValueError("limit needs at least one of requests_per_minute, input_tokens_per_minute, …")
 
     @control
     def shape(self, kind: Shape) -> Shape:

@@ -26,7 +26,9 @@ def reply(
 
     `used` is the input's part of the usage, as the cache says it.
     """
-    refused, id = shape == "refusal", message_id(request)
+    refused = shape == "refusal"
+    asked = request.model_dump_json(exclude={"stream"}, exclude_defaults=True)
+    id = hashlib.sha256(asked.encode()).hexdigest()[:20]
     thinking, text, tool = _draft(request, messages, model, shape)
     reason = "refusal" if refused else "tool_use" if tool else "end_turn"
     at, sequence = min(((text.find(s), s) for s in request.stop_sequences if s in text), default=(None, None))
@@ -43,12 +45,18 @@ def reply(
         spoken = limit - thought
         text, tool, sequence = tokens.fit(text, spoken, model), None, None
         reason = "max_tokens" if request.max_tokens <= room else "model_context_window_exceeded"
-    content = [_thinking_block(request, model, thinking)] if thinking else []
+    content = []
+    if thinking:
+        # The 4.5 models show their thinking unless asked not to; the 5.5 models the other way round.
+        default = "summarized" if model.thinking == "off" else "omitted"
+        display = getattr(request.thinking, "display", None) or default
+        seen = thinking if display == "summarized" else ""
+        content = [{"type": "thinking", "thinking": seen, "signature": sign(seen, thinking)}]
     content += [{"type": "text", "text": text}] if text else []
     content += [{"type": "tool_use", "id": f"toolu_practice_{id[-16:]}", **tool}] if tool else []
     usage = {"output_tokens": thought + spoken, "output_tokens_details": {"thinking_tokens": thought}}
     return {
-        "id": id,
+        "id": f"msg_practice_{id}",
         "type": "message",
         "role": "assistant",
         "model": request.model,
@@ -60,15 +68,7 @@ def reply(
     }
 
 
-def message_id(request: CreateMessage) -> str:
-    """An id that depends on the request alone, streamed or not."""
-    text = request.model_dump_json(exclude={"stream"}, exclude_defaults=True)
-    return f"msg_practice_{hashlib.sha256(text.encode()).hexdigest()[:20]}"
-
-
-def _draft(
-    request: CreateMessage, messages: list[Message], model: Model, shape: str | None
-) -> tuple[str, str, JSON | None]:
+def _draft(request: CreateMessage, messages: list[Message], model: Model, shape: str | None):
     """What is thought, said, and called, before it is cut to size."""
     if shape in ("refusal", "empty"):
         return "", "", None
@@ -96,14 +96,6 @@ def _thinking(request: CreateMessage, model: Model, answer: replies.Answer) -> s
     effort = (request.output_config and request.output_config.effort) or model.effort or "medium"
     words = (answer.thinks or (_ALWAYS_THINKS if always else "")).split()
     return " ".join((words * 8)[: int(len(words) * _EFFORT[effort])])
-
-
-def _thinking_block(request: CreateMessage, model: Model, thinking: str) -> JSON:
-    # The 4.5 models show their thinking unless asked not to; the 5.5 models the other way round.
-    default = "summarized" if model.thinking == "off" else "omitted"
-    display = getattr(request.thinking, "display", None) or default
-    shown = thinking if display == "summarized" else ""
-    return {"type": "thinking", "thinking": shown, "signature": sign(shown, thinking)}
 
 
 def sign(shown: str, hidden: str) -> str:

@@ -1,9 +1,7 @@
 """The practice API without sockets and threads: a transport for httpx2 that calls the application.
 
-For places that have neither, as a browser tab (Pyodide). A client is led here in the SDK's own way:
-
-    inside = anthropic.DefaultHttpxClient(transport=practice.transport())
-    client = anthropic.Anthropic(base_url=practice.url, http_client=inside)
+For places that have neither, as a browser tab (Pyodide). A client is led here in the SDK's own way, by
+`http_client=anthropic.DefaultHttpxClient(transport=practice.transport())`.
 """
 
 from __future__ import annotations
@@ -46,8 +44,7 @@ class InProcess(httpx2.BaseTransport, httpx2.AsyncBaseTransport):
             raise httpx2.ConnectError("There is no practice API at this address any more.", request=request)
         call = _Call(self.app, request)
         start = await call.next()
-        version = {"http_version": b"HTTP/1.1"}
-        return httpx2.Response(start["status"], headers=start["headers"], stream=call, extensions=version)
+        return httpx2.Response(start["status"], headers=start["headers"], stream=call)
 
 
 class _Call(httpx2.SyncByteStream, httpx2.AsyncByteStream):
@@ -56,9 +53,8 @@ class _Call(httpx2.SyncByteStream, httpx2.AsyncByteStream):
     def __init__(self, app: Any, request: httpx2.Request) -> None:
         self._loop = asyncio.get_running_loop()
         self._timeout = request.extensions.get("timeout", {}).get("read")
-        self._asked, self._sent, self._closed = asyncio.Queue(), asyncio.Queue(), False
+        self._asked, self._sent, self._more = asyncio.Queue(), asyncio.Queue(), request.method != "HEAD"
         self._asked.put_nowait({"type": "http.request", "body": request.read(), "more_body": False})
-        self._more = request.method != "HEAD"
         scope = {
             "type": "http",
             "method": request.method,
@@ -66,13 +62,12 @@ class _Call(httpx2.SyncByteStream, httpx2.AsyncByteStream):
             "query_string": request.url.query,
             "headers": [(name.lower(), value) for name, value in request.headers.raw],
             "server": (request.url.host, 80),
-            TRANSPORT: SimpleNamespace(is_closing=lambda: self._closed, close=self._hang_up),
+            TRANSPORT: SimpleNamespace(is_closing=lambda: False, close=self._hang_up),
         }
         self._task = self._loop.create_task(app(scope, self._asked.get, self._sent.put))
         self._task.add_done_callback(lambda task: self._hang_up())
 
     def _hang_up(self) -> None:
-        self._closed = True
         self._asked.put_nowait({"type": "http.disconnect"})
         self._sent.put_nowait(None)
 
@@ -84,20 +79,16 @@ class _Call(httpx2.SyncByteStream, httpx2.AsyncByteStream):
             raise httpx2.ReadTimeout("The read operation timed out") from None
         if message is None:
             raise httpx2.RemoteProtocolError("The connection was closed before the answer ended.")
+        self._more &= message.get("more_body", "status" in message)
         return message
-
-    async def _piece(self) -> bytes:
-        message = await self.next()
-        self._more = message.get("more_body", False)
-        return message["body"]
 
     def __iter__(self) -> Iterator[bytes]:
         while self._more:
-            yield self._loop.run_until(self._piece())
+            yield self._loop.run_until(self.next())["body"]
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         while self._more:
-            yield await self._piece()
+            yield (await self.next())["body"]
 
     def close(self) -> None:
         if not self._loop.is_closed():
@@ -114,9 +105,7 @@ class _Call(httpx2.SyncByteStream, httpx2.AsyncByteStream):
 class _Loop(asyncio.BaseEventLoop):
     """An event loop of timers alone. It runs within a blocking call, also inside another loop's turn."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self._selector = self  # there are no sockets to select from
+    _selector = property(lambda self: self)  # there are no sockets to select from
 
     def select(self, timeout: float | None = None) -> list:
         """Wait for the next timer. In a browser tab the outer loop runs meanwhile: it is the current one."""

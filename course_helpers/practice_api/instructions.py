@@ -1,13 +1,15 @@
-"""What a system prompt, or the user, asks of an answer: read from their words, clause by clause.
+"""What a system prompt, or the user, asks of an answer: read clause by clause, and obeyed.
 
 Patterns that are one line each stand in wishes.toml; here is what takes a phrase, a number or a subject.
 """
 
 from __future__ import annotations
 
+import json
 import re
+from collections.abc import Callable
 from functools import cache, lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from . import knowledge
 from .rows import table
@@ -23,8 +25,14 @@ _QUOTED = re.compile(
 _HELD = re.compile(r"⟦(\d+)⟧")
 _TITLE = re.compile(r"[⟦⟧]|\b(Mr|Mrs|Ms|Dr|Prof|St)\.")
 _CLAUSE = re.compile(r"(?<=[.!?;])\s+(?![Hh]ow\W*$)|\n+")
-_UNITS = {"word": "words", "character": "characters", "letter": "characters"}
-_UNITS |= dict.fromkeys(("sentence", "paragraph", "line"), "sentences")
+_UNITS = {"word": "words"} | dict.fromkeys(("sentence", "paragraph", "line"), "sentences")
+_SENTENCE = re.compile(r"(?<=[.!?])(?<!e\.g\.)(?<!i\.e\.)\s+(?=[A-Z\"“`(])")
+_FENCE = re.compile(r"\n*```.*?```\n*", re.S)
+"""Code in an answer: it is never cut or made a list of, but follows whole."""
+_PART = re.compile(r"(?<=\D): |; |, (?=\w+ \w+ \w+)")
+_NOTE = "[practice model: I can only answer in plain English, so this is left out: {}.]"
+_FIXED = {"confidence": "high", "language": "English", "status": "ok"}
+_LONG = re.compile(r"note|expla|detail|reason|why|text|descr|comment|summary|context|sentence|defin|mean")
 
 
 @lru_cache(maxsize=200)
@@ -37,7 +45,7 @@ def read(text: str, *, spoken: bool = False) -> tuple[Wishes, str, bool]:
 
     def hold(found: re.Match[str]) -> str:
         """A number instead of what stands in quotes, so that no clause ends and no pattern looks inside."""
-        held.append(next(group for group in found.groups() if group))
+        held.append(next(filter(None, found.groups())))
         ends = held[-1][-1] in ".!?" and re.match(r"\s+[A-Z]|\s*$", found.string[found.end() :])
         return f"⟦{len(held) - 1}⟧" + ("." if ends else "")
 
@@ -51,7 +59,7 @@ def read(text: str, *, spoken: bool = False) -> tuple[Wishes, str, bool]:
         wishes |= found
         (beside if found else rest).append(left)
     left = " ".join(rest if knowledge.loud(" ".join(rest)) else [*rest, *beside])
-    return wishes, _shown(left, held), stays
+    return wishes, _HELD.sub(lambda number: held[int(number[1])], left), stays
 
 
 @cache
@@ -66,10 +74,6 @@ def _search(name: str, text: str) -> re.Match[str] | None:
     return _patterns()[name].search(text)
 
 
-def _shown(text: str, held: list[str]) -> str:
-    return _HELD.sub(lambda found: held[int(found[1])], text)
-
-
 def _clause(clause: str, held: list[str], before: Wishes, spoken: bool) -> tuple[Wishes, str]:
     """The wishes in one clause, and the clause without them."""
     file, lower = table("wishes.toml"), clause.lower().replace("’", "'")
@@ -79,7 +83,7 @@ def _clause(clause: str, held: list[str], before: Wishes, spoken: bool) -> tuple
         return {}, clause  # a question about lists, JSON and so on
     if not spoken and (refusals := _refusals(lower, held, before.get("refusals", []))):
         return {"refusals": refusals}, ""
-    found = {} if spoken else _persona(_shown(clause, held))
+    found = {} if spoken else _persona(_HELD.sub(lambda number: held[int(number[1])], clause))
     for wish in file["wish"]:
         if match := re.search(wish["ask"], lower):
             if wish.get("always") or not _search("negated", lower[: match.start()]):
@@ -131,36 +135,25 @@ def _persona(clause: str) -> Wishes:
     match = _search("who", clause)
     if not match:
         return {}
-    found, who = {}, match["who"].strip(" ,")
-    called = _search("called", clause) or re.match(f"({_patterns()['name'].pattern})", who)
-    if not called and re.search(r"name|call", match[0].lower()):
-        called = re.match(r"(\w+)", who)
-    if called:
-        found["name"] = called[1][0].upper() + called[1][1:]
-        who = re.sub(
-            rf"(?:,? ?(?:called|named|by the name of|known as) )?{re.escape(called[1])}", "", who, count=1
-        )
-    role = re.split(r"\band (?:answer|reply|always|you|never|speak|write|end|start)\b", who)[0].strip(" ,")
-    return found | ({"role": role} if role and not _search("plain_role", role) else {})
+    who, named = match["who"].strip(" ,"), re.search(r"name|call", match[0].lower())
+    called = _search("called", clause) or re.match(
+        r"(\w+)" if named else f"({_patterns()['name'].pattern})", who
+    )
+    name = called[1] if called else ""
+    role = _patterns()["role_ends"].split(who.replace(name, "", 1))[0].strip(" ,")
+    role = "" if _search("plain_role", role) else role
+    return ({"name": name[0].upper() + name[1:]} if name else {}) | ({"role": role} if role else {})
 
 
 def _phrases(clause: str, held: list[str]) -> Wishes:
     """The phrases with which an answer opens or closes, in quotes or without."""
-    found: Wishes = {}
-    for match in _HELD.finditer(clause):
-        ahead = clause[: match.start()].lower().rpartition("⟧")[2]
-        for place in (ahead, clause[match.end() :].lower().partition("⟦")[0][:40]):
-            last = {
-                edge: [m.end() for m in _patterns()[edge].finditer(place)][-1:] for edge in ("start", "end")
-            }
-            if last["start"] != last["end"]:
-                found.setdefault(max(last, key=last.get), held[int(match[1])])
-                break
-    match = None if _HELD.search(clause) else _search("phrase", clause.strip())
-    if match and match["close"]:
-        found["end"] = match["phrase"].strip()
-    elif match and match["open"]:
-        found["start"] = match["phrase"].strip().rstrip(".")
+    quoted = {edge: _search(edge, clause.lower()) for edge in ("start", "end")}
+    found = {edge: held[int(match[1] or match[2])] for edge, match in quoted.items() if match}
+    match = None if "⟦" in clause else _search("phrase", clause.strip())
+    if match and (match["open"] or match["close"]):
+        found["start" if match["open"] else "end"] = (
+            match["phrase"].strip().rstrip("." if match["open"] else "")
+        )
     return found
 
 
@@ -175,3 +168,94 @@ def _keys(clause: str, held: list[str]) -> list[str]:
         keys = [(_patterns()["no_key"].sub("", word) or word).strip(" .\"'") for word in words]
         named = [key.split()[-1] for key in keys if key]
     return [*dict.fromkeys(named)] or ["answer"]
+
+
+class Saying(NamedTuple):
+    """An answer, and the same in one sentence, in at most three words, and for a child; "" for none."""
+
+    text: str
+    brief: str = ""
+    word: str = ""
+    simple: str = ""
+    more: tuple[str, ...] = ()
+    """Sentences that may follow where a longer answer is wished for."""
+
+
+def sentences(text: str) -> list[str]:
+    """The sentences of `text`, code left out."""
+    return [*filter(None, map(str.strip, _SENTENCE.split(_FENCE.sub(" ", text).replace("\n", " "))))]
+
+
+def render(saying: Saying, wishes: Wishes) -> str:
+    """The answer as `wishes` would have it, and in brackets what of them cannot be done."""
+    cannot = ", ".join(dict.fromkeys(wishes.get("cannot", ())))
+    note = _NOTE.format(cannot) if cannot else ""
+    case = {"upper": str.upper, "lower": str.lower}.get(wishes.get("case", ""), str)
+    if wishes.get("json"):
+        return _json(saying, wishes, note, case)
+    text = _list(saying, wishes) if wishes.get("list") else _prose(saying, wishes)
+    apart = "\n" if "\n" in text else " "
+    if wishes.get("plain"):
+        text = text.replace("`", "").replace("**", "")
+    if wishes.get("question") and not text.endswith("?"):
+        text += apart + ("What else?" if wishes.get("words") else "Would you like an example?")
+    text = case(apart.join(filter(None, [wishes.get("start"), text, wishes.get("emoji"), wishes.get("end")])))
+    return f"{text}\n\n{note}" if note else text
+
+
+def _plain(saying: Saying, wishes: Wishes) -> tuple[str, str]:
+    """The text for the audience that is wished for, and the code in it."""
+    text = (saying.simple or saying.brief or saying.text) if wishes.get("audience") else saying.text
+    return text, "".join(_FENCE.findall(text)).rstrip()
+
+
+def _prose(saying: Saying, wishes: Wishes) -> str:
+    """The answer in the length that is wished for."""
+    text, code = _plain(saying, wishes)
+    most, least = wishes.get("sentences") or 99, wishes.get("least_sentences", 0)
+    parts = sentences(text)
+    if not least <= len(parts) <= most or wishes.get("list") == "":
+        if most == 1 and not wishes.get("audience"):
+            parts = [saying.brief or parts[0]]
+        parts += [more for more in saying.more if more not in parts][: max(0, least - len(parts))]
+        text = " ".join(parts[:most]) + code
+    if most := wishes.get("words"):
+        taken = sum(len(wishes.get(edge, "").split()) for edge in ("start", "end"))
+        most = most - taken if taken < most / 2 else most
+        forms = [*(" ".join(parts[:n]) for n in range(1, len(parts) + 1)), saying.brief, saying.word]
+        cut = " ".join((saying.word or saying.brief or text).split()[:most]).rstrip(",;:")
+        short = max((form for form in forms if 0 < len(form.split()) <= most), key=len, default=cut)
+        if len(_FENCE.sub(" ", text).split()) > most:
+            text = short.rstrip(".") + "." + code
+    return text
+
+
+def _list(saying: Saying, wishes: Wishes) -> str:
+    """The sentences as items, so many as are wished for; parts of them where there are too few."""
+    text, code = _plain(saying, wishes)
+    count, words = wishes.get("items") or wishes.get("sentences") or 0, wishes.get("words")
+    least = wishes.get("least_items") or count or 2
+    items = [saying.brief or text] if words else sentences(text)
+    if len(items) < least:
+        items += [more for more in (saying.brief, *saying.more) if more and more not in items]
+    if len(items) < least:
+        items = [part.strip(" .") for item in items for part in _PART.split(item)]
+    items = items[: max(count, 2)] if count else items
+    if words:
+        items = [" ".join(item.split()[: max(1, words // len(items))]) for item in items]
+    marks = [f"{n}." if wishes["list"] == "1." else wishes["list"] for n in range(1, len(items) + 1)]
+    return "\n".join(f"{mark} {item}" for mark, item in zip(marks, items, strict=True)) + code
+
+
+def _json(saying: Saying, wishes: Wishes, note: str, case: Callable[[str], str]) -> str:
+    """A JSON object with the fields that were named: short answers in short fields, the rest elsewhere."""
+    keys = wishes["json"]
+    plain = _prose(saying, wishes | {"list": None, "start": "", "end": ""})
+    sized = any(wishes.get(name) for name in ("words", "sentences", "audience"))
+    fields = dict.fromkeys(keys, plain if sized else saying.brief or plain)
+    if saying.word and len(keys) > 1 and not _LONG.search(keys[0].lower()):
+        fields[keys[0]] = saying.word
+    fields = {key: case(_FIXED.get(key.lower(), value)) for key, value in fields.items()}
+    if note:
+        fields[keys[-1]] = f"{fields[keys[-1]]} {note}"  # inside a text, so that it stays JSON
+    return json.dumps(fields, ensure_ascii=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Mapping
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pydantic_core
@@ -89,34 +89,28 @@ def event_stream(
 
 def page_of(items: list[Object], query: Mapping[str, str]) -> Object:
     """The page of `items`, newest first, that limit, after_id and before_id of a query ask for."""
-    limit = query.get("limit", "20")
+    limit, after, before = query.get("limit", "20"), query.get("after_id"), query.get("before_id")
     number = int(limit) if limit.isascii() and limit.isdigit() and len(limit) < 5 else 0
     require(1 <= number <= 1000, "limit: Input should be a whole number from 1 to 1000")
     ids = [item["id"] for item in items]
-    for cursor in ("after_id", "before_id"):
-        require(query.get(cursor) in [None, *ids], f"{cursor}: nothing in this list has this id")
-    start = ids.index(query["after_id"]) + 1 if "after_id" in query else 0
-    end = ids.index(query["before_id"]) if "before_id" in query else len(ids)
-    page = items[start:end][-number:] if "before_id" in query else items[start:end][:number]
+    require({after, before} <= {None, *ids}, "after_id, before_id: nothing in this list has this id")
+    start, end = ids.index(after) + 1 if after else 0, ids.index(before) if before else len(ids)
+    page = items[start:end][-number:] if before else items[start:end][:number]
     first, last = (page[0]["id"], page[-1]["id"]) if page else (None, None)
     return {"data": page, "has_more": end - start > len(page), "first_id": first, "last_id": last}
 
 
 def model_info(model: Model) -> Object:
     """A model as the API shows it."""
-
-    def midnight(day: date | None) -> str | None:
-        return day and f"{day}T00:00:00Z"
-
     return {
         "type": "model",
         "id": model.snapshot or model.id,
         "display_name": model.name,
-        "created_at": midnight(model.released),
+        "created_at": f"{model.released}T00:00:00Z",
         "line": model.line,
         "lifecycle": model.lifecycle,
-        "deprecated_at": midnight(model.deprecated),
-        "retires_at": midnight(model.retires),
+        "deprecated_at": model.deprecated and f"{model.deprecated}T00:00:00Z",
+        "retires_at": model.retires and f"{model.retires}T00:00:00Z",
         "max_input_tokens": model.context_window,
         "max_tokens": model.max_output,
         "capabilities": None,
@@ -136,13 +130,11 @@ class Batch:
         self._lines: dict[str, tuple[str, bytes]] = {}  # custom_id → type of result, line of JSON
 
     def keep(self, custom_id: str, kind: str, **result: Any) -> None:
-        """Keep the result of a request: `kind` and its message or error."""
         line = {"custom_id": custom_id, "result": {"type": kind, **result}}
         self._lines[custom_id] = (kind, pydantic_core.to_json(line) + b"\n")
 
     @property
     def ended(self) -> bool:
-        """Has its time come, and is everything answered?"""
         return datetime.now(UTC) >= self.ends and len(self._lines) == self.size
 
     def cancel(self) -> Object:

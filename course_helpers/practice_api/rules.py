@@ -14,6 +14,7 @@ from .schemas import CreateMessage, CustomTool, Message, Prompt
 OLD_VERSION, NEW_VERSION = "2023-06-01", "2026-10-21"
 _IMAGES = {"iVBORw0KGgo": "image/png", "/9j/": "image/jpeg", "R0lGOD": "image/gif", "UklGR": "image/webp"}
 """How the data of each kind of image begins, in base64."""
+FORCING = ("any", "tool")
 _SAMPLING = {"temperature": 1.0, "top_p": 1.0, "top_k": None}
 _KEYWORDS = {
     "": "type title description default examples enum const $ref $defs anyOf allOf $schema $id $comment",
@@ -24,10 +25,11 @@ _KEYWORDS = {
 """What structured output takes in a schema: of any type, of one."""
 
 
-def served_model(name: str) -> Model:
+def served_model(name: str, *, retired: bool = False) -> Model:
     """The model called `name`. Raises the 404 that unknown and retired models share. No aliases here."""
     for model in MODELS.values():
-        if name in (model.id, model.snapshot) and model.lifecycle != "retired" and not model.limited:
+        there = (retired or model.lifecycle != "retired") and not model.limited
+        if there and name in (model.id, model.snapshot):
             return model
     raise ApiError(404, f"model: {name[:256]}")
 
@@ -76,9 +78,7 @@ def _check_messages(messages: list[Message], model: Model) -> None:
             require(before == "user" and after in ([], ["assistant"]), said + "followed by an assistant turn")
 
 
-def _check_blocks(
-    path: str, blocks: Iterable[Any], by_user: bool, version: str, *, nested: bool = False
-) -> None:
+def _check_blocks(path: str, blocks: Iterable, by_user: bool, version: str, *, nested: bool = False) -> None:
     """The rules of single blocks, also of those in tool results and search results."""
     for j, block in enumerate(blocks):
         here = f"{path}.content.{j}"
@@ -135,15 +135,11 @@ def _check_supported(path: str, schema: dict[str, Any]) -> None:
             _check_supported(path, inner)
 
 
-def _forced(prompt: Prompt) -> Any:
-    """The choice of a tool that must be called, if one must."""
-    return prompt.tool_choice if prompt.tool_choice and prompt.tool_choice.type in ("any", "tool") else None
-
-
 def _check_tools(prompt: Prompt, model: Model) -> None:
     names = {tool.name for tool in prompt.tools}
     require(len(names) == len(prompt.tools), "tools: Tool names must be unique.")
-    if choice := _forced(prompt):
+    choice = prompt.tool_choice
+    if choice and choice.type in FORCING:
         require(model.forced_tools, f"tool_choice: type {choice.type} is not supported for {model.id}")
         name = getattr(choice, "name", "")
         found = name in names if name else names
@@ -195,7 +191,8 @@ def _check_limits(request: CreateMessage, model: Model, version: str) -> None:
         require(sequence.strip(), f"stop_sequences.{i}: each stop sequence must contain non-whitespace")
     budget = getattr(request.thinking, "budget_tokens", 0)
     form = request.output_config and request.output_config.format
-    alone = not (request.stream or budget or form or _forced(request))
+    forced = request.tool_choice and request.tool_choice.type in FORCING
+    alone = not (request.stream or budget or form or forced)
     said = "max_tokens: 0 is not supported together with stream, manual thinking, a format or forced tools"
     require(wanted or alone, said)
     require(wanted > budget or not budget, "`max_tokens` must be greater than `thinking.budget_tokens`")

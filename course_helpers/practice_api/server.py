@@ -18,8 +18,6 @@ from uvicorn.server import ServerState
 from .errors import ApiError
 from .responses import TRANSPORT, disconnected
 
-LOOPBACK = "127.0.0.1"
-
 
 class Protocol(H11Protocol):
     """Uvicorn's own protocol, but the application gets at the transport, a client that has closed its half of
@@ -68,24 +66,22 @@ class Server:
     """A server for `app`, which can be reached once the constructor returns."""
 
     def __init__(self, app: Any, port: int = 0) -> None:
-        self._socket = socket.create_server((LOOPBACK, port), backlog=1024)
+        self._socket = socket.create_server(("127.0.0.1", port), backlog=1024)
         self.port = self._socket.getsockname()[1]
-        self.url = f"http://{LOOPBACK}:{self.port}"
+        self.url = f"http://127.0.0.1:{self.port}"
         quiet = {"log_config": None, "log_level": "error", "access_log": False}
         plain = {"interface": "asgi3", "ws": "none", "lifespan": "off", "proxy_headers": False}
         self._config = uvicorn.Config(app, timeout_keep_alive=60, **quiet, **plain)
         self._config.load()
         self._state, self._stopping = ServerState(), asyncio.Event()
         self._state.default_headers = self._config.encoded_headers
-        self.loop = asyncio.new_event_loop()
+        self.loop = asyncio.SelectorEventLoop()  # Windows' own kind takes its maker's signals
         self.thread = threading.Thread(target=self._serve, name="practice-api", daemon=True)
         self.thread.start()
 
     def _serve(self) -> None:
         connect = functools.partial(Protocol, self._config, self._state, {})
-        with asyncio.Runner(
-            loop_factory=lambda: self.loop
-        ) as runner:  # at the end it cancels what still runs
+        with asyncio.Runner(loop_factory=lambda: self.loop) as runner:  # cancels at its end what still runs
             listening = runner.run(self.loop.create_server(connect, sock=self._socket))
             runner.run(self._stopping.wait())
             with contextlib.suppress(ValueError):  # where it was stuck, its socket is closed already

@@ -1,8 +1,7 @@
 """Token estimates: near enough to learn with, and the same on every machine.
 
-Real tokenizers split text by learned pieces; here each character weighs what it costs on average, so English
-prose comes to about four characters a token, code and digits to fewer, emoji to more tokens than characters.
-The models from Claude 4.7 on count about 30 % more (`Model.tokenizer_factor`).
+Real tokenizers split text by learned pieces; here each character weighs what it costs on average. The models
+from Claude 4.7 on count about 30 % more (`Model.tokenizer_factor`).
 """
 
 from __future__ import annotations

@@ -2,10 +2,7 @@
 
 A benchmark is a module `bench_<name>.py` here with a function `bench()` that yields rows:
 
-    from tests.benchmarks import at_most
-
-    def bench():
-        yield at_most("import, wall time", 1.02, goal=1.05, unit="× import anthropic")
+    yield at_most("import, wall time", 1.02, goal=1.05, unit="× import anthropic")
 
 Each module runs in a fresh process of its own, one after the other.
 """
@@ -13,11 +10,10 @@ Each module runs in a fresh process of its own, one after the other.
 from __future__ import annotations
 
 import importlib
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True)
-class Row:
+class Row(NamedTuple):
     """One measured figure and the goal it is held to."""
 
     name: str

@@ -5,14 +5,13 @@ from __future__ import annotations
 import gc
 import tempfile
 import time
-import tracemalloc
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from statistics import median
 
 import anthropic
 
-from course_helpers import MODEL, Conversation, practice, wire
+from course_helpers import MODEL, Conversation, practice
 from course_helpers.history import Turn, last_turns, storage
 from tests.benchmarks import Row, at_most
 
@@ -67,8 +66,6 @@ def side_by_side(bare: Callable, ours: Callable) -> tuple[list, list]:
 def long_conversations(client: anthropic.Anthropic) -> Iterator[Row]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "chat.json")
-        tenth, last = own_work(load(path, client, 9)), own_work(load(path, client, LONG - 1))
-        yield at_most(f"own work, turn {LONG:,} to turn 10", last / tenth, 2.0, f"× {1e6 * tenth:.0f} µs")
         chat = load(path, client, LONG)
         started = time.perf_counter()
         chat.save(path)
@@ -76,9 +73,6 @@ def long_conversations(client: anthropic.Anthropic) -> Iterator[Row]:
         Conversation.load(path, client)
         yield at_most(f"save {LONG:,} turns", saved - started, 1.0, "s")
         yield at_most(f"load {LONG:,} turns", time.perf_counter() - saved, 1.0, "s")
-        sizes = [memory(path, client, turns) for turns in (LONG // 4, LONG // 2, LONG)]
-        growth = (sizes[2] - sizes[1]) / (2 * (sizes[1] - sizes[0]))
-        yield at_most("memory a turn, second half to first", growth, 1.1, f"× {sizes[2] / LONG / 1e3:.1f} kB")
 
 
 def load(path: Path, client: anthropic.Anthropic, turns: int) -> Conversation:
@@ -90,41 +84,3 @@ def load(path: Path, client: anthropic.Anthropic, turns: int) -> Conversation:
     settings = {"model": MODEL, "system": None, "max_tokens": 1024, "cache": False, "budget_usd": None}
     storage.write(path, settings, kept, [turn.call for turn in kept])
     return Conversation.load(path, client, keep=last_turns(20))
-
-
-def own_work(chat: Conversation, rounds: int = 60) -> float:
-    """Median seconds that `send` takes beside its request, at this length of the conversation."""
-    get, inside, own = wire._get, [], []
-
-    def timed(*arguments):
-        started = time.perf_counter()
-        try:
-            return get(*arguments)
-        finally:
-            inside.append(time.perf_counter() - started)
-
-    wire._get = timed
-    gc.collect()
-    try:
-        for _ in range(rounds):
-            inside.clear()
-            started = time.perf_counter()
-            chat.send(QUESTION)
-            own.append(time.perf_counter() - started - sum(inside))
-            chat.undo()
-    finally:
-        wire._get = get
-    return median(own[10:])
-
-
-def memory(path: Path, client: anthropic.Anthropic, turns: int) -> int:
-    """Bytes that a conversation of `turns` turns holds."""
-    load(path, client, turns)
-    gc.collect()
-    tracemalloc.start()
-    chat = Conversation.load(path, client)
-    gc.collect()
-    size = tracemalloc.get_traced_memory()[0]
-    tracemalloc.stop()
-    assert len(chat.turns) == turns
-    return size

@@ -13,7 +13,7 @@ ROUNDS = 15
 CODE = """
 import time
 began = time.perf_counter()
-{statement}
+{}
 seconds = time.perf_counter() - began
 import psutil
 print(seconds, psutil.Process().memory_info().rss)
@@ -25,27 +25,16 @@ STATEMENTS = {
 }
 
 
-def cost(statement: str) -> tuple[float, float]:
-    """Seconds that `statement` takes in a fresh process, and the bytes of memory in use after it."""
-    code = CODE.format(statement=statement)
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    seconds, memory = done.stdout.split()
-    return float(seconds), float(memory)
-
-
 def bench() -> Iterator[Row]:
-    """Ratios of the medians to those of `import anthropic`."""
-    costs: dict[str, list[tuple[float, float]]] = {BASELINE: []} | {code: [] for code in STATEMENTS.values()}
+    """Ratios of the medians, of seconds and of bytes in use afterwards, to those of `import anthropic`."""
+    costs: dict[str, list[list[float]]] = {code: [] for code in (BASELINE, *STATEMENTS.values())}
     for _ in range(ROUNDS):
-        for statement, found in costs.items():
-            found.append(cost(statement))
-    seconds, memory = (
-        {code: median(each) for code, each in zip(costs, column, strict=True)}
-        for column in (
-            [[pair[0] for pair in found] for found in costs.values()],
-            [[pair[1] for pair in found] for found in costs.values()],
-        )
-    )
+        for code, found in costs.items():
+            command = [sys.executable, "-c", CODE.format(code)]
+            said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+            found.append([float(figure) for figure in said.split()])
+    medians = {code: [median(column) for column in zip(*found, strict=True)] for code, found in costs.items()}
     for name, code in STATEMENTS.items():
-        yield at_most(f"{name}, wall", seconds[code] / seconds[BASELINE], 1.05, "× import anthropic")
-        yield at_most(f"{name}, memory", memory[code] / memory[BASELINE], 1.10, "× import anthropic")
+        seconds, memory = (a / b for a, b in zip(medians[code], medians[BASELINE], strict=True))
+        yield at_most(f"{name}, wall", seconds, 1.05, "× import anthropic")
+        yield at_most(f"{name}, memory", memory, 1.10, "× import anthropic")

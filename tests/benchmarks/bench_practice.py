@@ -1,4 +1,4 @@
-"""The practice API: requests a second beside a bare Starlette route, the first stream event, the start."""
+"""The practice API: requests a second and the first stream event, beside a bare Starlette route."""
 
 from __future__ import annotations
 
@@ -17,25 +17,24 @@ from course_helpers import MODEL
 from course_helpers.practice_api import PRACTICE_KEY, Practice
 from tests.benchmarks import Row, at_least, at_most
 
-ROUNDS, SECONDS, CONNECTIONS = 5, 2.0, 8
-FIRST_EVENTS, STARTS = 200, 11
-MESSAGE = {
-    "model": MODEL,
-    "max_tokens": 100,
-    "messages": [{"role": "user", "content": "What is the capital of France?"}],
-}
-# The same server and the same settings, and a route that only reads the body and answers with a constant.
+ROUNDS, SECONDS, CONNECTIONS, FIRST_EVENTS = 5, 2.0, 8, 200
+QUESTION = {"role": "user", "content": "What is the capital of France?"}
+MESSAGE = {"model": MODEL, "max_tokens": 100, "messages": [QUESTION]}
+# The same server, and a route that only reads the body and answers with a constant, as JSON or as a stream.
 BARE = """
 import socket, sys, uvicorn
 from starlette.applications import Starlette
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-BODY = sys.argv[1].encode()
+async def pieces():
+    for part in sys.argv[2].split("\\n\\n")[:-1]:
+        yield f"{part}\\n\\n"
 
 async def answer(request):
-    await request.body()
-    return Response(BODY, media_type="application/json")
+    if b'"stream"' in await request.body():
+        return StreamingResponse(pieces(), media_type="text/event-stream")
+    return Response(sys.argv[1].encode(), media_type="application/json")
 
 app = Starlette(routes=[Route("/v1/messages", answer, methods=["POST"])])
 listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
@@ -48,32 +47,30 @@ uvicorn.Server(config).run(sockets=[listener])
 
 
 @contextmanager
-def server(*arguments: str) -> Iterator[int]:
-    """The port of a server that runs in a process of its own."""
+def server(*arguments: str) -> Iterator[str]:
+    """The URL of a server that runs in a process of its own."""
     process = subprocess.Popen([sys.executable, *arguments], stdout=subprocess.PIPE, text=True)
     try:
-        line = process.stdout.readline()
-        yield int(line.partition("http://127.0.0.1:")[2].split(",")[0])
+        yield "http" + process.stdout.readline().partition("http")[2].split(",")[0]
     finally:
         process.kill()
         process.wait()
 
 
-def requests_a_second(port: int) -> float:
-    """What the server at `port` answers in a second, to 8 connections that stay open."""
+def requests_a_second(url: str) -> float:
+    """What the server at `url` answers in a second, to 8 connections that stay open."""
     content = json.dumps(MESSAGE).encode()
     head = (
         "POST /v1/messages HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
         f"x-api-key: {PRACTICE_KEY}\r\nanthropic-version: 2026-10-21\r\n"
         f"content-length: {len(content)}\r\n\r\n"
     )
-    request = head.encode() + content
 
     async def connection(until: float) -> int:
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        reader, writer = await asyncio.open_connection("127.0.0.1", int(url.rpartition(":")[2]))
         answered = 0
         while time.perf_counter() < until:
-            writer.write(request)
+            writer.write(head.encode() + content)
             got = await reader.readuntil(b"\r\n\r\n")
             assert got.startswith(b"HTTP/1.1 200"), got
             length = got.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0]
@@ -97,31 +94,20 @@ def seconds_to_first_event(client: anthropic.Anthropic) -> float:
         return time.perf_counter() - began
 
 
-def seconds_to_start() -> float:
-    """From nothing to a server that answers, everything imported."""
-    practice = Practice()
-    began = time.perf_counter()
-    practice.start()
-    seconds = time.perf_counter() - began
-    practice.stop()
-    return seconds
-
-
 def bench() -> Iterator[Row]:
-    """Throughput as a ratio, the other two in absolute time."""
+    """Throughput and first event beside those of the bare route."""
     practice = Practice()
-    client = anthropic.Anthropic(base_url=practice.url, api_key=PRACTICE_KEY)
-    body = client.messages.with_raw_response.create(**MESSAGE).text()
-    with server("-c", BARE, body) as bare, server("-m", "course_helpers.practice_api", "--port", "0") as ours:
-        for port in (bare, ours):
-            requests_a_second(port)  # warm
-        pairs = [(requests_a_second(bare), requests_a_second(ours)) for _ in range(ROUNDS)]
+    raw = anthropic.Anthropic(base_url=practice.url, api_key=PRACTICE_KEY).messages.with_raw_response
+    bodies = [raw.create(**MESSAGE, stream=stream).http_response.read().decode() for stream in (False, True)]
+    with (
+        server("-c", BARE, *bodies) as bare,
+        server("-m", "course_helpers.practice_api", "--port", "0") as ours,
+    ):
+        pairs = [(requests_a_second(bare), requests_a_second(ours)) for _ in range(ROUNDS + 1)][1:]  # warm
+        clients = [anthropic.Anthropic(base_url=url, api_key=PRACTICE_KEY) for url in (bare, ours)]
+        firsts = [[seconds_to_first_event(client) for client in clients] for _ in range(FIRST_EVENTS)]
     ratio = median(mine / theirs for theirs, mine in pairs)
-    figures = (
-        f"{median(mine for _, mine in pairs):,.0f} to {median(theirs for theirs, _ in pairs):,.0f} a second"
-    )
-    yield at_least("requests a second, validation on", ratio, 0.5, f"× a bare Starlette route ({figures})")
-    first = median(seconds_to_first_event(client) for _ in range(FIRST_EVENTS))
-    yield at_most("first event of a stream", first * 1000, 5, "ms, median, through the SDK")
-    practice.stop()
-    yield at_most("start beyond imports", median(seconds_to_start() for _ in range(STARTS)), 0.3, "s")
+    figures = "{:,.0f} to {:,.0f} a second".format(*(median(each) for each in zip(*pairs, strict=True)))
+    yield at_least("requests a second, validation on", ratio, 0.5, f"× a bare Starlette route (of {figures})")
+    theirs, mine = (median(each) * 1000 for each in zip(*firsts, strict=True))
+    yield at_most("first event of a stream", mine, 5, f"ms, median, through the SDK (bare: {theirs:.2f})")

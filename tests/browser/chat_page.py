@@ -41,27 +41,22 @@ class ChatPage:
             self.wait()
 
     def wait(self, timeout: float = 20) -> None:
-        """Wait until no reply is on its way."""
         expect(self.main).to_have_text("Send", timeout=timeout * 1000)
 
     def until(self, truth: Callable[[], bool], timeout: float = 10) -> None:
-        """Wait until `truth()`."""
         deadline = time.monotonic() + timeout
         while not truth():
             assert time.monotonic() < deadline, "did not happen in time"
             self.lab.page.wait_for_timeout(30)
 
     def click(self, name: str) -> None:
-        """Click the last button called `name`."""
         self.root.get_by_role("button", name=name, exact=True).last.click()
 
     def stop(self) -> None:
-        """Click Stop, and wait for its effect."""
         self.click("Stop")
         self.wait()
 
     def replies(self) -> list[str]:
-        """The text of each reply, without its bill."""
         parts = '[...it.querySelectorAll(".course-chat-reply")].map(part => part.innerText)'
         return self.part("exchange").evaluate_all(f"all => all.map(it => {parts}.join('\\n').trim())")
 
@@ -73,5 +68,4 @@ class ChatPage:
         return self.part("foot").all_inner_texts()
 
     def dollars(self) -> float:
-        """The dollars of the session line."""
         return float(re.search(r"\$([\d.,]+)", self.session.inner_text())[1].replace(",", ""))

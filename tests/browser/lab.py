@@ -15,14 +15,13 @@ import re
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from pathlib import Path
 
+import httpx2
+import nbformat
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, Request, expect
 
 REPOSITORY = Path(__file__).parents[2]
@@ -33,22 +32,22 @@ SETTINGS = {
     "@jupyterlab/apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
     "@jupyterlab/docmanager-extension/plugin": {"autosave": False},
 }
+HOMES = (
+    *("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "JUPYTERLAB_WORKSPACES_DIR"),
+    *("IPYTHONDIR", "XDG_DATA_HOME", "XDG_STATE_HOME"),
+)
+QUIET = ("gpu", "quic", "background-networking", "component-update", "sync")
 CHROMIUM_FLAGS = [
     "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
     "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
     "--no-proxy-server",
+    *(f"--disable-{each}" for each in QUIET),
 ]
 
 
 def find_chromium() -> str | None:
     """The path of a Chromium, or None."""
-    found = [os.environ.get("COURSE_CHROMIUM")] + [shutil.which(name) for name in CHROMIUMS]
-    return next((path for path in found if path and Path(path).exists()), None)
+    return next(filter(None, map(shutil.which, [os.environ.get("COURSE_CHROMIUM") or "", *CHROMIUMS])), None)
 
 
 expect.set_options(timeout=20_000)  # milliseconds: a busy machine is slow, not wrong
@@ -61,151 +60,103 @@ class Server:
         self.root = folder / "notebooks"
         self.root.mkdir()
         self.token = secrets.token_hex(16)
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
-        self.url = f"http://127.0.0.1:{self.port}"
         for name, values in SETTINGS.items():
             file = folder / "settings" / f"{name}.jupyterlab-settings"
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(json.dumps(values))
-        homes = {
-            "JUPYTER_CONFIG_DIR": "config",
-            "JUPYTER_DATA_DIR": "data",
-            "JUPYTER_RUNTIME_DIR": "runtime",
-            "JUPYTERLAB_SETTINGS_DIR": "settings",
-            "JUPYTERLAB_WORKSPACES_DIR": "workspaces",
-            "IPYTHONDIR": "ipython",
-            "XDG_DATA_HOME": "share",
-            "XDG_STATE_HOME": "state",
-        }
-        environment = {
-            name: value
-            for name, value in os.environ.items()
-            if not name.startswith(("ANTHROPIC_", "COURSE_"))
-        }
-        environment |= {name: str(folder / sub) for name, sub in homes.items()}
-        environment |= {"NO_PROXY": "127.0.0.1,localhost", "no_proxy": "127.0.0.1,localhost"}
-        self.log = (folder / "server.log").open("w")
+        env = {k: v for k, v in os.environ.items() if not k.startswith(("ANTHROPIC_", "COURSE_"))}
+        env |= {name: str(folder / name.lower()) for name in HOMES}
+        env |= {"JUPYTERLAB_SETTINGS_DIR": str(folder / "settings"), "NO_PROXY": "*", "no_proxy": "*"}
+        self.log = folder / "server.log"
+        options = [
+            *("--no-browser", "--allow-root", "--ServerApp.ip=127.0.0.1", "--ServerApp.port=0"),
+            *(f"--IdentityProvider.token={self.token}", f"--ServerApp.root_dir={self.root}"),
+            "--LabApp.expose_app_in_browser=True",
+        ]
         self.process = subprocess.Popen(
-            [
-                *(sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root"),
-                *("--ServerApp.ip=127.0.0.1", f"--ServerApp.port={self.port}", "--ServerApp.port_retries=0"),
-                *(f"--IdentityProvider.token={self.token}", f"--ServerApp.root_dir={self.root}"),
-                "--LabApp.expose_app_in_browser=True",
-            ],
-            env=environment,
-            stdout=self.log,
+            [sys.executable, "-m", "jupyterlab", *options],
+            env=env,
+            stdout=self.log.open("w"),
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
         deadline = time.monotonic() + 60
-        while not self._answers():
+        # It takes a free port, and says which in its log.
+        while not (found := re.search(r"http://127\.0\.0\.1:\d+", self.log.read_text())):
             if self.process.poll() is not None or time.monotonic() > deadline:
                 self.stop()
-                raise RuntimeError("JupyterLab did not start:\n" + Path(self.log.name).read_text()[-2000:])
+                raise RuntimeError("JupyterLab did not start:\n" + self.log.read_text()[-2000:])
             time.sleep(0.1)
+        self.url = found[0]
 
     def address(self, name: str) -> str:
         """Where the page of the notebook `name` is."""
         return f"{self.url}/lab/tree/{name}?token={self.token}&reset"
 
-    def _answers(self) -> bool:
-        try:
-            return bool(self.get("/api/status"))
-        except OSError:
-            return False
-
-    def get(self, path: str, method: str = "GET") -> object:
-        """The JSON that the server answers on `path`."""
-        request = urllib.request.Request(
-            self.url + path, method=method, headers={"Authorization": f"token {self.token}"}
-        )
-        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        with opener.open(request, timeout=20) as answer:
-            return json.loads(answer.read() or b"null")
-
     def end_kernels(self) -> None:
         """Shut down every kernel."""
-        for session in self.get("/api/sessions"):
-            try:
-                self.get(f"/api/sessions/{session['id']}", method="DELETE")
-            except urllib.error.HTTPError as error:
-                if error.code not in (404, 410):
-                    raise
+        told = {"headers": {"Authorization": f"token {self.token}"}, "trust_env": False, "timeout": 20}
+        with httpx2.Client(base_url=self.url, **told) as client:
+            for session in client.get("/api/sessions").json():
+                client.delete(f"/api/sessions/{session['id']}")
 
     def stop(self) -> None:
         """End the server and its kernels."""
         if self.process.poll() is None:
-            self.process.send_signal(signal.SIGTERM)
+            self.process.terminate()
             try:
                 self.process.wait(15)
             except subprocess.TimeoutExpired:
                 os.killpg(self.process.pid, signal.SIGKILL)
-                self.process.wait()
-        self.log.close()
 
 
 class Lab:
     """One JupyterLab page. `page` is the Playwright page, for what has no method here."""
 
-    def __init__(self, server: Server, browser: Browser, *, dark: bool = False):
+    def __init__(self, server: Server, browser: Browser):
         self.server = server
-        self.strangers: list[str] = []
-        """Addresses outside this server that the page asked for; none is let through."""
-        self.faults: list[str] = []
-        """Uncaught errors of the page's scripts."""
-        self.context: BrowserContext = browser.new_context(
-            viewport={"width": 1280, "height": 900}, color_scheme="dark" if dark else "light"
-        )
+        self.strangers: list[str] = []  # addresses outside that the page asked for: none is let through
+        self.faults: list[str] = []  # uncaught errors of the page's scripts
+        self.context: BrowserContext = browser.new_context(viewport={"width": 1280, "height": 900})
         self.context.route(re.compile(rf"^(?!{re.escape(server.url)})(https?|wss?):"), self._refuse)
         self.page: Page = self.context.new_page()
         self.page.set_default_timeout(30_000)
         self.page.on("pageerror", lambda error: self.faults.append(str(error)))
         self.page.on("dialog", lambda dialog: dialog.accept())
-        self._dark = dark
+        self._dark = False
 
     def _refuse(self, route, request: Request) -> None:
         self.strangers.append(request.url)
         route.abort()
 
-    # -- opening and running
+    def _on_panel(self, script: str, *arguments: object) -> object:
+        """The result of JavaScript that calls the notebook's panel `panel`, and JupyterLab `lab`."""
+        given = "async (given) => { const lab = window.jupyterapp, panel = lab.shell.currentWidget; "
+        return self.page.evaluate(f"{given}{script} }}", arguments)
 
     def open(self, notebook: Path | str | dict | list[str]) -> None:
         """Open a copy of a notebook: a path, the notebook as a dict, or the sources of its code cells."""
-        name = f"{secrets.token_hex(4)}.ipynb"
+        self.name = f"{secrets.token_hex(4)}.ipynb"
         if isinstance(notebook, list):
-            notebook = notebook_of(notebook)
+            cells = [nbformat.v4.new_code_cell(source) for source in notebook]
+            kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+            notebook = nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernel})
         if isinstance(notebook, dict):
-            (self.server.root / name).write_text(json.dumps(notebook))
+            (self.server.root / self.name).write_text(json.dumps(notebook))
         else:
-            name = f"{name[:8]}-{Path(notebook).name}"
-            shutil.copy(REPOSITORY / notebook, self.server.root / name)
-        self.name = name
-        self._goto()
+            shutil.copy(REPOSITORY / notebook, self.server.root / self.name)
+        self.reload()
 
     def reload(self) -> None:
         """Load the page anew: the kernel lives on, the page forgets its widgets."""
-        self._goto()
-
-    def _goto(self) -> None:
         self.page.goto(self.server.address(self.name))
         self.page.wait_for_selector(".jp-Notebook .jp-Cell")
-        self.page.evaluate(
-            """async () => {
-                const panel = window.jupyterapp.shell.currentWidget;
-                await panel.context.ready;
-                await panel.sessionContext.ready;
-            }"""
-        )
+        self._on_panel("await panel.context.ready; await panel.sessionContext.ready;")
         self.theme(self._dark)
 
     def command(self, name: str, arguments: dict | None = None) -> object:
         """Run a command of JupyterLab and wait for it."""
-        return self.page.evaluate(
-            "async ([name, args]) => (await window.jupyterapp.commands.execute(name, args)) ?? null",
-            [name, arguments or {}],
-        )
+        return self._on_panel("return (await lab.commands.execute(...given)) ?? null;", name, arguments or {})
 
     def run_all(self) -> bool:
         """Run all cells and wait until all have ended; False where one failed."""
@@ -213,38 +164,24 @@ class Lab:
 
     def start_cell(self, index: int) -> None:
         """Run the cell `index` without waiting for it."""
-        self.page.evaluate(
-            """([index]) => {
-                const panel = window.jupyterapp.shell.currentWidget;
-                panel.content.activeCellIndex = index;
-                panel.content.deselectAll();
-                window.lastRun = window.jupyterapp.commands.execute("notebook:run-cell");
-            }""",
-            [index],
-        )
+        self._on_panel("panel.content.activeCellIndex = given[0]; panel.content.deselectAll();", index)
+        self._on_panel("window.lastRun = lab.commands.execute('notebook:run-cell');")
 
     def run_cell(self, index: int) -> bool:
         """Run the cell `index` and wait until it has ended; False where it failed."""
         self.start_cell(index)
-        return self.page.evaluate("async () => (await window.lastRun) !== false")
+        return self._on_panel("return (await window.lastRun) !== false;")
 
     def add_cell(self, source: str) -> int:
         """Append a code cell; returns its index."""
-        return self.page.evaluate(
-            """([source]) => {
-                const model = window.jupyterapp.shell.currentWidget.content.model.sharedModel;
-                model.insertCell(model.cells.length, {cell_type: "code", source, metadata: {trusted: true}});
-                return model.cells.length - 1;
-            }""",
-            [source],
-        )
+        script = """const model = panel.content.model.sharedModel, [source] = given;
+            model.insertCell(model.cells.length, {cell_type: "code", source, metadata: {trusted: true}});
+            return model.cells.length - 1;"""
+        return self._on_panel(script, source)
 
     def remove_cell(self, index: int) -> None:
         """Delete the cell `index`."""
-        script = (
-            "([index]) => window.jupyterapp.shell.currentWidget.content.model.sharedModel.deleteCell(index)"
-        )
-        self.page.evaluate(script, [index])
+        self._on_panel("panel.content.model.sharedModel.deleteCell(given[0]);", index)
 
     def run(self, source: str) -> str:
         """Run `source` in a new cell at the end; returns what it printed or displayed, as text."""
@@ -256,17 +193,9 @@ class Lab:
         """Interrupt the kernel."""
         self.command("notebook:interrupt-kernel")
 
-    def restart(self) -> None:
-        """Restart the kernel, as the menu does, and wait until it is ready."""
-        self.page.evaluate(
-            "() => window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.restart()"
-        )
-
-    # -- looking
-
     def notebook(self) -> dict:
         """The notebook as it stands in the page."""
-        return self.page.evaluate("() => window.jupyterapp.shell.currentWidget.content.model.toJSON()")
+        return self._on_panel("return panel.content.model.toJSON();")
 
     def outputs(self, index: int) -> list[dict]:
         """The outputs of the cell `index`, as the notebook file would hold them."""
@@ -276,11 +205,9 @@ class Lab:
         """What the cell `index` printed and displayed, as text; of an error, its traceback's last line."""
         parts = []
         for output in self.outputs(index):
-            data = output.get("data", {}).get("text/plain")
-            parts.append(
-                output.get("text") or data or f"{output.get('ename', '')}: {output.get('evalue', '')}"
-            )
-        return "".join("".join(part) for part in parts)
+            shown = output.get("text") or output.get("data", {}).get("text/plain")
+            parts.append("".join(shown or f"{output.get('ename', '')}: {output.get('evalue', '')}"))
+        return "".join(parts)
 
     def errors(self) -> list[str]:
         """Every error among the outputs: cell number, name and words."""
@@ -291,7 +218,7 @@ class Lab:
             if output["output_type"] == "error"
         ]
 
-    def cell(self, index: int):
+    def cell(self, index: int) -> Locator:
         """The Playwright locator of the cell `index`."""
         return self.page.locator(".jp-Notebook .jp-Cell").nth(index)
 
@@ -303,53 +230,20 @@ class Lab:
             self.command("apputils:change-theme", {"theme": name})
             expect(self.page.locator("body")).to_have_attribute("data-jp-theme-name", name)
 
-    def screenshot(
-        self, name: str, *, folder: Path | None = None, full: bool = False, of: Locator | None = None
-    ) -> Path | None:
-        """Save `name`.png in `folder` or $COURSE_SCREENSHOTS; without either, take it and forget it.
-
-        `full` makes the window as tall as the notebook; `of` shows one element only.
-        """
-        folder = folder or (Path(kept) if (kept := os.environ.get("COURSE_SCREENSHOTS")) else None)
+    def screenshot(self, name: str, *, full: bool = False, of: Locator | None = None) -> None:
+        """Save `name`.png in $COURSE_SCREENSHOTS, if that is set; `full`: all the notebook, `of`: a part."""
+        if not (folder := os.environ.get("COURSE_SCREENSHOTS")):
+            return
         size = self.page.viewport_size
-        if full:
-            height = self.page.evaluate(
-                "() => Math.max(...[...document.querySelectorAll('.jp-WindowedPanel-outer, .jp-Notebook')]"
-                ".map(node => node.scrollHeight))"
-            )
-        elif of is not None:
-            height = of.bounding_box()["height"]
         if full or of is not None:
-            self.page.set_viewport_size({"width": size["width"], "height": min(int(height) + 200, 16_000)})
+            part = of or self.page.locator(".jp-WindowedPanel-outer").first
+            height = min(int(part.evaluate("node => node.scrollHeight")) + 200, 16_000)
+            self.page.set_viewport_size({"width": size["width"], "height": height})
             self.page.wait_for_timeout(300)
-        try:
-            picture = (of or self.page).screenshot()
-        finally:
-            self.page.set_viewport_size(size)
-        if folder is None:
-            return None
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / f"{name}.png").write_bytes(picture)
-        return folder / f"{name}.png"
+        (of or self.page).screenshot(path=Path(folder) / f"{name}.png")
+        self.page.set_viewport_size(size)
 
     def close(self) -> None:
         """Close the page and end its kernels."""
         self.context.close()
         self.server.end_kernels()
-
-
-def notebook_of(sources: list[str]) -> dict:
-    """A notebook whose code cells have these sources."""
-    cells = [
-        {
-            "cell_type": "code",
-            "id": f"cell-{number}",
-            "metadata": {},
-            "outputs": [],
-            "execution_count": None,
-            "source": source,
-        }
-        for number, source in enumerate(sources)
-    ]
-    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    return {"cells": cells, "metadata": {"kernelspec": kernel}, "nbformat": 4, "nbformat_minor": 5}

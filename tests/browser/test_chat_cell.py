@@ -6,12 +6,11 @@ import json
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from echo_server import EchoServer
 from hostile_texts import PAYLOADS
 from playwright.sync_api import expect
 
 from browser.chat_page import ChatPage
-from course_helpers import Conversation
+from course_helpers import Conversation, models
 
 SETUP = """
 import contextlib, json, threading, time
@@ -24,17 +23,8 @@ client = connect()
 """
 LONG = "Tell me a very long story about the sea."
 PARIS, ANSWER = "What is the capital of France?", "The capital of France is Paris."
-THREADS = "time.sleep(.3); [t.name for t in threading.enumerate()]"
 STAND_IN = "A chat with a language model: run this cell to open it."
 WIDTH = "node => node.scrollWidth - node.clientWidth"
-
-
-@pytest.fixture(scope="module")
-def echo():
-    """A Messages API that says what it is told, outside of any kernel."""
-    server = EchoServer()
-    yield server
-    server.close()
 
 
 @pytest.fixture(scope="module")
@@ -49,11 +39,8 @@ def page(shared_lab):
 def lab(page):
     """That notebook; each test gets it with no faults set, and must leave no error and no stranger behind."""
     page.run("client = connect(); practice.reset()")
-    errors = len(page.errors())
     yield page
-    assert page.errors()[errors:] == []
-    assert page.strangers == []
-    assert page.faults == []
+    assert page.errors() == page.strangers == page.faults == []
 
 
 @pytest.fixture
@@ -65,7 +52,8 @@ def chat(lab):
 @pytest.fixture
 def echoing(lab, echo):
     """A fresh chat with the server that says what it is told."""
-    return ChatPage.make(lab, f"cell = ChatCell(Conversation(connect({echo.url!r}), model='echo'))\ncell")
+    lab.run(f"connect({echo.url!r})")
+    return ChatPage.make(lab, "cell = ChatCell(model='echo')\ncell")
 
 
 def test_typing_loses_nothing(chat):
@@ -93,63 +81,51 @@ def test_a_first_turn(lab):
     chat.box.fill("My cat is called Tom.")
     expect(chat.part("forecast")).to_contain_text("tokens in · $")
     expect(chat.part("bar")).to_be_visible()
-    assert lab.run("len(cell.chat.calls)") == "0"
     chat.box.fill("")
-    expect(chat.part("forecast")).to_have_text("")
     chat.click(PARIS)
     chat.wait()
     assert chat.replies() == [ANSWER]
     expect(chat.root.get_by_role("button", name="Two?")).to_be_hidden()
     assert "of a budget of $0.01" in chat.session.inner_text()
-    assert all(words in chat.feet()[0] for words in ("tokens in", "out", "$", "first piece", "s in all"))
     lab.run("practice.pace(90, 0.2)")
     chat.box.fill(LONG)
     chat.main.dblclick()
     expect(chat.status).to_contain_text("Stop or Esc ends it")
     chat.until(lambda: len(chat.replies()[1]) > 20)
-    assert lab.run("6 * 7") == "42"
-    assert chat.main.inner_text() == "Stop"
+    assert (lab.run("6 * 7"), chat.main.inner_text()) == ("42", "Stop")
     chat.wait()
     assert chat.replies()[1] == lab.run("print(cell.chat.turns[-1].assistant)").strip()
 
 
 def test_stop_at_any_moment(chat):
     """At the instant of sending, before the first piece, in the middle; the next turn works."""
-    chat.lab.run("practice.pace(50, 30)")
-    chat.ask(LONG, wait=False)
-    chat.box.press("Escape")
-    chat.wait()
-    chat.ask(LONG, wait=False)
-    expect(chat.status).to_contain_text("Waiting")
-    chat.stop()
-    assert all("Stopped" in foot for foot in chat.feet())
-    chat.lab.run("practice.pace(20, 0.1)")
-    before = chat.dollars()
-    chat.ask(LONG, wait=False)
-    chat.until(lambda: len(chat.replies()[-1]) > 5)
-    chat.stop()
-    assert len(chat.replies()[-1]) > 5
-    assert chat.dollars() > before
+    for pace, wanted in (("50, 30", ""), ("50, 30", "Waiting"), ("20, 0.1", "is coming")):
+        chat.lab.run(f"practice.pace({pace})")
+        chat.ask(LONG, wait=False)
+        if wanted:
+            expect(chat.status).to_contain_text(wanted)
+            chat.click("Stop")
+        else:
+            chat.box.press("Escape")
+        chat.wait()
+        assert "Stopped" in chat.feet()[-1]
     chat.lab.run("practice.reset()")
     chat.ask(PARIS)
     assert chat.replies()[-1] == ANSWER
 
 
-def test_two_chats_at_once(lab):
-    """Both stream; stopping one leaves the other alone; running a cell again ends its old chat."""
-    first, second = (ChatPage.make(lab, f"{name} = ChatCell()\n{name}") for name in ("one", "two"))
+def test_running_a_cell_again_ends_its_old_chat(lab):
+    """And leaves others alone."""
+    other, chat = (ChatPage.make(lab, f"{name} = ChatCell()\n{name}") for name in ("one", "two"))
     lab.run("practice.pace(90, 1)")
-    for chat in (first, second):
-        chat.ask("My cat is called Tom. Tell me about it.", wait=False)
-    second.stop()
-    first.wait()
-    assert ["Stopped" in chat.feet()[0] for chat in (first, second)] == [False, True]
-    assert lab.run("len(one.chat.turns), len(two.chat.turns)") == "(1, 0)"
-    first.ask(LONG, wait=False)
-    lab.run_cell(first.index)
-    expect(lab.cell(first.index).locator(".course-chat")).to_have_count(1)
-    assert ChatPage(lab, first.index).questions() == []
-    assert "course-chat" not in lab.run(THREADS)
+    for each in (chat, other):
+        each.ask("My cat is called Tom. Tell me about it.", wait=False)
+    lab.run_cell(chat.index)
+    expect(lab.cell(chat.index).locator(".course-chat")).to_have_count(1)
+    assert ChatPage(lab, chat.index).questions() == []
+    other.wait()
+    assert "Stopped" not in other.feet()[0]
+    assert "course-chat" not in lab.run("time.sleep(.3); [t.name for t in threading.enumerate()]")
 
 
 def test_retry_undo_edit_and_clear(chat):
@@ -165,8 +141,6 @@ def test_retry_undo_edit_and_clear(chat):
     chat.click("Edit the question and ask again")
     editor = chat.root.get_by_label("Edit the question", exact=True)
     expect(editor).to_have_value("My cat is called Tom.")
-    editor.press("Escape")
-    chat.click("Edit the question and ask again")
     editor.fill("My dog is called Rex.")
     editor.press("Enter")
     chat.until(lambda: chat.questions() == ["My dog is called Rex."])
@@ -176,20 +150,27 @@ def test_retry_undo_edit_and_clear(chat):
     chat.ask(LONG, wait=False)
     chat.click("Clear")
     expect(chat.status).to_contain_text("Cleared")
-    assert chat.questions() == []
-    assert chat.main.inner_text() == "Send"
+    assert (chat.questions(), chat.main.inner_text()) == ([], "Send")
     assert chat.dollars() > spent
-    assert "course-chat" not in chat.lab.run(THREADS)
 
 
-CODE = "Show me this:\n\n```python\nprint('hi')  # a comment\n```"
+AWKWARD = f"""Some **bold** words, `inline code`, a [link](https://example.org) and {"W" * 400}.
+
+| name | what it is | price | more | and more | still more | the last column |
+|------|:----------:|------:|------|----------|------------|-----------------|
+| claude-haiku | a_rather_long_word_in_a_cell | $0.10 | more | and more | still more | the last |
+
+```python
+return a / b if b else None  # a line so long that it does not fit {"and so on " * 8}
+```
+"""
 
 
 def test_copy_request_and_export(lab, echoing, echo, tmp_path):
     """Question, reply and code on the clipboard; what was sent in three languages; the chat in two files."""
     lab.context.grant_permissions(["clipboard-read", "clipboard-write"], origin=lab.server.url)
     chat = echoing
-    chat.ask(CODE)
+    chat.ask(AWKWARD)
 
     def copied(button: str) -> str:
         lab.page.evaluate("() => navigator.clipboard.writeText('')")
@@ -197,9 +178,9 @@ def test_copy_request_and_export(lab, echoing, echo, tmp_path):
         chat.until(lambda: lab.page.evaluate("() => navigator.clipboard.readText()") != "")
         return lab.page.evaluate("() => navigator.clipboard.readText()")
 
-    assert copied("Copy the question") == copied("Copy the reply") == CODE
-    assert copied("Copy this code") == "print('hi')  # a comment\n"
-    assert chat.root.locator(".course-c").inner_text() == "# a comment"
+    assert copied("Copy the question") == copied("Copy the reply") == AWKWARD
+    assert copied("Copy this code") in AWKWARD
+    assert chat.root.locator(".course-c").inner_text().startswith("# a line so long")
     chat.click("What was sent for this reply")
     shown = chat.part("request pre")
     expect(shown).to_contain_text('"model": "echo"')
@@ -212,20 +193,18 @@ def test_copy_request_and_export(lab, echoing, echo, tmp_path):
             chat.click(kind)
         assert download.value.suggested_filename == name
         download.value.save_as(tmp_path / name)
-    assert Conversation.load(tmp_path / "chat.json").turns[0].user == CODE
-    assert CODE in (tmp_path / "chat.md").read_text()
+    assert Conversation.load(tmp_path / "chat.json").turns[0].user == AWKWARD
+    assert AWKWARD in (tmp_path / "chat.md").read_text()
 
 
 def test_settings_and_the_keyboard_alone(chat):
     """Model and system prompt hold from the next turn on. Tab reaches every control in the page's order."""
     choice = chat.root.get_by_label("Model", exact=True)
-    labels = choice.locator("option").all_text_contents()
-    choice.select_option(index=[label.startswith("sonnet: ") for label in labels].index(True))
+    choice.select_option(models.ALIASES["sonnet"])
     chat.click("System prompt")
     chat.root.get_by_role("textbox", name="System prompt").fill("You teach the sea.")
     chat.ask(PARIS)
     assert chat.lab.run("'sonnet' in cell.chat.model, cell.chat.system") == "(True, 'You teach the sea.')"
-    assert "sonnet" in chat.part("model").inner_text()
     choice.focus()
     names, focused = [], "document.activeElement"
     for _ in range(17):
@@ -235,27 +214,9 @@ def test_settings_and_the_keyboard_alone(chat):
     wanted += ["Edit the question and ask again", "Copy the reply", "What was sent for this reply"]
     wanted += ["Send", "Save as Markdown", "Save as JSON"]
     assert [name for name in names if name in wanted] == wanted
-    request = chat.root.get_by_role("button", name="What was sent for this reply")
-    request.press("Enter")
-    expect(request).to_have_css("opacity", "1")
-    expect(request).to_have_attribute("aria-expanded", "true")
-    expect(chat.part("request")).to_be_visible()
-
-
-AWKWARD = f"""# A reply with everything
-
-Some **bold** words, `inline code`, a [link](https://example.org), $5 or $6, and {"W" * 400}.
-
-| name | what it is | price | more | and more | still more | the last column |
-|------|:----------:|------:|------|----------|------------|-----------------|
-| claude-haiku | a_rather_long_word_in_a_cell | $0.10 | more | and more | still more | the last |
-
-```python
-return a / b if b else None  # a line so long that it does not fit {"and so on " * 8}
-```
-
-שלום, this line begins in Hebrew. **「重要」**です。
-"""
+    copy = chat.root.get_by_role("button", name="Copy the reply")
+    copy.focus()
+    expect(copy).to_have_css("opacity", "1")
 
 
 def test_nothing_hinders_a_reader(lab, echoing):
@@ -270,7 +231,7 @@ def test_nothing_hinders_a_reader(lab, echoing):
     chat.root.evaluate("node => { node.id = 'this-chat'; }")
     lab.command("application:toggle-left-area")  # which leaves no room at 480 pixels
     lab.page.emulate_media(reduced_motion="reduce")
-    for dark, width, zoom in ((False, 1280, 2), (True, 480, 1)):
+    for dark, width, zoom in ((True, 480, 1), (False, 1280, 2)):
         lab.theme(dark)
         lab.page.set_viewport_size({"width": width, "height": 1400})
         lab.page.evaluate(f"() => {{ document.body.style.zoom = {zoom}; }}")
@@ -279,15 +240,11 @@ def test_nothing_hinders_a_reader(lab, echoing):
         expect(button).to_have_css("transition-property", "none")
         found = Axe().run(lab.page, context="#this-chat").response["violations"]
         serious = [each for each in found if each["impact"] in ("serious", "critical")]
-        assert not serious, (dark, [(each["id"], each["nodes"][0]["html"]) for each in serious])
+        assert not serious, [(each["id"], each["nodes"][0]["html"]) for each in serious]
         assert chat.root.evaluate(WIDTH) <= 1
         assert chat.talk.evaluate(WIDTH) <= 1
         lab.screenshot(f"chat-{'dark' if dark else 'light'}", of=chat.root)
     lab.page.evaluate("() => { document.body.style.zoom = 1; }")
-    lab.page.set_viewport_size({"width": 1280, "height": 900})
-    lab.page.emulate_media(reduced_motion="no-preference")
-    lab.command("application:toggle-left-area")
-    lab.theme(False)
 
 
 def test_turns_from_code(chat):
@@ -296,14 +253,9 @@ def test_turns_from_code(chat):
     assert lab.run(f"reply = cell.send({PARIS!r})\nreply").startswith("In the chat: ")
     assert "Reply(" in lab.run("reply")
     lab.run("practice.pace(20, 0.1)")
-    index = lab.add_cell(f"reply = await cell.asend({LONG!r})\nprint(reply.turn)")
-    lab.start_cell(index)
-    chat.until(lambda: len(chat.replies()) == 2 and chat.replies()[-1] != "")
-    chat.stop()
-    expect(lab.cell(index)).to_contain_text("None")
     index = lab.add_cell(f"cell.send({LONG!r})")
     lab.start_cell(index)
-    chat.until(lambda: len(chat.replies()) == 3 and chat.replies()[-1] != "")
+    chat.until(lambda: len(chat.replies()) == 2 and chat.replies()[-1] != "")
     lab.interrupt()
     shown = lab.cell(index).locator(".jp-OutputArea-output")
     expect(shown).to_have_text("KeyboardInterrupt: the reply was stopped and is not kept.")
@@ -314,17 +266,16 @@ def test_turns_from_code(chat):
 
 def test_reader_who_scrolls_up_is_left_in_peace(echoing):
     """Pinned to the end while text grows; held still for a reader who has scrolled up."""
-    chat, where = echoing, "talk => Math.round(-talk.scrollTop)"
-    chat.ask("\n\n".join(["A paragraph."] * 30))
+    chat = echoing
+    chat.ask("A paragraph.\n\n" * 30)
     chat.ask("say 150 at 60", wait=False)
     chat.until(lambda: len(chat.replies()[-1]) > 100)
-    assert chat.talk.evaluate(where) == 0
+    assert chat.talk.evaluate("talk => Math.round(talk.scrollTop)") == 0
     chat.talk.evaluate("talk => { talk.scrollTop = -200; }")
     top = "talk => talk.querySelector('.course-chat-you').getBoundingClientRect().top"
     before = chat.talk.evaluate(top)
     chat.wait()
     assert abs(chat.talk.evaluate(top) - before) <= 2
-    assert chat.talk.evaluate(where) >= 200
 
 
 HELD = """
@@ -339,90 +290,63 @@ for text in json.loads({texts!r}):
 """
 
 # What a page is, apart from the transcript: none of it may change.
-OUTSIDE = """() => ({
-    title: document.title, address: location.href, run: String(window.pwned),
-    body: [...document.body.children].map(node => node.tagName + node.id).join(" "),
-    looks: ["display", "visibility", "color", "backgroundColor", "fontFamily"]
-        .map(name => getComputedStyle(document.querySelector(".jp-Notebook"))[name]).join(" "),
-    dialogs: document.querySelectorAll(".jp-Dialog").length,
-})"""
+OUTSIDE = """() => [document.title, location.href, String(window.pwned),
+    document.querySelectorAll(".jp-Dialog").length, ...[...document.body.children].map(node => node.tagName),
+    getComputedStyle(document.querySelector(".jp-Notebook")).color]"""
 
-# Everything that a reader could set off by moving about: inline handlers run on such events too.
+# Sets off what a reader could by moving about, and finds what should not be there.
 TOUCH = """root => {
+    const events = ["mouseover", "mouseenter", "pointerenter", "focus", "load", "error", "toggle", "scroll",
+                    "animationstart", "transitionend", "wheel", "copy", "begin", "click"];
     for (const node of root.querySelectorAll("*"))
-        for (const name of ["mouseover", "mouseenter", "pointerenter", "focus", "load", "error", "toggle",
-                            "scroll", "animationstart", "transitionend", "wheel", "copy", "begin"])
-            node.dispatchEvent(new Event(name));
-    for (const node of root.querySelectorAll(".course-text *:not(a)")) node.click();
+        for (const name of events)
+            if (name !== "click" || node.matches(".course-text *:not(a)"))
+                node.dispatchEvent(new Event(name));
+    return [...root.querySelectorAll(":is(.course-chat-talk, .jp-OutputArea-output) *")].filter(node =>
+        node.getAttributeNames().some(name => name.startsWith("on") || name === "src" || name === "srcdoc")
+        || (node.href && !/^(https?|mailto):/.test(node.href))
+        || /^(SCRIPT|IMG|SVG|IFRAME|OBJECT|EMBED|FORM|LINK|BASE|META|MJX.*)$/i.test(node.tagName)
+    ).map(node => node.outerHTML);
 }"""
-
-FOUND = """root => [...root.querySelectorAll(":is(.course-chat-talk, .jp-OutputArea-output) *")]
-    .flatMap(node => node.getAttributeNames()
-    .filter(name => name.startsWith("on") || name === "src" || name === "srcdoc")
-    .concat(node.href && !/^(https?|mailto):/.test(node.href) ? [node.href] : [])
-    .concat(/^(SCRIPT|STYLE|IMG|SVG|IFRAME|OBJECT|EMBED|FORM|LINK|BASE|META|MJX.*)$/i.test(node.tagName)
-        && !node.matches(".course-text ~ style, style:has(+ .course-text)") ? [node.tagName] : []))"""
 
 
 @pytest.mark.parametrize("every", [20, pytest.param(1, marks=[pytest.mark.slow, pytest.mark.timeout(600)])])
 def test_hostile_texts_run_nowhere(lab, echo, every):
     """As prompt, reply, model name, system prompt and error, in the chat and as a reply that is displayed."""
     texts = list(PAYLOADS.values())[::every]
-    chat = ChatPage.make(
-        lab, f"cell = ChatCell(Conversation(connect({echo.url!r}), keep=last_turns(1)))\ncell"
-    )
+    lab.run(f"connect({echo.url!r})")
+    chat = ChatPage.make(lab, "cell = ChatCell(keep=last_turns(1))\ncell")
+    lab.page.evaluate("() => { delete window.pwned; }")
     before = lab.page.evaluate(OUTSIDE)
     lab.run(HELD.format(texts=json.dumps(texts)))
     assert len(chat.feet()) >= 2 * len(texts) - 4  # a few are blank or half a character: never sent
     index = lab.add_cell("[display(reply) for reply in replies];")
     lab.run_cell(index)
     for root in (chat.talk, lab.cell(index).locator(".jp-OutputArea")):
-        root.evaluate(TOUCH)
-        lab.page.wait_for_timeout(300)
-        assert root.evaluate(FOUND) == []
+        assert root.evaluate(TOUCH) == []
+    lab.page.wait_for_timeout(300)
     assert chat.talk.evaluate(WIDTH) <= 1
     assert lab.page.evaluate(OUTSIDE) == before
     assert len(lab.context.pages) == 1
+    raw = "<img src=x onerror=window.pwned=1><img src=http://hostile.test/a.png>"
+    # What does run in the same place: the silence above means something.
+    index = lab.add_cell(f"display(ipywidgets.HTML({raw!r}))")
+    lab.run_cell(index)
+    lab.page.wait_for_function("window.pwned === 1")
+    lab.remove_cell(index)
+    assert lab.strangers.pop() == "http://hostile.test/a.png"
 
 
-def test_the_check_would_notice(page):
-    """Raw HTML in the same place does run: the silence of the test above means something."""
-    page.run(
-        "display(ipywidgets.HTML('<img src=x onerror=window.pwned=1><img src=http://hostile.test/a.png>'))"
-    )
-    page.page.wait_for_function("window.pwned === 1")
-    assert page.strangers == ["http://hostile.test/a.png"]
-    page.strangers.clear()
-
-
-@pytest.mark.slow
-def test_restart_leaves_a_chat_that_says_so_and_no_stream(lab, echoing, echo):
-    """The server sees the stream go; the chat keeps what is typed and says what to do."""
-    echoing.ask("say 1000 at 20", wait=False)
-    echoing.until(lambda: echo.open_streams == 1)
-    lab.restart()
-    echoing.until(lambda: echo.open_streams == 0)
-    echoing.ask("still there?", wait=False)
-    expect(echoing.status).to_contain_text("run the setup cell and this chat's cell again")
-    assert echoing.box.input_value() == "still there?"
-    lab.run(SETUP)
-    lab.run_cell(echoing.index)
-    again = ChatPage(lab, echoing.index)
-    again.ask("hello")
-    assert again.replies() == ["hello"]
-
-
-def test_saved_and_opened_again(lab, chat):
+def test_saved_and_opened_again(lab, echoing):
     """While the kernel lives, the chat is there with a Stop that works; afterwards, one constant sentence."""
-    chat.ask("My cat is called Tom.")
-    lab.run("practice.pace(8, 0)")
-    chat.ask(LONG, wait=False)  # the page is loaded anew while it comes
-    chat.until(lambda: len(chat.replies()[-1]) > 5)
-    assert lab.outputs(chat.index)[0]["data"]["text/plain"] == STAND_IN
+    echoing.ask("hello")
+    echoing.ask("say 2000 at 20", wait=False)  # the page is loaded anew while it comes
+    echoing.until(lambda: len(echoing.replies()[-1]) > 5)
+    assert lab.outputs(echoing.index)[0]["data"]["text/plain"] == STAND_IN
     lab.command("docmanager:save")
     lab.reload()
-    chat = ChatPage(lab, chat.index)
-    chat.until(lambda: chat.questions() == ["My cat is called Tom.", LONG])
+    chat = ChatPage(lab, echoing.index)
+    chat.until(lambda: chat.questions() == ["hello", "say 2000 at 20"])
     grown = len(chat.replies()[-1])
     chat.until(lambda: len(chat.replies()[-1]) > grown + 20 > 25)
     chat.stop()

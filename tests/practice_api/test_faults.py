@@ -11,12 +11,10 @@ import anthropic
 import pytest
 
 from course_helpers.practice_api.errors import ApiError
-from course_helpers.practice_api.faults import Limits
 from tests.practice_api.conftest import BOTH_WAYS, Clock
-from tests.practice_api.wire import HAIKU, OPUS, body, error_message, text, user
+from tests.practice_api.wire import HAIKU, OPUS, body, error_message, text
 
 pytestmark = BOTH_WAYS
-LONG = body(messages=[user("Tell me something about yourself.")])
 
 
 def outcomes(client, count: int) -> list[str]:
@@ -26,10 +24,8 @@ def outcomes(client, count: int) -> list[str]:
         try:
             client.messages.create(**body())
             found.append("ok")
-        except anthropic.APIStatusError as error:
-            found.append(str(error.status_code))
-        except anthropic.APIConnectionError:
-            found.append("dropped")
+        except anthropic.APIError as error:
+            found.append(str(getattr(error, "status_code", "dropped")))
     return found
 
 
@@ -38,10 +34,9 @@ def test_faults_come_in_the_order_set_and_count_down(practice, client, wire):
     practice.fail_next(500, times=2)
     practice.fail_next(429, retry_after=2)
     practice.fail_next(529)
-    practice.limit(requests_per_minute=100)
     assert repr(practice) == (
         "Practice API · faults: fail_next(500), 2 left; fail_next(429, retry_after=2), 1 left; "
-        "fail_next(529), 1 left; limit(requests_per_minute=100) · 0 exchanges in the journal"
+        "fail_next(529), 1 left · 0 exchanges in the journal"
     )
     assert (wire.post(headers={}).status_code, wire.get("/v1/nothing").status_code) == (401, 404)
     assert outcomes(client, 3) == ["500", "500", "429"]
@@ -50,37 +45,37 @@ def test_faults_come_in_the_order_set_and_count_down(practice, client, wire):
     assert outcomes(client, 1) == ["500"]
     control.clear()
     control.clear()
-    assert outcomes(client, 2) == ["ok", "ok"]
+    assert outcomes(client, 1) == ["ok"]
     practice.fail_next(500)
     practice.reset()
     assert (outcomes(client, 1), str(practice.api.faults)) == (["ok"], "none")
 
 
-@pytest.mark.parametrize(
-    ("control", "arguments"),
-    [
-        ("fail_next", {"status": 500, "times": 9}),
-        ("break_stream", {"kind": "disconnect", "times": 9}),
-        ("limit", {"requests_per_minute": 1}),
-        ("shape", {"kind": "refusal"}),
-        ("pace", {"tokens_per_second": 0.5}),
-        ("chaos", {"rate": 1}),
-        ("retire", {"model": HAIKU}),
-    ],
-)
-def test_a_with_block_ends_what_it_began(practice, client, control, arguments):
+SET = {
+    "fail_next": {"status": 500, "times": 9},
+    "break_stream": {"kind": "disconnect", "times": 9},
+    "limit": {"requests_per_minute": 1},
+    "shape": {"kind": "refusal"},
+    "pace": {"tokens_per_second": 0.5},
+    "chaos": {"rate": 1},
+    "retire": {"model": HAIKU},
+}
+
+
+def test_a_with_block_ends_what_it_began(practice, client):
     """Whatever is left of it is gone, also after an exception; what was set before stays."""
 
-    def use_it():
-        with getattr(practice, control)(**arguments):
+    def use(control: str) -> None:
+        with getattr(practice, control)(**SET[control]):
             assert control in repr(practice)
             raise RuntimeError("a mistake in the cell")
 
     with practice.shape("thinking_first"):
-        with pytest.raises(RuntimeError):
-            use_it()
-        assert str(practice.api.faults) == "shape('thinking_first')"
-        assert client.messages.create(**body()).content[0].type == "thinking"
+        for control in SET:
+            with pytest.raises(RuntimeError):
+                use(control)
+            assert str(practice.api.faults) == "shape('thinking_first')"
+            assert client.messages.create(**body()).content[0].type == "thinking"
         with practice.shape("empty"):  # the latest of a kind is in force
             assert client.messages.create(**body()).content == []
     assert client.messages.create(**body()).content[0].type == "text"
@@ -95,7 +90,6 @@ MISSPELT = [
     ("break_stream", ("disconect",), "Did you mean 'disconnect'?"),
     ("shape", ("thinking",), "Did you mean 'thinking_"),
     ("pace", (0,), "tokens_per_second"),
-    ("pace", (10, 0, -1), "batch_seconds"),
     ("chaos", (1.1,), "rate: it should be less than or equal to 1, not 1.1"),
     ("limit", (), "at least one of requests_per_minute"),
     ("retire", (5,), "model: it should be a valid string"),
@@ -140,32 +134,28 @@ def test_chaos_is_repeatable(practice, client):
     assert run(0.5, 1) == first != run(0.5, 2)
     assert 15 <= first.count("ok") <= 45
     assert {*first} == {"ok", "429", "500", "502", "503", "529", "dropped"}
-    assert run(0, 1) == ["ok"] * 60
-    assert "ok" not in run(1, 1)
+    assert (run(0, 1), "ok" in run(1, 1)) == (["ok"] * 60, False)
     with practice.chaos(0.9, seed=3), practice.fail_next(403, times=5):
         assert outcomes(client, 5) == ["403"] * 5
 
 
 SHAPES = {
-    "thinking_first": (["thinking", "text"], "end_turn"),
-    "thinking_only": (["thinking"], "max_tokens"),
-    "refusal": ([], "refusal"),
-    "empty": ([], "end_turn"),
+    "thinking_first": (["thinking", "text"], "end_turn", 32),
+    "thinking_only": (["thinking"], "max_tokens", 500),
+    "refusal": ([], "refusal", 0),
+    "empty": ([], "end_turn", 3),
 }
 
 
 def test_shapes_and_a_model_that_retires(practice, client, wire):
     """With the usage that goes with each; in a stream as in a plain answer."""
-    tokens = []
-    for shape, (content, reason) in SHAPES.items():
-        with practice.shape(shape):
-            reply = client.messages.create(**body())
-            with client.messages.stream(**body()) as stream:
-                assert stream.get_final_message().to_dict() == reply.to_dict()
-        assert ([block.type for block in reply.content], reply.stop_reason) == (content, reason)
-        assert (reply.stop_details is not None) == (shape == "refusal")
-        tokens.append(reply.usage.output_tokens)
-    assert tokens[1:] == [500, 0, 3]
+    for shape, expected in SHAPES.items():
+        with practice.shape(shape), client.messages.stream(**body()) as stream:
+            reply = wire.ok()
+            assert stream.get_final_message().to_dict() == anthropic.types.Message(**reply).to_dict()
+        kinds, tokens = [block["type"] for block in reply["content"]], reply["usage"]["output_tokens"]
+        assert (kinds, reply["stop_reason"], tokens) == expected
+        assert (reply["stop_details"] is not None) == (shape == "refusal")
     with practice.retire(HAIKU):
         assert wire.refused(404) == f"model: {HAIKU}"
         assert wire.count().status_code == 404
@@ -181,13 +171,10 @@ def test_controls_from_many_threads(practice, client):
             with practice.shape("empty"), practice.limit(requests_per_minute=10**6):
                 repr(practice)
 
-    with client.messages.stream(**LONG) as stream:
-        next(iter(stream.text_stream))
-        with ThreadPoolExecutor(8) as pool:
-            done = pool.map(work, range(8))
-            seen = Counter(outcomes(client, 100))
-        assert [*done] == [None] * 8
-        assert stream.get_final_message().stop_reason == "end_turn"  # it was under way before
+    with ThreadPoolExecutor(8) as pool:
+        done = pool.map(work, range(8))
+        seen = Counter(outcomes(client, 100))
+    assert [*done] == [None] * 8
     seen += Counter(outcomes(client, 240))
     assert (seen, str(practice.api.faults)) == ({"500": 240, "ok": 100}, "none")
 
@@ -216,13 +203,14 @@ def test_requests_run_out(practice, wire, client):
         assert datetime.now(UTC) < full < datetime.now(UTC) + timedelta(minutes=1)
 
 
-def test_tokens_run_out(practice, wire, client):
+def test_tokens_run_out(practice, wire):
     """Of input what is not read from the cache; of output what is produced, not `max_tokens`."""
-    system = [text("Be brief. " * 300, cache_control={"type": "ephemeral"})]
-    wire.ok(system=system)
+    cached, other = (
+        [text(words * 300, cache_control={"type": "ephemeral"})] for words in ("Be brief. ", "Be terse. ")
+    )
+    wire.ok(system=cached)
     with practice.limit(input_tokens_per_minute=100):
-        assert wire.ok(system=system)["usage"]["cache_read_input_tokens"] > 512
-        other = [text("Be terse. " * 300, cache_control={"type": "ephemeral"})]
+        assert wire.ok(system=cached)["usage"]["cache_read_input_tokens"] > 512
         assert "100 input tokens per minute" in error_message(wire.post(system=other), 429)
         headers = wire.post().headers  # it took nothing, and wrote no cache
         assert figures(headers, "tokens") == figures(headers, "input-tokens")
@@ -231,18 +219,15 @@ def test_tokens_run_out(practice, wire, client):
         first = wire.post(max_tokens=100_000)
         left = 20 - first.json()["usage"]["output_tokens"]
         assert figures(first.headers, "output-tokens") == figures(first.headers, "tokens") == (20, left)
-        with client.messages.stream(**body()) as stream:  # something was left, so it is let in
-            stream.until_done()
-        with pytest.raises(anthropic.RateLimitError, match="20 output tokens per minute"):
-            client.messages.create(**body())
+        wire.post(stream=True)  # something was left, so it is let in
+        assert "20 output tokens per minute" in wire.refused(429)
 
 
 def test_a_bucket_refills_evenly(practice):
     """After the wait that the 429 named there is room again, and not a second before."""
-    limits, clock = practice.limit(input_tokens_per_minute=60).value, Clock()
+    limits, clock = practice.limit(20_000, 60, 50_000).value, Clock()
     limits._clock, limits._at = clock, 0
-    for _ in range(2):
-        limits.admit(30)
+    limits.admit(60)
     with pytest.raises(ApiError) as refused:
         limits.admit(30)
     clock.now += int(refused.value.headers["retry-after"]) - 1
@@ -250,12 +235,12 @@ def test_a_bucket_refills_evenly(practice):
         limits.admit(30)
     clock.now += 1
     limits.admit(30)
+    limits.charge_output(
+        900
+    )  # tokens are shown in thousands, as by the real API, where the limit is not small
+    shown = [figures(limits.headers(), kind)[1] for kind in ("output-tokens", "requests", "input-tokens")]
+    assert shown == [49_000, 19_999, 0]
     clock.now += 1_000_000
     assert figures(limits.headers(), "input-tokens") == (60, 60)
     with pytest.raises(ApiError):
         limits.admit(61)  # more than the whole limit
-    rounded = Limits({"input-tokens": 50_000, "requests": 20_000, "output-tokens": 300}, clock)
-    rounded.admit(900)  # tokens are shown in thousands, as by the real API, where the limit is not small
-    rounded.charge_output(7)
-    shown = [figures(rounded.headers(), kind)[1] for kind in ("input-tokens", "requests", "output-tokens")]
-    assert shown == [49_000, 19_999, 293]

@@ -7,7 +7,6 @@ import gc
 import json
 import multiprocessing
 import os
-import socket
 import subprocess
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -19,44 +18,44 @@ import pytest
 
 from course_helpers.practice_api import PRACTICE_KEY, Practice, journal
 from tests.practice_api.conftest import sdk_arguments
-from tests.practice_api.wire import NEW, body, user
+from tests.practice_api.wire import body, user
 
 PARIS = "The capital of France is Paris."
 
 
-def says(url: str) -> str:
-    """The answer of the practice API at `url` to the usual question."""
-    with anthropic.Anthropic(base_url=url, api_key=PRACTICE_KEY, max_retries=0) as client:
+def says(**where) -> str:
+    """The answer of a practice API to the usual question."""
+    with anthropic.Anthropic(**{"api_key": PRACTICE_KEY, "max_retries": 0} | where) as client:
         return client.messages.create(**body()).content[0].text
 
 
-def listening() -> set[int]:
-    """The ports that this process listens on."""
+def open_here() -> tuple[int, set[int]]:
+    """How many threads this process has, and the ports on which it listens."""
     found = psutil.Process().net_connections("tcp")
-    return {connection.laddr.port for connection in found if connection.status == psutil.CONN_LISTEN}
+    ports = {connection.laddr.port for connection in found if connection.status == psutil.CONN_LISTEN}
+    return threading.active_count(), ports
 
 
 def test_it_starts_once_and_stops_without_a_trace():
     """One server from many threads, on loopback; no thread, no socket, also in the middle of a stream."""
-    threads, descriptors, ports = threading.active_count(), psutil.Process().num_fds(), listening()
+    before, descriptors = open_here(), psutil.Process().num_fds()
     for _ in range(3):
         practice = Practice()
         practice.pace(1)
         with ThreadPoolExecutor(8) as pool:
-            assert {*pool.map(lambda _: practice.start(), range(16))} == {practice.url}  # noqa: B023
-        assert len(listening() - ports) == 1
-        assert practice.url.startswith("http://127.0.0.1:")
-        assert practice.serves(practice.url + "/")
-        assert not practice.serves("http://127.0.0.1:1")
-        content = json.dumps(body(stream=True)).encode()
-        head = f"POST /v1/messages HTTP/1.1\r\nHost: x\r\nx-api-key: practice\r\nanthropic-version: {NEW}\r\n"
-        with socket.create_connection(("127.0.0.1", int(practice.url.rpartition(":")[2])), 20) as connection:
-            connection.sendall(f"{head}Content-Length: {len(content)}\r\n\r\n".encode() + content)
-            assert connection.recv(100).startswith(b"HTTP/1.1 200")
+            [url] = {*pool.map(Practice.start, [practice] * 16)}
+        assert len(open_here()[1] - before[1]) == 1
+        assert url.startswith("http://127.0.0.1:")
+        assert (practice.serves(url + "/"), practice.serves("http://127.0.0.1:1")) == (True, False)
+        with anthropic.Anthropic(base_url=url, api_key=PRACTICE_KEY) as client:
+            stream = client.messages.create(**body(stream=True))
+            assert next(stream).type == "message_start"
             practice.stop()
             practice.stop()
+            with pytest.raises(httpx2.TransportError):
+                list(stream)
     gc.collect()
-    assert (threading.active_count(), listening()) == (threads, ports)
+    assert open_here() == before
     assert psutil.Process().num_fds() <= descriptors + 1
 
 
@@ -96,11 +95,11 @@ def test_a_server_that_is_stuck_is_replaced(finalizer, capfd):
     assert capfd.readouterr() == ("", "")
 
 
-def _child(parent: str, results) -> None:
+def _child(results, url: str) -> None:
     """In a forked child: the parent's server still answers, and the child can have its own."""
     from course_helpers.practice_api import practice
 
-    results.put((says(parent), says(practice.url), practice.url != parent, len(practice.journal)))
+    results.put((says(base_url=url), says(base_url=practice.url), practice.url != url, len(practice.journal)))
     results.get(timeout=60)
 
 
@@ -111,12 +110,12 @@ def test_forks():
     from course_helpers.practice_api import practice
 
     fork = multiprocessing.get_context("fork")
-    url, results = practice.url, fork.Queue()
-    child = fork.Process(target=_child, args=(url, results))
+    results = fork.Queue()
+    child = fork.Process(target=_child, args=(results, url := practice.url))
     child.start()
     try:
         assert results.get(timeout=60) == (PARIS, PARIS, True, 1)
-        assert says(url) == PARIS
+        assert says(base_url=url) == PARIS
         practice.stop()
         with pytest.raises(httpx2.ConnectError):
             httpx2.get(url, trust_env=False)
@@ -129,41 +128,24 @@ def test_forks():
 # Without a server
 
 
-@pytest.fixture
-def inside():
-    """A practice API that is called in this process."""
-    made = Practice(in_process=True)
-    yield made
-    made.stop()
-
-
-def test_without_threads_and_ports(inside):
+def test_without_threads_and_ports():
     """As in a cell, within a running loop: blocking and awaited calls side by side, also from threads."""
-    before = threading.active_count(), listening()
+    inside, before = Practice(in_process=True), open_here()
 
-    async def cell() -> list[str]:
-        with anthropic.Anthropic(**sdk_arguments(inside)) as client:
-            said = [client.messages.create(**body()).content[0].text]
-            with client.messages.stream(**body()) as stream:
-                said.append("".join(stream.text_stream))
+    async def cell(_=None) -> set[str]:
+        said = {says(**sdk_arguments(inside))}
         async with anthropic.AsyncAnthropic(**sdk_arguments(inside, asynchronous=True)) as client:
             many = await asyncio.gather(*(client.messages.create(**body()) for _ in range(5)))
-        return said + [message.content[0].text for message in many]
+        return said | {message.content[0].text for message in many}
 
-    assert {*asyncio.run(cell())} == {PARIS}
-    assert (threading.active_count(), listening()) == before
+    assert asyncio.run(cell()) == {PARIS}
+    assert open_here() == before
     with ThreadPoolExecutor(8) as pool:
-        assert all({*said} == {PARIS} for said in pool.map(lambda _: asyncio.run(cell()), range(8)))
-    assert inside.serves(inside.url)
-    assert inside.url != Practice(in_process=True).url
-
-
-def test_readers_that_leave_and_servers_that_left(inside):
-    """The rest of an answer is not made; a practice API that was stopped is a connection error."""
+        assert [*pool.map(lambda _: asyncio.run(cell()), range(8))] == [{PARIS}] * 8
     inside.pace(tokens_per_second=10)
     with anthropic.Anthropic(**sdk_arguments(inside), max_retries=0) as client:
         with client.messages.stream(**body()) as stream:
-            next(iter(stream.text_stream))
+            next(iter(stream.text_stream))  # the rest is not made
         assert (inside.journal[-1].status, inside.journal[-1].reply) == (200, None)
         inside.stop()
         with pytest.raises(anthropic.APIConnectionError):
@@ -203,14 +185,12 @@ def test_the_journal_reads_like_a_list_and_is_bounded(practice, wire, monkeypatc
         wire.post()
     for _ in practice.journal:
         wire.get("/v1/models")
-        break
-    assert [exchange.number for exchange in practice.journal] == [*range(2, 32)]
-    assert [exchange.number for exchange in practice.journal[1:3]] == [3, 4]
-    assert repr(practice.journal).splitlines()[-1] == "  31  GET /v1/models → 200"
-    assert len(repr(practice.journal).splitlines()) == 21
+    numbers = [exchange.number for exchange in practice.journal]
+    assert numbers == [exchange.number for exchange in practice.journal[:]] == [*range(31, 61)]
+    lines = repr(practice.journal).splitlines()
+    assert (lines[0], lines[-1], len(lines)) == ("… 10 earlier", "  60  GET /v1/models → 200", 21)
     for n in range(1, 8):
         wire.post(messages=[user("x" * 10_000 * n)])
         assert sum(len(exchange.raw) for exchange in practice.journal) <= 50_000 or len(practice.journal) == 1
-    assert practice.journal[-1].status == 200
     practice.journal.clear()
     assert len(practice.journal) == 0

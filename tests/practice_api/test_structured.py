@@ -1,10 +1,9 @@
-"""Schemas: replies and tool inputs that are valid against theirs, and schemas that the API refuses."""
+"""Schemas: replies and tool inputs that are valid against theirs, schemas that are refused, tool rounds."""
 
 from __future__ import annotations
 
 import json
 from datetime import date
-from enum import Enum
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
@@ -14,35 +13,29 @@ from jsonschema import Draft202012Validator
 from pydantic import BaseModel, Field
 
 from course_helpers.practice_api.instances import instance
-from tests.practice_api.wire import HAIKU, assistant, body, user
+from tests.practice_api.wire import HAIKU, assistant, body, text, user
 
-RECURSIVE = {
-    "$defs": {
-        "Node": {
-            "type": "object",
-            "properties": {
-                "value": {"type": "integer"},
-                "next": {"anyOf": [{"$ref": "#/$defs/Node"}, {"type": "null"}]},
-                "children": {"type": "array", "items": {"$ref": "#/$defs/Node"}},
-            },
-            "required": ["value", "next"],
-            "additionalProperties": False,
-        }
+NODE = {
+    "type": "object",
+    "properties": {
+        "value": {"type": "integer"},
+        "next": {"anyOf": [{"$ref": "#/$defs/Node"}, {"type": "null"}]},
+        "children": {"type": "array", "items": {"$ref": "#/$defs/Node"}},
     },
-    "$ref": "#/$defs/Node",
+    "required": ["value", "next"],
+    "additionalProperties": False,
 }
 NAMED = {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]}
-TWINS = {"type": "object", "properties": {"b": {"const": 3}}, "required": ["b"]}
+OTHER = {"type": "object", "properties": {"b": {"const": 3}}, "required": ["b"]}
 SCHEMAS = [
-    RECURSIVE,
+    {"$defs": {"Node": NODE}, "$ref": "#/$defs/Node"},
     {"enum": [None, 2]},
     {"const": {"a": [1]}},
     {"type": ["null", "string"]},
     {"anyOf": [{"type": "integer", "minimum": 5}, {"type": "string"}]},
-    {"allOf": [NAMED, TWINS]},
+    {"allOf": [NAMED, OTHER]},
     {"allOf": [{"type": "integer", "minimum": 3}, {"maximum": 4}]},
     {"type": "object", "required": ["q"]},
-    {"type": "array", "minItems": 3, "items": {"enum": [1, 2, 3]}, "uniqueItems": True},
     {"type": "array", "minItems": 3, "items": {"type": "string"}, "uniqueItems": True},
     {"type": "array", "prefixItems": [{"type": "integer"}, {"type": "string"}], "items": False},
     {"type": "array", "maxItems": 0},
@@ -71,10 +64,7 @@ def test_an_instance_is_valid_and_always_the_same(schema):
 
 ODD = [
     {"type": "object", "properties": {"a": {"$ref": "#"}}, "required": ["a"]},  # has no finite instance
-    {"$ref": "#/nowhere"},
     {"$ref": "https://example.com/schema"},
-    {"type": "string", "pattern": "("},
-    {"type": "string", "pattern": r"\p{L}+"},
     {"type": "string", "minLength": 10**12},
     {"type": "array", "minItems": 10**9, "items": {"type": "array", "minItems": 10**9}},
     {"enum": "x", "required": 5, "properties": [], "items": 3, "type": {"a": 1}},
@@ -83,15 +73,16 @@ ODD = [
 ]
 
 
-@pytest.mark.parametrize("schema", ODD, ids=lambda schema: json.dumps(schema)[:60])
-def test_odd_schemas_end_too(schema):
+def test_odd_schemas_end_too():
     """With something that JSON can hold, and not too much of it."""
-    assert len(json.dumps(instance(schema, "Well?"))) < 200_000
+    assert max(len(json.dumps(instance(schema, "Well?"))) for schema in ODD) < 200_000
 
 
-class Mood(Enum):
-    GOOD = "good"
-    BAD = "bad"
+def test_names_and_addresses_go_where_they_belong():
+    """Two capitals are one name, and an address is for a place called email alone."""
+    schema = {"properties": {"name": {"type": "string"}, "email": {"type": "string"}}}
+    made = instance(schema, "Ada Lovelace (ada@example.com) would like a demo on Friday.")
+    assert made == {"name": "Ada Lovelace", "email": "ada@example.com"}
 
 
 class Leaf(BaseModel):
@@ -107,10 +98,10 @@ class Tree(BaseModel):
 class Person(BaseModel):
     name: str = Field(min_length=3)
     age: int = Field(ge=18, le=99)
-    share: float = Field(gt=0, lt=1)
+    share: float = Field(gt=0, lt=1, description="A share.")
     size: Annotated[int, Field(multiple_of=7, gt=20)]
     born: date
-    mood: Mood
+    mood: Literal["good", "bad"]
     ids: list[UUID] = Field(min_length=1)
     tags: set[str] = Field(min_length=3)
     plant: Leaf | Tree = Field(discriminator="kind")
@@ -118,18 +109,16 @@ class Person(BaseModel):
     note: str | None = None
 
 
-def test_messages_parse_gets_what_its_model_takes(client):
-    """Bounds too, which the SDK moves into the descriptions; names and numbers come from the question."""
+def test_messages_parse_gets_what_its_model_takes(client, wire):
+    """Bounds too, which the SDK moves into the descriptions; names and numbers come from the question.
+
+    What a short answer adds to the question comes first: Paris, not France.
+    """
     asked = [user("Who is Ada Lovelace, aged 36?")]
     reply = client.messages.parse(model=HAIKU, max_tokens=900, messages=asked, output_format=Person)
     assert (reply.parsed_output.name, reply.parsed_output.age) == ("Ada Lovelace", 36)
-
-
-def test_what_a_short_answer_adds_comes_first(wire):
-    """Paris, not France."""
-    schema = {"type": "object", "properties": {"city": {"type": "string"}}, "additionalProperties": False}
-    reply = wire.ok(output_config={"format": {"type": "json_schema", "schema": schema}})
-    assert json.loads(reply["content"][-1]["text"]) == {"city": "Paris"}
+    wanted = {"type": "json_schema", "schema": closed(city={"type": "string"})}
+    assert json.loads(wire.ok(output_config={"format": wanted})["content"][-1]["text"]) == {"city": "Paris"}
 
 
 def closed(**properties: Any) -> dict[str, Any]:
@@ -137,85 +126,64 @@ def closed(**properties: Any) -> dict[str, Any]:
     return {"type": "object", "properties": properties, "additionalProperties": False}
 
 
-@pytest.mark.parametrize(
-    ("schema", "words"),
-    [
-        (
-            closed(n={"type": "integer", "minimum": 1}),
-            "For 'integer' type, property 'minimum' is not supported",
-        ),
-        (closed(s={"type": "string", "maxLength": 1}), "For 'string' type, property 'maxLength' is not"),
-        (closed(a={"type": "array", "maxItems": 1}), "For 'array' type, property 'maxItems' is not"),
-        (closed(a={"type": "array", "minItems": 2}), "'minItems' values other than 0 or 1"),
-        (closed(s={"type": "string", "format": "color"}), "format 'color' is not supported"),
-        (closed(s={"anyOf": [{"type": "text"}]}), "JSON schema is invalid"),
-        (closed(a={"type": "array", "items": {"type": "object"}}), "explicitly set to false"),
-        ({"type": "object"}, "'additionalProperties' must be explicitly set to false"),
-        ({"$defs": {"A": {"type": "object"}}, "$ref": "#/$defs/A"}, "explicitly set to false"),
-        ({"type": 5}, "It must match JSON Schema draft 2020-12"),
-        ({"required": "all"}, "It must match JSON Schema draft 2020-12"),
-    ],
-)
-def test_schemas_for_replies_that_are_refused(wire, schema, words):
-    """In the API's words, with their place."""
-    said = wire.refused(output_config={"format": {"type": "json_schema", "schema": schema}})
-    assert said.startswith("output_config.format.schema: ")
-    assert words in said
+WRONG_FORMATS = {
+    "For 'integer' type, property 'minimum' is not supported": closed(n={"type": "integer", "minimum": 1}),
+    "For 'array' type, property 'maxItems' is not": closed(a={"type": "array", "maxItems": 1}),
+    "'minItems' values other than 0 or 1": closed(a={"type": "array", "minItems": 2}),
+    "format 'color' is not supported": closed(s={"type": "string", "format": "color"}),
+    "must be explicitly set to false": {"$defs": {"A": {"type": "object"}}, "$ref": "#/$defs/A"},
+    "It must match JSON Schema draft 2020-12": {"anyOf": [{"type": "text"}]},
+}
+T, FORMAT = {"name": "t"}, {"type": "json_schema", "schema": {}}
+REFUSED = {
+    "output_config.format.type": {"output_config": {"format": FORMAT | {"type": "xml"}}},
+    "format.schema: Field required": {"output_config": {"format": {"type": "json_schema"}}},
+    "output_format: This field was renamed: use output_config.format instead.": {"output_format": FORMAT},
+    "tools.0.custom.input_schema: Field required": {"tools": [T]},
+    "tools.0.custom.input_schema.type: Field required": {"tools": [T | {"input_schema": {}}]},
+    "type: Input should be 'object'": {"tools": [T | {"input_schema": {"type": "string"}}]},
+    "draft 2020-12": {"tools": [T | {"input_schema": {"type": "object", "required": 1}}]},
+}
 
 
-@pytest.mark.parametrize(
-    ("fields", "words"),
-    [
-        ({"output_config": {"format": {"type": "xml", "schema": {}}}}, "output_config.format.type"),
-        (
-            {"output_config": {"format": {"type": "json_schema"}}},
-            "output_config.format.schema: Field required",
-        ),
-        ({"output_format": {"type": "json_schema", "schema": {}}}, "use output_config.format"),
-        ({"tools": [{"name": "t", "input_schema": {}}]}, "tools.0.custom.input_schema.type: Field required"),
-        ({"tools": [{"name": "t", "input_schema": {"type": "string"}}]}, "Input should be 'object'"),
-        ({"tools": [{"name": "t", "input_schema": {"type": "object", "required": 1}}]}, "draft 2020-12"),
-    ],
-)
-def test_other_schemas_that_are_refused(wire, fields, words):
-    """The old name of the field names its successor."""
-    assert words in wire.refused(**fields)
+def test_schemas_that_are_refused(wire):
+    """In the API's words, with their place; the old name of the field names its successor."""
+    for words, schema in WRONG_FORMATS.items():
+        said = wire.refused(output_config={"format": FORMAT | {"schema": schema}})
+        assert said.startswith("output_config.format.schema: ")
+        assert words in said
+    assert [words for words, fields in REFUSED.items() if words not in wire.refused(**fields)] == []
 
 
 # Tools
 
+FILTER = {
+    "sort": {"enum": ["price", "rating"]},
+    "query": {"type": "string"},
+    "most": {"type": "number", "exclusiveMinimum": 10, "maximum": 500},
+}
 SHOP = {
     "name": "search_products",
     "description": "Search the shop's catalogue.",
-    "input_schema": {
-        "type": "object",
-        "properties": {
-            "sort": {"enum": ["price", "rating"]},
-            "query": {"type": "string"},
-            "most": {"type": "number", "exclusiveMinimum": 10, "maximum": 500},
-        },
-        "required": ["query", "most"],
-    },
+    "input_schema": {"type": "object", "properties": FILTER, "required": ["query", "most"]},
 }
 WEATHER = {
     "name": "getWeather",
     "description": "The weather of a city on a day.",
     "input_schema": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]},
 }
+CAPITAL = "What is the capital of France?"
+RATED = "Search the catalogue for 'teapot' up to 40 euros, by rating."
 
 
 @pytest.mark.parametrize(
     ("question", "choice", "called"),
     [
-        (
-            "Search the catalogue for 'teapot' up to 40 euros, by rating.",
-            None,
-            {"query": "teapot", "most": 40},
-        ),
+        (RATED, None, {"query": "teapot", "most": 40, "sort": "rating"}),
         ("Is there a product below 5 or 40, in Oslo?", None, {"query": "Oslo", "most": 40}),
         ("What is the weather in New York?", None, {"city": "New York"}),
-        ("What is the capital of France?", None, None),
-        ("What is the capital of France?", {"type": "any"}, {"query": "France", "most": 500}),
+        (CAPITAL, None, None),
+        (CAPITAL, {"type": "any"}, {"query": "France", "most": 500}),
         ("The weather in Oslo?", {"type": "tool", "name": "search_products"}, {"query": "Oslo", "most": 500}),
         ("The weather in Oslo?", {"type": "none"}, None),
     ],
@@ -225,25 +193,31 @@ def test_which_tool_is_called_and_with_what(wire, question, choice, called):
     reply = wire.ok(tools=[SHOP, WEATHER], tool_choice=choice, messages=[user(question)])
     assert (reply["stop_reason"] == "tool_use") == (called is not None)
     if called:
+        schema = (SHOP if "query" in called else WEATHER)["input_schema"]
         given = reply["content"][-1]["input"]
-        Draft202012Validator(SHOP["input_schema"] if "query" in called else WEATHER["input_schema"]).validate(
-            given
-        )
+        Draft202012Validator(schema).validate(given)
         assert called.items() <= given.items()
-        assert "rating" not in question or given["sort"] == "rating"
 
 
 def test_the_answer_quotes_the_result(wire):
-    """Also of a call that failed, and of several at once."""
-    call = {"type": "tool_use", "id": "toolu_1", "name": "getWeather", "input": {"city": "Oslo"}}
-    given = {"type": "tool_result", "tool_use_id": "toolu_1", "content": "19 °C"}
+    """Also of a call that failed, and of several at once, whatever nulls and order of keys a client sends."""
+    call = {
+        "id": "toolu_1",
+        "type": "tool_use",
+        "name": "getWeather",
+        "input": {"city": "Oslo"},
+        "caller": None,
+    }
+    given = {"tool_use_id": "toolu_1", "type": "tool_result", "content": [text("19 °C")], "is_error": None}
     failed = {"type": "tool_result", "tool_use_id": "toolu_2", "content": "no such city", "is_error": True}
-    turns = [user("Weather?"), assistant([call, call | {"id": "toolu_2"}]), user([given, failed])]
-    [block] = wire.ok(tools=[WEATHER], messages=turns)["content"]
+    said = text("One moment.", citations=None, cache_control=None)
+    turns = [user("Weather?"), assistant([said, call, call | {"id": "toolu_2"}]), user([given, failed])]
+    nulls = {"metadata": {"user_id": None}, "container": None}
+    [block] = wire.send("/v1/messages", body(tools=[WEATHER], messages=turns) | nulls).json()["content"]
     assert block["text"] == "The tool answered: 19 °C\nThe tool failed: no such city"
 
 
-def test_the_sdks_tool_runner_falls_back_to_the_whole_history(practice, client):
+def test_the_sdks_tool_runner_falls_back_to_the_whole_history(practice, client, wire):
     """It begins with a thread, is told that there is none, and sends everything itself."""
 
     @beta_tool
@@ -262,8 +236,6 @@ def test_the_sdks_tool_runner_falls_back_to_the_whole_history(practice, client):
     assert [exchange.status for exchange in practice.journal] == [400, 200, 200]
     details = practice.journal[0].reply["error"]["details"]
     assert details["error_code"] == "thread_unsupported_request"
-
-
-def test_outside_the_beta_a_thread_is_an_unknown_field(wire):
-    """As any other."""
-    assert "thread: Extra inputs" in wire.refused(**body(thread={"type": "create"}))
+    assert "thread: Extra inputs" in wire.refused(
+        **body(thread={"type": "create"})
+    )  # without the beta's header

@@ -1,0 +1,233 @@
+"""What a chat remembers, sends and saves: exercises of lesson 3, most of lesson 8's, lesson 6's bot."""
+
+from __future__ import annotations
+
+import copy
+import json
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import anthropic
+import httpx2
+from anthropic.types import Message
+
+from ...models import find_model
+from ..grading import SYSTEM, Bench, are_turns, is_a, is_at_most, is_equal, text_of, texts, turns
+from ..sandbox import Ran, in_words, shown
+from . import NotYet, require
+from .costs import ANOTHER_MODEL, settles
+
+FIRST, SECOND, THIRD = "My name is Ada.", "What is my name?", "And yours?"
+Faults = Iterable[tuple[str, Any]]
+"""When calls fail, and what makes them."""
+
+
+@dataclass
+class Memory:
+    """Judges whatever takes a turn: `talk` runs it, `history` is what it kept, `judge` judges its value."""
+
+    bench: Bench
+    talk: Callable[[str], Ran]
+    history: Callable[[], Any]
+    judge: Callable[[Any], None]
+
+    def grows(self, *said: str) -> None:
+        """Judges whether all that was said before is sent, and each turn is kept with its reply's text."""
+        kept = turns(self.history())
+        for text in said:
+            value = self.bench.value(self.talk(text))
+            sent = texts(self.bench.only_request()["messages"])
+            self.judge(value)
+            asked = [*(text for _, text in kept), text]
+            new_only = sent == [text] != asked
+            require(not new_only, "history not sent: only the new text was sent, not the whole history.")
+            require(text in sent, f"text not sent: the new text was not sent, but {shown(sent)}.")
+            require(sent.count(text) == 1, "text sent twice")
+            is_equal("history sent", sent, asked)
+            now, before = turns(self.history()), len(kept)
+            kept += [("user", text), ("assistant", self.bench.reply())]
+            require(len(now) > before, "another list: history is as it was; append to the given one.")
+            require(len(now) > before + 1, "one turn kept: yours and the reply's belong in history.")
+            are_turns(now, kept, "other history")
+
+    def survives(self, faults: Faults, errors: tuple = (Exception,)) -> None:
+        """Judges whether failed calls, whose `errors` come out, and empty replies leave history as it was."""
+        before = turns(self.history())
+        for when, fault in faults:
+            with self.bench.case(when, fault=fault):
+                error = self.talk(THIRD).error
+                require(error, "failure swallowed: nobody would notice; let the error out.")
+                words = in_words(error, self.bench.namespaces)
+                require(isinstance(error, errors), f"other error: {words}; its own error was to come out.")
+                stayed = turns(self.history()) != before
+                require(not stayed, "failed turn left in history: a turn is kept whole or not at all.")
+        for shape in ("thinking_only", "empty"):
+            with self.bench.shape(shape):
+                value = self.bench.value(self.talk(THIRD))
+                require(all(texts(self.history())), "empty turn stored: the API refuses the next call then.")
+                are_turns(turns(self.history()), before, "half a turn kept")
+                self.judge(value)
+
+
+def _failures(bench: Bench) -> Iterator[tuple[str, Any]]:
+    yield "after a call that failed with 403", bench.practice.fail_next(403, times=9)
+    yield "after a dropped connection", bench.practice.break_stream("disconnect", times=9)
+
+
+def chat_turn(bench: Bench) -> None:
+    def memory(history: list) -> Memory:
+        return Memory(bench, lambda text: bench.run(history, text), lambda: history, bench.is_reply)
+
+    begun = memory([])
+    begun.grows(FIRST, SECOND)
+    memory(conversation(2)[:2]).grows("Which question was that?")
+    begun.survives(_failures(bench), (anthropic.APIError, httpx2.HTTPError))
+
+
+def take_turn(bench: Bench) -> None:
+    session, handed, failure = bench.session(model=ANOTHER_MODEL), [], []
+
+    def send(**arguments: Any) -> Message:
+        handed.append(arguments)
+        if failure:
+            raise failure[-1]
+        return bench.client.messages.create(**arguments)
+
+    def failures() -> Iterator[tuple[str, Any]]:
+        yield from _failures(bench)
+        failure.append(httpx2.ReadError("dropped in mid-stream"))
+        yield "after a failure outside the SDK", None
+        failure.clear()
+
+    def talk(text: str) -> Ran:
+        return bench.run(session, text, send)
+
+    memory = Memory(bench, talk, lambda: session["history"], lambda value: is_a(value, Message))
+    memory.grows(FIRST)
+    body = bench.only_request()
+    require(handed, "send not called: it made the call itself; call send(...), which may be a patient one.")
+    is_equal("model of the session", body["model"], session["model"], "other model")
+    is_equal("system prompt", text_of(body.get("system")), SYSTEM)
+    is_at_most(body, 1024)
+    memory.grows(SECOND)
+    memory.survives(failures())
+
+
+def Bot(bench: Bench) -> None:
+    bot = bench.call(bench.client)
+    bench.function = bot.send
+    memory = Memory(bench, bench.run, lambda: getattr(bot, "history", []), bench.is_reply)
+    memory.grows(FIRST)
+    with bench.practice.fail_next(529, times=99, retry_after=0.01):
+        bench.run(THIRD)
+    made = f"it made {len(bench.sent)} requests: call_with_retry alone makes 6."
+    require(len(bench.sent) <= 6, f"the API stayed overloaded, and {made}", "retry on top of retry")
+    with bench.practice.fail_next(400, times=99):
+        bench.run(THIRD)
+    require(len(bench.sent) == 1, "non-retryable retried: a 400 fails for the same reason each time.")
+    with bench.shape("thinking_first"):
+        memory.grows(SECOND)
+    memory.survives([("after a call that failed with 403", bench.practice.fail_next(403, times=99))])
+
+
+def window(bench: Bench) -> None:
+    _is_window(bench, lambda left_out: None)
+
+
+def recent(bench: Bench) -> None:
+    def is_told(left_out: int) -> None:
+        needless = not left_out and bench.last.printed.strip()
+        require(not needless, "needless words: nothing was left out, and it printed something all the same.")
+        if left_out:
+            bench.prints("number", left_out)
+
+    _is_window(bench, is_told)
+
+
+def _is_window(bench: Bench, is_told: Callable[[int], None]) -> None:
+    """Judges the last turns for each length and number of them; `is_told` gets the number left out."""
+    for length, keep in product(range(6, 0, -1), range(1, 9)):
+        given = conversation(length)
+        wanted = turns(given)[-(2 * keep - 1) :]
+        with bench.case(f"of {length} turns, the last {keep}"):
+            made = turns(bench.call(given, keep))
+            require(made, "no messages: it returned an empty list.")
+            require(made[0][0] == "user", "first message not user: it begins with the assistant.")
+            require(made[-1] == wanted[-1], f"newest message missing: {shown(wanted[-1][1])} is to be there.")
+            kept, most = sum(role == "user" for role, _ in made), min(keep, length)
+            few_or_many = "too few turns" if kept < most else "too many turns"
+            require(kept == most, f"{few_or_many}: it kept {kept} turns, from {shown(made[0][1])}.")
+            are_turns(made, wanted, "other messages")
+            require(given == conversation(length), "history changed: return a part of it, and leave it.")
+            is_told(max(0, length - keep))
+
+
+def conversation(length: int) -> list[dict[str, str]]:
+    """A history of `length` turns, the newest still unanswered."""
+    both = ("user", "question"), ("assistant", "answer")
+    return [{"role": role, "content": f"{what} {n}"} for n in range(length) for role, what in both][:-1]
+
+
+def choose_system(bench: Bench) -> None:
+    value = bench.call(typed=["  Answer like a pirate.  "])
+    asked = "Answer like a pirate." in bench.last.printed
+    require(asked, "not asked: input has to be called inside the function.")
+    is_equal("the answer typed", value, "Answer like a pirate.", "not stripped")
+    for typed in ("", "   "):
+        with bench.case("for an empty answer"):
+            value = bench.call(typed=[typed])
+            require(isinstance(value, str) and value.strip(), "no default: it was to return a default.")
+
+
+def reset(bench: Bench) -> None:
+    session = bench.session(history=conversation(3), turns=3, input=900, output=300, cost=0.25)
+    settles(bench, session, history=[])
+    bench.prints("that the history is cleared")
+
+
+def switch_model(bench: Bench) -> None:
+    session = bench.session(model=find_model("haiku").id)
+    for name, right in (("opus", find_model("opus")), (find_model("sonnet").id, find_model("sonnet"))):
+        with bench.case(f'after "!model {name}"'):
+            settles(bench, session, f"!model {name}", model=right.id)
+            bench.prints("which model answers now")
+            text = bench.last.printed.lower()
+            told = any(word.lower() in text for word in (name, right.id, right.name))
+            require(told, f"switch not said: that {right.id} answers from now on was not printed.")
+    for name in ("gpt-9000", "claude-haiku-5-6"):
+        with bench.case(f'after "!model {name}", which no model is called', "unknown name raises"):
+            settles(bench, session, f"!model {name}")
+            require(bench.last.printed.strip(), "unknown name ignored: it said nothing.")
+            try:
+                find_model(name)
+            except LookupError as error:
+                said = " ".join(str(error).split()) in " ".join(bench.last.printed.split())
+                require(said, f"own sentence: that is not what find_model says of it, {shown(str(error))}.")
+
+
+def save(bench: Bench) -> None:
+    said = ("user", "Grüße aus Zürich, 东京 and Łódź"), ("assistant", 'She said "hello"\nand left.')
+    history = [{"role": role, "content": text} for role, text in said]
+    with tempfile.TemporaryDirectory(prefix="course-exercise-") as folder:
+        path = Path(folder) / "chat.json"
+        for when in ("where no file stands", "where an older file stands"):
+            with bench.case(when):
+                given = bench.session(history=copy.deepcopy(history), turns=1)
+                bench.call(given, str(path), wanted=False)
+                require(path.exists(), "no file: there is none at path; open the path that it is given.")
+                try:
+                    data = json.loads(path.read_text(encoding="utf-8"))
+                except UnicodeDecodeError:
+                    raise NotYet('not in UTF-8: open(path, "w", encoding="utf-8").', "not UTF-8") from None
+                except ValueError:
+                    raise NotYet("no JSON: str() is not JSON, json.dump is.", "no JSON") from None
+                require(_holds(data, history), "no messages: the file does not hold the history's, in order.")
+
+
+def _holds(data: Any, wanted: list) -> bool:
+    inner = data.values() if isinstance(data, dict) else data if isinstance(data, list) else ()
+    return data == wanted or any(_holds(each, wanted) for each in inner)
