@@ -11,17 +11,23 @@ from browser.lab import CHROMIUM_FLAGS, Lab, Server, find_chromium
 
 
 @pytest.fixture(scope="session")
-def new_page(tmp_path_factory):
-    """Makes pages on one JupyterLab server and one Chromium for the whole session."""
-    if not (chromium := find_chromium()):
+def chromium():
+    """One Chromium for the whole session."""
+    if not (path := find_chromium()):
         stop = pytest.fail if os.environ.get("COURSE_REQUIRE_BROWSER") == "1" else pytest.skip
         stop("no Chromium found: install it (Debian: apt install chromium) or name it in COURSE_CHROMIUM")
     with sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=chromium, args=CHROMIUM_FLAGS)
-        server = Server(tmp_path_factory.mktemp("lab"))
-        yield lambda: Lab(server, browser)
-        server.stop()
+        browser = driver.chromium.launch(executable_path=path, args=CHROMIUM_FLAGS)
+        yield browser
         browser.close()
+
+
+@pytest.fixture(scope="session")
+def new_page(chromium, tmp_path_factory):
+    """Makes pages on one JupyterLab server for the whole session."""
+    server = Server(tmp_path_factory.mktemp("lab"))
+    yield lambda: Lab(server, chromium)
+    server.stop()
 
 
 @pytest.fixture

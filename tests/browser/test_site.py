@@ -48,9 +48,9 @@ class Files:
 
 
 @pytest.fixture
-def tab(lab_browser):
+def tab(chromium):
     files = Files()
-    page = Lab(files, lab_browser)
+    page = Lab(files, chromium)
     page.name = "notebooks/01_raw_call.ipynb"
     yield page
     page.close()
