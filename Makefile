@@ -28,7 +28,7 @@ help:
 	@echo 'make bench               measures speed against the bare SDK'
 	@echo 'make facts               asks whether models and prices are still those of today'
 	@echo 'make live-check          compares the practice API with the real one, with your key, for about a cent'
-	@echo 'make site                builds the course as a page for a browser tab, in site/ (needs npm)'
+	@echo 'make site                builds the course as a page for a browser tab, in site/, and tries it (needs npm)'
 	@echo 'make notebooks           runs every lesson and writes its outputs   (LESSON=03)'
 	@echo 'make lint                ruff; parts of make test: make lint, unit, browser, lessons'
 	@echo 'make handout             the lessons without solutions, for a class   (make answers: the key)'
@@ -79,6 +79,7 @@ facts: install-dev
 
 site: install-dev
 	@$(PY) -m tools.site
+	$(PY) -m pytest tests/browser/check_site.py
 
 live-check: install
 	@$(PY) -m tools.live_check

@@ -1,4 +1,4 @@
-"""The course in a browser tab, from the files that `make site` builds with npm and the package index."""
+"""The course in a browser tab. `make site` runs this on the page that it has built, no other command does."""
 
 from __future__ import annotations
 
@@ -29,8 +29,6 @@ class Files:
     """Serves the built page as any web server would; `lab.Lab` opens notebooks there."""
 
     def __init__(self) -> None:
-        if not (site.SITE / "index.html").exists():
-            site.main()
         handler = functools.partial(_Quiet, directory=site.SITE)
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
         self.url = f"http://127.0.0.1:{self._server.server_port}"
@@ -57,7 +55,6 @@ def tab(chromium):
     files.stop()
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_lesson_1_in_a_browser_tab(tab):
     """It runs from top to bottom, an exercise is graded, a quiz answered, and both survive a reload."""
