@@ -37,13 +37,22 @@ class InProcess(httpx2.BaseTransport, httpx2.AsyncBaseTransport):
         _running.pop(self.host, None)
 
     def handle_request(self, request: httpx2.Request) -> httpx2.Response:
-        return _Loop().run_until(self.handle_async_request(request))
+        loop = _Loop()
+        try:
+            return loop.run_until(self.handle_async_request(request))
+        except BaseException:
+            loop.close()
+            raise
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         if self.host not in _running:
             raise httpx2.ConnectError("There is no practice API at this address any more.", request=request)
         call = _Call(self.app, request)
-        start = await call.next()
+        try:
+            start = await call.next()
+        except httpx2.TransportError:
+            await call.give_up()
+            raise
         return httpx2.Response(start["status"], headers=start["headers"], stream=call)
 
 
@@ -94,6 +103,11 @@ class _Call(httpx2.SyncByteStream, httpx2.AsyncByteStream):
         if not self._loop.is_closed():
             self._loop.run_until(self.aclose())
             self._loop.close()
+
+    async def give_up(self) -> None:
+        """End the application where no response has begun, whatever it is waiting for."""
+        self._task.cancel()
+        await asyncio.wait({self._task}, timeout=5)
 
     async def aclose(self) -> None:
         """Hang up, and wait until the application has noticed."""
