@@ -199,7 +199,8 @@ class Chatbot:
 
     def undo(self, _: str) -> None:
         turn = self.chat.undo()
-        say(f"[Taken back: {turn.user}{self.warning}]" if turn else "[There is no turn to take back.]")
+        hint = self.warning and f".{self.warning}"
+        say(f"[Taken back: {turn.user}{hint}]" if turn else "[There is no turn to take back.]")
 
     def model(self, name: str) -> None:
         """Go on with the model `name`, if there is one; say which it is."""

@@ -148,7 +148,7 @@ class ReportCard:
         found = {case.name: storm.findings(case) for case in storm.cases}
         self.findings = {name: [case for case, names in found.items() if name in names] for name in LESSONS}
         rows = [_row(storm, case, found[case.name]) for case in storm.cases]
-        self.cases = pd.DataFrame(rows).set_index("case")
+        self.cases = pd.DataFrame(rows or {"case": []}).set_index("case")
         self.attempts = pd.DataFrame(row for case in storm.cases for row in _attempts(case, storm))
 
     @property
