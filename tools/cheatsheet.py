@@ -14,7 +14,8 @@ from tools.lessons import cover
 PAGE = "docs/cheatsheet.md"
 HEAD = """# Cheat sheet
 
-One page for all lessons, made from their own cells by `make notebooks`.
+The calls to look up, made from the lessons' own cells by `make notebooks`.
+Lines with `practice` need the practice API; at work leave them out, and `pretend` too, which makes waits end at once.
 The snippets of one lesson go together, in their order, after the setup cell:
 
 ```python
