@@ -15,7 +15,7 @@ PAGE = "docs/cheatsheet.md"
 HEAD = """# Cheat sheet
 
 The calls to look up, made from the lessons' own cells by `make notebooks`.
-Lines with `practice` need the practice API; at work leave them out, and `pretend` too, which makes waits end at once.
+Lines with `practice` need the practice API: at work leave them out, and `pretend` too, which skips the waits.
 The snippets of one lesson go together, in their order, after the setup cell:
 
 ```python
