@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 
+import pexpect
 import pytest
 
 from course_helpers import chatbot, models, practice
@@ -90,7 +91,7 @@ def test_a_session_over_a_pipe(here):
 
 def at_terminal(term: str, steps: list[tuple[str, str]], *options: object) -> tuple[int, str]:
     """The chatbot at a terminal: of each step, what to wait for and what to type then; "" closes it."""
-    pexpect = pytest.importorskip("pexpect")  # IPython brings it, but not on Windows
+    pytest.importorskip("termios")  # not on Windows
     env, shown = os.environ | {"TERM": term}, io.StringIO()
     child = pexpect.spawn(CHAT[0], [*CHAT[1:], *map(str, options)], env=env, encoding="utf-8", timeout=30)
     child.logfile_read = shown

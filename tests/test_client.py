@@ -20,6 +20,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import SimpleNamespace
 
 import anthropic
+import pexpect
 import pytest
 from anthropic._data.deprecated_models import DEPRECATED_MODELS
 
@@ -336,7 +337,7 @@ def test_a_child_of_a_practice_process_does_not_take_practice_for_the_real_api(m
 @pytest.mark.parametrize("typed", [SECRET, ""])
 def test_the_key_is_asked_for_without_showing_it(live, typed):
     """At a real terminal; what is typed does not appear, and goes to the API alone."""
-    pexpect = pytest.importorskip("pexpect")  # not on Windows
+    pytest.importorskip("termios")  # not on Windows
     code = "from course_helpers import connect; c = connect('live'); print('connected', len(c.api_key))"
     screen = pexpect.spawn(sys.executable, ["-c", code], encoding="utf-8", timeout=30)
     screen.expect("hidden as you type")
