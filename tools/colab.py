@@ -32,7 +32,7 @@ if "google.colab" in sys.modules:  # elsewhere the course is installed already, 
 
 
 def for_colab(notebook: dict, file: str, repo: str) -> dict:
-    """`notebook`, called `file`, with a badge above its title and below that the cell that installs `repo`."""
+    """`notebook`, called `file`, with a badge on top and, below its title, a cell that installs `repo`."""
     title, *rest = notebook["cells"]
     badge = BADGE.format(repo=repo, file=file).splitlines(keepends=True)
     first = {
