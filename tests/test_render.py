@@ -22,12 +22,11 @@ ALLOWED = {
     **{tag: set() for tag in ("blockquote", "br", "code", "em", "hr", "li", "s", "strong", "ul")},
     **{tag: set() for tag in ("table", "thead", "tbody", "tr")},
 }
+KIND = r"[a-z]{1,3}\d?( course-l-[A-Za-z-]+)*"  # of words in code, as Pygments calls it
 VALUES = {
     "href": re.compile(r"(https?://|mailto:).*", re.IGNORECASE | re.DOTALL),
     "style": re.compile(r"text-align:(left|right|center)"),
-    "class": re.compile(
-        r"course-(text mathjax_ignore tex2jax_ignore|flat|table|h course-h[1-6]|[a-z]{1,3}\d?( course-l-[A-Za-z-]+)*)"
-    ),
+    "class": re.compile(rf"course-(text mathjax_ignore tex2jax_ignore|flat|table|h course-h[1-6]|{KIND})"),
 }
 
 
