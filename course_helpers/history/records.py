@@ -6,7 +6,7 @@ import itertools
 import math
 import re
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -226,11 +226,6 @@ class State(NamedTuple):
     turns: tuple[Turn, ...]
     calls: tuple[Call, ...]
     total: Total
-
-    @property
-    def texts(self) -> Iterator[str]:
-        """What was said, question and answer in turn."""
-        return (text for turn in self.turns for text in (turn.user, turn.assistant))
 
 
 BUSY = "This conversation is waiting for a reply"

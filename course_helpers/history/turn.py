@@ -20,7 +20,7 @@ from ..retries import Retries
 from ..wire import Need, Steps, events_of, reply_to
 from .records import Call, Ledger, Preview, Reply, Turn
 from .responses import Reading
-from .strategies import Message, as_messages, estimate_tokens
+from .strategies import Message, Transcript, estimate_tokens
 
 ESTIMATED = "an estimate: this server does not count tokens"
 SUMMARY_TOKENS = 1024  # the least max_tokens of a summary: a model that thinks first needs some
@@ -75,7 +75,7 @@ class Exchange:
     def run(self, question: str, choose: Callable[..., Steps[list[Message]]], streamed: bool) -> Steps[Reply]:
         """The whole turn. Raises before anything is sent: unknown model, over budget."""
         self.settings()
-        messages = yield from choose(as_messages(*self.ledger.now.texts, question), self)
+        messages = yield from choose(Transcript(self.ledger.now.turns, question), self)
         remarks = [f"The history was cut by {ESTIMATED}."] if self.uncounted else []
         self.now = self.settings()
         self.request = self.now.request(messages)
