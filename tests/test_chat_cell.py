@@ -155,9 +155,9 @@ def test_closing_leaves_no_stream_and_no_widget(cell, echo):
     before = len(ipywidgets.widget._instances)
     other = Watched(connect(echo.url) and Conversation())
     came = other.begin("say 1000 at 20")
-    wait_until(lambda: echo.open_streams == 1)
+    wait_until(lambda: echo.under_way == 1)
     other.close()
-    wait_until(lambda: came and echo.open_streams == 0)
+    wait_until(lambda: came and echo.under_way == 0)
     with pytest.raises(Busy, match="closed"):
         other.send("hello")
     assert len(ipywidgets.widget._instances) == before
@@ -198,7 +198,7 @@ def test_model_and_system_prompt_follow_the_controls(cell, echo):
     other.do("model", text="llama3.2")
     other.send("hello")
     assert [name for _, name in other._page.models] == ["llama3.2", "qwen3:4b"]
-    assert echo.requests[-1]["model"] == "llama3.2"
+    assert echo.requests[-1].body["model"] == "llama3.2"
     assert other._page.session.endswith("(on this machine)")
     other.close()
 

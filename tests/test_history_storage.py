@@ -12,9 +12,8 @@ import pytest
 from course_helpers import Conversation, connect, practice
 from course_helpers.history import Call, NotAConversation, last_turns, storage
 from course_helpers.models import UnknownModelError
-from tests.broken_server import broken_server
 from tests.drivers import chat_with, stream
-from tests.scripted_server import reply
+from tests.scripted_server import ScriptedServer, reply
 
 SETTINGS = ["model", "system", "max_tokens", "cache", "budget_usd"]
 
@@ -52,7 +51,7 @@ def test_round_trip(chat, path):
 
 def test_models_and_prices_that_are_not_known_here(chat, path):
     """A file loads wherever it is; the next turn needs a model that there is. An unknown cost is null."""
-    with broken_server(reply()) as server:
+    with ScriptedServer(reply()) as server:
         other = chat_with(server.url, model="llama3.2")
         other.send("Hello!")
         other.save(path)
