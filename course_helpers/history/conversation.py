@@ -240,13 +240,11 @@ class Conversation:
 
     def _settings(self) -> TurnSettings:
         """Raises `UnknownModelError` where the model has no price; only another's server may have such."""
-        known = None
-        if not costs_nothing(self.client, self.model):
-            try:
-                known = rates(self.model)
-            except UnknownModelError:
-                if place(self.client) not in ("local", "remote"):
-                    raise
-                known = UNPRICED
+        try:
+            known = None if costs_nothing(self.client, self.model) else rates(self.model)
+        except UnknownModelError:
+            if place(self.client) in ("practice", "live"):
+                raise
+            known = UNPRICED
         retries = functools.partial(Retries, **{"on_wait": self.on_wait, **self.waits})
         return TurnSettings(self.model, self.max_tokens, self.system, self.cache, known, retries)

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
-from ..formatting import count, dollars
+from ..formatting import count, dollars, short
 
 
 def sendable(text: str, what: str = "message") -> str:
@@ -87,7 +87,7 @@ class Turn(Call):
         return Call.model_construct(**{name: getattr(self, name) for name in Call.model_fields})
 
     def __repr__(self) -> str:
-        return f"Turn({_short(self.user)} → {_short(self.assistant)}, {meter(self)})"
+        return f"Turn({short(self.user, 60)!r} → {short(self.assistant, 60)!r}, {meter(self)})"
 
 
 class Total(Figures):
@@ -128,7 +128,7 @@ class Reply:
         return self.text
 
     def __repr__(self) -> str:
-        return f"Reply({' · '.join([_short(self.text), *self._small])})"
+        return f"Reply({' · '.join([repr(short(self.text, 60)), *self._small])})"
 
     def _repr_html_(self) -> str:
         from .. import render
@@ -179,11 +179,6 @@ def meter(figures: Figures) -> str:
     sent = f"{figures.prompt_tokens:,} tokens in" + (f" ({cached:,} from the cache)" if cached else "")
     came = f"{figures.output_tokens:,} out" + (f" ({thought:,} of thinking)" if thought else "")
     return f"{sent} · {came} · {dollars(figures.cost_usd)}"
-
-
-def _short(text: str, longest: int = 60) -> str:
-    words = " ".join(text[: 4 * longest].split())
-    return repr(words if len(words) <= longest and len(text) <= 4 * longest else f"{words[:longest]}…")
 
 
 class BudgetExceeded(ValueError):

@@ -20,7 +20,7 @@ from itertools import chain, islice
 from typing import Any, ClassVar
 from weakref import WeakKeyDictionary
 
-from ..models import UnknownModelError, find_model
+from ..models import MODELS
 from ..wire import Need, Steps, advance
 from .records import Turn, sendable
 
@@ -230,8 +230,5 @@ def at_least(least: int, **given: int) -> None:
 def estimate_tokens(messages: Iterable[Message], model: str, system: str | None = None) -> int:
     """A cautious guess at the tokens of a prompt: three bytes a token, and some for each text's frame."""
     texts = [system or "", *(str(message["content"]) for message in messages)]
-    try:
-        factor = find_model(model).tokenizer_factor
-    except UnknownModelError:
-        factor = 1.3
+    factor = MODELS[model].tokenizer_factor if model in MODELS else 1.3
     return int(sum(len(text.encode()) / 3 + 5 for text in texts) * factor) + 1
