@@ -9,11 +9,11 @@ from contextlib import suppress
 
 import anthropic
 import pytest
-from echo_server import EchoServer
 
 from course_helpers import MODEL, Conversation, call_with_retry, connect, reply_text
 from course_helpers.learning import report_card, storm
 from course_helpers.learning.report_card import ReportCard
+from tests.scripted_server import EchoServer
 
 CASES = dict(storm.CASES)
 
@@ -196,12 +196,9 @@ def test_own_waits_are_measured_and_not_sat_through():
 
 def test_no_request_reaches_another_server():
     """Whatever server a bot's client was made for: it hears nothing, and no key of it gets out."""
-    elsewhere = EchoServer()
-    try:
+    with EchoServer() as elsewhere:
         bot = Bot(base_url=elsewhere.url, api_key="sk-ant-my-own-key-of-some-length")
         assert card(bot, "calm", "500", "calm again").clean
         assert elsewhere.requests == []
         bot.send = lambda text: bot.client.api_key
         assert seen(card(bot, "calm")) == {"key shown"}
-    finally:
-        elsewhere.close()
