@@ -43,7 +43,7 @@ CASES = {
     "stream truncated": lambda practice: practice.break_stream("truncate"),
     "stream garbled": lambda practice: practice.break_stream("garble"),
     "stream stalled": lambda practice: practice.break_stream("stall", seconds=2),
-    "context overflow": lambda practice: practice.fail_next(400, times=40, message="prompt is too long"),
+    "context overflow": lambda practice: practice.fail_next(400, times=40),
     "model retired": lambda practice: practice.fail_next(404, times=40),
     "wrong key": lambda practice: practice.fail_next(401, times=40),
     "refusal": lambda practice: practice.shape("refusal"),
