@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import builtins
 import contextlib
 import os
 import re
@@ -24,7 +25,7 @@ from nbclient import NotebookClient
 
 from course_helpers import Conversation, practice
 from course_helpers import client as course_client
-from course_helpers.learning import CheckFailed, Outcome, check, exercise, grading, redirect, sandbox
+from course_helpers.learning import CheckFailed, Outcome, check, exercise, grading, sandbox
 from course_helpers.learning import exercises as marking
 from course_helpers.learning.graders import FILE, exercises, read
 from course_helpers.learning.progress import store
@@ -45,7 +46,6 @@ def text_in(reply):
 """
 RIGHT = "def ask(question):\n    return call(client, question)"
 ELSEWHERE = "http://127.0.0.1:9"
-HOOKED = ()
 LIVE = {"base_url": ELSEWHERE, "api_key": "sk-ant-real", "max_retries": 0, "timeout": 3}
 
 
@@ -90,8 +90,7 @@ def words(outcome: Outcome) -> str:
 
 def everything() -> list[object]:
     """What grading changes for a while, and puts back."""
-    hooked = [vars(owner).get(name) for owner, name in HOOKED]
-    return [dict(os.environ), dict(vars(course_client)), sys.stdout, sys.stderr, *hooked]
+    return [dict(os.environ), dict(vars(course_client)), sys.stdout, sys.stderr, builtins.input]
 
 
 def wait_until(truth: Callable[[], bool]) -> bool:

@@ -11,7 +11,6 @@ import sys
 import textwrap
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from html import escape
 from itertools import pairwise
 from typing import Any
@@ -69,10 +68,7 @@ def _program(bot: Any) -> Callable[[], Any]:
             with contextlib.closing(stream(text)) as pieces:
                 return "".join(pieces)
         said = ask(text)
-        if not inspect.iscoroutine(said):
-            return said
-        with ThreadPoolExecutor(1) as thread:  # a notebook's own thread has a loop that runs already
-            return thread.submit(asyncio.run, said).result()
+        return asyncio.run(said) if inspect.iscoroutine(said) else said
 
     def program() -> None:
         while text := sys.stdin.readline().strip():
