@@ -145,7 +145,7 @@ def test_without_a_place_the_lesson_goes_on_and_says_so_once(named, tmp_path, mo
         monkeypatch.delenv("COURSE_DATA_DIR")
         monkeypatch.delenv("HOME")
         monkeypatch.setattr("pwd.getpwuid", {}.__getitem__)  # a user without an entry
-    reason = r"Not a directory|File exists" if named == "/dev/null" else "there is no home folder"
+    reason = "Not a directory|File exists" if named == "/dev/null" else ".*home directory.*"
     told = answer(1, find_lesson(1).questions[0].right)
     guess("g", 3, unit="tokens")
     said = f"{told['summary']} {capsys.readouterr().out}"
@@ -161,7 +161,6 @@ def test_where_it_is(tmp_path, monkeypatch):
     monkeypatch.delenv("COURSE_DATA_DIR")
     assert store.folder == platformdirs.user_data_path("llm-api-course", appauthor=False)
     monkeypatch.setattr(sys, "platform", "emscripten")
-    assert "this page gives notebooks no storage" in record_try("ask", passed=True)
     monkeypatch.setattr(sys.modules[Store.__module__], "DRIVE", tmp_path)
     record_try("ask", passed=True)
     assert len(events(tmp_path / "course-progress")) == 1

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import inspect
 import io
 import re
@@ -12,7 +10,6 @@ import textwrap
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from html import escape
 from itertools import pairwise
 from typing import Any
@@ -59,26 +56,17 @@ def _program(bot: Any) -> Callable[[], Any]:
     """`bot` as a program that reads lines and prints."""
     bot = bot() if isinstance(bot, type) else bot
     ask, stream = getattr(bot, "send", bot), getattr(bot, "stream", None)
-    if not callable(ask):
-        raise TypeError("report_card takes a main(), a function ask(text) or an object with send(text).")
+    if not callable(ask) or inspect.iscoroutinefunction(ask):
+        what = "a main(), a function ask(text) or an object with send(text), none of them async"
+        raise TypeError(f"report_card takes {what}.")
     given = inspect.signature(ask).parameters.values()
     if ask is bot and not any(p.default is p.empty and p.kind < p.VAR_POSITIONAL for p in given):
         return bot
 
-    def answer(text: str) -> Any:
-        if stream is not None:
-            with contextlib.closing(stream(text)) as pieces:
-                return "".join(pieces)
-        said = ask(text)
-        if not inspect.iscoroutine(said):
-            return said
-        with ThreadPoolExecutor(1) as thread:  # a notebook's own thread has a loop that runs already
-            return thread.submit(asyncio.run, said).result()
-
     def program() -> None:
         while text := sys.stdin.readline().strip():
             try:
-                print(answer(text))
+                print("".join(stream(text)) if stream else ask(text))
             except Exception as error:  # for a function, raising is a way to say that it failed
                 print(f"{type(error).__name__}: {error}")
 
@@ -88,9 +76,6 @@ def _program(bot: Any) -> Callable[[], Any]:
 def _weather(program: Callable[[], Any], storm: Storm, seconds: float) -> None:
     """Take the program through the cases until it ends, `seconds` at most. Prints a line a case."""
     printed, screen, storm.session = sandbox.Printed(), sys.stdout, []
-
-    def begin() -> Case | None:
-        return storm.begin(f"What is a context window? This is question {len(storm.cases) + 1}.")
 
     def note(end: str) -> None:
         case.saw, case.end = printed.text.replace(case.question, ""), end
@@ -108,9 +93,9 @@ def _weather(program: Callable[[], Any], storm: Storm, seconds: float) -> None:
                 if case.requests:
                     break
             note("read on")
-            case = begin()
+            case = storm.begin()
 
-    case, typed, stdin = begin(), lines(), io.TextIOBase()
+    case, typed, stdin = storm.begin(), lines(), io.TextIOBase()
     stdin.readline = lambda *_: next((f"{line}\n" for line in typed), "")  # for who reads without `input`
     with patch.object(sys, "stdin", stdin):
         ran = sandbox.run(program, typed, seconds, printed=printed)
