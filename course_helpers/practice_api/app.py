@@ -20,7 +20,7 @@ from .caching import PromptCache, count, diagnose
 from .errors import ApiError, require
 from .faults import UNLIMITED, Faults
 from .journal import Exchange, Journal, redacted
-from .responses import SLEEP, Batch, event_stream, model_info, page_of
+from .responses import SLEEP, Batch, event_stream, model_info, page_of, query_of
 from .schemas import MAX_REQUESTS, CreateBatch, CreateMessage, Object, Prompt, parse, read_json
 
 MAX_BODY, MAX_BATCH_BODY = 32 * 1024 * 1024, 256 * 1024 * 1024
@@ -174,7 +174,7 @@ class Api:
         return {"input_tokens": count(*self._parse(Prompt, data, exchange))}
 
     def _list_models(self, exchange: Exchange) -> Object:
-        query = exchange.query
+        query = query_of(exchange)
         states = query.getlist("lifecycle") + query.getlist("lifecycle[]") or ["active", "deprecated"]
         require({*states} <= {"active", "deprecated", "retired"}, "lifecycle: active, deprecated or retired")
         models = [model for model in MODELS.values() if model.lifecycle in states and not model.limited]
@@ -198,7 +198,7 @@ class Api:
         return batch.shown()
 
     def _list_batches(self, exchange: Exchange) -> Object:
-        return page_of([batch.shown() for batch in reversed(self.batches.values())], exchange.query)
+        return page_of([batch.shown() for batch in reversed(self.batches.values())], query_of(exchange))
 
     def _batch(self, name: str) -> Batch:
         if name not in self.batches:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextvars import ContextVar
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pydantic_core
+from starlette.datastructures import QueryParams
 from starlette.requests import ClientDisconnect
 
 from ..models import Model
@@ -60,7 +61,12 @@ def _event(name: str, data: bytes) -> bytes:
     return b"event: %s\ndata: %s\n\n" % (name.encode(), data)
 
 
-def page_of(items: list[Object], query: Mapping[str, str]) -> Object:
+def query_of(exchange: Exchange) -> QueryParams:
+    """What stands behind the question mark of its path."""
+    return QueryParams(exchange.path.partition("?")[2])
+
+
+def page_of(items: list[Object], query: QueryParams) -> Object:
     """The page of `items`, newest first, that limit, after_id and before_id of a query ask for."""
     limit, after, before = query.get("limit", "20"), query.get("after_id"), query.get("before_id")
     number = int(limit) if limit.isascii() and limit.isdigit() and len(limit) < 5 else 0
