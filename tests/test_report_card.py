@@ -122,23 +122,23 @@ def test_a_bot_with_one_fault_gets_just_that(name, make, cases, capsys):
 
 
 def test_clean_bots():
-    """Conversation, mains that count all calls, functions and classes get a clean card."""
+    """Conversation, mains that count all calls, functions, plain and async, get a clean card."""
     made = card(Conversation(connect()))
     assert made.clean, made
     assert list(made.cases["requests"]) == [1, 2, 2, 1, 2, 6, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1]
     assert set(made.cases["history"][:-1]) == {"valid"}
     assert card(counting_main(True), "calm", "thinking only", "calm again").clean
-    for bot in (Bot().send, Bot):
+
+    async def ask(text: str) -> str:
+        return Bot().send(text)
+
+    for bot in (Bot().send, ask, Bot):
         made = card(bot, "429 with retry-after", "wrong key", "calm again")
         assert made.clean
         assert list(made.attempts["outcome"]) == ["429", "reply", "401", "reply"]
         assert (made.attempts["wait"] > 0.39).tolist() == [True, False, False, False]
         assert made.attempts["asked"].tolist() == [True, True, False, False]
-
-    async def ask(text: str) -> str:
-        return text
-
-    for no_bot in (None, "ask", ask):
+    for no_bot in (None, "ask"):
         with pytest.raises(TypeError, match="takes a main"):
             report_card(no_bot)
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import io
 import re
 import sys
 import textwrap
-import threading
 import time
 from collections.abc import Callable, Iterator
 from html import escape
@@ -18,7 +18,7 @@ from unittest.mock import patch
 from ..formatting import count
 from ..practice_api import Practice
 from . import sandbox
-from .redirect import others_have_ended, redirected
+from .redirect import is_graded, others_have_ended, redirected
 from .storm import ASKING, KEY, LESSONS, Case, Storm
 
 SESSION_LIMIT, CARD_LIMIT = 12.0, 17.0  # seconds that one start of the bot, and all of them, may take
@@ -56,9 +56,8 @@ def _program(bot: Any) -> Callable[[], Any]:
     """`bot` as a program that reads lines and prints."""
     bot = bot() if isinstance(bot, type) else bot
     ask, stream = getattr(bot, "send", bot), getattr(bot, "stream", None)
-    if not callable(ask) or inspect.iscoroutinefunction(ask):
-        what = "a main(), a function ask(text) or an object with send(text), none of them async"
-        raise TypeError(f"report_card takes {what}.")
+    if not callable(ask):
+        raise TypeError("report_card takes a main(), a function ask(text) or an object with send(text).")
     given = inspect.signature(ask).parameters.values()
     if ask is bot and not any(p.default is p.empty and p.kind < p.VAR_POSITIONAL for p in given):
         return bot
@@ -66,7 +65,8 @@ def _program(bot: Any) -> Callable[[], Any]:
     def program() -> None:
         while text := sys.stdin.readline().strip():
             try:
-                print("".join(stream(text)) if stream else ask(text))
+                said = "".join(stream(text)) if stream else ask(text)
+                print(asyncio.run(said) if inspect.iscoroutine(said) else said)
             except Exception as error:  # for a function, raising is a way to say that it failed
                 print(f"{type(error).__name__}: {error}")
 
@@ -107,11 +107,11 @@ def _weather(program: Callable[[], Any], storm: Storm, seconds: float) -> None:
 
 
 def _short_sleep(storm: Storm) -> Callable[[float], None]:
-    """A sleep that cuts long ones of this thread short, and counts what it has cut."""
-    real, thread = time.sleep, threading.current_thread()
+    """A sleep that cuts long ones of the bot short, and counts what it has cut."""
+    real = time.sleep
 
     def sleep(seconds: float, /) -> None:
-        cut = max(seconds - LONGEST_SLEEP, 0) if threading.current_thread() is thread else 0
+        cut = max(seconds - LONGEST_SLEEP, 0) if is_graded() else 0
         storm.skipped += cut
         real(seconds - cut)
 
@@ -150,7 +150,7 @@ class ReportCard:
 
     def _repr_html_(self) -> str:
         table = re.sub("(?<=[a-z])(?=[A-Z])", "<wbr>", self.cases.to_html())  # errors' long names may break
-        return f"<pre>{escape(repr(self))}</pre>{table}"
+        return f'<pre style="word-break: normal">{escape(repr(self))}</pre>{table}'
 
 
 def _row(case: Case, found: dict[str, str]) -> dict[str, Any]:
