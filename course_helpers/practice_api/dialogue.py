@@ -109,7 +109,7 @@ def subject(text: str, before: Subject | None) -> Subject | None:
 
 def say(found: Subject, text: str, said: Sequence[str]) -> Saying:
     """The part of an entry that is asked for; another one where that was said already."""
-    entry, part = found.entry, found.part
+    entry, part, about = found.entry, found.part, f"{found.entry.name} {found.entry.of}"
     if found.score < SURE:
         near = "\n".join(f"- {fill(entry.brief)}" for entry in (entry, *found.others))
         return Saying(fresh("unsure", text, said, near=near))
@@ -122,10 +122,10 @@ def say(found: Subject, text: str, said: Sequence[str]) -> Saying:
     parts = [part for part in (_part(entry, name) for name in order) if part]
     text = next((part for part in parts if part not in said), parts[0])
     if text != fill(entry.say):
-        return Saying(text)
+        return Saying(text, about=about)
     more = [_part(entry, name) for name in ("example", "why", "lesson")]
     short = (fill(part) for part in (entry.brief, entry.word, entry.part("simple")))
-    return Saying(text, *short, tuple(part for part in more if part and "\n" not in part))
+    return Saying(text, *short, tuple(part for part in more if part and "\n" not in part), about)
 
 
 def off(text: str, said: Sequence[str]) -> str:

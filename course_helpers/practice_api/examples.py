@@ -15,42 +15,40 @@ _LINE = re.compile(
     r"(?:->|=>|→|⇒|\||\s=\s|[,;]?\s*\b(?:output|a|answer|label|assistant|becomes|sentiment)\s*:)\s*(.*?)\s*$",
     re.I,
 )
+_PARTS = (
+    r".+",
+    r"^.",
+    r".$",
+    r"^\S+",
+    r"\S+$",
+    r"[\w.+-]+@[\w.-]+\.\w+|#\w+",
+    r"\d[\d.,-]*",
+    r"(?<=\s)[A-Z]\w+",
+)
+"""What an answer may take from its question: all, a letter, a word, an address, a number or date, a name."""
 _ENDINGS = {"past": "ed", "plural": "s", "comparative": "er", "superlative": "est", "gerund": "ing"}
 _SPELLING = {
     r"(?<=[^aeiou])y\+(?=s)": "ie",
     r"(?<=[^aeiou])y\+(?=e)": "i",
     r"(s|x|z|ch|sh)\+s": r"\1es",
-    r"e\+e|(?<!e)e\+(?=i)": lambda found: "e" if found[0] == "e+e" else "",
+    r"(?<!e)e\+(?=[ei])|(?<=e)\+(?=e)": "",
     r"^([^aeiou]*[aeiou])([^aeiouwxys])\+(?=[ei])": r"\1\2\2",
     r"\+": "",
 }
 """How a word and its ending grow together: cities, tried, boxes, bakes, stopped."""
-_MOODS = {"negative": -1, "neutral": 0, "positive": 1}
 Pairs = list[tuple[str, str]]
 Rule = Callable[[str], str]
-_SIMPLE: tuple[Rule, ...] = (
-    lambda text: dialogue.general(text).word,
-    str,
-    lambda text: text[::-1],
-    lambda text: text[0],
-    lambda text: text[-1],
-    lambda text: text.split()[0],
-    lambda text: text.split()[-1],
-    lambda text: str(int(text) ** 2),
-    lambda text: re.search(r"\d{4}-\d\d-\d\d|[\w.+-]+@[\w.-]+\.\w+|\d+(?:[.,]\d+)?|#\w+", text)[0],
-    lambda text: re.search(r"(?<=\s)[A-Z]\w+", text)[0],
-    lambda text: re.search(r"[A-Z]\w+", text)[0],
-)
 
 
-def shown(turns: list[tuple[str, str]], system: str, last: str) -> tuple[Pairs, str]:
+def shown(turns: list[tuple[str, str]], system: str) -> tuple[Pairs, str]:
     """The example pairs that precede the question, and the question: as turns, or as lines with an arrow."""
+    last = turns[-1][1]
     found = (_LINE.match(line[:400]) for line in f"{system}\n{last}".splitlines())
     lines = [line.groups() for line in found if line]
     if len(lines) > 2 and not lines[-1][1]:
         return lines[:-1], lines[-1][0]
     lines = [pair for pair in lines if all(pair)]
-    pairs = [(a[1], b[1]) for a, b in pairwise(turns) if (a[0], b[0]) == ("user", "assistant")]
+    pairs = [(a[1], b[1]) for a, b in pairwise(turns[:-1]) if (a[0], b[0]) == ("user", "assistant")]
     return lines if len(lines) > 1 else pairs, last
 
 
@@ -60,7 +58,7 @@ def continued(pairs: Pairs, question: str) -> str:
     if len(pairs) < 2 or any(len(b) > 80 or not a or not b for a, b in pairs):
         return ""
     (a, b), found = pairs[0], []
-    for rule in [*_SIMPLE, *_known(), _template(pairs)]:
+    for rule in _rules():
         for case in (str, str.lower, str.upper, str.capitalize, str.title):
             made = _apply(rule, case, a)
             if made and made in b:
@@ -82,16 +80,21 @@ def _apply(rule: Rule, case: Rule, text: str) -> str:
 
 
 @cache
-def _known() -> list[Rule]:
-    """The tables of pairs, each also the other way round, and the forms, regular where no table has them."""
+def _rules() -> list[Rule]:
+    """Parts of a text, what is known of it, tables of pairs, each also the other way round, and word forms."""
     texts = table("examples.toml")["pairs"].items()
     tables = {name: dict(re.findall(r"(thank you|[^\s,]+) ([^,]+)", text)) for name, text in texts}
     both = [*tables.values(), table("general.toml")["capitals"]]
     both += [{value: key for key, value in pairs.items()} for pairs in both]
     lower = [{key.lower(): value for key, value in pairs.items()} for pairs in both]
-    looked_up = [lambda text, pairs=pairs: pairs[text.lower().strip(" ?.!")] for pairs in lower]
-    forms = [partial(_form, tables.get(name, {}), ending) for name, ending in _ENDINGS.items()]
-    return [*looked_up, *forms]
+    return [
+        *(lambda text, part=part: re.search(part, text)[0] for part in _PARTS),
+        lambda text: text[::-1],
+        lambda text: str(int(text) ** 2),
+        lambda text: dialogue.general(text).word,
+        *(lambda text, pairs=pairs: pairs[text.lower().strip(" ?.!")] for pairs in lower),
+        *(partial(_form, tables.get(name, {}), ending) for name, ending in _ENDINGS.items()),
+    ]
 
 
 def _form(irregular: dict[str, str], ending: str, word: str) -> str:
@@ -101,35 +104,23 @@ def _form(irregular: dict[str, str], ending: str, word: str) -> str:
     return irregular.get(word.lower()) or form
 
 
-def _template(pairs: Pairs) -> Rule:
-    """The words of the question where those of the first one stand in its answer."""
-    a, b = pairs[0]
-    shared = set.intersection(*(set(re.findall(r"\w+", question)) for question, _ in pairs))
-
-    def put(text: str) -> str:
-        own = dict(zip(re.findall(r"\w+", a), re.findall(r"\w+", text), strict=True))
-        if any(own[word] != word for word in shared):  # My … is …
-            return ""
-        return re.sub(r"\w+", lambda word: own.get(word[0], word[0]), b)
-
-    return put
-
-
 def _label(pairs: Pairs, question: str) -> str:
     """The label of the examples that is nearest in mood or in words; "" where answers are no labels."""
-    labels = [*dict.fromkeys(b for _, b in pairs)]
-    if any(len(label.split()) > 3 for label in labels) or any(a.lower() == b.lower() for a, b in pairs):
-        return ""
-    moods = {name: text.split() for name, text in table("examples.toml")["moods"].items()}
-    named = {name: label for label in labels for name in _MOODS if label.lower().strip(".!") in moods[name]}
-    if len(named) > 1:
-        words = set(re.findall(r"[\w']+", question.lower()))
-        mood = len(words.intersection(moods["good"])) - len(words.intersection(moods["bad"]))
-        mood = -mood if mood > 0 and re.search(r"\b(?:not|hardly|never)\b|n't\b", question.lower()) else mood
-        return named[min(named, key=lambda name: abs(_MOODS[name] - mood))]
-    asked, like = set(knowledge.loud(question)), dict.fromkeys(labels, 0)
-    for q, label in pairs:
-        like[label] = max(like[label], len(asked.intersection(knowledge.loud(f"{q} {label}"))))
-    best = max(like, key=like.get)
-    known = dialogue.general(question) or max(knowledge.match(question).values(), default=0) > 0.5
-    return best if 1 < len(labels) < len(pairs) or (like[best] and len(labels) > 1 and not known) else ""
+    labels = [*dict.fromkeys(label for _, label in pairs)]
+    moods = {label: _mood(label) for label in labels}
+    if {-1, 1} <= {*moods.values()}:
+        return min(labels, key=lambda label: abs(moods[label] - _mood(question)))
+    asked = set(knowledge.loud(question))
+    shared = [len(asked.intersection(knowledge.loud(f"{text} {label}"))) for text, label in pairs]
+    return pairs[shared.index(max(shared))][1] if 1 < len(labels) < len(pairs) else ""
+
+
+def _mood(text: str) -> int:
+    """1 for a text of good words, -1 for one of bad words, 0 for neither."""
+    words = re.findall(r"[\w'-]+|[^\w\s]", text.lower())
+    good, bad = (
+        sum(word in table("examples.toml")["moods"][mood].split() for word in words)
+        for mood in ("good", "bad")
+    )
+    denied = good > bad and re.search(r"\b(?:not|hardly|never)\b|n't\b", text.lower())
+    return -1 if denied else (good > bad) - (good < bad)

@@ -72,7 +72,7 @@ def _draft(request: CreateMessage, messages: list[Message], model: Model, shape:
     """What is thought, said, and called, before it is cut to size."""
     if shape in ("refusal", "empty"):
         return "", "", None
-    answer = replies.answer(request, messages, model)
+    answer = replies.answer(request, messages)
     thinking = _thinking(request, model, answer)
     if shape in ("thinking_first", "thinking_only"):
         thinking = thinking or answer.thinks or _ALWAYS_THINKS

@@ -1,6 +1,6 @@
 """What a system prompt, or the user, asks of an answer: read clause by clause, and obeyed.
 
-Patterns that are one line each stand in wishes.toml; here is what takes a phrase, a number or a subject.
+The patterns stand in wishes.toml; here is what takes more than one pattern: lengths, subjects, JSON fields.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _QUOTED = re.compile(
     r"|(?:(?<=say: )|(?<=reply: )|(?<=answer: )|(?<=respond: ))([A-Z][^\n'\"“‘:]*[.!?])"
 )
 _HELD = re.compile(r"⟦(\d+)⟧")
-_TITLE = re.compile(r"[⟦⟧]|\b(Mr|Mrs|Ms|Dr|Prof|St)\.")
+_TITLE = re.compile(r"\b(Mr|Mrs|Ms|Dr|Prof|St)\.")
 _CLAUSE = re.compile(r"(?<=[.!?;])\s+(?![Hh]ow\W*$)|\n+")
 _UNITS = {"word": "words"} | dict.fromkeys(("sentence", "paragraph", "line"), "sentences")
 _SENTENCE = re.compile(r"(?<=[.!?])(?<!e\.g\.)(?<!i\.e\.)\s+(?=[A-Z\"“`(])")
@@ -31,6 +31,7 @@ _FENCE = re.compile(r"\n*```.*?```\n*", re.S)
 """Code in an answer: it is never cut or made a list of, but follows whole."""
 _PART = re.compile(r"(?<=\D): |; |, (?=\w+ \w+ \w+)")
 _NOTE = "[practice model: I can only answer in plain English, so this is left out: {}.]"
+_NO = "I do not talk about that here. Is there something else that you would like to know?"
 _FIXED = {"confidence": "high", "language": "English", "status": "ok"}
 _LONG = re.compile(r"note|expla|detail|reason|why|text|descr|comment|summary|context|sentence|defin|mean")
 
@@ -51,46 +52,63 @@ def read(text: str, *, spoken: bool = False) -> tuple[Wishes, str, bool]:
 
     wishes: Wishes = {}
     rest, beside, stays = [], [], False
-    text = _QUOTED.sub(hold, _TITLE.sub(r"\1", text[:SEARCHED]))
+    text = _TITLE.sub(r"\1", _QUOTED.sub(hold, re.sub("[⟦⟧]", "", text[:SEARCHED])))
     for clause in filter(str.strip, _CLAUSE.split(text)):
         found, left = _clause(clause, held, wishes, spoken)
         stands = _search("standing", clause.lower()) or not ("?" in clause or knowledge.loud(left))
-        stays |= bool(found and stands)
+        stays |= bool(found and stands) or "normal" in found
         wishes |= found
         (beside if found else rest).append(left)
     left = " ".join(rest if knowledge.loud(" ".join(rest)) else [*rest, *beside])
-    return wishes, _HELD.sub(lambda number: held[int(number[1])], left), stays
+    return wishes, _unheld(left, held), stays
 
 
 @cache
 def _patterns() -> dict[str, re.Pattern[str]]:
     file = table("wishes.toml")
     number = rf"\b(?:{'|'.join(file['numbers'])})\b"
-    patterns = file["patterns"] | file["cannot"] | {"negated": file["negated"], "number": number}
-    return {name: re.compile(pattern) for name, pattern in patterns.items()}
+    return {name: re.compile(p) for name, p in (file["patterns"] | {"number": number}).items()}
+
+
+@cache
+def _wishes() -> list[dict[str, Any]]:
+    """The rows [[wish]], their patterns compiled."""
+    file = table("wishes.toml")
+    for wish in file["wish"]:
+        unless = wish.get("unless", "{negated}").replace("{negated}", file["negated"])
+        wish |= {"ask": re.compile(wish["ask"]), "unless": re.compile(unless)}
+    return file["wish"]
 
 
 def _search(name: str, text: str) -> re.Match[str] | None:
     return _patterns()[name].search(text)
 
 
+def _unheld(text: str, held: list[str]) -> str:
+    """`text` with what stood in quotes in its place again."""
+    return _HELD.sub(lambda number: held[int(number[1])], text)
+
+
 def _clause(clause: str, held: list[str], before: Wishes, spoken: bool) -> tuple[Wishes, str]:
     """The wishes in one clause, and the clause without them."""
-    file, lower = table("wishes.toml"), clause.lower().replace("’", "'")
-    lower = _patterns()["number"].sub(lambda word: str(file["numbers"][word[0]]), lower)
+    numbers, lower = table("wishes.toml")["numbers"], clause.lower().replace("’", "'")
+    lower = _patterns()["number"].sub(lambda word: str(numbers[word[0]]), lower)
     left = lower = _patterns()["at_most"].sub("at most", lower)
     if spoken and _search("asks_how", lower):
         return {}, clause  # a question about lists, JSON and so on
     if not spoken and (refusals := _refusals(lower, held, before.get("refusals", []))):
         return {"refusals": refusals}, ""
-    found = {} if spoken else _persona(_HELD.sub(lambda number: held[int(number[1])], clause))
-    for wish in file["wish"]:
-        if match := re.search(wish["ask"], lower):
-            if wish.get("always") or not _search("negated", lower[: match.start()]):
-                found[wish["field"]] = wish["value"]
-            elif "negated" in wish:
-                found.setdefault(wish["field"], wish["negated"])
-            left = left.replace(match[0], " ")
+    found: Wishes = {}
+    for wish in _wishes():
+        text, field = clause if "cased" in wish else lower, wish["field"]
+        match = wish["ask"].search(text)
+        if not match or (spoken and "system" in wish):
+            continue
+        if not wish["unless"].search(text[: match.start(match.lastindex or 0)]):
+            found[field] = wish.get("value", _unheld(match[match.lastindex or 0], held).strip())
+        elif "negated" in wish:
+            found.setdefault(field, wish["negated"])
+        left = left.replace(match[0].lower(), " ")
     if found.get("json") or (before.get("json") == ["answer"] and _search("keys", clause)):
         found["json"] = _keys(clause, held)
     for limit in _patterns()["limit"].finditer(lower):
@@ -103,14 +121,6 @@ def _clause(clause: str, held: list[str], before: Wishes, spoken: bool) -> tuple
                 found[unit] = max(1, most - bool(limit["less"]))
             if unit == "items":
                 found.setdefault("list", before.get("list") or "-")
-    if not found.get("json") and "question" not in found and "emoji" not in found:
-        found |= _phrases(clause, held)
-    for kind in ("languages",) if spoken else file["cannot"]:
-        match = _search(kind, lower)
-        if match and not re.search(rf"english|{file['negated']}", lower[: match.start()]):
-            word = next(filter(None, match.groups()))
-            found["cannot"] = [*before.get("cannot", []), word.title() if kind == "languages" else word]
-            left = left.replace(match[0], " ")
     return found, left if found else clause
 
 
@@ -128,33 +138,6 @@ def _refusals(lower: str, held: list[str], before: list[tuple[set[str], bool, st
     for word, others in table("wishes.toml")["kin"].items():
         stems |= set(knowledge.loud(others)) if knowledge.stem(word) in stems else set()
     return [*before, (stems, bool(only), reply)] if stems else None
-
-
-def _persona(clause: str) -> Wishes:
-    """The name and the role that the model is given."""
-    match = _search("who", clause)
-    if not match:
-        return {}
-    who, named = match["who"].strip(" ,"), re.search(r"name|call", match[0].lower())
-    called = _search("called", clause) or re.match(
-        r"(\w+)" if named else f"({_patterns()['name'].pattern})", who
-    )
-    name = called[1] if called else ""
-    role = _patterns()["role_ends"].split(who.replace(name, "", 1))[0].strip(" ,")
-    role = "" if _search("plain_role", role) else role
-    return ({"name": name[0].upper() + name[1:]} if name else {}) | ({"role": role} if role else {})
-
-
-def _phrases(clause: str, held: list[str]) -> Wishes:
-    """The phrases with which an answer opens or closes, in quotes or without."""
-    quoted = {edge: _search(edge, clause.lower()) for edge in ("start", "end")}
-    found = {edge: held[int(match[1] or match[2])] for edge, match in quoted.items() if match}
-    match = None if "⟦" in clause else _search("phrase", clause.strip())
-    if match and (match["open"] or match["close"]):
-        found["start" if match["open"] else "end"] = (
-            match["phrase"].strip().rstrip("." if match["open"] else "")
-        )
-    return found
 
 
 def _keys(clause: str, held: list[str]) -> list[str]:
@@ -179,6 +162,8 @@ class Saying(NamedTuple):
     simple: str = ""
     more: tuple[str, ...] = ()
     """Sentences that may follow where a longer answer is wished for."""
+    about: str = ""
+    """The name of its subject."""
 
 
 def sentences(text: str) -> list[str]:
@@ -186,9 +171,14 @@ def sentences(text: str) -> list[str]:
     return [*filter(None, map(str.strip, _SENTENCE.split(_FENCE.sub(" ", text).replace("\n", " "))))]
 
 
-def render(saying: Saying, wishes: Wishes) -> str:
-    """The answer as `wishes` would have it, and in brackets what of them cannot be done."""
-    cannot = ", ".join(dict.fromkeys(wishes.get("cannot", ())))
+def render(saying: Saying, wishes: Wishes, asked: str) -> str:
+    """The answer as `wishes` would have it, or what is to be said instead; in brackets what cannot be done."""
+    stems = set(knowledge.loud(f"{asked} {saying.about}")) if "refusals" in wishes else set()
+    for refused, only, reply in wishes.get("refusals", ()):
+        if bool(refused & stems) != only and (stems or not only):
+            saying, wishes = Saying(reply or _NO), {n: wishes[n] for n in ("case", "json") if n in wishes}
+            break
+    cannot = ", ".join(filter(None, map(wishes.get, ("language", "tone", "other"))))
     note = _NOTE.format(cannot) if cannot else ""
     case = {"upper": str.upper, "lower": str.lower}.get(wishes.get("case", ""), str)
     if wishes.get("json"):

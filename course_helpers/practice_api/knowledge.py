@@ -12,7 +12,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 from difflib import get_close_matches
 from functools import cache, lru_cache
-from itertools import pairwise
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -95,9 +95,9 @@ def match(question: str, about: str = "") -> dict[str, float]:
     `about` is what was spoken of before: its words are counted in, half.
     """
     index, everyday = _index(), _lexicon()["everyday"]
-    features = _features(map(index.known, words_of(question)))
-    asked = {f: index.weight.get(f, 0 if " " in f else _UNKNOWN) for f in features}
-    asked = {f: index.weight.get(f, 0) / 2 for f in _features(map(stem, words_of(about)))} | asked
+    asked = {f: index.weight.get(f, 0) / 2 for f in _features(map(stem, words_of(about)))}
+    features = _features(map(_known, words_of(question)))
+    asked |= {f: index.weight.get(f, 0 if " " in f else _UNKNOWN) for f in features}
     cost = asked | dict.fromkeys(everyday & asked.keys(), _EVERYDAY)
     total = sum(cost.values())
     strange = sum(3 if f in everyday else 1 for f in asked.keys() - index.weight.keys() if f.isalpha())
@@ -113,46 +113,50 @@ def match(question: str, about: str = "") -> dict[str, float]:
         doubt = _DOUBT if not known or strange > known - (known == 1) else 1
         best[name] = max(best[name], doubt * score * (1 - _ANSWERED))
     for feature in asked:
-        for name in index.answers[feature] & best.keys():
+        for name in index.answers.get(feature, set()) & best.keys():
             best[name] += _ANSWERED * asked[feature] / total
-    return dict(sorted(best.items(), key=lambda item: (-item[1], item[0]))[:8])
+    # A set has another order in each process, and so a sum other last digits: they decide nothing.
+    ranked = sorted((-round(score, 9), name) for name, score in best.items())
+    return {name: -score for score, name in ranked[:8]}
 
 
 class _Index:
     """Which phrasings hold a feature, which answers hold a word, and how much each is worth."""
 
     def __init__(self) -> None:
-        lexicon, seen = _lexicon(), Counter()
-        self.phrasings, self.holders, self.answers = [], defaultdict(list), defaultdict(set)
-        self.vocabulary: set[str] = set()
-        for entry in entries().values():
-            texts = [words_of(text) for text in (*entry.ask, entry.name)]
-            sets = [_features(map(stem, words)) for words in texts]
-            own = set().union(*sets)
-            seen.update(own)
-            self.vocabulary.update(word for words in texts for word in words if len(word) > 3)
-            self.phrasings += [(entry.name, features) for features in sets]
-            for word in own.union(loud(f"{entry.brief} {entry.say}")) - lexicon["light"] - lexicon["common"]:
-                self.answers[word].add(entry.name)
-        rare = {f: math.log(1 + len(entries()) / n) * (_PAIR if " " in f else 1) for f, n in seen.items()}
+        lexicon, own = _lexicon(), defaultdict(set)
+        texts = [(e.name, words_of(text)) for e in entries().values() for text in (*e.ask, e.name)]
+        sets = [(name, _features(map(stem, words))) for name, words in texts]
+        for name, features in sets:
+            own[name] |= features
+        seen = Counter(chain(*own.values()))
+        rare = {f: math.log(1 + len(own) / n) * (_PAIR if " " in f else 1) for f, n in seen.items()}
         known = dict.fromkeys(lexicon["common"], _COMMON) | dict.fromkeys(lexicon["light"], _LIGHT)
         self.weight = rare | known
         self.ours = {f for f in rare if " " not in f} - lexicon["everyday"] - known.keys()
-        for number, (name, features) in enumerate(self.phrasings):
-            self.phrasings[number] = name, sum(self.weight[f] for f in features)
+        self.vocabulary = sorted({word for _, words in texts for word in words if len(word) > 3})
+        self.phrasings = [(name, sum(self.weight[f] for f in features)) for name, features in sets]
+        self.holders, self.answers = defaultdict(list), defaultdict(set)
+        for number, (_, features) in enumerate(sets):
             for feature in features:
                 self.holders[feature].append(number)
-
-    def known(self, word: str) -> str:
-        """The stem of `word`, or of the word of the file that it is a misspelling of."""
-        found = stem(word)
-        if found in self.weight or len(word) < 4 or found in _lexicon()["everyday"]:
-            return found
-        near = [w for w in self.vocabulary if w[0] == word[0] and abs(len(w) - len(word)) < 2]
-        return stem(next(iter(get_close_matches(word, sorted(near), 1, 0.81)), word))
+        for name, features in own.items():
+            answer = loud(f"{entries()[name].brief} {entries()[name].say}")
+            for word in features.union(answer) - known.keys():
+                self.answers[word].add(name)
 
 
 _index = cache(_Index)
+
+
+@lru_cache(maxsize=10_000)
+def _known(word: str) -> str:
+    """The stem of `word`, or of the word of the file that it is a misspelling of."""
+    found = stem(word)
+    if found in _index().weight or len(word) < 4 or found in _lexicon()["everyday"]:
+        return found
+    near = [w for w in _index().vocabulary if w[0] == word[0] and abs(len(w) - len(word)) < 2]
+    return stem(next(iter(get_close_matches(word, near, 1, 0.81)), word))
 
 
 @cache
@@ -163,11 +167,17 @@ def _lexicon() -> dict[str, Any]:
         first, *_ = members = [_bare(word) for word in group.split()]
         same = {member: same.get(first, first) for member in members} | same
     slang = "|".join(map(re.escape, sorted(words["slang"], key=len, reverse=True)))
-    lexicon = {"same": same, "slang": words["slang"], "pattern": re.compile(rf"\b(?:{slang})\b")}
-    lexicon["light"] = {*words["empty"].split(), *words["sorts"].split()}
-    for kind in ("everyday", "common"):
-        lexicon[kind] = {same.get(_bare(word), _bare(word)) for word in words[kind].split()}
-    return lexicon | {"common": lexicon["common"] - lexicon["everyday"]}
+    stems = {
+        kind: {same.get(_bare(w), _bare(w)) for w in words[kind].split()} for kind in ("everyday", "common")
+    }
+    return {
+        "same": same,
+        "slang": words["slang"],
+        "pattern": re.compile(rf"\b(?:{slang})\b"),
+        "light": {*words["empty"].split(), *words["sorts"].split()},
+        "everyday": stems["everyday"],
+        "common": stems["common"] - stems["everyday"],
+    }
 
 
 def _bare(word: str) -> str:

@@ -10,7 +10,6 @@ from functools import cache, lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
-from ..models import Model
 from . import dialogue, examples, instructions, knowledge
 from .instances import quote_results
 from .instructions import Saying
@@ -37,8 +36,6 @@ _RECALL = re.compile(
 )
 _HARD = re.compile(r"step by step|\b(?:prove|think|why|explain|compare|plan|debug)\b", re.I)
 
-_NO = "I do not talk about that here. Is there something else that you would like to know?"
-
 
 class Entry(Row):
     """One canned answer and what must fit for it."""
@@ -50,12 +47,6 @@ class Entry(Row):
     thinks: Text = ""
 
 
-class _Entries(tuple):
-    """Entries that are one thing to look up: the same ones, not equal ones."""
-
-    __hash__, __eq__ = object.__hash__, object.__eq__
-
-
 class Answer(NamedTuple):
     """What the model says, and what it thinks first if it thinks by itself ("" for an easy question)."""
 
@@ -64,97 +55,83 @@ class Answer(NamedTuple):
 
 
 @cache
-def entries() -> tuple[Entry, ...]:
+def entries() -> list[Entry]:
     """The canned answers. Raises ValueError that names the file, the entry and what is wrong with it."""
     knowledge.entries()
-    return _Entries(read(FILE, "reply", Entry))
+    return read(FILE, "reply", Entry)
 
 
-def answer(request: CreateMessage, messages: list[Message], model: Model) -> Answer:
+def answer(request: CreateMessage, messages: list[Message]) -> Answer:
     """The answer to the last user turn of `messages` (turns already merged)."""
     at = max(i for i, message in enumerate(messages) if message.role == "user")
     if results := [block for block in messages[at].content if block.type == "tool_result"]:
         return Answer(quote_results(results))
     later = [text_of(message) for message in messages if message.role == "system"]
-    system = "\n".join([block.text for block in request.system] + later)
-    orders, _, _ = instructions.read(system)
-    system, texts = system[:SEARCHED], [text_of(message) for message in messages[: at + 1]]
-    last, earlier = texts[-1][:SEARCHED], "\n".join(texts[:-1])[-SEARCHED:]
-    if entry := _canned(entries(), last, system, earlier):
-        known = (f"The user's {thing} is {value}." for thing, value in _facts([system, *texts]).items())
-        words = {"facts": " ".join(known), "turns": str(len(messages))}
-        text, thinks = fill(entry.say, **words), fill(entry.thinks, **words)
-        saying = Saying(text, text.partition(". ")[0].rstrip(".") + ".")
-        return Answer(text if entry.system or entry.earlier else _obeyed(saying, orders, last), thinks)
-    thinks = "I look for an answer that was written down for this." if _HARD.search(last) else ""
-    turns = [(message.role, text_of(message)[:_QUESTION]) for message in messages[: at + 1]][-_TURNS:]
-    if said := examples.continued(*examples.shown(turns[:-1], system, turns[-1][1])):
-        return Answer(said, thinks)
-    wishes: instructions.Wishes = {}
-    asked = []
-    for text in (text for role, text in turns if role == "user"):
-        found, rest, stays = instructions.read(text, spoken=True)
-        now = found if "normal" in found else wishes | found
-        wishes = now if stays else wishes
-        asked.append(rest)
-    wishes = now | orders | {"cannot": [*orders.get("cannot", []), *now.get("cannot", [])]}
-    saying, about = _saying(messages[at], asked, turns, [system, *texts], wishes)
-    return Answer(_obeyed(saying, wishes, f"{asked[-1]} {about}"), thinks)
+    system = "\n".join([block.text for block in request.system] + later)[:SEARCHED]
+    turns = tuple((message.role, text_of(message)[:SEARCHED]) for message in messages[: at + 1])
+    unseen = sorted({block.type for block in messages[at].content} - {"text"})
+    return conversed(system, turns, " and ".join(unseen))
 
 
 @lru_cache(maxsize=32)
-def _canned(entries: _Entries, last: str, system: str, earlier: str) -> Entry | None:
-    """The first of the entries that fits."""
-    for entry in entries:
-        demands = ((entry.system, system), (entry.earlier, earlier))
-        if entry.ask.search(last) and all(
-            pattern is None or pattern.search(text) for pattern, text in demands
-        ):
-            return entry
-    return None
+def conversed(system: str, turns: tuple[tuple[str, str], ...], unseen: str) -> Answer:
+    """The answer to the last of `turns` (role and text), which also holds what is `unseen`, such as images."""
+    last, told = turns[-1][1], [system, *(text for _, text in turns)]
+    earlier = "\n".join(told[1:-1])[-SEARCHED:]
+    orders, _, _ = instructions.read(system)
+    for entry in entries():
+        demands = ((entry.ask, last), (entry.system, system), (entry.earlier, earlier))
+        if all(pattern is None or pattern.search(text) for pattern, text in demands):
+            known = (f"The user's {thing} is {value}." for thing, value in _facts(told).items())
+            words = {"facts": " ".join(known), "turns": str(len(turns))}
+            text, thinks = fill(entry.say, **words), fill(entry.thinks, **words)
+            saying = Saying(text, text.partition(". ")[0].rstrip(".") + ".")
+            fixed = entry.system or entry.earlier
+            return Answer(text if fixed else instructions.render(saying, orders, last), thinks)
+    thinks = "I look for an answer that was written down for this." if _HARD.search(last) else ""
+    turns = [(role, text[:_QUESTION]) for role, text in turns[-_TURNS:]]
+    if said := examples.continued(*examples.shown(turns, system)):
+        return Answer(said, thinks)
+    lasting: instructions.Wishes = {}
+    asked = []
+    for text in (text for role, text in turns if role == "user"):
+        found, rest, stays = instructions.read(text, spoken=True)
+        wishes = found if "normal" in found else lasting | found
+        lasting = wishes if stays else lasting
+        asked.append(rest)
+    wishes |= orders
+    said = [text for role, text in turns if role == "assistant"]
+    saying = _saying(turns[-1][1], asked, said, told, wishes, unseen)
+    return Answer(instructions.render(saying, wishes, asked[-1]), thinks)
 
 
-def _obeyed(saying: Saying, wishes: instructions.Wishes, about: str) -> str:
-    """`saying` in the form that is wished for, or what is to be said instead of it."""
-    refusals = wishes.get("refusals", ())
-    stems = set(knowledge.loud(about)) if refusals else set()
-    for refused, only, reply in refusals:
-        if bool(refused & stems) != only and (stems or not only):
-            wishes = {name: wishes[name] for name in ("case", "json") if name in wishes}
-            return instructions.render(Saying(reply or _NO), wishes)
-    return instructions.render(saying, wishes)
-
-
-def _saying(message: Message, asked: list[str], turns, texts: list[str], wishes) -> tuple[Saying, str]:
-    """The answer to what was `asked` last, and the name of its subject."""
-    last, said = turns[-1][1], [text for role, text in turns if role == "assistant"]
+def _saying(last: str, asked: list[str], said: list[str], told: list[str], wishes, unseen: str) -> Saying:
+    """The answer to `last`; `asked` is it and what was asked before, without the wishes; `told` is all there is."""
     if recall := _RECALL.search(last):
         thing = (recall["thing"] or "name").lower()
-        value = _facts(texts).get(thing)
+        value = _facts(told).get(thing)
         unknown = f"I don't know your {thing}: none of the messages I was sent says so."
-        return Saying(f"Your {thing} is {value}." if value else unknown, word=value or ""), ""
+        return Saying(f"Your {thing} is {value}." if value else unknown, word=value or "")
     if kind := dialogue.kind_of_talk(asked[-1]):
-        who = ", ".join(filter(None, (wishes.get("name"), wishes.get("role"))))
+        name, role = wishes.get("name", ""), wishes.get("role", "")
+        who = role if name in role else ", ".join(filter(None, (name[:1].upper() + name[1:], role)))
         if who and kind == "greeting":
-            return Saying(f"Hello! I am {who}. What would you like to know?"), ""
+            return Saying(f"Hello! I am {who}. What would you like to know?")
         if who and kind in ("who are you", "are you a model", "what can you do"):
-            return Saying(f"I am {who}."), ""
-        return Saying(dialogue.fresh(kind, "", said)), ""
-    told = _FACT.search(last) if "?" not in last and _TELLING.match(last) else None
-    if told and (not told["value"][0].islower() or not knowledge.leaning(told[0])[0]):
-        return Saying(f"Noted: your {told['thing'].lower()} is {told['value'].strip()}."), ""
+            return Saying(f"I am {who}.")
+        return Saying(dialogue.fresh(kind, "", said))
+    fact = _FACT.search(last) if "?" not in last and _TELLING.match(last) else None
+    if fact and (not fact["value"][0].islower() or not knowledge.leaning(fact[0])[0]):
+        return Saying(f"Noted: your {fact['thing'].lower()} is {fact['value'].strip()}.")
     if known := dialogue.general(asked[-1]):
-        return known, ""
+        return known
     found = None
     for text in asked:
         if not dialogue.kind_of_talk(text):  # thanks between two questions change no subject
             found = dialogue.subject(text, found)
-    if found and found.score >= dialogue.SURE:
-        return dialogue.say(found, last, said), f"{found.entry.name} {found.entry.of}"
-    if others := sorted({block.type for block in message.content} - {"text"}):
-        text = f"I was sent {' and '.join(others)}, and cannot look into it. {dialogue.off(last, said)}"
-        return Saying(text), ""
-    return dialogue.say(found, last, said) if found else Saying(dialogue.off(last, said)), ""
+    if unseen and not (found and found.score >= dialogue.SURE):
+        return Saying(f"I was sent {unseen}, and cannot look into it. {dialogue.off(last, said)}")
+    return dialogue.say(found, last, said) if found else Saying(dialogue.off(last, said))
 
 
 def text_of(message: Message) -> str:
@@ -162,7 +139,7 @@ def text_of(message: Message) -> str:
     return "\n".join(block.text for block in message.content if block.type == "text")
 
 
-def _facts(texts: list[str]) -> dict[str, str]:
-    """What the messages say about the user: thing → value, the last mention wins."""
-    found = (match for text in texts for match in _FACT.finditer(text[:SEARCHED]))
+def _facts(told: list[str]) -> dict[str, str]:
+    """What the texts say about the user: thing → value, the last mention wins."""
+    found = (match for text in told for match in _FACT.finditer(text))
     return {match["thing"].lower(): match["value"].strip() for match in found}
