@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
-from functools import cache, lru_cache
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from . import knowledge
@@ -51,37 +51,15 @@ def read(text: str, *, spoken: bool = False) -> tuple[Wishes, str, bool]:
         return f"⟦{len(held) - 1}⟧" + ("." if ends else "")
 
     wishes: Wishes = {}
-    rest, beside, stays = [], [], False
+    rest, beside = [], []
     text = _TITLE.sub(r"\1", _QUOTED.sub(hold, re.sub("[⟦⟧]", "", text[:SEARCHED])))
     for clause in filter(str.strip, _CLAUSE.split(text)):
         found, left = _clause(clause, held, wishes, spoken)
-        stands = _search("standing", clause.lower()) or not ("?" in clause or knowledge.loud(left))
-        stays |= bool(found and stands) or "normal" in found
         wishes |= found
         (beside if found else rest).append(left)
     left = " ".join(rest if knowledge.loud(" ".join(rest)) else [*rest, *beside])
-    return wishes, _unheld(left, held), stays
-
-
-@cache
-def _patterns() -> dict[str, re.Pattern[str]]:
-    file = table("wishes.toml")
-    number = rf"\b(?:{'|'.join(file['numbers'])})\b"
-    return {name: re.compile(p) for name, p in (file["patterns"] | {"number": number}).items()}
-
-
-@cache
-def _wishes() -> list[dict[str, Any]]:
-    """The rows [[wish]], their patterns compiled."""
-    file = table("wishes.toml")
-    for wish in file["wish"]:
-        unless = wish.get("unless", "{negated}").replace("{negated}", file["negated"])
-        wish |= {"ask": re.compile(wish["ask"]), "unless": re.compile(unless)}
-    return file["wish"]
-
-
-def _search(name: str, text: str) -> re.Match[str] | None:
-    return _patterns()[name].search(text)
+    stays = _search("standing", text.lower()) or not knowledge.loud(left)
+    return wishes, _unheld(left, held), bool(wishes and stays)
 
 
 def _unheld(text: str, held: list[str]) -> str:
@@ -89,38 +67,43 @@ def _unheld(text: str, held: list[str]) -> str:
     return _HELD.sub(lambda number: held[int(number[1])], text)
 
 
+def _search(name: str, text: str) -> re.Match[str] | None:
+    return re.search(table("wishes.toml")["patterns"][name], text)
+
+
 def _clause(clause: str, held: list[str], before: Wishes, spoken: bool) -> tuple[Wishes, str]:
-    """The wishes in one clause, and the clause without them."""
-    numbers, lower = table("wishes.toml")["numbers"], clause.lower().replace("’", "'")
-    lower = _patterns()["number"].sub(lambda word: str(numbers[word[0]]), lower)
-    left = lower = _patterns()["at_most"].sub("at most", lower)
+    """The wishes in one clause, after those `before` it, and the clause without them."""
+    file, lower = table("wishes.toml"), clause.lower().replace("’", "'")
+    number = rf"\b(?:{'|'.join(file['numbers'])})\b"
+    lower = re.sub(number, lambda word: str(file["numbers"][word[0]]), lower)
+    left = lower = re.sub(file["patterns"]["at_most"], "at most", lower)
     if spoken and _search("asks_how", lower):
         return {}, clause  # a question about lists, JSON and so on
     if not spoken and (refusals := _refusals(lower, held, before.get("refusals", []))):
         return {"refusals": refusals}, ""
     found: Wishes = {}
-    for wish in _wishes():
-        text, field = clause if "cased" in wish else lower, wish["field"]
-        match = wish["ask"].search(text)
-        if not match or (spoken and "system" in wish):
-            continue
-        if not wish["unless"].search(text[: match.start(match.lastindex or 0)]):
-            found[field] = wish.get("value", _unheld(match[match.lastindex or 0], held).strip())
-        elif "negated" in wish:
-            found.setdefault(field, wish["negated"])
-        left = left.replace(match[0].lower(), " ")
+    for wish in file["wish"]:
+        text, field = clause if wish.get("cased") else lower, wish["field"]
+        match = re.search(wish["ask"], text)
+        if match and not (spoken and wish.get("system")):
+            said, left = match.lastindex or 0, left.replace(match[0].lower(), " ")
+            if wish.get("always") or not re.search(file["negated"], text[: match.start(said)]):
+                found[field] = wish.get("value", _unheld(match[said], held).strip())
+            elif "negated" in wish:
+                found.setdefault(field, wish["negated"])
     if found.get("json") or (before.get("json") == ["answer"] and _search("keys", clause)):
         found["json"] = _keys(clause, held)
-    for limit in _patterns()["limit"].finditer(lower):
-        if not spoken or _search("length", lower[: limit.start()]):
-            left = left.replace(limit[0], " ")
-            unit, most = _UNITS.get(limit["unit"], "items"), int(limit["most"])
-            exact = most if limit["least"] or re.search(r"exactly|precisely|always", lower) else 0
-            found[f"least_{unit}"] = int(limit["low"] or exact)
-            if not limit["least"]:
-                found[unit] = max(1, most - bool(limit["less"]))
-            if unit == "items":
-                found.setdefault("list", before.get("list") or "-")
+    for limit in re.finditer(file["patterns"]["limit"], lower):
+        if spoken and not _search("length", lower[: limit.start()]):
+            continue
+        left = left.replace(limit[0], " ")
+        unit, most = _UNITS.get(limit["unit"], "items"), int(limit["most"])
+        exact = most if limit["least"] or re.search(r"exactly|precisely|always", lower) else 0
+        found[f"least_{unit}"] = int(limit["low"] or exact)
+        if not limit["least"]:
+            found[unit] = max(1, most - bool(limit["less"]))
+        if unit == "items":
+            found.setdefault("list", before.get("list") or "-")
     return found, left if found else clause
 
 
@@ -147,8 +130,9 @@ def _keys(clause: str, held: list[str]) -> list[str]:
     named = re.findall(r"(\w[\w-]*)[\"']?\s*:", inside) or [text for text, after in quoted if after == ":"]
     named = named or [text for text, _ in quoted if re.fullmatch(r"[\w -]{1,40}", text)]
     if not named and (listed := re.search(r"\{([^}]*)\}", clause) or _search("keys", clause)):
+        no_key = table("wishes.toml")["patterns"]["no_key"]
         words = re.split(r"\s*(?:,|\band\b|\bplus\b|&|\bor\b)\s*", listed[1])
-        keys = [(_patterns()["no_key"].sub("", word) or word).strip(" .\"'") for word in words]
+        keys = [(re.sub(no_key, "", word) or word).strip(" .\"'") for word in words]
         named = [key.split()[-1] for key in keys if key]
     return [*dict.fromkeys(named)] or ["answer"]
 
@@ -172,7 +156,7 @@ def sentences(text: str) -> list[str]:
 
 
 def render(saying: Saying, wishes: Wishes, asked: str) -> str:
-    """The answer as `wishes` would have it, or what is to be said instead; in brackets what cannot be done."""
+    """The answer as `wishes` would have it, or what is said instead; what cannot be done in brackets."""
     stems = set(knowledge.loud(f"{asked} {saying.about}")) if "refusals" in wishes else set()
     for refused, only, reply in wishes.get("refusals", ()):
         if bool(refused & stems) != only and (stems or not only):
@@ -183,7 +167,7 @@ def render(saying: Saying, wishes: Wishes, asked: str) -> str:
     case = {"upper": str.upper, "lower": str.lower}.get(wishes.get("case", ""), str)
     if wishes.get("json"):
         return _json(saying, wishes, note, case)
-    text = _list(saying, wishes) if wishes.get("list") else _prose(saying, wishes)
+    text = _body(saying, wishes)
     apart = "\n" if "\n" in text else " "
     if wishes.get("plain"):
         text = text.replace("`", "").replace("**", "")
@@ -193,54 +177,43 @@ def render(saying: Saying, wishes: Wishes, asked: str) -> str:
     return f"{text}\n\n{note}" if note else text
 
 
-def _plain(saying: Saying, wishes: Wishes) -> tuple[str, str]:
-    """The text for the audience that is wished for, and the code in it."""
-    text = (saying.simple or saying.brief or saying.text) if wishes.get("audience") else saying.text
-    return text, "".join(_FENCE.findall(text)).rstrip()
-
-
-def _prose(saying: Saying, wishes: Wishes) -> str:
-    """The answer in the length that is wished for."""
-    text, code = _plain(saying, wishes)
-    most, least = wishes.get("sentences") or 99, wishes.get("least_sentences", 0)
-    parts = sentences(text)
-    if not least <= len(parts) <= most or wishes.get("list") == "":
-        if most == 1 and not wishes.get("audience"):
-            parts = [saying.brief or parts[0]]
-        parts += [more for more in saying.more if more not in parts][: max(0, least - len(parts))]
+def _body(saying: Saying, wishes: Wishes) -> str:
+    """The answer in the length that is wished for: as it is, in sentences, or as the items of a list."""
+    child, mark, words = (wishes.get(name) for name in ("audience", "list", "words"))
+    text = (saying.simple or saying.brief or saying.text) if child else saying.text
+    code = "".join(_FENCE.findall(text)).rstrip()
+    most = (mark and wishes.get("items")) or wishes.get("sentences") or 99
+    least = (
+        wishes.get("least_items") or (most if most < 99 else 2) if mark else wishes.get("least_sentences", 0)
+    )
+    whole = sentences(text)
+    parts = [saying.brief or whole[0]] if (most == 1 and not child) or (mark and words) else whole
+    spare = [more for more in (saying.brief, *saying.more) if more and more not in parts]
+    parts = parts + spare[: max(0, least - len(parts))]
+    if mark:
+        if len(parts) < least:
+            parts = [piece.strip(" .") for part in parts for piece in _PART.split(part)]
+        parts = parts[: max(most, 2)]
+        if words:
+            parts = [" ".join(part.split()[: max(1, words // len(parts))]) for part in parts]
+        marks = [f"{n}." if mark == "1." else mark for n in range(1, len(parts) + 1)]
+        return "\n".join(f"{mark} {part}" for mark, part in zip(marks, parts, strict=True)) + code
+    if parts[:most] != whole or mark == "":
         text = " ".join(parts[:most]) + code
-    if most := wishes.get("words"):
+    if words and len(_FENCE.sub(" ", text).split()) > words:
         taken = sum(len(wishes.get(edge, "").split()) for edge in ("start", "end"))
-        most = most - taken if taken < most / 2 else most
+        words -= taken if taken < words / 2 else 0
         forms = [*(" ".join(parts[:n]) for n in range(1, len(parts) + 1)), saying.brief, saying.word]
-        cut = " ".join((saying.word or saying.brief or text).split()[:most]).rstrip(",;:")
-        short = max((form for form in forms if 0 < len(form.split()) <= most), key=len, default=cut)
-        if len(_FENCE.sub(" ", text).split()) > most:
-            text = short.rstrip(".") + "." + code
+        cut = " ".join((saying.word or saying.brief or text).split()[:words]).rstrip(",;:")
+        short = max((form for form in forms if 0 < len(form.split()) <= words), key=len, default=cut)
+        text = short.rstrip(".") + "." + code
     return text
-
-
-def _list(saying: Saying, wishes: Wishes) -> str:
-    """The sentences as items, so many as are wished for; parts of them where there are too few."""
-    text, code = _plain(saying, wishes)
-    count, words = wishes.get("items") or wishes.get("sentences") or 0, wishes.get("words")
-    least = wishes.get("least_items") or count or 2
-    items = [saying.brief or text] if words else sentences(text)
-    if len(items) < least:
-        items += [more for more in (saying.brief, *saying.more) if more and more not in items]
-    if len(items) < least:
-        items = [part.strip(" .") for item in items for part in _PART.split(item)]
-    items = items[: max(count, 2)] if count else items
-    if words:
-        items = [" ".join(item.split()[: max(1, words // len(items))]) for item in items]
-    marks = [f"{n}." if wishes["list"] == "1." else wishes["list"] for n in range(1, len(items) + 1)]
-    return "\n".join(f"{mark} {item}" for mark, item in zip(marks, items, strict=True)) + code
 
 
 def _json(saying: Saying, wishes: Wishes, note: str, case: Callable[[str], str]) -> str:
     """A JSON object with the fields that were named: short answers in short fields, the rest elsewhere."""
     keys = wishes["json"]
-    plain = _prose(saying, wishes | {"list": None, "start": "", "end": ""})
+    plain = _body(saying, wishes | {"list": None, "start": "", "end": ""})
     sized = any(wishes.get(name) for name in ("words", "sentences", "audience"))
     fields = dict.fromkeys(keys, plain if sized else saying.brief or plain)
     if saying.word and len(keys) > 1 and not _LONG.search(keys[0].lower()):

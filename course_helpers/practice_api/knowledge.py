@@ -7,6 +7,7 @@ share counts, a rare word more than a frequent one, against what either has alon
 from __future__ import annotations
 
 import math
+import operator
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable
@@ -26,6 +27,12 @@ _MISSING, _EXTRA, _DOUBT, _ANSWERED = 0.45, 0.35, 0.45, 0.25
 strange as ours; the share of an entry's answer in it."""
 _ENDINGS = r"(\w{3,}?)(?:ings?|ied|ies|edly|ed|es|s|ers?|est|ly|y|e|i)*"
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+_CAPITAL = re.compile(r"\bcapital(?: city)? (?:of|in|for) (?:the )?([a-z ]+)|\b([a-z]+)'s capital\b")
+_SUM = re.compile(
+    r"(?<![\w.-])(-?\d+(?:\.\d+)?) ?(\+|plus|-|minus|[*x×]|times) ?(-?\d+(?:\.\d+)?)(?![\w.]|,\d)"
+)
+_SIGNS = dict.fromkeys(("+", "plus"), operator.add) | dict.fromkeys(("-", "minus"), operator.sub)
+_SIGNS |= dict.fromkeys(("*", "x", "×", "times"), operator.mul)
 _IS = re.compile(r"\b(what|who|how|where|when|why|that|it|there|here|he|she)'s\b")
 
 
@@ -89,6 +96,24 @@ def leaning(text: str) -> tuple[int, int]:
 
 
 @lru_cache(maxsize=500)
+def general(question: str) -> tuple[str, str]:
+    """What is known of capitals, sums and the facts of general.toml, and the same in three words; or ""."""
+    asked, file = question.lower().replace("’", "'")[:500], table("general.toml")
+    if found := _CAPITAL.search(asked):
+        for name, capital in file["capitals"].items():
+            if f"{found[1] or found[2]} ".startswith(f"{name.lower().removeprefix('the ')} "):
+                known = f"It is one of {len(file['capitals'])} capitals that I know."
+                return f"The capital of {name} is {capital}. {known}", capital
+    if found := _SUM.search(asked):
+        value = f"{_SIGNS[found[2]](float(found[1]), float(found[3])):,.4f}".rstrip("0").rstrip(".")
+        return f"{found[0]} = {value}.", value
+    for fact in file["fact"]:
+        if any(re.search(pattern, asked) for pattern in fact["ask"]):
+            return fact["say"], fact["word"]
+    return "", ""
+
+
+@lru_cache(maxsize=500)
 def match(question: str, about: str = "") -> dict[str, float]:
     """The names of the entries nearest to `question`, best first, and how sure that is, from 0 to 1.
 
@@ -101,49 +126,40 @@ def match(question: str, about: str = "") -> dict[str, float]:
     cost = asked | dict.fromkeys(everyday & asked.keys(), _EVERYDAY)
     total = sum(cost.values())
     strange = sum(3 if f in everyday else 1 for f in asked.keys() - index.weight.keys() if f.isalpha())
-    shared, best = defaultdict(list), defaultdict(float)
-    for feature in asked:
-        for phrasing in index.holders.get(feature, ()):
-            shared[phrasing].append(feature)
-    for phrasing, features in shared.items():
-        name, size = index.phrasings[phrasing]
-        common, known = sum(asked[f] for f in features), len(index.ours.intersection(features))
-        missing, extra = max(0, size - common), total - sum(cost[f] for f in features)
-        score = common / (common + _MISSING * missing + _EXTRA * extra)
-        doubt = _DOUBT if not known or strange > known - (known == 1) else 1
-        best[name] = max(best[name], doubt * score * (1 - _ANSWERED))
-    for feature in asked:
-        for name in index.answers.get(feature, set()) & best.keys():
-            best[name] += _ANSWERED * asked[feature] / total
+    wanted, best = set(asked), defaultdict(float)
+    for name, phrasing, size in index.phrasings:
+        if shared := phrasing & wanted:
+            common, known = sum(asked[f] for f in shared), len(index.ours & shared)
+            missing, extra = max(0, size - common), total - sum(cost[f] for f in shared)
+            score = common / (common + _MISSING * missing + _EXTRA * extra)
+            doubt = _DOUBT if not known or strange > known - (known == 1) else 1
+            best[name] = max(best[name], doubt * score * (1 - _ANSWERED))
+    for name in best:
+        best[name] += _ANSWERED * sum(asked[f] for f in wanted & index.answers[name]) / total
     # A set has another order in each process, and so a sum other last digits: they decide nothing.
     ranked = sorted((-round(score, 9), name) for name, score in best.items())
     return {name: -score for score, name in ranked[:8]}
 
 
 class _Index:
-    """Which phrasings hold a feature, which answers hold a word, and how much each is worth."""
+    """The phrasings as sets of features, the words of each answer, and how much each feature is worth."""
 
     def __init__(self) -> None:
-        lexicon, own = _lexicon(), defaultdict(set)
+        lexicon, self.answers = _lexicon(), {name: set() for name in entries()}
         texts = [(e.name, words_of(text)) for e in entries().values() for text in (*e.ask, e.name)]
         sets = [(name, _features(map(stem, words))) for name, words in texts]
         for name, features in sets:
-            own[name] |= features
-        seen = Counter(chain(*own.values()))
-        rare = {f: math.log(1 + len(own) / n) * (_PAIR if " " in f else 1) for f, n in seen.items()}
+            self.answers[name] |= features
+        seen = Counter(chain(*self.answers.values()))
+        rare = {f: math.log(1 + len(self.answers) / n) * (_PAIR if " " in f else 1) for f, n in seen.items()}
         known = dict.fromkeys(lexicon["common"], _COMMON) | dict.fromkeys(lexicon["light"], _LIGHT)
         self.weight = rare | known
         self.ours = {f for f in rare if " " not in f} - lexicon["everyday"] - known.keys()
         self.vocabulary = sorted({word for _, words in texts for word in words if len(word) > 3})
-        self.phrasings = [(name, sum(self.weight[f] for f in features)) for name, features in sets]
-        self.holders, self.answers = defaultdict(list), defaultdict(set)
-        for number, (_, features) in enumerate(sets):
-            for feature in features:
-                self.holders[feature].append(number)
-        for name, features in own.items():
-            answer = loud(f"{entries()[name].brief} {entries()[name].say}")
-            for word in features.union(answer) - known.keys():
-                self.answers[word].add(name)
+        self.phrasings = [(name, f, sum(self.weight[each] for each in f)) for name, f in sets]
+        for name, entry in entries().items():
+            self.answers[name].update(loud(f"{entry.brief} {entry.say}"))
+            self.answers[name] -= known.keys()
 
 
 _index = cache(_Index)
