@@ -212,7 +212,9 @@ def say(found: Subject, text: str, said: Sequence[str]) -> Saying:
     if found.score < SURE:
         near = "\n".join(f"- {fill(entry.brief)}" for entry in (entry, *found.others))
         return Saying(fresh("unsure", text, said, near=near))
-    again = ("brief", "simple", "example", "python", "why", "say")
+    again = ("simple", "example", "python", "why", "brief", "say")
+    if entry.of and not entry.simple:
+        again = ("brief", *again)  # its own words before those of what it belongs to
     order = ("example", "why", *again) if part == "more" else (part, "say", *again)
     parts = [part for part in (_part(entry, name) for name in order) if part]
     text = next((part for part in parts if part not in said), parts[0])
