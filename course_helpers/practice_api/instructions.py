@@ -181,33 +181,37 @@ def _body(saying: Saying, wishes: Wishes) -> str:
     """The answer in the length that is wished for: as it is, in sentences, or as the items of a list."""
     child, mark, words = (wishes.get(name) for name in ("audience", "list", "words"))
     text = (saying.simple or saying.brief or saying.text) if child else saying.text
-    code = "".join(_FENCE.findall(text)).rstrip()
-    most = (mark and wishes.get("items")) or wishes.get("sentences") or 99
-    least = (
-        wishes.get("least_items") or (most if most < 99 else 2) if mark else wishes.get("least_sentences", 0)
-    )
-    whole = sentences(text)
-    parts = [saying.brief or whole[0]] if (most == 1 and not child) or (mark and words) else whole
+    code, whole = "".join(_FENCE.findall(text)).rstrip(), sentences(text)
+    unit = "items" if mark else "sentences"
+    most = wishes.get(unit) or wishes.get("sentences") or 99
+    least = wishes.get(f"least_{unit}") or (0 if not mark else 2 if most == 99 else most)
+    short = (most == 1 and not child) or (mark and words)
+    parts = [saying.brief or whole[0]] if short else whole
     spare = [more for more in (saying.brief, *saying.more) if more and more not in parts]
-    parts = parts + spare[: max(0, least - len(parts))]
+    parts = (parts + spare[: max(0, least - len(parts))])[:most]
     if mark:
         if len(parts) < least:
-            parts = [piece.strip(" .") for part in parts for piece in _PART.split(part)]
-        parts = parts[: max(most, 2)]
-        if words:
-            parts = [" ".join(part.split()[: max(1, words // len(parts))]) for part in parts]
-        marks = [f"{n}." if mark == "1." else mark for n in range(1, len(parts) + 1)]
-        return "\n".join(f"{mark} {part}" for mark, part in zip(marks, parts, strict=True)) + code
-    if parts[:most] != whole or mark == "":
-        text = " ".join(parts[:most]) + code
+            parts = [piece.strip(" .") for part in parts for piece in _PART.split(part)][:most]
+        each = words // len(parts) or 1 if words else 999
+        items = (" ".join(part.split()[:each]) for part in parts)
+        return (
+            "\n".join(f"{f'{n}.' if mark == '1.' else mark} {item}" for n, item in enumerate(items, 1)) + code
+        )
+    if parts != whole or mark == "":
+        text = " ".join(parts) + code
     if words and len(_FENCE.sub(" ", text).split()) > words:
         taken = sum(len(wishes.get(edge, "").split()) for edge in ("start", "end"))
-        words -= taken if taken < words / 2 else 0
-        forms = [*(" ".join(parts[:n]) for n in range(1, len(parts) + 1)), saying.brief, saying.word]
-        cut = " ".join((saying.word or saying.brief or text).split()[:words]).rstrip(",;:")
-        short = max((form for form in forms if 0 < len(form.split()) <= words), key=len, default=cut)
-        text = short.rstrip(".") + "." + code
+        text = _cut(saying, parts, words - taken if taken < words / 2 else words) + code
     return text
+
+
+def _cut(saying: Saying, parts: list[str], most: int) -> str:
+    """The longest form of the answer that has at most so many words; where none has, the shortest, cut."""
+    forms = [*(" ".join(parts[:n]) for n in range(1, len(parts) + 1)), saying.brief, saying.word]
+    cut = " ".join((saying.word or saying.brief or forms[0]).split()[:most]).rstrip(",;:")
+    return (
+        max((form for form in forms if 0 < len(form.split()) <= most), key=len, default=cut).rstrip(".") + "."
+    )
 
 
 def _json(saying: Saying, wishes: Wishes, note: str, case: Callable[[str], str]) -> str:

@@ -34,7 +34,7 @@ def say(*turns: str, late: str | None = None, **fields: Any) -> str:
     messages = [(assistant if number % 2 else user)(words) for number, words in enumerate(turns)]
     messages += [{"role": "system", "content": late}] if late else []
     request = parse(CreateMessage, body(messages=messages, **fields))
-    return replies.answer(request, request.messages, find_model(HAIKU)).text
+    return replies.answer(request, request.messages).text
 
 
 @cache
@@ -186,12 +186,6 @@ def test_tokens_are_counted_by_kind():
     assert find_model(HAIKU).tokenizer_factor / find_model(HAIKU_4).tokenizer_factor == pytest.approx(1.3)
 
 
-def test_prefill_is_continued(wire):
-    """The answer to the last user turn, from where the prefill ends."""
-    reply = wire.ok(model=HAIKU_4, messages=[user(), assistant("The capital of France is")])
-    assert reply["content"][0]["text"] == " Paris."
-
-
 @pytest.fixture
 def files(tmp_path, monkeypatch):
     """Writes a file in place of one of the practice model's own."""
@@ -200,11 +194,12 @@ def files(tmp_path, monkeypatch):
         monkeypatch.setattr(module, "FILE", tmp_path / module.FILE.name)
         module.FILE.write_text(rows, "utf-8")
 
-    for module in (knowledge, replies):
-        module.entries.cache_clear()
+    caches = (knowledge.entries, replies.entries, replies.conversed)
+    for cached in caches:
+        cached.cache_clear()
     yield write
-    for module in (knowledge, replies):
-        module.entries.cache_clear()
+    for cached in caches:
+        cached.cache_clear()
 
 
 def test_canned_answers_can_depend_on_system_prompt_and_earlier_turns(files, wire):
