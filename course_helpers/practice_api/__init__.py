@@ -8,10 +8,10 @@ import os
 import sys
 import threading
 import weakref
+from operator import attrgetter
 
 PRACTICE_KEY = "practice"
 """The key that the practice API takes. Any other is a 401."""
-CONTROLS = ("fail_next", "break_stream", "limit", "shape", "pace", "chaos", "retire")
 
 
 class Practice:
@@ -75,23 +75,18 @@ class Practice:
                 self._api = Api()
             return self._api
 
-    @property
-    def journal(self):
-        """What was really sent and answered, oldest first: a `journal.Journal`."""
-        return self.api.journal
-
-    def reset(self) -> None:
-        """As new: no faults, nothing cached, an empty journal."""
-        self.api.reset()
-
-    def __getattr__(self, name: str):
-        """The controls of the fault lab: see `faults.Faults`."""
-        if name in CONTROLS:
-            return getattr(self.api.faults, name)
-        raise AttributeError(f"practice has no {name!r}, but {', '.join(CONTROLS)}, reset and journal.")
-
-    def __dir__(self) -> list[str]:
-        return [*super().__dir__(), *CONTROLS]
+    journal = property(
+        attrgetter("api.journal"), doc="What was really sent and answered: a `journal.Journal`."
+    )
+    # The controls: see `faults.Faults`, and `app.Api.reset`.
+    fail_next = property(attrgetter("api.faults.fail_next"))
+    break_stream = property(attrgetter("api.faults.break_stream"))
+    limit = property(attrgetter("api.faults.limit"))
+    shape = property(attrgetter("api.faults.shape"))
+    pace = property(attrgetter("api.faults.pace"))
+    chaos = property(attrgetter("api.faults.chaos"))
+    retire = property(attrgetter("api.faults.retire"))
+    reset = property(attrgetter("api.reset"))
 
     def __repr__(self) -> str:
         return f"Practice API · faults: {self.api.faults} · {len(self.journal)} exchanges in the journal"

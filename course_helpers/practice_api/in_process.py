@@ -18,8 +18,6 @@ from typing import Any
 
 import httpx2
 
-from .responses import TRANSPORT
-
 _numbers = itertools.count(1)
 _running: dict[str, InProcess] = {}  # by the host in their URL, which no network has
 
@@ -51,7 +49,7 @@ class InProcess(httpx2.BaseTransport, httpx2.AsyncBaseTransport):
         try:
             start = await call.next()
         except httpx2.TransportError:
-            await call.give_up()
+            await call.aclose()
             raise
         return httpx2.Response(start["status"], headers=start["headers"], stream=call)
 
@@ -71,7 +69,7 @@ class _Call(httpx2.SyncByteStream, httpx2.AsyncByteStream):
             "query_string": request.url.query,
             "headers": [(name.lower(), value) for name, value in request.headers.raw],
             "server": (request.url.host, 80),
-            TRANSPORT: SimpleNamespace(is_closing=lambda: False, close=self._hang_up),
+            "state": {"transport": SimpleNamespace(is_closing=lambda: False, close=self._hang_up)},
         }
         self._task = self._loop.create_task(app(scope, self._asked.get, self._sent.put))
         self._task.add_done_callback(lambda task: self._hang_up())
@@ -104,16 +102,10 @@ class _Call(httpx2.SyncByteStream, httpx2.AsyncByteStream):
             self._loop.run_until(self.aclose())
             self._loop.close()
 
-    async def give_up(self) -> None:
-        """End the application where no response has begun, whatever it is waiting for."""
-        self._task.cancel()
-        await asyncio.wait({self._task}, timeout=5)
-
     async def aclose(self) -> None:
-        """Hang up, and wait until the application has noticed."""
-        self._hang_up()
-        await asyncio.wait({self._task}, timeout=5)
+        """End the application, whatever it is waiting for."""
         self._task.cancel()
+        await asyncio.wait({self._task}, timeout=5)
 
 
 class _Loop(asyncio.BaseEventLoop):

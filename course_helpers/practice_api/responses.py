@@ -1,15 +1,15 @@
-"""What is answered beside plain messages: streams, dropped connections, lists, models and batches."""
+"""What is answered beside plain messages: streams, lists, models and batches."""
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pydantic_core
-from starlette.types import ASGIApp
+from starlette.requests import ClientDisconnect
 
 from ..models import Model
 from . import generate
@@ -17,74 +17,43 @@ from .errors import ApiError, require
 from .journal import Exchange
 from .schemas import CreateBatch, Object
 
-TRANSPORT = "practice.transport"
-"""Where the server leaves the connection's transport in the ASGI scope."""
+
+async def event_stream(message: Object, exchange: Exchange, pace: Any, fault: Any) -> AsyncIterator[bytes]:
+    """The reply as server-sent events, at a pace, broken where a fault says so.
+
+    What nothing has to wait for goes out in one piece.
+    """
+    events = list(generate.events(message))
+    deltas = sum(event["type"] == "content_block_delta" for event in events)
+    pause = message["usage"]["output_tokens"] / pace.tokens_per_second / max(1, deltas)
+    wait, shown, ready = pace.first_token_seconds, 0, b""
+    for event in events:
+        name, is_text = event["type"], event.get("delta", {}).get("type") == "text_delta"
+        if fault and (name == "message_delta" or (is_text and shown == fault.after)):
+            break
+        shown += is_text
+        if name == "content_block_delta":
+            if wait:
+                yield ready
+                await asyncio.sleep(wait)
+                ready = b""
+            wait = pause
+        ready += _event(name, pydantic_core.to_json(event))
+    match fault and fault.kind:
+        case None:
+            exchange.answered = pydantic_core.to_json(message)
+        case "error":
+            ready += _event("error", pydantic_core.to_json(ApiError(529).body(exchange.request_id)))
+        case "garble":
+            ready += _event("content_block_delta", b'{"type": "content_block_delta", "ind')
+    yield ready
+    if fault and fault.kind in ("disconnect", "stall"):
+        await asyncio.sleep(fault.seconds if fault.kind == "stall" else 0)
+        raise ClientDisconnect
 
 
-async def disconnected(receive) -> None:
-    """Wait until the connection is gone. Returning earlier would look unfinished to uvicorn."""
-    while (await receive())["type"] != "http.disconnect":
-        pass
-
-
-async def dropped(scope, receive, send) -> None:
-    """The connection closes without a word."""
-    scope[TRANSPORT].close()
-    await disconnected(receive)
-
-
-def event_stream(
-    message: Object, exchange: Exchange, headers: dict[str, str], pace: Any, fault: Any
-) -> ASGIApp:
-    """The reply as server-sent events, at a pace, broken where a fault says so."""
-
-    async def respond(scope, receive, send) -> None:
-        async def write(name: str, data: bytes) -> None:
-            body = b"event: %s\ndata: %s\n\n" % (name.encode(), data)
-            await send({"type": "http.response.body", "body": body, "more_body": True})
-
-        exchange.status = 200
-        kind = {"content-type": "text/event-stream; charset=utf-8"}
-        raw = [
-            (name.encode(), value.encode())
-            for name, value in ({"cache-control": "no-cache"} | headers | kind).items()
-        ]
-        await send({"type": "http.response.start", "status": 200, "headers": raw})
-        gone = asyncio.ensure_future(disconnected(receive))
-        events = list(generate.events(message))
-        deltas = sum(event["type"] == "content_block_delta" for event in events)
-        pause = message["usage"]["output_tokens"] / pace.tokens_per_second / max(1, deltas)
-        wait, shown = pace.first_token_seconds, 0
-        try:
-            for event in events:
-                name, is_text = event["type"], event.get("delta", {}).get("type") == "text_delta"
-                if fault and (name == "message_delta" or (is_text and shown == fault.after)):
-                    break
-                shown += is_text
-                if name == "content_block_delta":
-                    if wait:
-                        await asyncio.wait({gone}, timeout=wait)
-                    wait = pause
-                if gone.done() or scope[TRANSPORT].is_closing():  # further writes would be complained of
-                    return await gone
-                if name == "message_stop":
-                    exchange.answered = pydantic_core.to_json(message)
-                await write(name, pydantic_core.to_json(event))
-            match fault and fault.kind:
-                case "error":
-                    await write("error", pydantic_core.to_json(ApiError(529).body(exchange.request_id)))
-                case "garble":
-                    await write("content_block_delta", b'{"type": "content_block_delta", "ind')
-                case "stall":
-                    await asyncio.wait({gone}, timeout=fault.seconds)
-            if fault and fault.kind in ("disconnect", "stall"):
-                scope[TRANSPORT].close()
-                return await gone
-            return await send({"type": "http.response.body", "body": b"", "more_body": False})
-        finally:
-            gone.cancel()
-
-    return respond
+def _event(name: str, data: bytes) -> bytes:
+    return b"event: %s\ndata: %s\n\n" % (name.encode(), data)
 
 
 def page_of(items: list[Object], query: Mapping[str, str]) -> Object:
@@ -130,11 +99,13 @@ class Batch:
         self._lines: dict[str, tuple[str, bytes]] = {}  # custom_id → type of result, line of JSON
 
     def keep(self, custom_id: str, kind: str, **result: Any) -> None:
+        """Note what came of one request."""
         line = {"custom_id": custom_id, "result": {"type": kind, **result}}
         self._lines[custom_id] = (kind, pydantic_core.to_json(line) + b"\n")
 
     @property
     def ended(self) -> bool:
+        """Whether its time has come."""
         return datetime.now(UTC) >= self.ends and len(self._lines) == self.size
 
     def cancel(self) -> Object:

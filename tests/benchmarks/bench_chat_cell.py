@@ -11,12 +11,12 @@ from pathlib import Path
 from playwright.sync_api import sync_playwright
 
 from tests.benchmarks import Row, at_most
+from tests.scripted_server import EchoServer
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # as pytest finds the modules of the tests
 
 from browser.chat_page import ChatPage
 from browser.lab import CHROMIUM_FLAGS, Lab, Server, find_chromium
-from echo_server import EchoServer
 
 SETUP = """
 import time
@@ -47,8 +47,8 @@ STOP = """button => new Promise(done => {
 
 def bench() -> Iterator[Row]:
     """The rows of the chat cell."""
-    echo, came = EchoServer(), []
-    with tempfile.TemporaryDirectory() as folder, sync_playwright() as driver:
+    came = []
+    with EchoServer() as echo, tempfile.TemporaryDirectory() as folder, sync_playwright() as driver:
         server = Server(Path(folder))
         browser = driver.chromium.launch(executable_path=find_chromium(), args=CHROMIUM_FLAGS)
         lab = Lab(server, browser)
@@ -64,7 +64,6 @@ def bench() -> Iterator[Row]:
             lab.close()
             browser.close()
             server.stop()
-            echo.close()
 
 
 def _streams(lab: Lab, echo: EchoServer, came: list, tokens: int, pace: int, goals: tuple) -> Iterator[Row]:

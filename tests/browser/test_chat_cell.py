@@ -18,7 +18,7 @@ import ipywidgets
 from IPython.display import display
 from course_helpers import Conversation, connect, practice
 from course_helpers.chat_cell import ChatCell
-from course_helpers.history import last_turns
+from course_helpers.history import Reply, last_turns
 client = connect()
 """
 LONG = "Tell me a very long story about the sea."
@@ -180,7 +180,7 @@ def test_copy_request_and_export(lab, echoing, echo, tmp_path):
 
     assert copied("Copy the question") == copied("Copy the reply") == AWKWARD
     assert copied("Copy this code") in AWKWARD
-    assert chat.root.locator(".course-c").inner_text().startswith("# a line so long")
+    assert chat.root.locator(".course-c1").inner_text().startswith("# a line so long")
     chat.click("What was sent for this reply")
     shown = chat.part("request pre")
     expect(shown).to_contain_text('"model": "echo"')
@@ -251,7 +251,6 @@ def test_turns_from_code(chat):
     """They show in the chat, not twice beneath the cell; Stop and an interrupt end them in one sentence."""
     lab = chat.lab
     assert lab.run(f"reply = cell.send({PARIS!r})\nreply").startswith("In the chat: ")
-    assert "Reply(" in lab.run("reply")
     lab.run("practice.pace(20, 0.1)")
     index = lab.add_cell(f"cell.send({LONG!r})")
     lab.start_cell(index)
@@ -286,7 +285,7 @@ for text in json.loads({texts!r}):
             setattr(cell.chat, setting, text)
     for words in (text, "fail " + text):
         with contextlib.suppress(Exception):
-            replies.append(cell.send(words))
+            replies.append(Reply(**vars(cell.send(words))))
 """
 
 # What a page is, apart from the transcript: none of it may change.
