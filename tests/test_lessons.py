@@ -46,9 +46,7 @@ def test_there_are_eight_lessons_and_the_notes(notebooks):
 def test_cells_are_short_and_prose_carries_them(notebooks):
     """Code comes in small portions (median, 90 %, longest), with 12 to 20 words of prose a line."""
     for name, notebook in notebooks.items():
-        sizes = sorted(
-            sum(1 for line in source.splitlines() if line.strip()) for source in sources(notebook, "code")
-        )
+        sizes = sorted(len(re.findall(r"(?m)^.*\S", source)) for source in sources(notebook, "code"))
         words = sum(len(source.split()) for source in sources(notebook, "markdown"))
         words -= len(glossary.terms(int(name[:2])).split())  # the list of terms is no prose
         note = name == NOTES  # each stands alone, with code of about ten lines a cell
