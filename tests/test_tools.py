@@ -10,18 +10,9 @@ import nbformat
 import pytest
 
 from course_helpers.__main__ import command as lab_command
-from tests.benchmarks import at_least, at_most
+from tools import lessons as tables
 from tools import notebooks
-from tools.lessons import (
-    ROOT,
-    changed_lessons,
-    committed_lessons,
-    cover,
-    find_lesson,
-    lesson_paths,
-    readme_table,
-    teaching_list,
-)
+from tools.lessons import ROOT, changed_lessons, committed_lessons, find_lesson, lesson_paths
 from tools.reset_lesson import reset
 
 COVER = """# 1. The raw call
@@ -168,16 +159,16 @@ def test_reset_brings_a_lesson_back_and_keeps_the_answers(clone):
 def test_the_first_cell_says_what_the_tables_show(tmp_path):
     """Title, time, what comes before, and goals; what it lacks is named."""
     path = write(tmp_path / "01_raw_call.ipynb")
-    found = cover(path)
+    found = tables.cover(path)
     assert (found.title, found.minutes, found.before) == ("The raw call", 35, "lessons 3, 5 and 6")
     assert found.goals == ("make a call", "read its answer")
     row = "| 1 | [The raw call](notebooks/01_raw_call.ipynb) | 35 min | lessons 3, 5 and 6 |"
-    assert readme_table([found]).splitlines()[-1] == row
-    assert "before it: lessons 3, 5 and 6." in teaching_list([found])
+    assert tables.readme_table([found]).splitlines()[-1] == row
+    assert "before it: lessons 3, 5 and 6." in tables.teaching_list([found])
     write(path, first="# 1. Title\n\n- one goal")
     lacks = r"01_raw_call.ipynb: .*\*\*Time\*\* about 30 minutes; \*\*Before\*\*"
     with pytest.raises(ValueError, match=lacks):
-        cover(path)
+        tables.cover(path)
 
 
 def test_lessons_are_found_by_number_and_name(tmp_path):
@@ -195,10 +186,3 @@ def test_lessons_are_found_by_number_and_name(tmp_path):
         assert lab[lab.index(f"--LabApp.default_url=/lab/tree/notebooks/{opened}.ipynb") + 1 :] == rest
     with pytest.raises(LookupError, match="01_raw_call"):
         lab_command(["77"])
-
-
-def test_rows_of_a_benchmark_know_whether_the_goal_was_met():
-    """At most, at least; the goal itself is met."""
-    assert [at_most("import", measured, goal=1.05).ok for measured in (1.05, 1.06)] == [True, False]
-    assert [at_least("requests", measured, goal=0.35).ok for measured in (0.35, 0.34)] == [True, False]
-    assert "MISSED" in str(at_most("import", 2, goal=1))
