@@ -28,6 +28,7 @@ from .redirect import redirected
 from .sandbox import Ran, in_words, shown
 
 MESSAGES = "/v1/messages"
+PLAIN, STREAM = "client.messages.create", "client.messages.stream"
 OF_THE_LESSONS = (["What is the capital of France?"], ["Explain recursion with a short code example."])
 """What the lessons ask: a function that always asks it passes no grader."""
 SYSTEM = "You are a helpful, concise assistant."
@@ -131,9 +132,13 @@ class Bench:
 
     # Judges of the last run
 
-    def request(
-        self, question: str = "", most: float = math.inf, how: str = "client.messages.create"
-    ) -> dict:
+    @property
+    def by_sdk(self) -> set[str]:
+        """How often the SDK itself had tried before, for each request of the last run that it made."""
+        tries = [each.headers.get("x-stainless-retry-count") for each in self.sent]
+        return set(tries) - {None}
+
+    def request(self, question: str = "", most: float = math.inf, how: str = PLAIN) -> dict[str, Any]:
         """The body of the one request, for `most` tokens; where there is a `question`, it asks that alone."""
         made = [each for each in self.sent if each.path.split("?")[0] == MESSAGES]
         if self.last.error and not (made and (made[-1].status == 200 or not question)):
@@ -146,6 +151,8 @@ class Bench:
         require(not by_rote, "lesson's question: it was to send the one that it was given.")
         is_equal("question", asked, [question] if question else asked)
         require(limit <= most, f"max_tokens too large: it was to be at most {most}, and it was {limit}.")
+        streams = how != STREAM or body.get("stream")
+        require(streams, f"no stream: the request did not ask for one; use {STREAM}.")
         return body
 
     def reply(self) -> str:
@@ -206,6 +213,12 @@ def number(value: Any) -> float | None:
         return None if isinstance(value, (str, bytes, bool)) else float(value)
     except (TypeError, ValueError):
         return None
+
+
+def conversation(length: int) -> list[dict[str, str]]:
+    """A history of `length` turns, the newest still unanswered."""
+    both = ("user", "question"), ("assistant", "answer")
+    return [{"role": role, "content": f"{what} {n}"} for n in range(length) for role, what in both][:-1]
 
 
 def turns(messages: Any) -> list[tuple[str, str]]:
