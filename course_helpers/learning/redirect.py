@@ -42,12 +42,8 @@ class Run:
     """One run of a learner's function: where its requests go, and whether it is over."""
 
     def __init__(self, place: Practice) -> None:
-        self.url, self.over = httpx2.URL(place.url), threading.Event()
+        self.url, self.options, self.over = httpx2.URL(place.url), options_for(place), threading.Event()
         self.meant_for: list[str] = []  # where those were to go that had to be led here
-        # Only a client of this run's reaches a practice API without a server, as in a browser tab. And an
-        # interrupt inside the learner's would leave its pool locked for good.
-        mounts = {f"all://{self.url.host}": place.transport()}
-        self.options = {"trust_env": False, "verify": False, "mounts": mounts}
 
     def led(self, request: httpx2.Request) -> httpx2.Request:
         """`request` as it goes to this run's place, with the key for it. Its body must have been read."""
@@ -57,22 +53,27 @@ class Run:
             self.meant_for.append(str(request.url))
             path, body = request.url.raw_path.decode(), request.content
             if cloud := MODEL_IN_PATH.search(path):
-                fields = {
-                    name: value for name, value in json.loads(body).items() if name != "anthropic_version"
-                }
-                path, body = "/v1/messages", json.dumps(fields | {"model": cloud[1]}).encode()
+                fields = json.loads(body) | {"model": cloud[1]}
+                fields.pop("anthropic_version", None)
+                path, body = "/v1/messages", json.dumps(fields).encode()
             path = path[max(path.rfind("/v1/"), 0) :]  # a gateway may have a folder before it
             theirs = {name: value for name, value in request.headers.items() if name not in OWN_HEADERS}
             headers = {"anthropic-version": "2023-06-01"} | theirs | {"x-api-key": PRACTICE_KEY}
             options = {"headers": headers, "content": body, "extensions": request.extensions}
             request = httpx2.Request(request.method, self.url.join(path), **options)
-        request.headers["connection"] = "close"  # for its client is made for this one request
+        request.headers["connection"] = "close"  # its client is made for it alone
         return request
 
 
 _mine: ContextVar[Run | None] = ContextVar("graded_run", default=None)  # which this thread or task belongs to
 _active: Run | None = None
 _under_way: list[httpx2.Request] = []  # the requests of everybody else that wait for an answer
+
+
+def options_for(place: Practice) -> dict[str, Any]:
+    """What makes a client of httpx2 that reaches `place`, also one without a server, as in a browser tab."""
+    inside = {f"all://{httpx2.URL(place.url).host}": place.transport()}
+    return {"trust_env": False, "verify": False, "mounts": inside}
 
 
 def is_graded() -> bool:
@@ -121,6 +122,8 @@ def _of_somebody_else(request: httpx2.Request) -> Iterator[None]:
 
 
 def _send(client: httpx2.Client, send: Callable, request: httpx2.Request, **options: Any) -> httpx2.Response:
+    # Each request of a run has a client of its own: an interrupt inside the learner's would leave its pool
+    # locked for good.
     if run := _mine.get():
         request.read()
         return send(httpx2.Client(**run.options), run.led(request), stream=options.get("stream", False))

@@ -6,19 +6,7 @@ import copy
 
 from ...models import find_model
 from ...practice_api import PRACTICE_KEY
-from ..grading import (
-    SHAPES,
-    STREAM,
-    Bench,
-    are_turns,
-    conversation,
-    is_a,
-    is_equal,
-    is_pair,
-    text_of,
-    texts,
-    turns,
-)
+from ..grading import SHAPES, Bench, conversation, is_a, is_equal, is_pair, text_of, texts, turns
 from ..sandbox import shown
 from . import require
 
@@ -96,9 +84,9 @@ def few_shot(bench: Bench) -> None:
     require("assistant" in dict(made), "no assistant turn: what the model should have answered is one.")
     require(made[-1][0] == "user", "question not last: the list ends with the assistant.")
     wanted = [turn for text, answer in EXAMPLES for turn in (("user", text), ("assistant", answer))]
-    are_turns(made, [*wanted, asked])
+    is_equal("the list", made, [*wanted, asked], "other turns")
     with bench.case("without examples"):
-        are_turns(turns(bench.call([], asked[1])), [asked])
+        is_equal("the list", turns(bench.call([], asked[1])), [asked], "other turns")
 
 
 def stream_answer(bench: Bench) -> None:
@@ -116,7 +104,7 @@ def stream_answer(bench: Bench) -> None:
 
     with bench.practice.pace(tokens_per_second=240):
         ran = bench.run(QUESTION, show)
-    bench.request(QUESTION, how=STREAM)
+    bench.request(QUESTION, how="client.messages.stream")
     bench.value(ran, wanted=False)
     is_shown()
     require(sum(live) > len(live) / 2, "shown at the end: the pieces were collected first.")
@@ -139,7 +127,7 @@ def read_stream(bench: Bench) -> None:
         return text, bool(whole)
 
     text, whole = read(QUESTION)
-    bench.request(QUESTION, most=100, how=STREAM)
+    bench.request(QUESTION, most=100, how="client.messages.stream")
     full = bench.reply()
     is_equal("text", text, full)
     require(whole, "whole taken for broken: the model finished, and it returned False.")
@@ -169,7 +157,7 @@ def to_openai(bench: Bench) -> None:
             said = [(role.replace("developer", "system"), text) for role, text in turns(body.get("messages"))]
             first = [] if when else [("system", request["system"])]
             require(said[: len(first)] == first, f"system not first: it begins with {shown(said[:1])}.")
-            are_turns(said, first + turns(request["messages"]))
+            is_equal("messages", said, first + turns(request["messages"]), "other turns")
             limit = body.get("max_tokens", body.get("max_completion_tokens"))
             is_equal("max_tokens", limit, request["max_tokens"])
             is_equal("model", body.get("model"), request["model"])
