@@ -16,10 +16,9 @@ SETUP = """
 import contextlib, json, threading, time
 import ipywidgets
 from IPython.display import display
-from course_helpers import Conversation, connect, practice
+from course_helpers import connect, practice
 from course_helpers.chat_cell import ChatCell
 from course_helpers.history import Reply, last_turns
-client = connect()
 """
 LONG = "Tell me a very long story about the sea."
 PARIS, ANSWER = "What is the capital of France?", "The capital of France is Paris."
@@ -27,20 +26,15 @@ STAND_IN = "A chat with a language model: run this cell to open it."
 WIDTH = "node => node.scrollWidth - node.clientWidth"
 
 
-@pytest.fixture(scope="module")
-def page(shared_lab):
-    """One notebook for all tests of this module, with the setup cell run."""
-    shared_lab.open([SETUP])
-    assert shared_lab.run_all()
-    return shared_lab
-
-
 @pytest.fixture
-def lab(page):
-    """That notebook; each test gets it with no faults set, and must leave no error and no stranger behind."""
-    page.run("client = connect(); practice.reset()")
-    yield page
-    assert page.errors() == page.strangers == page.faults == []
+def lab(shared_lab):
+    """One notebook for all: each test finds no faults set, and must leave no error and no stranger behind."""
+    if not hasattr(shared_lab, "name"):
+        shared_lab.open([SETUP])
+        assert shared_lab.run_all()
+    shared_lab.run("connect(); practice.reset()")
+    yield shared_lab
+    assert shared_lab.errors() == shared_lab.strangers == shared_lab.faults == []
 
 
 @pytest.fixture
@@ -90,8 +84,7 @@ def test_a_first_turn(lab):
     lab.run("practice.pace(90, 0.2)")
     chat.box.fill(LONG)
     chat.main.dblclick()
-    expect(chat.status).to_contain_text("Stop or Esc ends it")
-    chat.until(lambda: len(chat.replies()[1]) > 20)
+    chat.until(lambda: len(chat.replies()[-1]) > 20)
     assert (lab.run("6 * 7"), chat.main.inner_text()) == ("42", "Stop")
     chat.wait()
     assert chat.replies()[1] == lab.run("print(cell.chat.turns[-1].assistant)").strip()
@@ -99,19 +92,14 @@ def test_a_first_turn(lab):
 
 def test_stop_at_any_moment(chat):
     """At the instant of sending, before the first piece, in the middle; the next turn works."""
-    for pace, wanted in (("50, 30", ""), ("50, 30", "Waiting"), ("20, 0.1", "is coming")):
+    for pace, wanted in (("50, 30", ""), ("50, 30", "Waiting"), ("20, 0.1", "is coming"), ("999", None)):
         chat.lab.run(f"practice.pace({pace})")
         chat.ask(LONG, wait=False)
-        if wanted:
-            expect(chat.status).to_contain_text(wanted)
-            chat.click("Stop")
-        else:
-            chat.box.press("Escape")
+        expect(chat.status).to_contain_text(wanted or "")
+        if wanted is not None:
+            chat.click("Stop") if wanted else chat.box.press("Escape")
         chat.wait()
-        assert "Stopped" in chat.feet()[-1]
-    chat.lab.run("practice.reset()")
-    chat.ask(PARIS)
-    assert chat.replies()[-1] == ANSWER
+        assert ("Stopped" in chat.feet()[-1]) == (wanted is not None)
 
 
 def test_running_a_cell_again_ends_its_old_chat(lab):
@@ -121,8 +109,8 @@ def test_running_a_cell_again_ends_its_old_chat(lab):
     for each in (chat, other):
         each.ask("My cat is called Tom. Tell me about it.", wait=False)
     lab.run_cell(chat.index)
-    expect(lab.cell(chat.index).locator(".course-chat")).to_have_count(1)
-    assert ChatPage(lab, chat.index).questions() == []
+    expect(chat.root).to_have_count(1)
+    assert chat.questions() == []
     other.wait()
     assert "Stopped" not in other.feet()[0]
     assert "course-chat" not in lab.run("time.sleep(.3); [t.name for t in threading.enumerate()]")
@@ -169,14 +157,14 @@ return a / b if b else None  # a line so long that it does not fit {"and so on "
 def test_copy_request_and_export(lab, echoing, echo, tmp_path):
     """Question, reply and code on the clipboard; what was sent in three languages; the chat in two files."""
     lab.context.grant_permissions(["clipboard-read", "clipboard-write"], origin=lab.server.url)
-    chat = echoing
+    chat, read = echoing, "() => navigator.clipboard.readText()"
     chat.ask(AWKWARD)
 
     def copied(button: str) -> str:
         lab.page.evaluate("() => navigator.clipboard.writeText('')")
         chat.click(button)
-        chat.until(lambda: lab.page.evaluate("() => navigator.clipboard.readText()") != "")
-        return lab.page.evaluate("() => navigator.clipboard.readText()")
+        chat.until(lambda: lab.page.evaluate(read) != "")
+        return lab.page.evaluate(read)
 
     assert copied("Copy the question") == copied("Copy the reply") == AWKWARD
     assert copied("Copy this code") in AWKWARD
@@ -197,6 +185,12 @@ def test_copy_request_and_export(lab, echoing, echo, tmp_path):
     assert AWKWARD in (tmp_path / "chat.md").read_text()
 
 
+CONTROLS = """System prompt, Retry, Undo, Clear, Conversation, Copy the question, Edit the question and ask
+again, Copy the reply, What was sent for this reply, Send, Save as Markdown, Save as JSON""".replace(
+    "\n", " "
+)
+
+
 def test_settings_and_the_keyboard_alone(chat):
     """Model and system prompt hold from the next turn on. Tab reaches every control in the page's order."""
     choice = chat.root.get_by_label("Model", exact=True)
@@ -210,10 +204,7 @@ def test_settings_and_the_keyboard_alone(chat):
     for _ in range(17):
         names.append(chat.lab.page.evaluate(f"{focused}.getAttribute('aria-label') ?? {focused}.innerText"))
         chat.lab.page.keyboard.press("Tab")
-    wanted = ["System prompt", "Retry", "Undo", "Clear", "Conversation", "Copy the question"]
-    wanted += ["Edit the question and ask again", "Copy the reply", "What was sent for this reply"]
-    wanted += ["Send", "Save as Markdown", "Save as JSON"]
-    assert [name for name in names if name in wanted] == wanted
+    assert [name for name in names if name in CONTROLS.split(", ")] == CONTROLS.split(", ")
     copy = chat.root.get_by_role("button", name="Copy the reply")
     copy.focus()
     expect(copy).to_have_css("opacity", "1")
@@ -241,8 +232,7 @@ def test_nothing_hinders_a_reader(lab, echoing):
         found = Axe().run(lab.page, context="#this-chat").response["violations"]
         serious = [each for each in found if each["impact"] in ("serious", "critical")]
         assert not serious, [(each["id"], each["nodes"][0]["html"]) for each in serious]
-        assert chat.root.evaluate(WIDTH) <= 1
-        assert chat.talk.evaluate(WIDTH) <= 1
+        assert max(part.evaluate(WIDTH) for part in (chat.root, chat.talk)) <= 1
         lab.screenshot(f"chat-{'dark' if dark else 'light'}", of=chat.root)
     lab.page.evaluate("() => { document.body.style.zoom = 1; }")
 
@@ -255,7 +245,7 @@ def test_turns_from_code(chat):
     index = lab.add_cell(f"cell.send({LONG!r})")
     lab.start_cell(index)
     chat.until(lambda: len(chat.replies()) == 2 and chat.replies()[-1] != "")
-    lab.interrupt()
+    lab.command("notebook:interrupt-kernel")
     shown = lab.cell(index).locator(".jp-OutputArea-output")
     expect(shown).to_have_text("KeyboardInterrupt: the reply was stopped and is not kept.")
     chat.wait()
@@ -295,17 +285,14 @@ OUTSIDE = """() => [document.title, location.href, String(window.pwned),
 
 # Sets off what a reader could by moving about, and finds what should not be there.
 TOUCH = """root => {
-    const events = ["mouseover", "mouseenter", "pointerenter", "focus", "load", "error", "toggle", "scroll",
-                    "animationstart", "transitionend", "wheel", "copy", "begin", "click"];
-    for (const node of root.querySelectorAll("*"))
-        for (const name of events)
-            if (name !== "click" || node.matches(".course-text *:not(a)"))
-                node.dispatchEvent(new Event(name));
-    return [...root.querySelectorAll(":is(.course-chat-talk, .jp-OutputArea-output) *")].filter(node =>
-        node.getAttributeNames().some(name => name.startsWith("on") || name === "src" || name === "srcdoc")
-        || (node.href && !/^(https?|mailto):/.test(node.href))
-        || /^(SCRIPT|IMG|SVG|IFRAME|OBJECT|EMBED|FORM|LINK|BASE|META|MJX.*)$/i.test(node.tagName)
-    ).map(node => node.outerHTML);
+    const all = [...root.querySelectorAll(":is(.course-chat-talk, .course-text) *")];
+    for (const name of ["mouseover", "pointerenter", "focus", "load", "error", "toggle", "scroll", "begin"])
+        for (const node of all) node.dispatchEvent(new Event(name));
+    for (const node of all) if (node.matches(".course-text *:not(a)")) node.click();
+    const never = "script, img, svg, math, iframe, object, embed, form, link, base, meta, [src], [srcdoc], "
+        + "[href]:not([href^=http i], [href^=mailto i])";
+    const bad = node => node.matches(never) || node.getAttributeNames().some(name => name.startsWith("on"));
+    return all.filter(bad).map(node => node.outerHTML);
 }"""
 
 
@@ -319,18 +306,16 @@ def test_hostile_texts_run_nowhere(lab, echo, every):
     before = lab.page.evaluate(OUTSIDE)
     lab.run(HELD.format(texts=json.dumps(texts)))
     assert len(chat.feet()) >= 2 * len(texts) - 4  # a few are blank or half a character: never sent
-    index = lab.add_cell("[display(reply) for reply in replies];")
-    lab.run_cell(index)
+    index = lab.show("[display(reply) for reply in replies];")
     for root in (chat.talk, lab.cell(index).locator(".jp-OutputArea")):
         assert root.evaluate(TOUCH) == []
     lab.page.wait_for_timeout(300)
     assert chat.talk.evaluate(WIDTH) <= 1
     assert lab.page.evaluate(OUTSIDE) == before
     assert len(lab.context.pages) == 1
-    raw = "<img src=x onerror=window.pwned=1><img src=http://hostile.test/a.png>"
     # What does run in the same place: the silence above means something.
-    index = lab.add_cell(f"display(ipywidgets.HTML({raw!r}))")
-    lab.run_cell(index)
+    raw = "<img src=x onerror=window.pwned=1><img src=http://hostile.test/a.png>"
+    index = lab.show(f"display(ipywidgets.HTML({raw!r}))")
     lab.page.wait_for_function("window.pwned === 1")
     lab.remove_cell(index)
     assert lab.strangers.pop() == "http://hostile.test/a.png"
@@ -341,16 +326,16 @@ def test_saved_and_opened_again(lab, echoing):
     echoing.ask("hello")
     echoing.ask("say 2000 at 20", wait=False)  # the page is loaded anew while it comes
     echoing.until(lambda: len(echoing.replies()[-1]) > 5)
-    assert lab.outputs(echoing.index)[0]["data"]["text/plain"] == STAND_IN
+    assert lab.text(echoing.index) == STAND_IN
     lab.command("docmanager:save")
     lab.reload()
     chat = ChatPage(lab, echoing.index)
     chat.until(lambda: chat.questions() == ["hello", "say 2000 at 20"])
     grown = len(chat.replies()[-1])
     chat.until(lambda: len(chat.replies()[-1]) > grown + 20 > 25)
-    chat.stop()
+    chat.click("Stop")
+    chat.wait()
     assert "Stopped" in chat.feet()[1]
     lab.server.end_kernels()
     lab.reload()
-    shown = lab.cell(chat.index).locator(".jp-OutputArea")
-    expect(shown).to_have_text(STAND_IN, use_inner_text=True)
+    expect(lab.cell(chat.index).locator(".jp-OutputArea")).to_have_text(STAND_IN, use_inner_text=True)
