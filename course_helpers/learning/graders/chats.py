@@ -22,14 +22,17 @@ from . import NotYet, require
 from .costs import ANOTHER_MODEL
 
 FIRST, SECOND, THIRD, LAST = "My name is Ada.", "What is my name?", "Whose name is it?", "And yours?"
+FAILURES = [
+    ("after a call that failed with 403", "fail_next", 403),
+    ("after a dropped connection", "break_stream", "disconnect"),
+]
 
 
-def _takes_turns(
-    bench: Bench, talk: Callable, history: Callable, judge: Callable, patient: bool = False
-) -> None:
-    """Judges whatever takes a turn: `talk(text)` runs it, `history()` is what it kept, `judge` judges its value.
+def _takes_turns(bench: Bench, talk: Callable, history: Callable, judge: Callable, patient=False) -> None:
+    """Judges whatever takes a turn: `talk` runs it with a text, `history` returns what it kept.
 
-    One that is `patient` waits out a dropped connection, and may raise any error in the end.
+    What it returned is judged by `judge`. One that is `patient` waits out a dropped connection, and may raise
+    any error in the end.
     """
     kept = turns(history())
     for text in (FIRST, SECOND, THIRD):
@@ -46,14 +49,8 @@ def _takes_turns(
             require(len(now) > before, "another list: history is as it was; append to the given one.")
             require(len(now) > before + 1, "one turn kept: yours and the reply's belong in history.")
             is_equal("history", now, kept)
-    for when in ("after a call that failed with 403", "after a dropped connection")[: 1 if patient else 2]:
-        dropped = "dropped" in when
-        fault = (
-            bench.practice.break_stream("disconnect", times=9)
-            if dropped
-            else bench.practice.fail_next(403, times=9)
-        )
-        with bench.case(when, fault=fault):
+    for when, control, kind in FAILURES[: 1 if patient else 2]:
+        with bench.case(when, fault=getattr(bench.practice, control)(kind, times=9)):
             error = talk(LAST).error
             require(error, "failure swallowed: nobody would notice; let the error out.")
             its_own = patient or isinstance(error, (anthropic.APIError, httpx2.HTTPError))
