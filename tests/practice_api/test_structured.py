@@ -60,7 +60,7 @@ def test_an_instance_is_valid_and_always_the_same():
             assert [error.message for error in checker.iter_errors(made)] == []
             assert json.dumps(instance(schema, question)) == json.dumps(made)
     contact = {"properties": {"name": {"type": "string"}, "email": {"type": "string"}}}
-    made = instance(contact, "Ada Lovelace (ada@example.com) would like a demo on Friday.")
+    made = instance(contact, "A mail.\nAda Lovelace (ada@example.com) would like a demo on Friday.")
     assert made == {"name": "Ada Lovelace", "email": "ada@example.com"}
 
 
