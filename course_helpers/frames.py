@@ -42,20 +42,16 @@ from .pricing import rates
 _TYPES = {"kind": "string", "turn": "Int64", "model": "string", **dict.fromkeys(TOKENS, "int64")}
 _TYPES |= dict.fromkeys(("cost_usd", "seconds", "first_token_seconds"), "float64")
 _TYPES |= {"attempts": "int64", "stop_reason": "string"}
-_OTHER_TYPES = {
-    **dict.fromkeys(("call", "attempt", "prompt_tokens"), "int64"),
-    **dict.fromkeys(("strategy", "label", "jitter", "outcome"), "string"),
-    **dict.fromkeys(("started", "wait", "second", "cumulative_cost_usd"), "float64"),
-    **dict.fromkeys(("input_usd", "output_usd", "cache_read_usd", "cache_write_usd"), "float64"),
-    **dict.fromkeys(("asked", "fits"), "bool"),
-}
-"""Columns of other frames, which people make, and figures are drawn from."""
 PARTS = {
     "cache_read_usd": ("cache_read_tokens",),
     "cache_write_usd": ("cache_write_tokens", "cache_write_1h_tokens"),
     "input_usd": ("input_tokens",),
     "output_usd": ("output_tokens",),
 }
+# Columns of other frames, which people make, and figures are drawn from.
+_OTHER_TYPES = dict.fromkeys(("strategy", "label", "jitter", "outcome"), "string")
+_OTHER_TYPES |= dict.fromkeys(("call", "attempt", "prompt_tokens"), "int64") | {"asked": "bool"}
+_OTHER_TYPES |= dict.fromkeys(("started", "wait", "second", "cumulative_cost_usd", *PARTS), "float64")
 
 
 def to_frame(calls: Iterable) -> pd.DataFrame:
@@ -178,19 +174,16 @@ def compare_models(
     """The session as held and on each of `models` (by default those that still answer), one row each.
 
     Columns: `model`, `prompt_tokens` and `output_tokens` of the whole session, the parts of `cost_parts`,
-    `cost_usd`, and `fits`: whether every prompt fits the model's context window and every reply its ceiling.
+    `cost_usd`.
     """
     frame = as_frame(frame, "compare_models", "model", *TOKENS, "cost_usd")
     names = [model.id for model in available()] if models is None else models
     sessions = {rates(name).model: reprice(frame, name, scale_tokens=scale_tokens) for name in names}
     rows = []
     for name, session in {"as held": frame, **sessions}.items():
-        prompts, replies = session[list(PROMPT_TOKENS)].sum(axis=1), session["output_tokens"]
-        row = {"model": name, "prompt_tokens": prompts.sum(), "output_tokens": replies.sum()}
-        row |= cost_parts(session).sum(skipna=False)
-        known = MODELS.get(name)
-        too_long = known and (prompts.max() > known.context_window or replies.max() > known.max_output)
-        rows.append({**row, "cost_usd": session["cost_usd"].sum(skipna=False), "fits": not too_long})
+        sent, received = session[list(PROMPT_TOKENS)].to_numpy().sum(), session["output_tokens"].sum()
+        usd = {**cost_parts(session).sum(skipna=False), "cost_usd": session["cost_usd"].sum(skipna=False)}
+        rows.append({"model": name, "prompt_tokens": sent, "output_tokens": received, **usd})
     return pd.DataFrame(rows)
 
 
