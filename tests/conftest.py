@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from echo_server import EchoServer
 
+from tests.scripted_server import EchoServer
 from tools.lessons import committed_lessons
 
 # Before anything imports course_helpers, which reads COURSE_MODEL as it is imported.
@@ -42,6 +42,5 @@ def lessons() -> Iterator[Path]:
 @pytest.fixture(scope="session")
 def echo() -> Iterator[EchoServer]:
     """A Messages API that says what it is told, outside of any kernel."""
-    server = EchoServer()
-    yield server
-    server.close()
+    with EchoServer() as server:
+        yield server

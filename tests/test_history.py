@@ -25,8 +25,7 @@ from course_helpers.history import (
 from course_helpers.history.turn import Exchange
 from course_helpers.models import MODELS, UnknownModelError, available
 from course_helpers.pricing import rates
-from tests import broken_server as broken
-from tests.broken_server import broken_server
+from tests import scripted_server as broken
 from tests.drivers import (
     Waits,
     all_drivers,
@@ -37,7 +36,7 @@ from tests.drivers import (
     stream,
     streaming_drivers,
 )
-from tests.scripted_server import MESSAGE, answer, failure, hang, reply
+from tests.scripted_server import MESSAGE, ScriptedServer, answer, failure, hang, reply
 
 FRANCE, PARIS = "What is the capital of France?", "The capital of France is Paris."
 COUNTLESS = "an estimate: this server does not count tokens"
@@ -168,7 +167,9 @@ STOPPED = [
 def test_stop_reasons():
     """What can stand in a history is kept whatever the stop reason; a note where there is something to do."""
     for content, stop_reason, kept, words in STOPPED:
-        with broken_server(answer(200, MESSAGE | {"content": content, "stop_reason": stop_reason})) as server:
+        with ScriptedServer(
+            answer(200, MESSAGE | {"content": content, "stop_reason": stop_reason})
+        ) as server:
             chat = chat_with(server.url)
             answered = send(chat, FRANCE)
         assert (answered.turn is not None) == kept == bool(chat.turns) == bool(str(answered))
@@ -200,7 +201,7 @@ def test_cache():
     late = [broken.start(usage), *broken.block("Paris"), broken.end(cache_creation_input_tokens=320)]
     told = (answer(200, MESSAGE | {"usage": usage}), 100), (broken.stream(late), 120)
     for take, (step, written) in zip((send, stream), told, strict=True):
-        with broken_server(step) as server, standing_in_for_live(server.url):
+        with ScriptedServer(step) as server, standing_in_for_live(server.url):
             call = take(chat_with(server.url, model="opus"), FRANCE).call
         counts = (call.cache_write_tokens, call.cache_write_1h_tokens, call.cache_read_tokens)
         assert (*counts, call.thinking_tokens) == (written, 200, 50, 2)
@@ -266,7 +267,7 @@ def test_counts_that_fail(monkeypatch):
     """Whatever a server answers in place of a count, an estimate is used, asked once, and said."""
     monkeypatch.setattr(course_helpers.wire, "COUNT_TIMEOUT", 0.3)
     for refusal in REFUSALS:
-        with broken_server(reply()) as server, standing_in_for_live(server.url):
+        with ScriptedServer(reply()) as server, standing_in_for_live(server.url):
             chat = chat_with(server.url, model="haiku", max_tokens=100, budget_usd=1.0, on_wait=Waits())
             chat.send("First?")
             chat.keep = within_tokens(500)
@@ -278,7 +279,7 @@ def test_counts_that_fail(monkeypatch):
             server.play(refusal)
             with pytest.raises(BudgetExceeded, match=COUNTLESS):
                 chat.send(FRANCE)
-    with broken_server(failure(401, "authentication_error")) as server, standing_in_for_live(server.url):
+    with ScriptedServer(failure(401, "authentication_error")) as server, standing_in_for_live(server.url):
         with pytest.raises(anthropic.AuthenticationError):
             chat_with(server.url, budget_usd=1.0).send(FRANCE)
         assert len(server.requests) == 1
@@ -286,7 +287,7 @@ def test_counts_that_fail(monkeypatch):
 
 def test_prices_by_place():
     """On this machine any name costs nothing and is not counted; elsewhere an unknown price is unknown."""
-    with broken_server(reply()) as server:
+    with ScriptedServer(reply()) as server:
         assert chat_with(server.url, model="llama3.2", budget_usd=0).send(FRANCE).call.cost_usd == 0
         assert len(server.requests) == 1
     chat = chat_with("http://gateway.example:1", model="their-own-model", budget_usd=1.0)
@@ -405,14 +406,14 @@ def test_reprs():
     assert str(chat.turns[0]) == meter
     assert repr(chat.total) == f"Total(1 call, {meter})"
     assert "unknown" in repr(Call(kind="reply", model="theirs", cost_usd=math.nan, seconds=0.1))
-    with broken_server(failure(401)) as server, pytest.raises(anthropic.AuthenticationError) as caught:
+    with ScriptedServer(failure(401)) as server, pytest.raises(anthropic.AuthenticationError) as caught:
         (chat := chat_with(server.url)).send(FRANCE)
     assert "key-of-a-test" not in repr(chat) + repr(caught.value) + str(caught.value.__notes__)
 
 
 def test_rich_display_is_safe():
     """The answer first, the figures small beneath; nothing that a model says can run."""
-    with broken_server(reply("<script>alert(1)</script> **bold** [x](javascript:alert(1))")) as server:
+    with ScriptedServer(reply("<script>alert(1)</script> **bold** [x](javascript:alert(1))")) as server:
         page = chat_with(server.url).send("Hello!")._repr_html_()
     assert not re.search(r"<script>|<img", page)
     assert "javascript:" not in page.replace("](javascript:", "")

@@ -12,9 +12,8 @@ import pytest
 from course_helpers import Conversation, connect, practice
 from course_helpers.history import Call, NotAConversation, last_turns, storage
 from course_helpers.models import UnknownModelError
-from tests.broken_server import broken_server
 from tests.drivers import chat_with, stream
-from tests.scripted_server import reply
+from tests.scripted_server import ScriptedServer, reply
 
 SETTINGS = ["model", "system", "max_tokens", "cache", "budget_usd"]
 
@@ -52,7 +51,7 @@ def test_round_trip(chat, path):
 
 def test_models_and_prices_that_are_not_known_here(chat, path):
     """A file loads wherever it is; the next turn needs a model that there is. An unknown cost is null."""
-    with broken_server(reply()) as server:
+    with ScriptedServer(reply()) as server:
         other = chat_with(server.url, model="llama3.2")
         other.send("Hello!")
         other.save(path)
@@ -109,7 +108,7 @@ DAMAGED = [
     (lambda data: {k: v for k, v in data.items() if k != "turns"}, "is damaged: turns: Field required"),
     (changed(model=""), "is damaged: model"),
     (changed(max_tokens="500"), "is damaged: max_tokens"),
-    (changed(past=[{"kind": "gift"}]), "is damaged: past.0.kind"),
+    (changed(past=[{"cost_usd": 0.0, "kind": "gift"}]), "is damaged: past.0.kind"),
     (changed(calls=[]), "is damaged: its turns do not fit its ledger"),
     (lambda data: data | {"past": data["calls"]}, "its turns do not fit its ledger"),
     (lambda data: data | {"turns": data["turns"][::-1]}, "its turns do not fit its ledger"),

@@ -7,11 +7,22 @@ import pytest
 
 from course_helpers import Conversation, estimate_cost
 from course_helpers.history import StreamInterrupted
-from tests import broken_server as broken
-from tests.broken_server import BREAKS, BROKEN_BEFORE, NO_REPLY, PARTIAL, broken_server
+from tests import scripted_server as broken
 from tests.drivers import Waits, all_drivers, chat_with, send, standing_in_for_live, state, stream
 from tests.drivers import streaming_drivers as both
-from tests.scripted_server import MESSAGE, answer, cut, drop, hang, reply
+from tests.scripted_server import (
+    BREAKS,
+    BROKEN_BEFORE,
+    MESSAGE,
+    NO_REPLY,
+    PARTIAL,
+    ScriptedServer,
+    answer,
+    cut,
+    drop,
+    hang,
+    reply,
+)
 
 QUESTION = "What is the capital of France?"
 
@@ -45,7 +56,7 @@ SAID = {
 @pytest.mark.parametrize("name", BREAKS)
 def test_broken_streams(take, name):
     """However a stream breaks: one request, one exception, the partial text, no turn, and its known cost."""
-    with broken_server() as server, standing_in_for_live(server.url):
+    with ScriptedServer() as server, standing_in_for_live(server.url):
         chat = chat_after_a_turn(server)
         before = state(chat)
         server.play(BREAKS[name])
@@ -64,7 +75,7 @@ def test_broken_streams(take, name):
 @pytest.mark.parametrize("name", BROKEN_BEFORE)
 def test_broken_before_the_first_piece(take, name):
     """Nothing has been shown, so it is tried again, in bounds; what a try is known to cost counts."""
-    with broken_server() as server, standing_in_for_live(server.url):
+    with ScriptedServer() as server, standing_in_for_live(server.url):
         chat = chat_after_a_turn(server)
         server.play(BROKEN_BEFORE[name], broken.stream(broken.whole()))
         answered = take(chat, QUESTION)
@@ -92,7 +103,7 @@ FINAL = NO_REPLY | {str(changes): answer(200, MESSAGE | changes) for changes in 
 def test_a_200_that_is_no_reply(take):
     """A proxy's page, other JSON, JSON cut short: one request."""
     kind = StreamInterrupted if "stream" in take.__name__ else anthropic.APIResponseValidationError
-    with broken_server() as server:
+    with ScriptedServer() as server:
         chat = chat_after_a_turn(server)
         before = state(chat)
         for step in FINAL.values():
@@ -107,7 +118,7 @@ def test_a_200_that_is_no_reply(take):
 def test_blocking_calls_that_break():
     """Without a stream, a broken connection is the SDK's own error, tried again like any other."""
     for step in (drop, cut, hang):
-        with broken_server() as server:
+        with ScriptedServer() as server:
             chat = chat_after_a_turn(server)
             server.play(step, reply())
             assert send(chat, QUESTION).call.attempts == 2
@@ -136,7 +147,7 @@ def test_odd_but_good_streams(take):
         broken.end(output_tokens=9),
         broken.event("ping"),
     ]
-    for step, tokens in ((broken.stream(parts), 9), (broken.stream(broken.whole(), broken.leave), 5)):
-        with broken_server(step) as server:
+    for step, tokens in ((broken.stream(parts), 9), (broken.stream(broken.whole(), drop), 5)):
+        with ScriptedServer(step) as server:
             answered = take(chat_with(server.url), "Hello!")
             assert (str(answered), answered.call.output_tokens) == ("Paris is it.", tokens)

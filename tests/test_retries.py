@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from course_helpers import retries
 from course_helpers.retries import Attempt, Retries, acall_with_retry, call_with_retry
-from tests.scripted_server import MESSAGE, answer, cut, drop, failure, hang, reply, reset, scripted_server
+from tests.scripted_server import MESSAGE, ScriptedServer, answer, cut, drop, failure, hang, reply, reset
 
 QUESTION = [{"role": "user", "content": "What is the capital of France?"}]
 REQUEST = {"model": "claude-haiku-5-5", "max_tokens": 64, "messages": QUESTION}
@@ -29,7 +29,7 @@ HALF = 0.375, 0.75, 1.5, 3.0, 6.0, 12.0
 
 @pytest.fixture
 def server():
-    with scripted_server() as running:
+    with ScriptedServer() as running:
         yield running
 
 
@@ -88,7 +88,7 @@ def test_good_reply_is_the_sdks_own(server, call):
     with anthropic.Anthropic(base_url=server.url, api_key="practice") as client:
         bare = client.messages.create(**REQUEST)
     assert (message, message._request_id) == (bare, "req_1")
-    ours, theirs = (json.loads(body) for _, body in server.requests)
+    ours, theirs = (request.body for request in server.requests)
     assert ours == theirs
     policy = ["client", "max_retries", "on_wait", "max_wait", "max_total_wait", "sleep", "clock", "random"]
     assert list(inspect.signature(call_with_retry).parameters) == [*policy, "create_arguments"]
@@ -215,7 +215,7 @@ def test_bounds(call):
     busy, limited = anthropic.OverloadedError, anthropic.RateLimitError
     tried = "Gave up: max_retries=5 is reached. Requests: 6 (529, 529, 529, 529, 529, 529); waited 11.6 s."
     call.fails(busy, tried, BUSY)
-    assert (call.came, call.server.requests[0][0]["x-stainless-retry-count"]) == ((6, HALF[:5]), "0")
+    assert (call.came, call.server.requests[0].headers["x-stainless-retry-count"]) == ((6, HALF[:5]), "0")
     call.fails(busy, "max_retries=0 is reached", BUSY, max_retries=0)
     assert call.came[0] == 1
     call.fails(limited, "longer wait than max_wait=60 s", failure(429, retry_after="3600"), reply())

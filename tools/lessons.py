@@ -73,11 +73,15 @@ class Cover:
     number: int
     file: str
     title: str
-    minutes: int
-    each: str
-    """What the minutes are for, where it is not the whole: "a note"."""
+    time: str
+    """As it stands there: "45 minutes, and 15 for exercise 6.3", "5 minutes a note"."""
     before: str
     goals: tuple[str, ...]
+
+    @property
+    def minutes(self) -> int:
+        """All of its minutes."""
+        return sum(map(int, re.findall(r"(?:^|and )(\d+)", self.time)))
 
 
 def cover(path: Path) -> Cover:
@@ -85,7 +89,7 @@ def cover(path: Path) -> Cover:
     first = json.loads(path.read_text(encoding="utf-8"))["cells"][0]
     text = "".join(first["source"])
     title = re.search(r"^# \d+\. (.+)$", text, re.M)
-    time = re.search(r"\*\*Time\*\* about (\d+) minutes( a note)?", text)
+    time = re.search(r"\*\*Time\*\* about (\d+ minutes[^·\n]*?) ·", text)
     before = re.search(r"\*\*Before\*\* (.+?)\.?$", text, re.M)
     goals = re.findall(r"^- (.+)$", text, re.M)
     missing = [
@@ -104,8 +108,7 @@ def cover(path: Path) -> Cover:
         number=int(path.stem[:2]),
         file=path.name,
         title=title[1].strip(),
-        minutes=int(time[1]),
-        each=time[2] or "",
+        time=time[1],
         before=before[1].strip(),
         goals=tuple(goals),
     )
@@ -114,7 +117,7 @@ def cover(path: Path) -> Cover:
 def readme_table(covers: list[Cover]) -> str:
     """The table of lessons in README.md."""
     rows = [
-        f"| {c.number} | [{c.title}](notebooks/{c.file}) | {c.minutes} min{c.each} | {c.before} |"
+        f"| {c.number} | [{c.title}](notebooks/{c.file}) | {c.time.replace('minutes', 'min')} | {c.before} |"
         for c in covers
     ]
     return "\n".join(["| | Lesson | Time | Before |", "|---|---|---|---|", *rows])
@@ -128,7 +131,7 @@ def teaching_list(covers: list[Cover]) -> str:
         goals = "\n".join(f"- {goal}" for goal in c.goals)
         parts.append(
             f"### {c.number}. [{c.title}](../notebooks/{c.file})\n\n"
-            f"About {c.minutes} minutes{c.each}; before it: {c.before}.\n\n{goals}"
+            f"About {c.time}; before it: {c.before}.\n\n{goals}"
         )
         if of := notes.get(str(c.number)):
             sections = minutes_by_section(NOTEBOOKS / c.file, c.minutes)

@@ -12,12 +12,12 @@ from pathlib import Path
 from playwright.sync_api import sync_playwright
 
 from tests.benchmarks import Row, at_most
+from tests.scripted_server import EchoServer
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # as pytest finds the modules of the tests
 
 from browser.chat_page import ChatPage
 from browser.lab import CHROMIUM_FLAGS, Lab, Server, find_chromium
-from echo_server import EchoServer
 
 SETUP = """
 import time
@@ -50,10 +50,10 @@ def bench() -> Iterator[Row]:
     """The rows of the chat cell."""
     came: list = []
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as driver, ExitStack() as ends:
-        echo, server = EchoServer(), Server(Path(folder))
+        echo, server = ends.enter_context(EchoServer()), Server(Path(folder))
         browser = driver.chromium.launch(executable_path=find_chromium(), args=CHROMIUM_FLAGS)
         lab = Lab(server, browser)
-        for end in (echo.close, server.stop, browser.close, lab.close):
+        for end in (server.stop, browser.close, lab.close):  # the last first
             ends.callback(end)
         lab.page.on("websocket", lambda ws: ws.on("framereceived", lambda frame: came.append(frame)))
         lab.open([SETUP])
