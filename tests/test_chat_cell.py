@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
+import re
 import subprocess
 import sys
 import threading
@@ -44,13 +46,6 @@ class Watched(ChatCell):
     def told(self, name: str) -> object:
         return next(message[name] for message in reversed(self.posted) if name in message)
 
-    def begin(self, text: str, until=lambda: True) -> list:
-        """`send(text)` in a thread, until something is so; its reply will be the list's only entry."""
-        came = []
-        threading.Thread(target=lambda: came.append(self.send(text)), daemon=True).start()
-        wait_until(lambda: self.busy and until())
-        return came
-
     def questions(self) -> list[str]:
         return [each.question for each in self._exchanges]
 
@@ -67,9 +62,8 @@ def cell():
     wait_until(lambda: "course-chat" not in [thread.name for thread in threading.enumerate()])
 
 
-def wait_until(truth, seconds: float = 20) -> None:
-    """Wait until `truth()`."""
-    deadline = time.monotonic() + seconds
+def wait_until(truth) -> None:
+    deadline = time.monotonic() + 20
     while not truth():
         assert time.monotonic() < deadline, "did not happen"
         time.sleep(0.01)
@@ -82,11 +76,9 @@ def test_turns_from_code(cell):
     reply = cell.send(PARIS)
     assert (str(reply), reply.turn) == (ANSWER, cell.chat.turns[-1])
     shown = cell._exchanges[0].whole()
-    assert PARIS in shown["head"]
+    assert (PARIS in shown["head"], bill(reply.call) in shown["foot"]) == (True, True)
     assert shown["body"] == render.to_html(ANSWER, style=False)
-    assert bill(cell.chat.calls[-1]) in shown["foot"]
-    assert cell.session.startswith("1 turn · ")
-    assert cell.session.endswith("(practice: free)")
+    assert re.fullmatch(r"1 turn · .* \(practice: free\)", cell.session)
     assert str(asyncio.run(cell.asend("hello"))).startswith("Hello")
     other = Watched(cell.chat)
     assert other.questions() == [PARIS, "hello"]
@@ -105,15 +97,13 @@ def test_turns_from_code(cell):
 def test_one_reply_at_a_time(cell):
     """A second question while a reply is on its way is refused, in one sentence, and the first goes on."""
     practice.pace(200, 0.3)
-    came = cell.begin(PARIS)
+    running = cell._begin(PARIS)
     with pytest.raises(Busy) as caught:
         cell.send("hello")
     assert caught.value._render_traceback_() == ["Busy: A reply is on its way: stop it, or wait for it."]
-    cell._act("send", "view", text="hello")
-    assert cell.told("draft") == "hello"
-    wait_until(lambda: came)
-    assert str(came[0]) == ANSWER
-    assert cell.questions() == [PARIS]
+    cell.do("send", text="hello")
+    assert (cell.told("draft"), cell.questions()) == ("hello", [PARIS])
+    assert str(running.task.result()) == ANSWER
 
 
 def test_stop_at_any_moment(cell):
@@ -123,43 +113,40 @@ def test_stop_at_any_moment(cell):
     assert running.task.result().turn is None
     assert "Stopped before anything came." in cell._exchanges[0].foot
     practice.pace(20, 0)
-    came = cell.begin("Tell me a long story.", until=lambda: len(cell._exchanges[1].text) > 5)
-    cell.stop()
-    wait_until(lambda: came)
+    running = cell._begin("Tell me a long story.")
     stopped = cell._exchanges[1]
-    assert came[0].text == stopped.text
+    wait_until(lambda: len(stopped.text) > 5)
+    cell.stop(20)
+    reply = running.task.result()
+    assert reply.text == stopped.text
     assert stopped.text in Reader(stopped.whole()["body"]).text
-    assert (came[0].call, came[0].call.kind) == (cell.chat.calls[-1], "lost")
+    assert (reply.call, reply.call.kind) == (cell.chat.calls[-1], "lost")
     assert "Not kept: at least " in stopped.foot
     practice.fail_next(529, times=9, retry_after=60)
-    wait = "Waiting 60.0s, as the server asks, before retry 1/5"
-    cell.begin(PARIS, until=lambda: wait in cell.status)
+    cell._begin(PARIS)
+    wait_until(lambda: "Waiting 60.0s, as the server asks, before retry 1/5" in cell.status)
     cell.chat.on_wait = print  # what code sets meanwhile stays
-    cell.stop()
-    wait_until(lambda: not cell.busy)
+    cell.stop(20)
     practice.reset()
     assert cell.chat.messages == []
     assert str(cell.send(PARIS)) == ANSWER
     assert cell.chat.on_wait is print
 
 
-def test_cancelling_an_await_ends_the_turn(cell):
-    """As a timeout around it would."""
+def test_nothing_is_left_behind(cell, echo):
+    """An await that is cancelled ends its turn; after a close the server sees the connection go, no widget is
+    left, and a closed chat says so when code uses it."""
     practice.pace(50, 60)
     with pytest.raises(TimeoutError):
         asyncio.run(asyncio.wait_for(cell.asend(PARIS), 0.3))
     wait_until(lambda: not cell.busy)
     assert "Stopped" in cell._exchanges[0].foot
-
-
-def test_closing_leaves_no_stream_and_no_widget(cell, echo):
-    """The server sees the connection go; a closed chat says so when code uses it."""
     before = len(ipywidgets.widget._instances)
     other = Watched(connect(echo.url) and Conversation())
-    came = other.begin("say 1000 at 20")
+    other._begin("say 1000 at 20")
     wait_until(lambda: echo.under_way == 1)
     other.close()
-    wait_until(lambda: came and echo.under_way == 0)
+    wait_until(lambda: echo.under_way == 0)
     with pytest.raises(Busy, match="closed"):
         other.send("hello")
     assert len(ipywidgets.widget._instances) == before
@@ -205,21 +192,16 @@ def test_model_and_system_prompt_follow_the_controls(cell, echo):
     other.close()
 
 
-def test_before_it_is_sent(cell):
-    """What the strategy would send, and its cost at least and at most."""
+def test_before_and_after_it_is_sent(cell, monkeypatch, capsys):
+    """What the strategy would send, and its cost; then the request as JSON, and as curl and Python that run,
+    in which the key is named, never shown."""
     cell.chat.keep = last_turns(0)
     cell.send("hello")
     cell.do("preview", text=PARIS)
-    tokens = cell.chat.preview(PARIS).input_tokens
-    assert cell.told("forecast").startswith(f"This turn: {tokens} tokens in · $")
-    assert 0 < cell.told("share") < 0.01
-    assert cell.send(PARIS).call.prompt_tokens == tokens
-
-
-def test_the_request_in_three_languages(cell, monkeypatch, capsys):
-    """JSON, and curl and Python that run; the key is named, never shown."""
     reply, client, system = cell.send(PARIS), cell.chat.client, 'It\'s "$HOME" `ls` \\ \n ä'
-    cell.do("take", id=cell._exchanges[0].number, what="request", why="show")
+    assert cell.told("forecast").startswith(f"This turn: {reply.call.prompt_tokens} tokens in · $")
+    assert 0 < cell.told("share") < 0.01
+    cell.do("take", id=cell._exchanges[-1].number, what="request", why="show")
     assert json.loads(cell.told("taken")["JSON"]) == reply.request
     quoted = in_three_languages(reply.request | {"system": system}, client)
     assert client.api_key not in "".join(quoted.values()).replace("practice API", "")
@@ -233,7 +215,8 @@ def test_the_request_in_three_languages(cell, monkeypatch, capsys):
 
 
 def test_errors_show_in_the_chat_and_are_raised(cell):
-    """Code that asked gets the error; the reader gets words, and what had come; nothing is kept."""
+    """Code that asked gets the error; the reader gets what had come, what it means, whose fault it is and
+    what to do, then the server's own words and what was tried; nothing is kept."""
     practice.break_stream("disconnect", after=4)
     with pytest.raises(StreamInterrupted) as caught:
         cell.send("Tell me a long story.")
@@ -242,22 +225,16 @@ def test_errors_show_in_the_chat_and_are_raised(cell):
     assert cell.status == "The reply broke off. Nothing was kept: Retry asks again."
     with practice.shape("refusal"):
         reply = cell.send(PARIS)
-    assert (reply.turn, reply.note) == (None, cell.status)
+    assert (reply.turn, reply.note, cell.chat.messages) == (None, cell.status, [])
     assert reply.note in Reader(cell._exchanges[1].foot).text
-    assert cell.chat.messages == []
 
-
-def test_errors_in_words():
-    """What happened, whose fault it is and what to do; then the server's own words and what was tried."""
     request = httpx2.Request("POST", "http://x")
-    told = {"response": httpx2.Response(400, request=request), "body": None}
-    capped = anthropic.RateLimitError("Said so.", **told)
+    told = {"message": "Said so.", "response": httpx2.Response(400, request=request), "body": None}
+    capped = anthropic.RateLimitError(**told)
     capped.error_code = "enforced_spend_limit_reached"
     cases = {
-        anthropic.BadRequestError(
-            "Said so.", **told
-        ): "The API refused the request.\n400 : Said so. Tried twice",
-        anthropic.InternalServerError("Said so.", **told): "not your mistake",
+        anthropic.BadRequestError(**told): "The API refused the request.\n400 : Said so. Tried twice",
+        anthropic.InternalServerError(**told): "not your mistake",
         capped: "spend limit of this account",
         anthropic.APIConnectionError(request=request): "No connection.",
         BudgetExceeded("Nothing was sent: too dear"): "Nothing was sent: too dear. Tried twice",
@@ -283,23 +260,22 @@ def grown(text: str, monkeypatch) -> list[dict]:
 @pytest.mark.parametrize("line", ["Some words. " * 15 + "\n\n", "x = 1\n", "- an item of a list\n"])
 def test_bytes_grow_with_the_reply_not_with_its_square(line, monkeypatch):
     """Twice the reply, about twice the bytes; drawn as Markdown again and again; the end shows the whole."""
-    sums = []
+    before = math.inf
     for length in (6_000, 12_000, 24_000):
         text = ("```text\n" if "=" in line else "") + line * (length // len(line))
-        posted = grown(text, monkeypatch)
-        assert posted[-1]["body"] == render.to_html(text, style=False)
+        *posted, whole = grown(text, monkeypatch)
+        assert whole["body"] == render.to_html(text, style=False)
         assert sum("tail" in message for message in posted) > length / 2_500
-        sums.append(sum(len(json.dumps(message)) for message in posted[:-1]))
-    assert sums[1] < 2.3 * sums[0]
-    assert sums[2] < 2.3 * sums[1]
+        now = sum(len(json.dumps(message)) for message in posted)
+        assert now < 2.3 * before
+        before = now
 
 
 @pytest.mark.parametrize("name", ["handler-10", "link-8", "script-3", "svg-mathml-0", "control-0"])
 def test_hostile_words_go_through_render(name, monkeypatch):
     """As question, model, reply and note, also while they grow: all HTML is made by render."""
-    posted = grown(f"{PAYLOADS[name]}\n\n" * 30, monkeypatch)
-    parts = ("head", "done", "tail", "body", "foot")
+    posted, parts = grown(f"{PAYLOADS[name]}\n\n" * 30, monkeypatch), ("head", "done", "tail", "body", "foot")
     pages = [message[part] for message in posted for part in parts if part in message]
+    faults = [fault for page in pages for fault in Reader(page).faults]
     assert len(pages) > 3
-    for page in pages:
-        assert [f for f in Reader(page).faults if " class='course-chat-" not in f] == []
+    assert [fault for fault in faults if " class='course-chat-" not in fault] == []

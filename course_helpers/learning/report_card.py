@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import inspect
 import io
 import re
@@ -19,12 +18,11 @@ from unittest.mock import patch
 from ..formatting import count
 from ..practice_api import Practice
 from . import sandbox
-from .redirect import is_graded, others_have_ended, redirected
+from .redirect import others_have_ended, redirected
 from .storm import ASKING, KEY, LESSONS, Case, Storm
 
 SESSION_LIMIT, CARD_LIMIT = 12.0, 17.0  # seconds that one start of the bot, and all of them, may take
 PATIENCE = 4.0  # seconds after which a bot that does not read on hangs: the longest case takes two
-LONGEST_SLEEP = 0.5  # seconds of each `time.sleep` that are sat through; the rest is counted
 
 
 def report_card(bot: Any) -> ReportCard:
@@ -39,7 +37,7 @@ def report_card(bot: Any) -> ReportCard:
         raise RuntimeError("Another call is under way, of a chat for instance: wait for it, then try again.")
     storm, deadline = Storm(practice), time.monotonic() + CARD_LIMIT
     try:
-        with redirected(practice, KEY), patch.object(time, "sleep", _short_sleep(storm)):
+        with redirected(practice, KEY), patch.object(time, "sleep", storm.sleep):
             while storm.left and (left := deadline - time.monotonic()) > 0:
                 _weather(program, storm, min(SESSION_LIMIT, left))
     finally:
@@ -63,17 +61,11 @@ def _program(bot: Any) -> Callable[[], Any]:
     if ask is bot and not any(p.default is p.empty and p.kind < p.VAR_POSITIONAL for p in given):
         return bot
 
-    def answer(text: str) -> Any:
-        if stream is not None:
-            with contextlib.closing(stream(text)) as pieces:
-                return "".join(pieces)
-        said = ask(text)
-        return asyncio.run(said) if inspect.iscoroutine(said) else said
-
     def program() -> None:
         while text := sys.stdin.readline().strip():
             try:
-                print(answer(text))
+                said = "".join(stream(text)) if stream else ask(text)
+                print(asyncio.run(said) if inspect.iscoroutine(said) else said)
             except Exception as error:  # for a function, raising is a way to say that it failed
                 print(f"{type(error).__name__}: {error}")
 
@@ -83,9 +75,6 @@ def _program(bot: Any) -> Callable[[], Any]:
 def _weather(program: Callable[[], Any], storm: Storm, seconds: float) -> None:
     """Take the program through the cases until it ends, `seconds` at most. Prints a line a case."""
     printed, screen, storm.session = sandbox.Printed(), sys.stdout, []
-
-    def begin() -> Case | None:
-        return storm.begin(f"What is a context window? This is question {len(storm.cases) + 1}.")
 
     def note(end: str) -> None:
         case.saw, case.end = printed.text.replace(case.question, ""), end
@@ -103,9 +92,9 @@ def _weather(program: Callable[[], Any], storm: Storm, seconds: float) -> None:
                 if case.requests:
                     break
             note("read on")
-            case = begin()
+            case = storm.begin()
 
-    case, typed, stdin = begin(), lines(), io.TextIOBase()
+    case, typed, stdin = storm.begin(), lines(), io.TextIOBase()
     stdin.readline = lambda *_: next((f"{line}\n" for line in typed), "")  # for who reads without `input`
     with patch.object(sys, "stdin", stdin):
         ran = sandbox.run(program, typed, seconds, printed=printed)
@@ -114,18 +103,6 @@ def _weather(program: Callable[[], Any], storm: Storm, seconds: float) -> None:
     elif case:
         printed.text += f"{type(ran.error).__name__}: {ran.error}" if ran.error else ""
         note("ended")
-
-
-def _short_sleep(storm: Storm) -> Callable[[float], None]:
-    """A sleep that cuts long ones of the bot short, and counts what it has cut."""
-    real = time.sleep
-
-    def sleep(seconds: float, /) -> None:
-        cut = max(seconds - LONGEST_SLEEP, 0) if is_graded() else 0
-        storm.skipped += cut
-        real(seconds - cut)
-
-    return sleep
 
 
 class ReportCard:
@@ -152,15 +129,14 @@ class ReportCard:
         seen = sum(map(bool, self.findings.values()))
         lines = [f"Report card: {f'{seen} of {len(LESSONS)} findings' if seen else 'clean'}"]
         for name, cases in self.findings.items():
-            line = (
-                f"✗ {name}: {', '.join(cases)} (lesson {LESSONS[name]})" if cases else f"· {name}: not seen"
-            )
+            where = f"{', '.join(cases)} (lesson {LESSONS[name]})" if cases else "not seen"
+            line = f"{'✗' if cases else '·'} {name}: {where}"
             lines.append(textwrap.fill(line, 88, subsequent_indent="    "))
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
         table = re.sub("(?<=[a-z])(?=[A-Z])", "<wbr>", self.cases.to_html())  # errors' long names may break
-        return f"<pre>{escape(repr(self))}</pre>{table}"
+        return f'<pre style="word-break: normal">{escape(repr(self))}</pre>{table}'
 
 
 def _row(case: Case, found: dict[str, str]) -> dict[str, Any]:
