@@ -60,16 +60,17 @@ def styled(plot: Callable[..., Axes]) -> Callable[..., Axes]:
 
 
 def _colors(ground) -> dict[str, object]:
-    """Settings for text, lines and bars: dark on a light `ground`, on others a grey for both themes."""
+    """Settings for text, lines and what parts bars, readable on `ground`; on none, in both themes."""
     *color, alpha = to_rgba(ground)
-    light = alpha > 0.5 and np.dot(color, (0.2126, 0.7152, 0.0722)) > 0.5
-    text, frame, grid = ("0.13", "0.43", "0.67") if light else ("#7a7a7a",) * 3
+    light = np.dot(color, (0.2126, 0.7152, 0.0722)) > 0.5
+    text, frame, grid = ("0.13", "0.43", "0.67") if light else ("0.93", "0.63", "0.39")
+    if alpha < 0.5:
+        text, frame, grid, ground = "#7a7a7a", "#7a7a7a", "#7a7a7a", "white"
     texts = ("text.color", "axes.labelcolor", "axes.titlecolor", "xtick.color", "ytick.color")
-    parted = ground if alpha > 0.5 else "white"
     return dict.fromkeys(texts, text) | {
         "axes.edgecolor": frame,
         "grid.color": grid,
-        "patch.edgecolor": parted,
+        "patch.edgecolor": ground,
     }
 
 
