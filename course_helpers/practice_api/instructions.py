@@ -125,10 +125,8 @@ def _refusals(lower: str, held: list[str], before: list[tuple[set[str], bool, st
 
 def _keys(clause: str, held: list[str]) -> list[str]:
     """The names of the fields of the JSON object that is asked for."""
-    quoted = [(held[int(m[1])], clause[m.end() :].lstrip()[:1]) for m in _HELD.finditer(clause)]
-    inside = " ".join(text for text, _ in quoted if "{" in text)
-    named = re.findall(r"(\w[\w-]*)[\"']?\s*:", inside) or [text for text, after in quoted if after == ":"]
-    named = named or [text for text, _ in quoted if re.fullmatch(r"[\w -]{1,40}", text)]
+    quoted = _HELD.sub(lambda number: f'"{held[int(number[1])]}"', clause)
+    named = re.findall(r"[\"']([\w -]+)[\"']\s*:", quoted) or re.findall(r'"([\w -]{1,40})"', quoted)
     if not named and (listed := re.search(r"\{([^}]*)\}", clause) or _search("keys", clause)):
         no_key = table("wishes.toml")["patterns"]["no_key"]
         words = re.split(r"\s*(?:,|\band\b|\bplus\b|&|\bor\b)\s*", listed[1])
