@@ -58,7 +58,7 @@ def read(text: str, *, spoken: bool = False) -> tuple[Wishes, str, bool]:
         wishes |= found
         (beside if found else rest).append(left)
     left = " ".join(rest if knowledge.loud(" ".join(rest)) else [*rest, *beside])
-    stays = _search("standing", text.lower()) or not knowledge.loud(left)
+    stays = _search("standing", text.lower()) or not ("?" in text or knowledge.loud(left))
     return wishes, _unheld(left, held), bool(wishes and stays)
 
 
@@ -87,7 +87,7 @@ def _clause(clause: str, held: list[str], before: Wishes, spoken: bool) -> tuple
         match = re.search(wish["ask"], text)
         if match and not (spoken and wish.get("system")):
             said, left = match.lastindex or 0, left.replace(match[0].lower(), " ")
-            if wish.get("always") or not re.search(file["negated"], text[: match.start(said)]):
+            if not re.search(wish.get("unless", file["negated"]), text[: match.start(said)]):
                 found[field] = wish.get("value", _unheld(match[said], held).strip())
             elif "negated" in wish:
                 found.setdefault(field, wish["negated"])

@@ -226,6 +226,7 @@ def say(found: Subject, text: str, said: Sequence[str]) -> Saying:
 
 
 def _part(entry: knowledge.Entry, name: str) -> str:
+    """The part `name` of what is known, with the words around it; "" where it has none."""
     text = f"Lesson {entry.lesson} shows it." if name == "lesson" else fill(entry.part(name))
     if name == "price" and not text:
         return fill(f"{entry.brief} {knowledge.entries()['price'].brief}")
