@@ -40,7 +40,7 @@ class Practice:
                     from .in_process import InProcess as Server
                 else:
                     from .server import Server
-                self._server = Server(self.api, port)
+                self._server = Server(self.api.app, port)
                 atexit.register(self.stop)
             return self._server.url
 
