@@ -7,6 +7,7 @@ PY := .venv/bin/python
 LAB_ARGS ?=
 TEST_ARGS ?=
 LESSON ?=
+REPO ?=
 
 # Calls to this machine never go through a proxy; everything else may.
 comma := ,
@@ -17,7 +18,7 @@ export no_proxy := $(NO_PROXY)
 # More processes than two cores, since many tests wait; the tests of one file stay together.
 PARALLEL := --numprocesses=3 --dist=loadfile
 
-.PHONY: help install install-dev lab local local-model test test-all lint unit browser lessons bench facts live-check site notebooks reset handout answers clean
+.PHONY: help install install-dev lab local local-model test test-all lint unit browser lessons bench facts live-check site colab notebooks reset handout answers clean
 
 help:
 	@echo 'make lab                 opens lesson 1 in JupyterLab        (LESSON=03, LAB_ARGS="--no-browser --port 9000")'
@@ -29,6 +30,7 @@ help:
 	@echo 'make facts               asks whether models and prices are still those of today'
 	@echo 'make live-check          compares the practice API with the real one, with your key, for about a cent'
 	@echo 'make site                builds the course as a page for a browser tab, in site/, and tries it (needs npm)'
+	@echo 'make colab REPO=you/it   the lessons for Colab, once the course is published on GitHub'
 	@echo 'make notebooks           runs every lesson and writes its outputs   (LESSON=03)'
 	@echo 'make lint                ruff; parts of make test: make lint, unit, browser, lessons'
 	@echo 'make handout             the lessons without solutions, for a class   (make answers: the key)'
@@ -86,6 +88,9 @@ live-check: install
 
 notebooks: install-dev
 	@$(PY) -m tools.notebooks run $(LESSON)
+
+colab: install
+	@$(PY) -m tools.colab $(REPO)
 
 handout: install
 	@$(PY) -m tools.handout

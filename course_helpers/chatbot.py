@@ -8,23 +8,27 @@ at a terminal a message may have several lines, typed or pasted.
 from __future__ import annotations
 
 import argparse
+import atexit
 import contextlib
-import itertools
 import os
 import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import TextIO
 
 import anthropic
+from prompt_toolkit import PromptSession
+from prompt_toolkit.key_binding import KeyBindings
+from prompt_toolkit.output import create_output
+from prompt_toolkit.utils import is_dumb_terminal
 
-from . import models
+from . import models, render
 from .client import connect, place
 from .formatting import count, dollars, in_one_line
 from .history import Conversation, Total, last_turns
 from .history.records import meter
 from .practice_api import practice
-from .terminal import check_target, reader, say, show
 
 DEFAULT_SYSTEM = "You are a helpful assistant. Be concise."
 
@@ -53,21 +57,17 @@ def main(arguments: list[str] | None = None) -> int:
     for name in ("SIGTERM", "SIGHUP"):  # a closed terminal ends the session too, and saves it
         with contextlib.suppress(AttributeError, ValueError):
             signal.signal(getattr(signal, name), lambda number, _: sys.exit(128 + number))
-    commands = [*COMMANDS, "quit", "window off", *(f"model {name}" for name in models.ALIASES)]
     try:
-        return Chatbot(options, reader(commands)).run()
+        return Chatbot(options, _reader()).run()
     except (anthropic.APIError, RuntimeError, ValueError, LookupError, OSError) as error:
-        say(f"course-chat: {_in_options(in_one_line(error))}")
+        say(f"course-chat: {in_one_line(error)}")
         return 2
     except KeyboardInterrupt:
         return 130
 
 
 def _options(arguments: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="course-chat",
-        description="Chat with a model: by default the practice API, which is free and needs no key.",
-    )
+    parser = argparse.ArgumentParser("course-chat", description="Chat with a model: by default for free.")
     where, add = parser.add_mutually_exclusive_group(), parser.add_argument
     where.add_argument("--live", action="store_true", help="the real API: every call costs money")
     where.add_argument("--base-url", metavar="URL", help="a server that speaks the Messages API, or local")
@@ -83,7 +83,6 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
 
 def _conversation(options: argparse.Namespace, read: Callable[[str], str]) -> Conversation:
     """The conversation that the options describe. Asks for a system prompt where nothing gives one."""
-    check_target(options.save, {options.load})
     keep = None if options.last_turns is None else last_turns(options.last_turns)
     if options.model:  # the model that `connect` names and looks for
         models.MODEL = models.model_id(options.model)
@@ -105,26 +104,59 @@ def _conversation(options: argparse.Namespace, read: Callable[[str], str]) -> Co
     return chat
 
 
+def _reader() -> Callable[[str], str]:
+    """What asks for the next message, with a prompt.
+
+    At a terminal Enter sends, Alt-Enter makes a new line, and what is pasted is one message. At a dumb one,
+    which cannot move its cursor, and over a pipe, each line is a message.
+    """
+    if is_dumb_terminal() or not (sys.stdin.isatty() and sys.stderr.isatty()):
+        return _line
+    # Not asked where its cursor is: a terminal that does not answer would get a warning in place of a prompt.
+    os.environ.setdefault("PROMPT_TOOLKIT_NO_CPR", "1")
+    output, keys = create_output(sys.stderr), KeyBindings()
+    # What is pasted while an answer comes is one message too: only the program's end turns this off.
+    output.disable_bracketed_paste = lambda: None
+    atexit.register(sys.stderr.write, "\x1b[?2004l")
+    keys.add("escape", "enter")(lambda event: event.current_buffer.insert_text("\n"))
+    return PromptSession(output=output, key_bindings=keys).prompt
+
+
+def _line(prompt: str) -> str:
+    if sys.stdin.isatty():  # a prompt is for people
+        show(prompt, sys.stderr)
+    return input()
+
+
+def show(text: str, stream: TextIO) -> None:
+    """Write `text` at once: over a pipe to the letter, at a terminal with what hides in it made visible."""
+    stream.write(render.plain(text) if stream.isatty() else text)
+    stream.flush()
+
+
+def say(text: str) -> None:
+    """Print `text` to stderr."""
+    show(f"{text}\n", sys.stderr)
+
+
 class Chatbot:
     """A session at the terminal, or over a pipe."""
 
     def __init__(self, options: argparse.Namespace, read: Callable[[str], str]) -> None:
+        self.path = options.save or options.load
+        self.ours = {options.load and options.load.resolve()}  # may be written over: they hold this session
+        if options.save:
+            self.check(options.save)
         self.chat, self.read, self.failed = _conversation(options, read), read, False
-        self.path, self.loaded, self.known = options.save, options.load, len(self.chat.calls)
-        self.ours = {options.save, options.load}  # may be written over: what they hold is of this session
-        keep = f" To keep {options.load} as it is: !save another.json"
-        self.warning = keep if options.load and not options.save else ""
+        self.known = len(self.chat.calls)
 
     def run(self) -> int:
         """Question and answer until the end; the exit status."""
         if sys.stdin.isatty():
             say(f"[System prompt: {self.chat.system}]\nType help for the commands, quit to end.")
         try:
-            going = True
-            while going:
-                if sys.stdin.isatty():
-                    say("")
-                going = self.take(self.read("You: ").strip())
+            while self.take(self.read("\nYou: ").strip()):
+                pass
         except (EOFError, KeyboardInterrupt):
             pass
         except BrokenPipeError:  # whoever read the answers has gone
@@ -141,38 +173,38 @@ class Chatbot:
         if "\n" in message or not (message.startswith("!") or bare):
             if message:
                 self.answer(message)
-        elif name in COMMANDS:
+        elif name in ("quit", "exit"):
+            return False
+        elif name not in COMMANDS:
+            say(f"[There is no !{name}. help lists the commands.]")
+        else:
             try:
                 COMMANDS[name](self, argument.strip())
             except (ValueError, LookupError, OSError) as error:
                 say(f"[{in_one_line(error)}]")
-        elif name not in ("quit", "exit"):
-            say(f"[There is no !{name}. help lists the commands.]")
-        else:
-            return False
         return True
 
     def answer(self, text: str) -> None:
         """Stream the answer to `text`, then what it cost."""
-        known, first, note = len(self.chat.calls), "", ""
+        known, shown, note = len(self.chat.calls), False, ""
         try:
             with self.chat.stream(text) as pieces:
-                first = next(pieces, "")
-                if first and sys.stdout.isatty():
-                    say("\nAssistant: ", end="")
-                show(itertools.chain([first], pieces), sys.stdout, len("Assistant: "))
+                for piece in pieces:
+                    if not shown and sys.stdout.isatty():
+                        show("\nAssistant: ", sys.stderr)
+                    shown = True
+                    show(piece, sys.stdout)
             note = pieces.reply.note
         except KeyboardInterrupt:
             note = "Stopped. The answer is not kept; what it is known to have cost is counted."
         except (anthropic.APIError, ValueError, LookupError, RuntimeError) as error:
             note, self.failed = in_one_line(error), True
-        if first:
-            print(flush=True)
+        if shown:
+            show("\n", sys.stdout)
         if note:
-            say(f"[{_in_options(note)}]")
-        turn = Total().plus(self.chat.calls[known:])
-        if turn.calls:
-            say(f"[This turn: {meter(turn)}]")
+            say(f"[{note}]")
+        if calls := self.chat.calls[known:]:
+            say(f"[This turn: {meter(Total().plus(calls))}]")
         say(f"[Session: {self.session()}]")
 
     def session(self) -> str:
@@ -195,12 +227,11 @@ class Chatbot:
 
     def reset(self, _: str) -> None:
         self.chat.reset()
-        say(f"[History cleared. What was spent stays counted.{self.warning}]")
+        say("[History cleared. What was spent stays counted.]")
 
     def undo(self, _: str) -> None:
         turn = self.chat.undo()
-        hint = self.warning and f".{self.warning}"
-        say(f"[Taken back: {turn.user}{hint}]" if turn else "[There is no turn to take back.]")
+        say(f"[Taken back: {turn.user}]" if turn else "[There is no turn to take back.]")
 
     def model(self, name: str) -> None:
         """Go on with the model `name`, if there is one; say which it is."""
@@ -221,22 +252,27 @@ class Chatbot:
         say(f"[Window: {sent}]")
 
     def save(self, path: str = "") -> None:
-        """Write the session to `path`, by default the one of --save."""
+        """Write the session to `path`, by default where it goes at the end."""
         target = Path(path).expanduser() if path else self.path
         if target is None:
             raise ValueError("Say where: !save chat.json")
-        check_target(target, self.ours)
+        self.check(target)
         self.chat.save(target)
-        self.ours.add(target)
-        self.path, self.warning = self.path or target, ""
+        self.ours.add(target.resolve())
+        self.path = self.path or target
         say(f"[Saved to {target}]")
 
+    def check(self, path: Path) -> None:
+        """Raises where `path` cannot be written, or holds something that would be lost."""
+        if path.exists() and path.resolve() not in self.ours:
+            raise FileExistsError(f"{path} is there already: choose another, or go on with it: --load {path}")
+        if not os.access(path.absolute().parent, os.W_OK):
+            raise PermissionError(f"{path} cannot be written: its folder is missing or not writable.")
+
     def end(self) -> None:
-        """The summary, and the file: of --save, or the loaded one where something was said since."""
+        """The summary, and the file of --save or --load, where anything was said."""
         say(f"[Session complete: {self.session()}]")
-        if len(self.chat.calls) > self.known:
-            self.path = self.path or self.loaded
-        if self.path is not None:
+        if self.path and len(self.chat.calls) > self.known:
             try:
                 self.save()
             except OSError as error:
@@ -246,12 +282,6 @@ class Chatbot:
 
 COMMANDS = {name: getattr(Chatbot, name) for name in ("stats", "reset", "undo", "model", "window", "save")}
 COMMANDS["help"] = lambda *_: say(HELP)
-
-
-def _in_options(words: str) -> str:
-    """`words` of a `Conversation`, with what they name as it is called here."""
-    words = words.replace("budget_usd", "--budget").replace("max_tokens", "--max-tokens")
-    return words.replace("keep=…", "!window")
 
 
 if __name__ == "__main__":

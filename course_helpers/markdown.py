@@ -9,20 +9,15 @@ from __future__ import annotations
 import html
 import re
 from functools import cache
-from itertools import groupby
 
 from markdown_it import MarkdownIt
-from markdown_it.parser_inline import ParserInline
-from markdown_it.rules_inline import StateInline
+from markdown_it.rules_inline import StateInline, emphasis
 
 DEEPEST = 20  # levels of quotations and lists (a list has two) inside one another
 LONGEST_CODE = 6_000  # characters of code in one text that are coloured: some lexers are slow on bad text
 _LANGUAGES = """bash c cpp css go html ini java javascript js json julia kotlin php py python python3 r ruby
 rust sh shell sql swift toml ts typescript xml yaml"""
 LANGUAGES = frozenset(_LANGUAGES.split())  # those that are coloured: not every one that Pygments knows
-# Words in the names that Pygments gives to kinds of tokens, with the class that colours them.
-_COLOURS = dict.fromkeys(("Function", "Class", "Builtin", "Attribute", "Tag"), "course-n")
-_COLOURS |= {"Comment": "course-c", "String": "course-s", "Number": "course-m", "Keyword": "course-k"}
 _ALLOWED_LINK = re.compile(r"(?:https?://|mailto:)[^\s]", re.IGNORECASE)
 _FORMULA = re.compile(r"\\\(.{1,400}?\\\)|\\\[.{1,400}?\\\](?!\()", re.DOTALL)
 _CJK = re.compile(
@@ -44,9 +39,8 @@ def to_html(text: str) -> str | None:
 def parser() -> MarkdownIt:
     """The parser and renderer, made once."""
     made = MarkdownIt("commonmark", {"html": False, "maxNesting": DEEPEST})
-    made.inline = _Inline()
-    made.configure("commonmark")
     made.inline.ruler.before("escape", "mathematics", _mathematics)
+    made.inline.ruler.at("emphasis", _emphasis)
     made.enable(["table", "strikethrough"])
     made.disable(["image", "html_block", "html_inline"])
     made.validateLink = lambda url: bool(_ALLOWED_LINK.match(url))  # type: ignore[method-assign]
@@ -72,28 +66,15 @@ def _mathematics(state: StateInline, silent: bool) -> bool:
     return bool(found)
 
 
-class _Line(StateInline):
+def _emphasis(state: StateInline, silent: bool) -> bool:
     """Beside scripts that write no blanks, only a blank keeps `**` from beginning or ending what is bold."""
-
-    def scanDelims(self, start: int, canSplitWord: bool):
-        found = super().scanDelims(start, canSplitWord)
-        before, end = self.src[max(0, start - 1) : start], start + found.length
-        after = self.src[end : min(end + 1, self.posMax)]
-        if canSplitWord and (_CJK.match(before) or _CJK.match(after)):
-            opens, closes = (bool(char) and not char.isspace() for char in (after, before))
-            return type(found)(opens, closes, found.length)
-        return found
-
-
-class _Inline(ParserInline):
-    """`ParserInline` that reads a `_Line`; the rest is as there."""
-
-    def parse(self, src, md, env, tokens):
-        line = _Line(src, md, env, tokens)
-        self.tokenize(line)
-        for rule in self.ruler2.getRules(""):
-            rule(line)
-        return line.tokens
+    start, known = state.pos, len(state.delimiters)
+    found = emphasis.tokenize(state, silent)
+    before, after = state.src[max(0, start - 1) : start], state.src[state.pos : state.posMax][:1]
+    if found and state.src[start] == "*" and (_CJK.match(before) or _CJK.match(after)):
+        for delimiter in state.delimiters[known:]:
+            delimiter.open, delimiter.close = (bool(char) and not char.isspace() for char in (after, before))
+    return found
 
 
 def _link_open(renderer, tokens, index, options, env) -> str:
@@ -120,15 +101,10 @@ def _code(renderer, tokens, index, options, env) -> str:
 
 
 def _coloured(code: str, language: str) -> str:
-    """`code` as HTML, letter by letter, with its words coloured."""
+    """`code` as HTML, letter by letter, with its words in classes that render.css colours."""
+    from pygments import highlight
+    from pygments.formatters import HtmlFormatter
     from pygments.lexers import get_lexer_by_name
 
-    tokens = get_lexer_by_name(language, stripnl=False, ensurenl=False).get_tokens(code)
-    classed = (
-        (next((_COLOURS[name] for name in kind if name in _COLOURS), ""), text) for kind, text in tokens
-    )
-    parts = []
-    for name, pieces in groupby(classed, key=lambda piece: piece[0]):
-        words = html.escape("".join(text for _, text in pieces))
-        parts.append(f'<span class="{name}">{words}</span>' if name else words)
-    return "".join(parts)
+    lexer = get_lexer_by_name(language, stripnl=False, ensurenl=False)
+    return highlight(code, lexer, HtmlFormatter(nowrap=True, classprefix="course-"))

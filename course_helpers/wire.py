@@ -53,11 +53,15 @@ def _get(need: Need, client: Any, sleep: Callable) -> Any:
     raise AssertionError(need)
 
 
-async def events_of(stream: anthropic.AsyncStream) -> AsyncGenerator[Any, None]:
-    """Those of `stream`, as a generator: its loop closes it, if nobody else does."""
+async def events_of(stream: anthropic.AsyncStream, left: Callable[[], None]) -> AsyncGenerator[Any, None]:
+    """Those of `stream`, as a generator: its loop closes it, if nobody else does. `left` hears of that."""
     async with stream:
-        async for event in stream:
-            yield event
+        try:
+            async for event in stream:
+                yield event
+        except GeneratorExit:
+            left()
+            raise
 
 
 def unlocked(client: Any) -> Any:

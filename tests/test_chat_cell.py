@@ -30,14 +30,16 @@ class Watched(ChatCell):
     """A chat whose list `posted` holds what its page is told."""
 
     def __init__(self, *arguments, **named) -> None:
-        super().__init__(*arguments, **named)
         self.posted = []
-        self._page.send = self.posted.append
+        super().__init__(*arguments, **named)
 
-    def do(self, name: str, **given) -> None:
+    def post(self, **message) -> None:
+        self.posted.append(message)
+
+    def do(self, name: str, /, **given) -> None:
         """What the page would say, and wait until no reply is on its way."""
         self._act(name, "view", **given)
-        wait_until(lambda: not self._page.busy)
+        wait_until(lambda: not self.busy)
 
     def told(self, name: str) -> object:
         return next(message[name] for message in reversed(self.posted) if name in message)
@@ -46,7 +48,7 @@ class Watched(ChatCell):
         """`send(text)` in a thread, until something is so; its reply will be the list's only entry."""
         came = []
         threading.Thread(target=lambda: came.append(self.send(text)), daemon=True).start()
-        wait_until(lambda: self._page.busy and until())
+        wait_until(lambda: self.busy and until())
         return came
 
     def questions(self) -> list[str]:
@@ -83,8 +85,8 @@ def test_turns_from_code(cell):
     assert PARIS in shown["head"]
     assert shown["body"] == render.to_html(ANSWER, style=False)
     assert bill(cell.chat.calls[-1]) in shown["foot"]
-    assert cell._page.session.startswith("1 turn · ")
-    assert cell._page.session.endswith("(practice: free)")
+    assert cell.session.startswith("1 turn · ")
+    assert cell.session.endswith("(practice: free)")
     assert str(asyncio.run(cell.asend("hello"))).startswith("Hello")
     other = Watched(cell.chat)
     assert other.questions() == [PARIS, "hello"]
@@ -131,10 +133,10 @@ def test_stop_at_any_moment(cell):
     assert "Not kept: at least " in stopped.foot
     practice.fail_next(529, times=9, retry_after=60)
     wait = "Waiting 60.0s, as the server asks, before retry 1/5"
-    cell.begin(PARIS, until=lambda: wait in cell._page.status)
+    cell.begin(PARIS, until=lambda: wait in cell.status)
     cell.chat.on_wait = print  # what code sets meanwhile stays
     cell.stop()
-    wait_until(lambda: not cell._page.busy)
+    wait_until(lambda: not cell.busy)
     practice.reset()
     assert cell.chat.messages == []
     assert str(cell.send(PARIS)) == ANSWER
@@ -146,7 +148,7 @@ def test_cancelling_an_await_ends_the_turn(cell):
     practice.pace(50, 60)
     with pytest.raises(TimeoutError):
         asyncio.run(asyncio.wait_for(cell.asend(PARIS), 0.3))
-    wait_until(lambda: not cell._page.busy)
+    wait_until(lambda: not cell.busy)
     assert "Stopped" in cell._exchanges[0].foot
 
 
@@ -181,13 +183,13 @@ def test_without_threads_it_runs_on_the_loop_that_is_there(cell, monkeypatch):
 def test_model_and_system_prompt_follow_the_controls(cell, echo):
     """And the controls follow what code sets; of another's server those models are known that were used."""
     sonnet = models.ALIASES["sonnet"]
-    cell.do("model", text=sonnet)
-    cell.do("system", text="Be brief.")
+    cell.do("set", name="model", text=sonnet)
+    cell.do("set", name="system", text="Be brief.")
     assert (cell.chat.model, cell.chat.system) == (sonnet, "Be brief.")
     cell.chat.model, cell.chat.system = "opus", None
     cell.send("hello")
-    assert (cell._page.model, cell._page.system) == (models.ALIASES["opus"], "")
-    labels = {name: label for label, name in cell._page.models}
+    assert (cell.model, cell.system) == (models.ALIASES["opus"], "")
+    labels = {name: label for label, name in cell.models}
     assert labels[sonnet].startswith(f"sonnet: {sonnet}")
     assert all((f"retires {m.retires}" in labels[m.id]) == bool(m.retires) for m in models.available())
     other = Watched(connect(echo.url) and Conversation(model="qwen3:4b"))
@@ -195,11 +197,11 @@ def test_model_and_system_prompt_follow_the_controls(cell, echo):
     assert other.told("forecast").startswith("This turn: ≈ ")
     assert "a secret" not in str(echo.requests)  # text that was not sent never leaves the machine
     other.send("hello")
-    other.do("model", text="llama3.2")
+    other.do("set", name="model", text="llama3.2")
     other.send("hello")
-    assert [name for _, name in other._page.models] == ["llama3.2", "qwen3:4b"]
+    assert [name for _, name in other.models] == ["llama3.2", "qwen3:4b"]
     assert echo.requests[-1].body["model"] == "llama3.2"
-    assert other._page.session.endswith("(on this machine)")
+    assert other.session.endswith("(on this machine)")
     other.close()
 
 
@@ -237,10 +239,10 @@ def test_errors_show_in_the_chat_and_are_raised(cell):
         cell.send("Tell me a long story.")
     assert cell._exchanges[0].text == caught.value.partial != ""
     assert "The reply broke off." in cell._exchanges[0].foot
-    assert cell._page.status == "The reply broke off. Nothing was kept: Retry asks again."
+    assert cell.status == "The reply broke off. Nothing was kept: Retry asks again."
     with practice.shape("refusal"):
         reply = cell.send(PARIS)
-    assert (reply.turn, reply.note) == (None, cell._page.status)
+    assert (reply.turn, reply.note) == (None, cell.status)
     assert reply.note in Reader(cell._exchanges[1].foot).text
     assert cell.chat.messages == []
 

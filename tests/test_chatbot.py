@@ -116,15 +116,14 @@ def test_a_dumb_terminal():
 
 @pytest.mark.slow
 def test_pastes_keys_and_signals_at_a_terminal(tmp_path):
-    """A paste is one message, also while an answer comes, and its lines are no commands; Tab completes; no
-    word is broken; Ctrl-C stops an answer; a terminal that is closed ends the session as quit would."""
+    """A paste is one message, also while an answer comes, and its lines are no commands; Ctrl-C stops an
+    answer; a terminal that is closed ends the session as quit would."""
     paste = "\x1b[200~{}\x1b[201~".format  # a terminal says where a paste begins and ends, if it was asked to
     steps = [
         ("You:", paste("reset\nquit\n!save /nowhere") + "\r"),
         ("Assistant: ", paste("undo\nreset")),
         ("You:", "\x1b\rHello!\r"),  # Alt-Enter
-        ("[Session: 2 turns", "!mo\t\r"),
-        (f"[Model: {models.DEFAULT_MODEL}]", "Explain recursion with a short code example.\r"),
+        ("[Session: 2 turns", "Explain recursion with a short code example.\r"),
         ("Assistant: Recursion", "\x03"),
         ("[Stopped.", "typed"),
         ("You:", " on"),
@@ -133,9 +132,6 @@ def test_pastes_keys_and_signals_at_a_terminal(tmp_path):
     path = tmp_path / "chat.json"
     status, shown = at_terminal("xterm", steps, "--system", "x", "--save", path)
     assert (status, "Traceback" in shown) == (128 + signal.SIGHUP, False)
-    folded = shown.split("\nAssistant: ")[2].partition("[This")[0].splitlines()
-    assert len(folded) > 1
-    assert max(map(len, ["Assistant: " + folded[0], *folded[1:]])) <= 80
     asked = [turn.user for turn in Conversation.load(path).turns]
     assert asked == ["reset\nquit\n!save /nowhere", "undo\nreset\nHello!"]
 
@@ -152,7 +148,6 @@ def test_files(here, tmp_path):
     loaded = Conversation.load(path)
     assert [call.model for call in loaded.calls] == [models.MODEL, models.ALIASES["opus"]]
     assert (loaded.system, loaded.max_tokens, len(loaded.turns)) == ("Be kind.", 99, 2)
-    assert f"To keep {path} as it is" in here("undo\n", "--load", path)[2]
     here("Hello!\n", "--load", path, "--save", other)
     assert [len(Conversation.load(file).turns) for file in (path, other)] == [2, 3]
     precious.write_text(json.dumps({"history": [{"role": "user", "content": "Hi"}], "cost": 0.1}))
@@ -169,7 +164,7 @@ def test_files(here, tmp_path):
 BAD_OPTIONS = {
     "--model gpt-none": "Unknown model 'gpt-none'. Known models: ",
     "--last-turns -1": "turns is a whole number from 0, not -1.",
-    "--max-tokens 0": "--max-tokens is a whole number from 1, not 0.",
+    "--max-tokens 0": "max_tokens is a whole number from 1, not 0.",
     f"--load {__file__}": "it is not JSON",
     "--base-url http://127.0.0.1:9": "Nothing answers at http://127.0.0.1:9",
     "--live --base-url http://x": "not allowed with argument",
@@ -234,5 +229,5 @@ def test_budget(here):
     status, out, err = here("Hello!\nHello!\nstats\n", "--budget", "0.00052", "--model", "haiku")
     assert (status, out.count("\n")) == (1, 1)
     assert "[Nothing was sent: the call could cost" in err
-    assert "Raise --budget, lower --max-tokens or" in err
+    assert "Raise budget_usd, lower max_tokens or" in err
     assert "[Budget: $0.00052, $0.000511 of it left]" in err

@@ -108,7 +108,7 @@ DAMAGED = [
     (lambda data: {k: v for k, v in data.items() if k != "turns"}, "is damaged: turns: Field required"),
     (changed(model=""), "is damaged: model"),
     (changed(max_tokens="500"), "is damaged: max_tokens"),
-    (changed(past=[{"kind": "gift"}]), "is damaged: past.0.kind"),
+    (changed(past=[{"cost_usd": 0.0, "kind": "gift"}]), "is damaged: past.0.kind"),
     (changed(calls=[]), "is damaged: its turns do not fit its ledger"),
     (lambda data: data | {"past": data["calls"]}, "its turns do not fit its ledger"),
     (lambda data: data | {"turns": data["turns"][::-1]}, "its turns do not fit its ledger"),

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 
 from course_helpers import Conversation, connect, practice
 from course_helpers.history import drop_where, last_turns, summarise_older, within_tokens
-from course_helpers.history.strategies import ASKED_BEFORE, SUMMARISE
+from course_helpers.history.strategies import ASKED_BEFORE, SUMMARISE, Transcript
 from tests.drivers import all_drivers, send, state, stream
 
 NOW = "And now?"
@@ -200,3 +202,14 @@ def test_strategies_can_be_called(chat):
     for take in (send, stream):
         take(chat, NOW)
         assert len(sent()) == 3
+
+
+def test_a_turn_costs_what_it_sends(chat):
+    """A long past is not looked at where it is not sent; what is looked at is as in a list."""
+    turns = [SimpleNamespace()] * 1_000 + [SimpleNamespace(user=f"{n}", assistant=f"{n}.") for n in range(9)]
+    past = Transcript(turns, NOW)
+    assert (len(past), past[-1], past[-2:-1]) == (2_019, {"role": "user", "content": NOW}, [past[2_017]])
+    for keep, kept in ((last_turns(2), 5), (within_tokens(4), 1)):
+        assert keep(past, chat) == past[-kept:]
+    fill(chat, 2)
+    assert [*Transcript(chat.turns)] == chat.messages == Transcript(chat.turns, NOW)[:-1]

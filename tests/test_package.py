@@ -21,8 +21,7 @@ ORDER = (
     ("retries",),
     ("history",),
     ("frames",),
-    ("charts", "chat_cell", "terminal", "learning"),
-    ("chatbot",),
+    ("charts", "chat_cell", "chatbot", "learning"),
     ("__main__",),
 )
 RANK = {part: rank for rank, parts in enumerate(ORDER) for part in parts}

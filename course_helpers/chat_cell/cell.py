@@ -7,16 +7,13 @@ import itertools
 import sys
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 from weakref import WeakSet
 
-import ipywidgets as widgets
 from IPython import get_ipython
 from IPython.display import display
 
 from ..history import Conversation, Reply
-from ..history.stream import close_async_client
 from . import texts
 from .exchange import Exchange, Running
 from .page import NOTE, TEXT, Page
@@ -33,19 +30,14 @@ class Busy(RuntimeError):
         return [f"Busy: {self}"]
 
 
-@dataclass(frozen=True, repr=False)
 class SeenReply(Reply):
-    """A reply that stands in the chat: as the last line of the cell that asked, it says only what it took."""
-
-    run: str | None = None
+    """A reply that stands in the chat: beneath the cell that asked, it says only what it took."""
 
     def _ipython_display_(self) -> None:
-        if self.run != _here()[1]:
-            raise NotImplementedError  # then it is shown as any other reply
         display({"text/plain": f"In the chat: {' · '.join(self._small)}"}, raw=True)
 
 
-class ChatCell(widgets.VBox):
+class ChatCell(Page):
     """A conversation as a widget: `chat` is the `Conversation`, made of the arguments where none is given.
 
     `starters` are questions that an empty chat offers; None are those of the course.
@@ -61,21 +53,24 @@ class ChatCell(widgets.VBox):
         if chat is not None and conversation_arguments:
             raise TypeError("Pass a Conversation, or the arguments to make one, not both.")
         self.chat = Conversation(**conversation_arguments) if chat is None else chat
-        self._lock, self._numbers, self._shown = threading.RLock(), itertools.count(1), False
+        self._lock, self._numbers = threading.RLock(), itertools.count(1)
         self._running: Running | None = None
         self._exchanges: list[Exchange] = []
-        self._page = Page(starters=list(texts.STARTERS if starters is None else starters))
-        super().__init__([self._page], layout=widgets.Layout(width="100%"))
+        super().__init__(starters=list(texts.STARTERS if starters is None else starters))
         self.add_class("course-chat")
-        self._page.on_msg(lambda _page, message, _buffers: self._act(**message))
+        self.on_msg(lambda _widget, message, _buffers: self._act(**message))
         self._show(self._caught_up())
-        cell, run = self._made_in = _here()
+        self._refresh()
+        message = (
+            getattr(get_ipython(), "parent_header", None) or {}
+        )  # of the notebook cell that is being run
+        self._made_in = message.get("metadata", {}).get("cellId"), message.get("header", {}).get("msg_id")
         for other in list(_open):
-            if cell and other._made_in[0] == cell and other._made_in[1] != run:
-                other.close()  # its view is gone from the page
+            if self._made_in[0] and other._made_in[0] == self._made_in[0] and other._made_in != self._made_in:
+                other.close()  # that cell was run again: its view is gone from the page
         _open.add(self)
 
-    def send(self, text: str) -> Reply:  # of ipywidgets' own `send` (custom messages) a box makes no use
+    def send(self, text: str) -> Reply:  # in place of the widget's own, which `Page.post` does without
         """One turn; its reply. Interrupting the kernel stops it; an error is shown in the chat and raised."""
         if sys.platform == "emscripten":
             raise Busy("There are no threads here, so nothing can be waited for: use await cell.asend(…).")
@@ -88,7 +83,7 @@ class ChatCell(widgets.VBox):
             raise
         finally:
             running.stop()
-        return self._seen(running.task.result())
+        return SeenReply(**vars(running.task.result()))
 
     async def asend(self, text: str) -> Reply:
         """`send` to await: the kernel's other work goes on meanwhile. Cancelling it stops the turn."""
@@ -98,7 +93,7 @@ class ChatCell(widgets.VBox):
                 await asyncio.sleep(POLL / 2)
         finally:
             running.stop()
-        return self._seen(running.task.result())
+        return SeenReply(**vars(running.task.result()))
 
     def stop(self, wait: float = 0.0) -> None:
         """End the reply that is on its way, if one is; wait for its end, `wait` seconds at most."""
@@ -110,20 +105,13 @@ class ChatCell(widgets.VBox):
         if self.comm is None:  # closed before, or never opened: its arguments were refused
             return
         self.stop(CLOSING)
-        for part in (self._page.layout, self._page, self.layout):
-            part.close()
+        self.layout.close()
         super().close()
 
-    def __repr__(self) -> str:
-        return f"ChatCell({self.chat!r})"
-
     def _ipython_display_(self) -> None:
-        self._shown = True
         display({"text/plain": TEXT, "text/html": NOTE}, raw=True)
-        display({**self._repr_mimebundle_(), "text/plain": ""}, raw=True)
-
-    def _seen(self, reply: Reply) -> Reply:
-        return SeenReply(**vars(reply), run=_here()[1]) if self._shown else reply
+        data, metadata = self._repr_mimebundle_()
+        display(data | {"text/plain": ""}, metadata=metadata, raw=True)
 
     # -- what the reader does; called on whichever thread the kernel chooses
 
@@ -131,15 +119,15 @@ class ChatCell(widgets.VBox):
         """Do what a message of the page says. What goes wrong is said in the chat, not in an unread log."""
         try:
             if answer := getattr(self, f"_on_{do}")(**given):
-                self._page.post(view=view, **answer)
+                self.post(view=view, **answer)
         except Exception as error:
             self._refresh(texts.explain(error))
             if do == "send":
-                self._page.post(view=view, draft=given["text"])
+                self.post(view=view, draft=given["text"])
 
     def _on_hello(self) -> None:
         """A page was opened: it, and others that show this chat, begin with all of it."""
-        self._page.post(all=[exchange.whole() for exchange in self._exchanges])
+        self.post(all=[exchange.whole() for exchange in self._exchanges])
 
     def _on_send(self, text: str, edited: int | None = None) -> None:
         """A question, in place of the one numbered `edited` and all after it."""
@@ -150,12 +138,10 @@ class ChatCell(widgets.VBox):
 
     _on_stop = stop
 
-    def _on_model(self, text: str) -> None:
-        self.chat.model = text
+    def _on_set(self, name: str, text: str) -> None:
+        """The `model` or the `system` prompt of what follows."""
+        setattr(self.chat, name, text)
         self._refresh()
-
-    def _on_system(self, text: str) -> None:
-        self.chat.system = text.strip() or None
 
     def _on_retry(self) -> None:
         with self._lock:
@@ -174,9 +160,7 @@ class ChatCell(widgets.VBox):
             self._refresh("Cleared. What was spent stays counted.")
 
     def _on_preview(self, text: str) -> dict[str, Any]:
-        preview = self.chat.preview(text)
-        share = preview.input_tokens / preview.window if preview.window else None
-        return {"forecast": texts.forecast(preview), "share": share}
+        return texts.forecast(self.chat.preview(text))
 
     def _on_take(self, id: int, what: str, why: str) -> dict[str, Any]:
         """The `question` or the `reply` of an exchange as text, or the request that was sent for it."""
@@ -198,7 +182,7 @@ class ChatCell(widgets.VBox):
         with self._lock:
             if self.comm is None:
                 raise Busy("This chat was closed. Run its cell again for a new one.")
-            exchange = Exchange(next(self._numbers), text, self.chat.model, self._page.post)
+            exchange = Exchange(next(self._numbers), text, self.chat.model, self.post)
             self._show([*self._caught_up(), exchange])
             self._running = Running(self._turn(text, exchange))
             self._refresh()
@@ -208,13 +192,13 @@ class ChatCell(widgets.VBox):
         """The turn itself, in a thread of its own: pieces to the screen, then the bill or what went wrong."""
         chat, known, on_wait = self.chat, len(self.chat.calls), self.chat.on_wait
         told = chat.on_wait = lambda wait: self._refresh(f"{wait}.")
-        self._page.status = "Waiting for the first piece… Stop or Esc ends it."
+        self.status = "Waiting for the first piece… Stop or Esc ends it."
         note, kind = "", "note"
         try:
             async with chat.astream(text) as pieces:
                 async for piece in pieces:
                     if not exchange.text:
-                        self._page.status = "The reply is coming… Stop or Esc ends it."
+                        self.status = "The reply is coming… Stop or Esc ends it."
                     exchange.add(piece)
             reply = pieces.reply
             exchange.turn, exchange.request, note = reply.turn, reply.request, reply.note or ""
@@ -231,9 +215,8 @@ class ChatCell(widgets.VBox):
             with self._lock:
                 self._running = None
                 exchange.finish(chat.calls[known:], note, kind)
-                self._page.post(**exchange.whole())
+                self.post(**exchange.whole())
                 self._refresh(note.partition("\n")[0] or "The reply is complete.")
-            await close_async_client(chat.client)
 
     # -- what is on the screen
 
@@ -242,11 +225,9 @@ class ChatCell(widgets.VBox):
         if self._running is not None:
             raise Busy("A reply is on its way: stop it, or wait for it.")
         turns = {id(turn): turn for turn in self.chat.turns}
-        exchanges = [each for each in self._exchanges if each.turn is None or id(each.turn) in turns]
-        for known in exchanges:
-            turns.pop(id(known.turn), None)
+        exchanges = [each for each in self._exchanges if each.turn is None or turns.pop(id(each.turn), None)]
         for turn in turns.values():
-            exchange = Exchange(next(self._numbers), turn.user, turn.model, self._page.post)
+            exchange = Exchange(next(self._numbers), turn.user, turn.model, self.post)
             exchange.turn, exchange.text = turn, turn.assistant
             exchange.finish([turn])
             exchanges.append(exchange)
@@ -267,26 +248,19 @@ class ChatCell(widgets.VBox):
     def _show(self, exchanges: list[Exchange]) -> None:
         """Show these exchanges and no others."""
         before, self._exchanges = self._exchanges, exchanges
-        self._page.post(keep=[exchange.number for exchange in exchanges])
+        self.post(keep=[exchange.number for exchange in exchanges])
         for exchange in exchanges:
             if exchange not in before:
-                self._page.post(**exchange.whole())
-        self._refresh()
+                self.post(**exchange.whole())
 
     def _refresh(self, said: str | None = None) -> None:
         """The lines and controls around the transcript, for what is so now."""
-        chat, page = self.chat, self._page
-        with page.hold_sync():
-            page.session, page.busy = texts.session(chat), self._running is not None
+        chat = self.chat
+        with self.hold_sync():
+            self.session, self.busy = texts.session(chat), self._running is not None
             if said is not None:
-                page.status = said
-            page.models, page.model, page.system = texts.model_options(chat), chat.model, chat.system or ""
+                self.status = said
+            self.models, self.model, self.system = texts.model_options(chat), chat.model, chat.system or ""
 
 
 _open: WeakSet[ChatCell] = WeakSet()  # the chats of this kernel
-
-
-def _here() -> tuple[str | None, str | None]:
-    """The notebook cell that is being run, and what tells this run of it from all others; else None."""
-    message = getattr(get_ipython(), "parent_header", None) or {}
-    return message.get("metadata", {}).get("cellId"), message.get("header", {}).get("msg_id")

@@ -56,13 +56,13 @@ class Exchange:
         self.turn: Turn | None = None  # of the conversation; None as long as, or because, there is none
         self.request: dict[str, Any] | None = None  # what was sent for the reply, where that is known
         self.text, self.foot = "", ""
-        self._tail, self._fresh = "", ""  # what is drawn anew next time; what was not told yet
+        self._done = self._told = 0  # characters that stay as they are drawn; that the page knows
         self._timer: asyncio.TimerHandle | None = None
-        self._told = self._drawn = 0.0
+        self._told_at = self._drawn_at = 0.0
 
     def whole(self) -> dict[str, Any]:
         """All that a page shows of it; what comes later goes on from there."""
-        self._tail, self._fresh = render.plain(self.text), ""
+        self._done, self._told = 0, len(self.text)
         head = (
             '<div class="course-chat-you"><div class="course-chat-who">You</div>'
             f'<div class="course-chat-words">{render.escape(self.question)}</div></div>'
@@ -74,9 +74,8 @@ class Exchange:
     def add(self, piece: str) -> None:
         """One more piece of the reply, on the event loop of the turn; it is told with the next update."""
         self.text += piece
-        self._fresh += render.plain(piece)
         if self._timer is None:
-            wait = self._told + 1 / UPDATES_PER_SECOND - time.monotonic()
+            wait = self._told_at + 1 / UPDATES_PER_SECOND - time.monotonic()
             if wait > 0:
                 self._timer = asyncio.get_running_loop().call_later(wait, self._update)
             else:
@@ -84,19 +83,19 @@ class Exchange:
 
     def _update(self) -> None:
         """The new words as they are, or now and then the last block drawn anew with them."""
-        self._timer, self._told = None, time.monotonic()
-        fresh, self._fresh = self._fresh, ""
-        self._tail += fresh
+        self._timer, self._told_at = None, time.monotonic()
+        fresh, tail = self.text[self._told :], self.text[self._done :]
+        self._told = len(self.text)
         # What cannot be divided (a long code block, a huge table) is redrawn more rarely as it grows.
-        if self._told - self._drawn < max(REDRAWN_EVERY, len(self._tail) / 2_000):
-            self._post(id=self.number, more=fresh)
+        if self._told_at - self._drawn_at < max(REDRAWN_EVERY, len(tail) / 2_000):
+            self._post(id=self.number, more=render.plain(fresh))
             return
-        self._drawn = self._told
-        done, _, tail = self._tail.rpartition("\n\n")
-        if len(self._tail) > LONGEST_TAIL and done and done.count("```") % 2 == 0:  # not within code
-            self._tail = tail
+        self._drawn_at = self._told_at
+        done, _, rest = tail.rpartition("\n\n")
+        if len(tail) > LONGEST_TAIL and done and done.count("```") % 2 == 0:  # not within code
+            self._done, tail = self._told - len(rest), rest
             self._post(id=self.number, done=render.to_html(done, style=False))
-        self._post(id=self.number, tail=render.to_html(self._tail, style=False))
+        self._post(id=self.number, tail=render.to_html(tail, style=False))
 
     def finish(self, calls: Sequence[Call], note: str = "", kind: str = "note") -> None:
         """No more pieces: beneath the reply a `note` and the bill of its `calls`."""

@@ -40,7 +40,7 @@ class Page(anywidget.AnyWidget):
 
     def post(self, **message: Any) -> None:
         """Tell every view of the page, or the one called `view`, one thing that happened."""
-        self.send(message)
+        self._send({"method": "custom", "content": message})
 
     def _send(self, msg: dict, buffers: list | None = None) -> None:
         super()._send(msg, buffers)

@@ -23,7 +23,7 @@ from ..retries import Retries, Wait
 from ..wire import Steps, advance
 from . import storage
 from .records import Call, Ledger, Preview, Purse, Reply, Total, Turn, meter, sendable
-from .strategies import Blocking, NotAsked, Strategy, as_messages, at_least, chosen
+from .strategies import Blocking, NotAsked, Strategy, Transcript, at_least, chosen
 from .stream import AsyncPieces, Pieces
 from .turn import Exchange, TurnSettings, practice_tokens, preview
 
@@ -118,14 +118,14 @@ class Conversation:
         turn = Exchange(self._settings, self._ledger)
         return reader(turn, turn.run(sendable(text), self._choose, streamed), self.client)
 
-    def _choose(self, messages: list[dict[str, Any]], server: Any) -> Steps[list[dict[str, Any]]]:
+    def _choose(self, messages: Transcript, server: Any) -> Steps[list[dict[str, Any]]]:
         return chosen(self.keep, messages, self, server)
 
     def preview(self, text: str) -> Preview:
         """What a turn would send for `text` now, and what that would cost. Nothing is sent."""
         looking = _looking.set(True)
         try:
-            messages = as_messages(*self._ledger.now.texts, sendable(text))
+            messages = Transcript(self._ledger.now.turns, sendable(text))
             messages = advance(self._choose(messages, Blocking(self)))
             return preview(messages, self._settings(), self.count(messages), self._ledger.latest)
         finally:
@@ -185,7 +185,7 @@ class Conversation:
     @property
     def messages(self) -> list[dict[str, str]]:
         """The transcript: a new list of `{"role", "content"}`, always fit to be sent."""
-        return as_messages(*self._ledger.now.texts)
+        return list(Transcript(self._ledger.now.turns))
 
     @property
     def turns(self) -> list[Turn]:
@@ -240,13 +240,11 @@ class Conversation:
 
     def _settings(self) -> TurnSettings:
         """Raises `UnknownModelError` where the model has no price; only another's server may have such."""
-        known = None
-        if not costs_nothing(self.client, self.model):
-            try:
-                known = rates(self.model)
-            except UnknownModelError:
-                if place(self.client) not in ("local", "remote"):
-                    raise
-                known = UNPRICED
+        try:
+            known = None if costs_nothing(self.client, self.model) else rates(self.model)
+        except UnknownModelError:
+            if place(self.client) in ("practice", "live"):
+                raise
+            known = UNPRICED
         retries = functools.partial(Retries, **{"on_wait": self.on_wait, **self.waits})
         return TurnSettings(self.model, self.max_tokens, self.system, self.cache, known, retries)

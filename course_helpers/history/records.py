@@ -6,13 +6,13 @@ import itertools
 import math
 import re
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
-from ..formatting import count, dollars
+from ..formatting import count, dollars, short
 
 
 def sendable(text: str, what: str = "message") -> str:
@@ -34,25 +34,18 @@ Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Usd = Annotated[float, BeforeValidator(lambda usd: math.nan if usd is None else usd)]
 
 
-class Call(BaseModel):
-    """One billed request. Token counts are the API's: `input_tokens` is the uncached part of the prompt."""
+class Figures(BaseModel):
+    """Token counts as the API has them (`input_tokens`: the uncached part of the prompt), and their cost."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
-    kind: Literal["reply", "summary", "lost"]
-    turn: Number | None = None  # the turn that came of it, counted from 1 and never twice
-    model: str
     input_tokens: Count = 0
     cache_write_tokens: Count = 0
     cache_write_1h_tokens: Count = 0
     cache_read_tokens: Count = 0
     output_tokens: Count = 0
-    thinking_tokens: Count = 0
+    thinking_tokens: Count = 0  # the part of the output that is thinking
     cost_usd: Usd
-    stop_reason: str | None = None
-    seconds: Seconds
-    first_token_seconds: Seconds | None = None
-    attempts: Number = 1
 
     @property
     def prompt_tokens(self) -> int:
@@ -62,13 +55,24 @@ class Call(BaseModel):
     def __str__(self) -> str:
         return meter(self)
 
+
+TOKENS = tuple(name for name in Figures.model_fields if name.endswith("_tokens"))
+PROMPT_TOKENS = TOKENS[:4]
+
+
+class Call(Figures):
+    """One billed request."""
+
+    kind: Literal["reply", "summary", "lost"]
+    turn: Number | None = None  # the turn that came of it, counted from 1 and never twice
+    model: str
+    stop_reason: str | None = None
+    seconds: Seconds
+    first_token_seconds: Seconds | None = None
+    attempts: Number = 1
+
     def __repr__(self) -> str:
         return f"Call({self.kind}, {self.model}, {meter(self)})"
-
-
-TOKENS = tuple(name for name in Call.model_fields if name.endswith("_tokens"))
-"""The counts of a call: the whole prompt in four parts, the output, and the part of it that is thinking."""
-PROMPT_TOKENS = TOKENS[:4]
 
 
 class Turn(Call):
@@ -83,30 +87,21 @@ class Turn(Call):
         return Call.model_construct(**{name: getattr(self, name) for name in Call.model_fields})
 
     def __repr__(self) -> str:
-        return f"Turn({_short(self.user)} → {_short(self.assistant)}, {meter(self)})"
+        return f"Turn({short(self.user, 60)!r} → {short(self.assistant, 60)!r}, {meter(self)})"
 
 
-@dataclass(frozen=True)
-class Total:
+class Total(Figures):
     """Tokens and dollars of several calls together."""
 
-    calls: int = 0
-    input_tokens: int = 0
-    cache_write_tokens: int = 0
-    cache_write_1h_tokens: int = 0
-    cache_read_tokens: int = 0
-    output_tokens: int = 0
-    thinking_tokens: int = 0
-    cost_usd: float = 0.0
-
-    prompt_tokens = Call.prompt_tokens
+    calls: Count = 0
+    cost_usd: Usd = 0.0
 
     def __repr__(self) -> str:
         return f"Total({count(self.calls, 'call')}, {meter(self)})"
 
     def plus(self, calls: Iterable[Call]) -> Total:
         """This total and `calls`."""
-        sums = dict(vars(self))
+        sums = dict(self)
         for call in calls:
             sums["calls"] += 1
             for name in (*TOKENS, "cost_usd"):
@@ -133,7 +128,7 @@ class Reply:
         return self.text
 
     def __repr__(self) -> str:
-        return f"Reply({' · '.join([_short(self.text), *self._small])})"
+        return f"Reply({' · '.join([repr(short(self.text, 60)), *self._small])})"
 
     def _repr_html_(self) -> str:
         from .. import render
@@ -159,43 +154,31 @@ class Preview:
     window: int | None  # the model's context window in tokens, if it is known
 
 
-def counts(usage: object, before: dict[str, int] | None = None) -> dict[str, int]:
-    """The `TOKENS` of an SDK `usage`; what it leaves out is as `before`, or 0. ValueError for no count."""
-
-    def told(figures: object, name: str, otherwise: int) -> int:
-        value = getattr(figures, name, None)
-        if value is None:
-            return otherwise
-        if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-            raise ValueError(f"usage.{name} is {value!r}, which is no count of tokens")
-        return value
-
-    old = before or dict.fromkeys(TOKENS, 0)
-    by_age, details = getattr(usage, "cache_creation", None), getattr(usage, "output_tokens_details", None)
-    hour = told(by_age, "ephemeral_1h_input_tokens", old["cache_write_1h_tokens"])
-    both = old["cache_write_tokens"] + old["cache_write_1h_tokens"]
-    written = told(usage, "cache_creation_input_tokens", both)
-    return {
-        "input_tokens": told(usage, "input_tokens", old["input_tokens"]),
-        "cache_write_tokens": max(0, written - hour),
-        "cache_write_1h_tokens": min(hour, written),
-        "cache_read_tokens": told(usage, "cache_read_input_tokens", old["cache_read_tokens"]),
-        "output_tokens": told(usage, "output_tokens", old["output_tokens"]),
-        "thinking_tokens": told(details, "thinking_tokens", old["thinking_tokens"]),
+def counts(usage: dict[str, Any]) -> dict[str, int]:
+    """The `TOKENS` of the fields of an SDK `usage`; what it leaves out is 0. ValueError for no count."""
+    by_age, details = usage.get("cache_creation"), usage.get("output_tokens_details")
+    told = {
+        "input_tokens": usage.get("input_tokens"),
+        "cache_write_tokens": usage.get("cache_creation_input_tokens"),
+        "cache_write_1h_tokens": getattr(by_age, "ephemeral_1h_input_tokens", None),
+        "cache_read_tokens": usage.get("cache_read_input_tokens"),
+        "output_tokens": usage.get("output_tokens"),
+        "thinking_tokens": getattr(details, "thinking_tokens", None),
     }
+    for name, value in told.items():
+        told[name] = 0 if value is None else value
+        if not isinstance(told[name], int) or isinstance(value, bool) or told[name] < 0:
+            raise ValueError(f"usage has {value!r} {name}, which is no count of tokens")
+    written, hour = told["cache_write_tokens"], told["cache_write_1h_tokens"]  # the first are both together
+    return told | {"cache_write_tokens": max(0, written - hour), "cache_write_1h_tokens": min(hour, written)}
 
 
-def meter(figures: Call | Total) -> str:
+def meter(figures: Figures) -> str:
     """Tokens and dollars on one line; no seconds, so that a lesson shows the same everywhere."""
     cached, thought = figures.cache_read_tokens, figures.thinking_tokens
     sent = f"{figures.prompt_tokens:,} tokens in" + (f" ({cached:,} from the cache)" if cached else "")
     came = f"{figures.output_tokens:,} out" + (f" ({thought:,} of thinking)" if thought else "")
     return f"{sent} · {came} · {dollars(figures.cost_usd)}"
-
-
-def _short(text: str, longest: int = 60) -> str:
-    words = " ".join(text[: 4 * longest].split())
-    return repr(words if len(words) <= longest and len(text) <= 4 * longest else f"{words[:longest]}…")
 
 
 class BudgetExceeded(ValueError):
@@ -226,11 +209,6 @@ class State(NamedTuple):
     turns: tuple[Turn, ...]
     calls: tuple[Call, ...]
     total: Total
-
-    @property
-    def texts(self) -> Iterator[str]:
-        """What was said, question and answer in turn."""
-        return (text for turn in self.turns for text in (turn.user, turn.assistant))
 
 
 BUSY = "This conversation is waiting for a reply"

@@ -30,6 +30,7 @@ class Reading:
     def __init__(self) -> None:
         self.pieces: list[str] = []
         self.counts: dict[str, int] | None = None  # tokens as last reported, if they were
+        self._usage: dict[str, Any] = {}
         self.stop_reason: str | None = None
         self.explanation: str | None = None  # the API's own words on a refusal
         self.complete = False
@@ -44,7 +45,7 @@ class Reading:
         """Read a whole `message`; raises AttributeError, TypeError or ValueError where it is none."""
         self.pieces = [reply_text(message)]
         self._stopped(message)
-        self.counts = counts(message.usage)
+        self._count(message.usage)
 
     def piece(self, events: Any) -> Steps[str]:
         """The next piece of text of a stream; "" at the end of one that came whole."""
@@ -65,15 +66,15 @@ class Reading:
         piece = ""
         match event.type:
             case "message_start":
-                self.counts = counts(event.message.usage)
+                self._count(event.message.usage)
             case "content_block_start":
                 piece = event.content_block.text if event.content_block.type == "text" else ""
             case "content_block_delta":
                 piece = event.delta.text if event.delta.type == "text_delta" else ""
             case "message_delta":
                 self._stopped(event.delta)
-                if self.counts is not None:  # its counts are totals so far
-                    self.counts = counts(event.usage, self.counts)
+                if self.counts is not None:
+                    self._count(event.usage)
             case "message_stop":
                 self.complete = self.counts is not None and self.stop_reason is not None
         if not isinstance(piece, str):
@@ -83,6 +84,11 @@ class Reading:
     def _stopped(self, source: Any) -> None:
         self.stop_reason = source.stop_reason or self.stop_reason
         self.explanation = getattr(getattr(source, "stop_details", None), "explanation", None)
+
+    def _count(self, usage: Any) -> None:
+        """Take the counts of `usage`, which are totals so far; what it leaves out stays as it was."""
+        self._usage |= {name: value for name, value in usage or () if value is not None}
+        self.counts = counts(self._usage)
 
     def _interrupted(self, error: Exception | None = None) -> StreamInterrupted:
         """What to raise where a stream did not come whole, for itself or because of `error`."""

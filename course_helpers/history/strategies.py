@@ -14,15 +14,15 @@ An exchange, below, is a question and what was answered to it.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import accumulate, chain
+from itertools import chain, islice
 from typing import Any, ClassVar
 from weakref import WeakKeyDictionary
 
-from ..models import UnknownModelError, find_model
+from ..models import MODELS
 from ..wire import Need, Steps, advance
-from .records import sendable
+from .records import Turn, sendable
 
 Message = dict[str, Any]
 Strategy = Callable[[list[Message], Any], list[Message]]
@@ -43,15 +43,35 @@ def as_messages(*texts: str) -> list[Message]:
     return [{"role": ("user", "assistant")[at % 2], "content": text} for at, text in enumerate(texts)]
 
 
-def chosen(keep: Strategy | None, messages: list[Message], chat: Any, server: Any) -> Steps[list[Message]]:
+class Transcript(Sequence):
+    """The messages of `turns` and the new question, each made when it is looked at: a long past is cheap."""
+
+    def __init__(self, turns: Sequence[Turn], question: str | None = None) -> None:
+        self._turns, self._question = turns, question
+
+    def __len__(self) -> int:
+        return 2 * len(self._turns) + (self._question is not None)
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice):
+            return [self[at] for at in range(len(self))[index]]
+        number, answers = divmod(range(len(self))[index], 2)
+        if answers:
+            return {"role": "assistant", "content": self._turns[number].assistant}
+        asked = self._turns[number].user if number < len(self._turns) else self._question
+        return {"role": "user", "content": asked}
+
+
+def chosen(keep: Strategy | None, messages: Transcript, chat: Any, server: Any) -> Steps[list[Message]]:
     """Those of `messages` that `keep` chooses, in an order that the API takes. `server`: see `Asking`."""
     if keep is None:
-        return messages
+        return list(messages)
     if not callable(keep):
         raise TypeError(f"keep is a strategy, such as last_turns(5), or None, not {keep!r}.")
-    new = dict(messages[-1])  # the function may change what it gets
-    asking = isinstance(keep, Asking)
-    kept = (yield from keep.steps(messages, chat, server)) if asking else keep(messages, chat)
+    if isinstance(keep, Asking):
+        kept = yield from keep.steps(messages, chat, server)
+    else:
+        kept = keep(messages if isinstance(keep, BuiltIn) else list(messages), chat)
     try:
         kept = list(kept)
         for message in kept:
@@ -63,21 +83,30 @@ def chosen(keep: Strategy | None, messages: list[Message], chat: Any, server: An
         name = getattr(keep, "__name__", repr(keep))
         raise ValueError(f"What the strategy {name} gave back cannot be sent: {error}") from error
     first = next((at for at, message in enumerate(kept) if message["role"] == "user"), len(kept))
+    new = messages[-1]
     return kept[first:] if kept and kept[-1] == new else [*kept[first:], new]
 
 
-def _exchanges(messages: Iterable[Message]) -> list[list[Message]]:
-    """`messages` by question: each with what was answered to it, the new question last."""
-    groups: list[list[Message]] = []
-    for message in messages:
-        if message["role"] == "user" or not groups:
-            groups.append([])
-        groups[-1].append(message)
-    return groups
+def _exchanges(messages: Sequence[Message]) -> Iterator[list[Message]]:
+    """The exchanges of `messages`, the newest first, and no older one looked at than is asked for."""
+    end = len(messages)
+    for start in reversed(range(end)):
+        if messages[start]["role"] == "user":
+            yield messages[start:end]
+            end = start
+
+
+def _joined(exchanges: Iterable[list[Message]]) -> list[Message]:
+    """The messages of `exchanges`, which come newest first."""
+    return [*chain(*reversed([*exchanges]))]
+
+
+class BuiltIn:
+    """A strategy of this module. It changes nothing in what it gets, and so needs no list of its own."""
 
 
 @dataclass(frozen=True)
-class last_turns:
+class last_turns(BuiltIn):
     """The last `turns` exchanges and the new question: a sliding window."""
 
     turns: int
@@ -85,25 +114,25 @@ class last_turns:
     def __post_init__(self) -> None:
         at_least(0, turns=self.turns)
 
-    def __call__(self, messages: list[Message], chat: Any) -> list[Message]:
-        return [*chain(*_exchanges(messages)[-1 - self.turns :])]
+    def __call__(self, messages: Sequence[Message], chat: Any) -> list[Message]:
+        return _joined(islice(_exchanges(messages), self.turns + 1))
 
 
 @dataclass(frozen=True)
-class drop_where:
+class drop_where(BuiltIn):
     """Everything but the exchanges of which `predicate(message)` holds for the question or the answer."""
 
     predicate: Callable[[Message], object]
 
-    def __call__(self, messages: list[Message], chat: Any) -> list[Message]:
-        *old, new = _exchanges(messages)
-        return [*chain(*(each for each in old if not any(map(self.predicate, each)))), *new]
+    def __call__(self, messages: Sequence[Message], chat: Any) -> list[Message]:
+        new, *old = _exchanges(messages)
+        return _joined([new, *(each for each in old if not any(map(self.predicate, each)))])
 
 
-class Asking:
+class Asking(BuiltIn):
     """A strategy that asks, through generators: in a turn it is carried out as that is, blocking or not."""
 
-    def __call__(self, messages: list[Message], chat: Any) -> list[Message]:
+    def __call__(self, messages: Sequence[Message], chat: Any) -> list[Message]:
         return advance(self.steps(messages, chat, Blocking(chat)))
 
 
@@ -135,22 +164,25 @@ class within_tokens(Asking):
         at_least(1, tokens=self.tokens)
 
     def steps(self, messages, chat, server):
-        exchanges = _exchanges(messages)
-        sizes = [estimate_tokens(each, chat.model) for each in reversed(exchanges)]
-        sizes = [*accumulate(sizes, initial=estimate_tokens([], chat.model, chat.system))]
+        exchanges, sizes = [], [estimate_tokens([], chat.model, chat.system)]
+        for exchange in _exchanges(messages):
+            exchanges.append(exchange)
+            sizes.append(sizes[-1] + estimate_tokens(exchange, chat.model))
+            if sizes[-1] > 4 * self.tokens:  # however the server counts, that is too much
+                break
         # Between what is known to fit and what is known not to, guess by the ratio of the last count.
         fits, too_many, ratio = 1, len(sizes), 1.0
         for _ in range(self.TRIES):
             guess = min(max(bisect_right(sizes, self.tokens / ratio) - 1, fits + 1), too_many - 1)
             if guess <= fits:
                 break
-            counted = yield from server.count([*chain(*exchanges[-guess:])])
+            counted = yield from server.count(_joined(exchanges[:guess]))
             if counted is None:
                 fits = guess if sizes[guess] <= self.tokens else 1
                 break
             ratio = counted / sizes[guess]
             fits, too_many = (guess, too_many) if counted <= self.tokens else (fits, guess)
-        return [*chain(*exchanges[-fits:])]
+        return _joined(exchanges[:fits])
 
 
 @dataclass(frozen=True)
@@ -172,8 +204,9 @@ class summarise_older(Asking):
         asked, covered, summed_up = self._known.get(chat, ([], [], ""))
         if messages[: len(asked)] != asked:  # undone, reset, or another history
             asked, covered, summed_up = [], [], ""
-        if len(_exchanges(messages[len(asked) :])) > 2 * self.turns:
-            older = [*chain(*_exchanges(messages)[: -1 - self.turns])]
+        recent = [*islice(_exchanges(messages[len(asked) :]), 2 * self.turns + 1)]
+        if len(recent) > 2 * self.turns:
+            older = messages[: -len(_joined(recent[: self.turns + 1]))]
             told = [*_summary(summed_up), *older[len(covered) :]]
             new = yield from server.ask([*told, *as_messages(SUMMARISE)])
             if new:
@@ -197,8 +230,5 @@ def at_least(least: int, **given: int) -> None:
 def estimate_tokens(messages: Iterable[Message], model: str, system: str | None = None) -> int:
     """A cautious guess at the tokens of a prompt: three bytes a token, and some for each text's frame."""
     texts = [system or "", *(str(message["content"]) for message in messages)]
-    try:
-        factor = find_model(model).tokenizer_factor
-    except UnknownModelError:
-        factor = 1.3
+    factor = MODELS[model].tokenizer_factor if model in MODELS else 1.3
     return int(sum(len(text.encode()) / 3 + 5 for text in texts) * factor) + 1

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
-from weakref import WeakKeyDictionary, WeakSet, ref
+from weakref import WeakKeyDictionary, ref
 
 import anthropic
 
@@ -100,7 +100,7 @@ class AsyncPieces(_Reader, AsyncIterator[str]):
             if not self.over:
                 self.busy = True
                 self._turn.ledger.begin(ref(self))
-                twin = await _twin_of(self._client, self)
+                twin = await _twin_of(self._client)
                 if self._took(piece := await aadvance(self._steps, twin)):
                     return piece
         except BaseException:
@@ -131,32 +131,24 @@ class AsyncPieces(_Reader, AsyncIterator[str]):
 _twins: WeakKeyDictionary[anthropic.Anthropic, dict] = WeakKeyDictionary()  # by event loop, what lends them
 
 
-async def _twin_of(client: anthropic.Anthropic, reader: AsyncPieces) -> anthropic.AsyncAnthropic:
-    """The async twin of `client` for `reader`: one for each event loop, made on first use, closed with it."""
+async def _twin_of(client: anthropic.Anthropic) -> anthropic.AsyncAnthropic:
+    """The async twin of `client`: one for each event loop, made on first use, closed with it."""
     loop, twins = asyncio.get_running_loop(), _twins.setdefault(client, {})
     for ended in [other for other in twins if other.is_closed()]:
         del twins[ended]
     if loop not in twins:
-        twins[loop] = _lent(async_client(client), twins, loop)
-    twin, readers = await anext(twins[loop])
-    readers.add(reader)
-    return twin
+        twins[loop] = _lent(async_client(client))
+    return await anext(twins[loop])
 
 
-async def _lent(twin: anthropic.AsyncAnthropic, twins: dict, loop: object) -> AsyncGenerator[tuple, None]:
+async def _lent(twin: anthropic.AsyncAnthropic) -> AsyncGenerator[anthropic.AsyncAnthropic, None]:
     """Lends `twin` until its loop ends, which closes the generators that were begun in it (`asyncio.run`)."""
-    readers = WeakSet()
-    try:
+    async with twin:
         while True:
-            yield twin, readers
-    finally:
-        twins.pop(loop, None)
-        for reader in list(readers):
-            reader.end()
-        await twin.close()
+            yield twin
 
 
 async def close_async_client(client: anthropic.Anthropic) -> None:
     """Close the twin of `client` on the running loop, where that does not end as `asyncio.run` ends it."""
-    if lender := _twins.get(client, {}).get(asyncio.get_running_loop()):
+    if lender := _twins.get(client, {}).pop(asyncio.get_running_loop(), None):
         await lender.aclose()

@@ -13,14 +13,14 @@ from typing import Any
 import anthropic
 
 from ..formatting import count, dollars
-from ..models import UnknownModelError, find_model
+from ..models import MODELS, find_model
 from ..practice_api import tokens as practice
 from ..pricing import Rates
 from ..retries import Retries
 from ..wire import Need, Steps, events_of, reply_to
 from .records import Call, Ledger, Preview, Reply, Turn
 from .responses import Reading
-from .strategies import Message, as_messages, estimate_tokens
+from .strategies import Message, Transcript, estimate_tokens
 
 ESTIMATED = "an estimate: this server does not count tokens"
 SUMMARY_TOKENS = 1024  # the least max_tokens of a summary: a model that thinks first needs some
@@ -75,7 +75,7 @@ class Exchange:
     def run(self, question: str, choose: Callable[..., Steps[list[Message]]], streamed: bool) -> Steps[Reply]:
         """The whole turn. Raises before anything is sent: unknown model, over budget."""
         self.settings()
-        messages = yield from choose(as_messages(*self.ledger.now.texts, question), self)
+        messages = yield from choose(Transcript(self.ledger.now.turns, question), self)
         remarks = [f"The history was cut by {ESTIMATED}."] if self.uncounted else []
         self.now = self.settings()
         self.request = self.now.request(messages)
@@ -142,7 +142,9 @@ class Exchange:
             return ""
         stream = yield Need("open", self.request)
         self.reading.response = stream.response
-        self.opened.append(events_of(stream) if isinstance(stream, anthropic.AsyncStream) else stream)
+        self.opened.append(
+            events_of(stream, self._lose) if isinstance(stream, anthropic.AsyncStream) else stream
+        )
         piece = yield from self.reading.piece(self.opened[-1])
         self.first = time.perf_counter() - self.started if piece else None
         return piece
@@ -150,23 +152,23 @@ class Exchange:
     def _lose(self) -> None:
         """Nothing came of the last request: write down what it is known to have cost."""
         reading, self.reading = self.reading, None
-        kept = any(call is self.call for call in self.ledger.now.calls[-1:])  # interrupted just after it was
+        kept = self.call in self.ledger.now.calls[-1:]  # interrupted just after it was
         if reading is not None and reading.counts is not None and not kept:
             self.ledger.add(Call(kind="lost", **self._figures(reading)))
 
     def _keep(self, question: str, remarks: list[str]) -> Reply:
         """Keep the turn, or say why there is none; the call is in the ledger either way."""
         reading, turn, figures = self.reading, None, self._figures(self.reading)
-        kept, note = remark(reading, self.now.max_tokens)
-        text = reading.text if kept else ""
+        kept = reading.stop_reason != "refusal" and bool(reading.text.strip())
         if kept:
-            number = self.ledger.next_number
-            turn = Turn(kind="reply", turn=number, user=question, assistant=text, **figures)
-        self.call = turn.call if turn else Call(kind="lost", **figures)
-        note = " ".join(filter(None, [note, *remarks])) or None
+            texts = {"user": question, "assistant": reading.text}
+            turn = Turn(kind="reply", turn=self.ledger.next_number, **texts, **figures)
+        self.call = turn.call if kept else Call(kind="lost", **figures)
+        note = " ".join(filter(None, [remark(reading, kept, self.now.max_tokens), *remarks])) or None
+        text = reading.text if kept else ""
         reply = Reply(text, turn, reading.stop_reason, note, self.call, self.request)
         self.ledger.add(self.call, turn)
-        self.ledger.latest = reply if turn else self.ledger.latest
+        self.ledger.latest = reply if kept else self.ledger.latest
         return reply
 
     def _figures(self, reading: Reading) -> dict[str, Any]:
@@ -174,20 +176,20 @@ class Exchange:
         return self.now.figures(reading, attempts=self.attempts, **times)
 
 
-def remark(reading: Reading, max_tokens: int) -> tuple[bool, str]:
-    """Whether `reading` holds text that can stand in a history, and what to do where it is not whole."""
-    reason, kept = reading.stop_reason, bool(reading.text.strip())
+def remark(reading: Reading, kept: bool, max_tokens: int) -> str:
+    """What to do where `reading` is not whole, or could not be kept."""
+    reason = reading.stop_reason
     if reason == "refusal":
         said = f" It said: {reading.explanation}" if reading.explanation else ""
         advice = "ask in other words, or another model"
-        return False, f"The model refused to answer. Nothing was kept: {advice}.{said}"
+        return f"The model refused to answer. Nothing was kept: {advice}.{said}"
     where, advice = {
         "max_tokens": (f"at max_tokens={max_tokens:,}", "raise it, or ask the model to go on"),
         "model_context_window_exceeded": ("by the context window", "shorten the history with keep=…"),
     }.get(reason, ("", "ask again, or in other words"))
     if kept:
-        return True, f"Cut off {where}: {advice}." if where else ""
-    return False, f"The reply was empty (stop reason {reason}). Nothing was kept: {advice}."
+        return f"Cut off {where}: {advice}." if where else ""
+    return f"The reply was empty (stop reason {reason}). Nothing was kept: {advice}."
 
 
 def preview(messages: list[Message], now: TurnSettings, counted: int | None, last: Reply | None) -> Preview:
@@ -200,10 +202,7 @@ def preview(messages: list[Message], now: TurnSettings, counted: int | None, las
             known = last.call.prompt_tokens + last.call.output_tokens - last.call.thinking_tokens
             size = max(1, size + known - estimate_tokens(**_input_of(last.request) | {"messages": said}))
     least = now.rates.cost({"input_tokens": size, "output_tokens": 1}) if now.rates else 0.0
-    try:
-        window = find_model(now.model).context_window
-    except UnknownModelError:
-        window = None
+    window = MODELS[now.model].context_window if now.model in MODELS else None
     return Preview(request, size, counted is None, least, now.worst(request, size), window)
 
 
@@ -213,9 +212,7 @@ def _input_of(request: dict[str, Any]) -> dict[str, Any]:
 
 def practice_tokens(messages: list[Message], model: str, system: str | None) -> int:
     """The count that the practice API would give; nothing of it is seen in its journal."""
-    texts, factor = (
-        [system or "", *(str(each["content"]) for each in messages)],
-        find_model(model).tokenizer_factor,
-    )
+    texts = [system or "", *(str(each["content"]) for each in messages)]
+    factor = find_model(model).tokenizer_factor
     size = practice.REQUEST_OVERHEAD + practice.MESSAGE_OVERHEAD * len(messages)
     return practice.whole(size + sum(practice.text_tokens(text, factor) for text in texts))

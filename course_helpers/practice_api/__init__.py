@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-import os
 import sys
 import threading
-import weakref
+from operator import attrgetter
 
 PRACTICE_KEY = "practice"
 """The key that the practice API takes. Any other is a 401."""
-CONTROLS = ("fail_next", "break_stream", "limit", "shape", "pace", "chaos", "retire")
 
 
 class Practice:
@@ -21,7 +19,6 @@ class Practice:
         self.in_process, self._lock = in_process, threading.RLock()
         self._api = self._server = None
         self.replaced = 0  # how many servers had stopped answering
-        _all.add(self)
 
     def start(self, port: int = 0) -> str:
         """The URL of the server, started unless one runs; port 0 is a free one.
@@ -43,7 +40,7 @@ class Practice:
                     from .in_process import InProcess as Server
                 else:
                     from .server import Server
-                self._server = Server(self.api.app, port)
+                self._server = Server(self.api, port)
                 atexit.register(self.stop)
             return self._server.url
 
@@ -75,37 +72,21 @@ class Practice:
                 self._api = Api()
             return self._api
 
-    @property
-    def journal(self):
-        """What was really sent and answered, oldest first: a `journal.Journal`."""
-        return self.api.journal
-
-    def reset(self) -> None:
-        """As new: no faults, nothing cached, an empty journal."""
-        self.api.reset()
-
-    def __getattr__(self, name: str):
-        """The controls of the fault lab: see `faults.Faults`."""
-        if name in CONTROLS:
-            return getattr(self.api.faults, name)
-        raise AttributeError(f"practice has no {name!r}, but {', '.join(CONTROLS)}, reset and journal.")
-
-    def __dir__(self) -> list[str]:
-        return [*super().__dir__(), *CONTROLS]
+    journal = property(
+        attrgetter("api.journal"), doc="What was really sent and answered: a `journal.Journal`."
+    )
+    # The controls: see `faults.Faults`, and `app.Api.reset`.
+    fail_next = property(attrgetter("api.faults.fail_next"))
+    break_stream = property(attrgetter("api.faults.break_stream"))
+    limit = property(attrgetter("api.faults.limit"))
+    shape = property(attrgetter("api.faults.shape"))
+    pace = property(attrgetter("api.faults.pace"))
+    chaos = property(attrgetter("api.faults.chaos"))
+    retire = property(attrgetter("api.faults.retire"))
+    reset = property(attrgetter("api.reset"))
 
     def __repr__(self) -> str:
         return f"Practice API · faults: {self.api.faults} · {len(self.journal)} exchanges in the journal"
 
 
-def _start_afresh() -> None:
-    """A forked child has no serving thread, and locks may be held for ever: each starts afresh there."""
-    for practice in _all:
-        if practice._server is not None:
-            practice._server.stop()  # it has no thread here: its copy of the socket is closed, no more
-        practice.__init__(practice.in_process)
-
-
-_all: weakref.WeakSet[Practice] = weakref.WeakSet()
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_start_afresh)
 practice = Practice()

@@ -29,21 +29,21 @@ STATUSES = {
 
 @dataclass(eq=False)
 class ApiError(Exception):
-    """An answer other than 200: raised anywhere in the practice API, sent by the routes."""
+    """An answer other than 200: raised anywhere in the practice API, sent by the application."""
 
     status: int
     message: str | None = None
     error_code: str | None = None
     headers: dict[str, str] = field(default_factory=dict)
-    page: str | None = None
-    """HTML sent instead of JSON, as a gateway in front of the API would."""
 
     def __post_init__(self) -> None:
-        self.message = (self.message or STATUSES[self.status][1])[:1_000]  # it quotes what was sent
+        if self.status == 400:
+            self.headers = {"x-should-retry": "false"} | self.headers
 
     def body(self, request_id: str) -> dict[str, Any]:
         """The error as the API sends it."""
-        error: dict[str, Any] = {"type": STATUSES[self.status][0], "message": self.message}
+        kind, usual = STATUSES[self.status]
+        error: dict[str, Any] = {"type": kind, "message": (self.message or usual)[:1_000]}  # it may quote
         if self.error_code:
             error["details"] = {"error_code": self.error_code}
         return {"type": "error", "error": error, "request_id": request_id}

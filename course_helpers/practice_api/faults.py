@@ -6,12 +6,10 @@ At the end of a `with` block whatever is left of a control is cleared: it never 
 from __future__ import annotations
 
 import contextlib
-import difflib
 import functools
 import inspect
 import math
 import random
-import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,6 +18,7 @@ from types import SimpleNamespace
 from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, ValidationError, validate_call
+from starlette.requests import ClientDisconnect
 
 from .errors import STATUSES, ApiError
 
@@ -29,11 +28,20 @@ Shape = Literal["thinking_first", "thinking_only", "refusal", "empty"]
 Count, Times = Annotated[int, Field(ge=0)], Annotated[int, Field(ge=1)]
 Seconds = Annotated[int | float, Field(ge=0, allow_inf_nan=False)]
 Speed = Annotated[int | float, Field(ge=0.001)]
-UNHURRIED = SimpleNamespace(tokens_per_second=math.inf, first_token_seconds=0.0, batch_seconds=0.5)
-CHAOS = (429, 500, 502, 503, 529, "disconnect")  # what it does to a request, each as likely as the others
+CHAOS = (429, 500, 502, 503, 529, ClientDisconnect)  # what it does to a request, each as likely as the others
 # The limits of the start tier. They are enforced only once `limit` says so.
 ANNOUNCED = {"requests": 1_000, "input-tokens": 2_000_000, "output-tokens": 400_000}
-_SPEND_CAP = "You have reached your specified API usage limits. You will regain access next month."
+SPEND_CAP = {
+    "status": 429,
+    "message": "You have reached your specified API usage limits. You will regain access next month.",
+    "error_code": "enforced_spend_limit_reached",
+}
+
+
+def _failure(status: int, retry_after: float | None = None) -> dict[str, Any]:
+    """The arguments of an error; a plain 429 names a wait, as the real API's does."""
+    wait = 1 if retry_after is None and status == 429 else retry_after
+    return {"status": status, "headers": {"retry-after": f"{wait:g}"} if wait else {}}
 
 
 class Limits:
@@ -91,6 +99,9 @@ def _headers(now: datetime, **enforced: tuple[int, float]) -> dict[str, str]:
 
 
 UNLIMITED = Limits({})
+UNHURRIED = SimpleNamespace(tokens_per_second=math.inf, first_token_seconds=0.0, batch_seconds=0.5)
+UNSET = {"limit": UNLIMITED, "pace": UNHURRIED, "chaos": (0, random)}
+"""What holds where a control is not set."""
 
 
 @dataclass(eq=False)
@@ -101,12 +112,12 @@ class Control(contextlib.AbstractContextManager):
     text: str
     value: Any
     left: int | None  # how many more requests it concerns; None for all until it is cleared
-    faults: Faults
+    among: list[Control]
 
     def clear(self, *_: object) -> None:
         """End this fault."""
         with contextlib.suppress(ValueError):  # it has ended already
-            self.faults.controls.remove(self)
+            self.among.remove(self)
 
     __exit__ = clear
 
@@ -116,7 +127,7 @@ class Control(contextlib.AbstractContextManager):
 
 def control(function: Callable[..., Any]) -> Callable[..., Control]:
     """A control that sets what `function` returns, else its arguments. A wrong one is a ValueError."""
-    signature, name = inspect.signature(function), function.__name__
+    signature, kind = inspect.signature(function), function.__name__
     checked = validate_call(function, config=ConfigDict(strict=True))
 
     @functools.wraps(function)
@@ -129,13 +140,10 @@ def control(function: Callable[..., Any]) -> Callable[..., Control]:
         except ValidationError as error:
             wrong = error.errors()[0]
             said = f"{wrong['loc'][0]}: {wrong['msg'].replace('Input', 'it')}, not {wrong['input']!r}."
-            fitting = re.split(", | or ", wrong.get("ctx", {}).get("expected", ""))
-            near = difflib.get_close_matches(repr(wrong["input"]), fitting, n=1)
-            raise ValueError(said + (f" Did you mean {near[0]}?" if near else "")) from None
-        said = [f"{key}={each!r}" for key, each in named.items() if key != "times"]
-        text = ", ".join([*map(repr, given), *said])
-        made = Control(name, f"{name}({text})", value, bound.arguments.get("times"), self)
-        self.controls.append(made)
+            raise ValueError(said) from None
+        said = [f"{name}={each!r}" for name, each in named.items() if name != "times"]
+        text = f"{kind}({', '.join([*map(repr, given), *said])})"
+        self.controls.append(made := Control(kind, text, value, bound.arguments.get("times"), self.controls))
         return made
 
     return set_it
@@ -152,34 +160,15 @@ class Faults:
 
     @control
     def fail_next(
-        self,
-        status: Status,
-        times: Times = 1,
-        retry_after: Seconds | None = None,
-        *,
-        message: str | None = None,
-        spend_cap: bool = False,
-        should_retry: bool | None = None,
-        html: bool = False,
-    ) -> Callable[[], ApiError]:
+        self, status: Status, times: Times = 1, retry_after: Seconds | None = None, *, spend_cap: bool = False
+    ) -> dict[str, Any]:
         """The next `times` requests fail with `status`; `retry_after` in seconds goes with it.
 
-        With 0 none does. `message` is what the error says; `spend_cap` makes a 429 the one that waiting
-        does not cure; `should_retry` sets x-should-retry; `html` sends a gateway's page instead of JSON.
+        With 0 none does. `spend_cap` makes a 429 the one that waiting does not cure.
         """
         if spend_cap and (status != 429 or retry_after is not None):
             raise ValueError("spend_cap goes with status 429, and without retry_after.")
-        if status == 429 and retry_after is None and not spend_cap:
-            retry_after = 1  # as the real API says
-        headers = {"retry-after": f"{retry_after:g}"} if retry_after else {}
-        if retry_after and retry_after % 1:  # for programs that read whole seconds only
-            headers["retry-after-ms"] = f"{retry_after * 1000:g}"
-        if should_retry is not None:
-            headers["x-should-retry"] = str(should_retry).lower()
-        said, code = (_SPEND_CAP, "enforced_spend_limit_reached") if spend_cap else (message, None)
-        page = f"<html><title>{status} {STATUSES[status][1].title()}</title></html>" if html else None
-        # A new error for each request: one that was raised holds on to its request through its traceback.
-        return lambda: ApiError(status, said, error_code=code, headers=headers, page=page)
+        return SPEND_CAP if spend_cap else _failure(status, retry_after)
 
     @control
     def break_stream(self, kind: Break, after: Count = 3, *, times: Times = 1, seconds: Seconds = 30.0):
@@ -236,9 +225,9 @@ class Faults:
     def __str__(self) -> str:
         return "; ".join(map(str, self.controls.copy())) or "none"
 
-    def value(self, kind: str, default: Any = None) -> Any:
+    def value(self, kind: str) -> Any:
         """The value of the latest control of `kind`."""
-        return next((each.value for each in self.controls[::-1] if each.kind == kind), default)
+        return next((each.value for each in self.controls[::-1] if each.kind == kind), UNSET.get(kind))
 
     def take(self, kind: str) -> Any:
         """The value of the first control of `kind`, counted down; faults queue up in the order set."""
@@ -250,12 +239,11 @@ class Faults:
                 return control.value
         return None
 
-    def strike(self) -> bool:
-        """Whether this request's connection drops. Raises the error that it fails with, if it must."""
+    def strike(self) -> None:
+        """Raise what this request fails with, if it must: an error, or a connection that drops."""
         if failure := self.take("fail_next"):
-            raise failure()
-        rate, dice = self.value("chaos", (0, random))
-        choice = dice.choice(CHAOS) if dice.random() < rate else None
-        if isinstance(choice, int):
-            raise ApiError(choice, headers={"retry-after": "1"} if choice == 429 else {})
-        return choice == "disconnect"
+            raise ApiError(**failure)  # a new one each time: an error holds its request through its traceback
+        rate, dice = self.value("chaos")
+        if dice.random() < rate:
+            choice = dice.choice(CHAOS)
+            raise choice if choice is ClientDisconnect else ApiError(**_failure(choice))

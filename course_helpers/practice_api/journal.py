@@ -55,6 +55,11 @@ class Exchange:
     cache_miss: CacheMiss | None = None  # why less was read from the cache than could be
 
     @property
+    def version(self) -> str:
+        """The version of the API that was asked for; "" for none."""
+        return self.headers.get("anthropic-version", "")
+
+    @property
     def reply(self) -> dict[str, Any] | None:
         """The message or error that was answered; None where a stream was cut or a body was not JSON."""
         return pydantic_core.from_json(self.answered) if self.answered else None
@@ -92,12 +97,12 @@ def _pretty(value: Any) -> str:
     return json.dumps(value, indent=2, ensure_ascii=False)
 
 
-def safe_headers(headers: Mapping[str, str]) -> dict[str, str]:
-    """Request headers fit to keep: lower case, keys redacted, the Bearer word left in place."""
-    kept = {name.lower(): value for name, value in headers.items()}
-    for name in kept.keys() & KEY_HEADERS:
-        kept[name] = "Bearer [redacted]" if kept[name].lower().startswith("bearer ") else "[redacted]"
-    return kept
+def redacted(headers: Mapping[str, str]) -> dict[str, str]:
+    """Request headers fit to keep: without keys, the Bearer word left in place."""
+    safe = {**headers}
+    for name in safe.keys() & KEY_HEADERS:
+        safe[name] = "Bearer [redacted]" if safe[name].lower().startswith("bearer ") else "[redacted]"
+    return safe
 
 
 class Journal(list[Exchange]):

@@ -1,15 +1,17 @@
-"""What is answered beside plain messages: streams, dropped connections, lists, models and batches."""
+"""What is answered beside plain messages: streams, lists, models and batches."""
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextvars import ContextVar
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pydantic_core
-from starlette.types import ASGIApp
+from starlette.datastructures import QueryParams
+from starlette.requests import ClientDisconnect
 
 from ..models import Model
 from . import generate
@@ -17,77 +19,54 @@ from .errors import ApiError, require
 from .journal import Exchange
 from .schemas import CreateBatch, Object
 
-TRANSPORT = "practice.transport"
-"""Where the server leaves the connection's transport in the ASGI scope."""
+SLEEP: ContextVar[Callable[[float], Awaitable[None]]] = ContextVar("sleep", default=asyncio.sleep)
+"""How to pause; where there is no event loop, another way."""
 
 
-async def disconnected(receive) -> None:
-    """Wait until the connection is gone. Returning earlier would look unfinished to uvicorn."""
-    while (await receive())["type"] != "http.disconnect":
-        pass
+async def event_stream(message: Object, exchange: Exchange, pace: Any, fault: Any) -> AsyncIterator[bytes]:
+    """The reply as server-sent events, at a pace, broken where a fault says so.
+
+    What nothing has to wait for goes out in one piece.
+    """
+    events = list(generate.events(message))
+    deltas = sum(event["type"] == "content_block_delta" for event in events)
+    pause = message["usage"]["output_tokens"] / pace.tokens_per_second / max(1, deltas)
+    wait, shown, ready = pace.first_token_seconds, 0, b""
+    for event in events:
+        name, is_text = event["type"], event.get("delta", {}).get("type") == "text_delta"
+        if fault and (name == "message_delta" or (is_text and shown == fault.after)):
+            break
+        shown += is_text
+        if name == "content_block_delta":
+            if wait:
+                yield ready
+                await SLEEP.get()(wait)
+                ready = b""
+            wait = pause
+        ready += _event(name, pydantic_core.to_json(event))
+    match fault and fault.kind:
+        case None:
+            exchange.answered = pydantic_core.to_json(message)
+        case "error":
+            ready += _event("error", pydantic_core.to_json(ApiError(529).body(exchange.request_id)))
+        case "garble":
+            ready += _event("content_block_delta", b'{"type": "content_block_delta", "ind')
+    yield ready
+    if fault and fault.kind in ("disconnect", "stall"):
+        await SLEEP.get()(fault.seconds if fault.kind == "stall" else 0)
+        raise ClientDisconnect
 
 
-async def dropped(scope, receive, send) -> None:
-    """The connection closes without a word."""
-    scope[TRANSPORT].close()
-    await disconnected(receive)
+def _event(name: str, data: bytes) -> bytes:
+    return b"event: %s\ndata: %s\n\n" % (name.encode(), data)
 
 
-def event_stream(
-    message: Object, exchange: Exchange, headers: dict[str, str], pace: Any, fault: Any
-) -> ASGIApp:
-    """The reply as server-sent events, at a pace, broken where a fault says so."""
-
-    async def respond(scope, receive, send) -> None:
-        async def write(name: str, data: bytes) -> None:
-            body = b"event: %s\ndata: %s\n\n" % (name.encode(), data)
-            await send({"type": "http.response.body", "body": body, "more_body": True})
-
-        exchange.status = 200
-        kind = {"content-type": "text/event-stream; charset=utf-8"}
-        raw = [
-            (name.encode(), value.encode())
-            for name, value in ({"cache-control": "no-cache"} | headers | kind).items()
-        ]
-        await send({"type": "http.response.start", "status": 200, "headers": raw})
-        gone = asyncio.ensure_future(disconnected(receive))
-        events = list(generate.events(message))
-        deltas = sum(event["type"] == "content_block_delta" for event in events)
-        pause = message["usage"]["output_tokens"] / pace.tokens_per_second / max(1, deltas)
-        wait, shown = pace.first_token_seconds, 0
-        try:
-            for event in events:
-                name, is_text = event["type"], event.get("delta", {}).get("type") == "text_delta"
-                if fault and (name == "message_delta" or (is_text and shown == fault.after)):
-                    break
-                shown += is_text
-                if name == "content_block_delta":
-                    if wait:
-                        await asyncio.wait({gone}, timeout=wait)
-                    wait = pause
-                if gone.done() or scope[TRANSPORT].is_closing():  # further writes would be complained of
-                    return await gone
-                if name == "message_stop":
-                    exchange.answered = pydantic_core.to_json(message)
-                await write(name, pydantic_core.to_json(event))
-            match fault and fault.kind:
-                case "error":
-                    await write("error", pydantic_core.to_json(ApiError(529).body(exchange.request_id)))
-                case "garble":
-                    await write("content_block_delta", b'{"type": "content_block_delta", "ind')
-                case "stall":
-                    await asyncio.wait({gone}, timeout=fault.seconds)
-            if fault and fault.kind in ("disconnect", "stall"):
-                scope[TRANSPORT].close()
-                return await gone
-            return await send({"type": "http.response.body", "body": b"", "more_body": False})
-        finally:
-            gone.cancel()
-
-    return respond
+def query_of(exchange: Exchange) -> QueryParams:
+    """What stands behind the question mark of its path."""
+    return QueryParams(exchange.path.partition("?")[2])
 
 
-def page_of(items: list[Object], query: Mapping[str, str]) -> Object:
+def page_of(items: list[Object], query: QueryParams) -> Object:
     """The page of `items`, newest first, that limit, after_id and before_id of a query ask for."""
     limit, after, before = query.get("limit", "20"), query.get("after_id"), query.get("before_id")
     number = int(limit) if limit.isascii() and limit.isdigit() and len(limit) < 5 else 0
@@ -127,15 +106,17 @@ class Batch:
         self.url = f"{url}/{self.id}/results"
         self.created, self.canceled = datetime.now(UTC), None
         self.ends = self.created + timedelta(seconds=seconds)
-        self._lines: dict[str, tuple[str, bytes]] = {}  # custom_id → type of result, line of JSON
+        self._results: dict[str, tuple[str, bytes]] = {}  # custom_id → type of result, line of JSON
 
-    def keep(self, custom_id: str, kind: str, **result: Any) -> None:
-        line = {"custom_id": custom_id, "result": {"type": kind, **result}}
-        self._lines[custom_id] = (kind, pydantic_core.to_json(line) + b"\n")
+    def keep(self, custom_id: str, result: Object) -> None:
+        """Note what came of one request."""
+        line = pydantic_core.to_json({"custom_id": custom_id, "result": result}) + b"\n"
+        self._results[custom_id] = result["type"], line
 
     @property
     def ended(self) -> bool:
-        return datetime.now(UTC) >= self.ends and len(self._lines) == self.size
+        """Whether its time has come, and everything is answered."""
+        return datetime.now(UTC) >= self.ends and len(self._results) == self.size
 
     def cancel(self) -> Object:
         """Give up what is still being processed: until the end that is all of it. Ends soon after."""
@@ -143,19 +124,19 @@ class Batch:
         if self.canceled is None:
             self.canceled = datetime.now(UTC)
             self.ends = min(self.ends, self.canceled + (self.ends - self.created) / 5)
-            for custom_id in self._lines:
-                self.keep(custom_id, "canceled")
+            for custom_id in self._results:
+                self.keep(custom_id, {"type": "canceled"})
         return self.shown()
 
     def results(self) -> bytes:
         """The results, a line of JSON each, in no order that anybody should rely on."""
         require(self.ended, f"Batch {self.id} is still being processed: its results come when it has ended.")
-        shuffled = sorted(self._lines, key=lambda name: hashlib.sha256(name.encode()).digest())
-        return b"".join(self._lines[name][1] for name in shuffled)
+        shuffled = sorted(self._results, key=lambda name: hashlib.sha256(name.encode()).digest())
+        return b"".join(self._results[name][1] for name in shuffled)
 
     def shown(self) -> Object:
         """The batch as the API shows it."""
-        ended, kinds = self.ended, [kind for kind, _ in self._lines.values()]
+        ended, kinds = self.ended, [kind for kind, _ in self._results.values()]
         counts = {kind: kinds.count(kind) * ended for kind in ("succeeded", "errored", "canceled", "expired")}
         return {
             "id": self.id,

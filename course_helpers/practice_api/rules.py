@@ -34,17 +34,6 @@ def served_model(name: str, *, retired: bool = False) -> Model:
     raise ApiError(404, f"model: {name[:256]}")
 
 
-def merge_turns(messages: list[Message]) -> list[Message]:
-    """`messages` with consecutive turns of one role combined into one, as the API does."""
-    merged: list[Message] = []
-    for message in messages:
-        if merged and message.role == merged[-1].role != "system":
-            merged[-1].content.extend(message.content)
-        else:
-            merged.append(message.model_copy(update={"content": [*message.content]}))
-    return merged
-
-
 def check(request: Prompt, model: Model, version: str) -> None:
     """Raise a 400 for the first rule that a request to create a message, or only its prompt, breaks."""
     _check_messages(request.messages, model)
@@ -145,7 +134,7 @@ def _check_tools(prompt: Prompt, model: Model) -> None:
         found = name in names if name else names
         require(found, f"tool_choice: Tool {name[:128]!r} not found in provided tools")
     asked: set[str] = set()
-    for i, message in enumerate(merge_turns(prompt.messages)):
+    for i, message in enumerate(prompt.turns):
         given = {block.tool_use_id for block in message.content if block.type == "tool_result"}
         odd, missing = (min(names, default="")[:100] for names in (given - asked, asked - given))
         said = f"messages.{i}: unexpected `tool_use_id` found in `tool_result` blocks: {odd}. "

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import cache
+from functools import cache, cached_property
+from itertools import groupby
 from typing import Annotated, Any, Literal, Required, Union, get_args, get_origin, get_type_hints
 
 import pydantic
@@ -116,6 +117,17 @@ class Prompt(Strict):
     output_config: strict(types.OutputConfigParam) | None = None
     cache_control: CacheControl | None = None
     speed: Literal["standard", "fast"] | None = None
+
+    @cached_property
+    def turns(self) -> list[Message]:
+        """The messages with consecutive turns of one role combined into one, as the API does."""
+        merged: list[Message] = []
+        for role, several in groupby(self.messages, lambda message: message.role):
+            one, *more = several
+            content = [block for message in (one, *more) for block in message.content]
+            alike = not more or role == "system"
+            merged += [one, *more] if alike else [Message.model_construct(role=role, content=content)]
+        return merged
 
 
 class CreateMessage(Prompt):

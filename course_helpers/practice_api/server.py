@@ -7,21 +7,17 @@ import contextlib
 import functools
 import socket
 import threading
-from typing import Any
 
-import h11
-import pydantic_core
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
-from .errors import ApiError
-from .responses import TRANSPORT, disconnected
+from .app import Api
 
 
 class Protocol(H11Protocol):
-    """Uvicorn's own protocol, but the application gets at the transport, a client that has closed its half of
-    the connection gets its answer, and what is no HTTP gets an error in the API's shape."""
+    """Uvicorn's own protocol, but the application gets at the transport, in the state of its scope, and a
+    client that has closed its half of the connection gets its answer."""
 
     half_closed = False
 
@@ -29,15 +25,7 @@ class Protocol(H11Protocol):
         # Else asyncio may leave Nagle's algorithm on, which costs 44 ms a call.
         transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         super().connection_made(transport)
-        self.app = self._answer
-
-    async def _answer(self, scope, receive, send) -> None:
-        scope[TRANSPORT] = self.transport
-        try:
-            await self.config.loaded_app(scope, receive, send)
-        except asyncio.CancelledError:  # the server stops: uvicorn would report that as an error
-            self.transport.abort()
-            await disconnected(receive)
+        self.app_state = {"transport": transport}
 
     def eof_received(self) -> bool:
         """Whether to keep the connection open: until the answer to a whole request is sent."""
@@ -49,29 +37,17 @@ class Protocol(H11Protocol):
         if self.half_closed and self.cycle.response_complete:
             self.transport.close()
 
-    def send_400_response(self, msg: str) -> None:
-        """Answer what could not be read as a request, unless an answer has begun; then hang up."""
-        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
-            name = "req_practice_unreadable"
-            body = pydantic_core.to_json(
-                ApiError(400, f"{msg} Check the request line and headers.").body(name)
-            )
-            headers = f"content-type: application/json\r\nrequest-id: {name}\r\nconnection: close"
-            head = f"HTTP/1.1 400 Bad Request\r\n{headers}\r\ncontent-length: {len(body)}\r\n\r\n"
-            self.transport.write(head.encode() + body)
-        self.transport.close()
-
 
 class Server:
-    """A server for `app`, which can be reached once the constructor returns."""
+    """A server for `api`, which can be reached once the constructor returns."""
 
-    def __init__(self, app: Any, port: int = 0) -> None:
+    def __init__(self, api: Api, port: int = 0) -> None:
         self._socket = socket.create_server(("127.0.0.1", port), backlog=1024)
         self.port = self._socket.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
         quiet = {"log_config": None, "log_level": "error", "access_log": False}
         plain = {"interface": "asgi3", "ws": "none", "lifespan": "off", "proxy_headers": False}
-        self._config = uvicorn.Config(app, timeout_keep_alive=60, **quiet, **plain)
+        self._config = uvicorn.Config(api.app, timeout_keep_alive=60, **quiet, **plain)
         self._config.load()
         self._state, self._stopping = ServerState(), asyncio.Event()
         self._state.default_headers = self._config.encoded_headers

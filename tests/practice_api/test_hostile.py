@@ -197,15 +197,9 @@ UNREADABLE = {
 
 
 @pytest.mark.parametrize("name", UNREADABLE)
-def test_what_is_no_request_gets_an_error_in_the_same_shape(practice, wire, silent, name):
-    """400 with a request id in body and header; then the connection closes."""
-    received = talk(practice, UNREADABLE[name])
-    if received:  # a client that floods may be hung up on before it reads
-        first, _, content = received.partition(b"\r\n\r\n")
-        assert first.startswith(b"HTTP/1.1 4")
-        told = json.loads(content)
-        assert told["type"] == "error"
-        assert f"request-id: {told['request_id']}".encode() in first.lower()
+def test_what_is_no_request_is_refused(practice, wire, silent, name):
+    """400, then the connection closes; a client that floods may be hung up on before it reads."""
+    assert talk(practice, UNREADABLE[name])[:10] in (b"HTTP/1.1 4", b"")
     still_there(wire)
 
 
