@@ -38,7 +38,7 @@ class Protocol(H11Protocol):
 
 
 class Server:
-    """A server for an ASGI application, which can be reached once the constructor returns."""
+    """A server for the ASGI application `app`, reached once the constructor returns: lesson 4 has one too."""
 
     def __init__(self, app: ASGIApp, port: int = 0) -> None:
         self._socket = socket.create_server(("127.0.0.1", port), backlog=1024)
