@@ -22,7 +22,7 @@ from course_helpers.history import (
     summarise_older,
     within_tokens,
 )
-from course_helpers.history.turn import Exchange
+from course_helpers.history.turn import Server
 from course_helpers.models import MODELS, UnknownModelError, available
 from course_helpers.pricing import rates
 from tests import scripted_server as broken
@@ -294,7 +294,7 @@ def test_prices_by_place():
     settings = chat._settings()
     assert math.isnan(settings.rates.cost({"input_tokens": 10, "output_tokens": 10}))
     request = settings.request([{"role": "user", "content": "x"}])
-    steps = Exchange(chat._settings, chat._ledger)._afford(request, settings)
+    steps = Server(chat._settings, chat._ledger).afford(request, settings)
     next(steps)
     with pytest.raises(BudgetExceeded, match="where a price is not known"):
         steps.send(anthropic.types.MessageTokensCount(input_tokens=10))

@@ -25,7 +25,7 @@ from . import storage
 from .records import Call, Ledger, Preview, Purse, Reply, Total, Turn, meter, sendable
 from .strategies import Blocking, NotAsked, Strategy, Transcript, at_least, chosen
 from .stream import AsyncPieces, Pieces
-from .turn import Exchange, TurnSettings, practice_tokens, preview
+from .turn import Exchange, Server, TurnSettings, practice_tokens, preview
 
 if TYPE_CHECKING:
     import pandas
@@ -115,8 +115,8 @@ class Conversation:
         return self._read(AsyncPieces, text, streamed=True)
 
     def _read(self, reader: type, text: str, *, streamed: bool) -> Any:
-        turn = Exchange(self._settings, self._ledger)
-        return reader(turn, turn.run(sendable(text), self._choose, streamed), self.client)
+        turn = Exchange(self._settings, self._ledger, sendable(text), self._choose, streamed)
+        return reader(turn, self.client)
 
     def _choose(self, messages: Transcript, server: Any) -> Steps[list[dict[str, Any]]]:
         return chosen(self.keep, messages, self, server)
@@ -134,7 +134,7 @@ class Conversation:
     def count(self, messages: list[dict[str, Any]]) -> int | None:
         """The input tokens of `messages` and the system prompt; None where the server does not count them."""
         if not _looking.get():
-            return advance(Exchange(self._settings, self._ledger).count(messages), self.client)
+            return advance(Server(self._settings, self._ledger).count(messages), self.client)
         if place(self.client) == "practice":  # where nothing of it is seen in the journal
             return practice_tokens(messages, self.model, self.system)
         return None
@@ -143,7 +143,7 @@ class Conversation:
         """What the model answers to `messages`, outside of the conversation; its call is counted."""
         if _looking.get():
             return NotAsked()
-        return advance(Exchange(self._settings, self._ledger).ask(messages), self.client)
+        return advance(Server(self._settings, self._ledger).ask(messages), self.client)
 
     def fork(self, after_turn: int | Turn | None = None, **settings: Any) -> Conversation:
         """A conversation with the same past and a future of its own.
