@@ -20,7 +20,7 @@ from ..formatting import count
 from ..models import UnknownModelError, find_model, model_id
 from ..pricing import Rates, Tier, rates
 from ..retries import Retries, Wait
-from ..wire import Steps, advance
+from ..wire import advance
 from . import storage
 from .records import Call, Ledger, Preview, Purse, Reply, Total, Turn, meter, sendable
 from .strategies import Blocking, NotAsked, Strategy, Transcript, at_least, chosen
@@ -115,18 +115,15 @@ class Conversation:
         return self._read(AsyncPieces, text, streamed=True)
 
     def _read(self, reader: type, text: str, *, streamed: bool) -> Any:
-        turn = Exchange(self._settings, self._ledger, sendable(text), self._choose, streamed)
-        return reader(turn, self.client)
-
-    def _choose(self, messages: Transcript, server: Any) -> Steps[list[dict[str, Any]]]:
-        return chosen(self.keep, messages, self, server)
+        choose = functools.partial(chosen, self.keep, self)
+        return reader(Exchange(self._settings, self._ledger, sendable(text), choose, streamed), self.client)
 
     def preview(self, text: str) -> Preview:
         """What a turn would send for `text` now, and what that would cost. Nothing is sent."""
         looking = _looking.set(True)
         try:
             messages = Transcript(self._ledger.now.turns, sendable(text))
-            messages = advance(self._choose(messages, Blocking(self)))
+            messages = advance(chosen(self.keep, self, messages, Blocking(self)))
             return preview(messages, self._settings(), self.count(messages), self._ledger.latest)
         finally:
             _looking.reset(looking)
@@ -171,11 +168,10 @@ class Conversation:
         """What the shared past of a fork had cost when it was forked; nothing for other conversations."""
         return Total().plus(self._ledger.past)
 
-    def __copy__(self) -> Conversation:
-        return self.fork()
-
-    def __deepcopy__(self, memo: dict) -> Conversation:
+    def __deepcopy__(self, memo: dict | None = None) -> Conversation:
         return self.fork()  # turns and calls are frozen, and a client cannot be copied
+
+    __copy__ = __deepcopy__
 
     def __reduce__(self) -> Any:
         raise TypeError(
@@ -200,7 +196,7 @@ class Conversation:
     @property
     def total(self) -> Total:
         """The sum of the ledger."""
-        return self._ledger.now.total
+        return Total().plus(self._ledger.now.calls)
 
     def undo(self) -> Turn | None:
         """Take back the last turn and return it; None if there is none. Its cost stays in the ledger."""

@@ -44,9 +44,9 @@ def write(
     path: str | os.PathLike, settings: dict[str, Any], turns: Iterable, calls: Iterable, past: Iterable = ()
 ) -> None:
     """Write a conversation to `path`, readable by its owner alone: the file is the new one, or the old."""
-    whole = {**settings, "turns": [*turns], "calls": [*calls]}
-    whole |= {"version": 2, "past": [*past]} if past else {}
-    saved = Saved.model_construct(**whole)
+    saved = Saved.model_construct(
+        version=2 if past else 1, **settings, turns=[*turns], calls=[*calls], past=[*past]
+    )
     write_whole(path, saved.model_dump_json(indent=1, exclude=None if past else {"past"}).encode() + b"\n")
 
 
@@ -70,8 +70,7 @@ def read(path: str | os.PathLike) -> Saved:
     except ValidationError as error:  # where and what, without the text that stands there
         first: dict[str, Any] = error.errors(include_input=False, include_url=False)[0]
         why = f"is damaged: {'.'.join(map(str, first['loc']))}: {first['msg']}"
-    except NotAConversation as error:
-        why = str(error)
     except ValueError as error:
-        why = f"is damaged, or no saved conversation: it is not JSON ({error})"
+        known = isinstance(error, NotAConversation)
+        why = str(error) if known else f"is damaged, or no saved conversation: it is not JSON ({error})"
     raise NotAConversation(f"{os.path.basename(os.fspath(path))} {why}.")

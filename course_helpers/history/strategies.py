@@ -62,7 +62,7 @@ class Transcript(Sequence):
         return {"role": "user", "content": asked}
 
 
-def chosen(keep: Strategy | None, messages: Transcript, chat: Any, server: Any) -> Steps[list[Message]]:
+def chosen(keep: Strategy | None, chat: Any, messages: Transcript, server: Any) -> Steps[list[Message]]:
     """Those of `messages` that `keep` chooses, in an order that the API takes. `server`: see `Asking`."""
     if keep is None:
         return list(messages)
@@ -74,17 +74,17 @@ def chosen(keep: Strategy | None, messages: Transcript, chat: Any, server: Any) 
         kept = keep(messages if isinstance(keep, BuiltIn) else list(messages), chat)
     try:
         kept = list(kept)
+        roles = [message["role"] for message in kept]
+        if not {*roles} <= {"user", "assistant"}:
+            raise ValueError(f"the roles in messages are user and assistant, not {roles}")
         for message in kept:
-            if message["role"] not in ("user", "assistant"):
-                raise ValueError(f"there is no role {message['role']!r} in messages")
             if isinstance(message["content"], str):  # content in blocks is left to the API
                 sendable(message["content"])
     except (TypeError, ValueError, LookupError, AttributeError) as error:
         name = getattr(keep, "__name__", repr(keep))
         raise ValueError(f"What the strategy {name} gave back cannot be sent: {error}") from error
-    first = next((at for at, message in enumerate(kept) if message["role"] == "user"), len(kept))
-    new = messages[-1]
-    return kept[first:] if kept and kept[-1] == new else [*kept[first:], new]
+    kept, new = kept[roles.index("user") if "user" in roles else len(kept) :], messages[-1]
+    return kept if kept and kept[-1] == new else [*kept, new]
 
 
 def _exchanges(messages: Sequence[Message]) -> Iterator[list[Message]]:

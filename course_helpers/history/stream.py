@@ -34,10 +34,6 @@ class _Reader:
         """The whole reply, once the last piece has been read."""
         return self._turn.reply
 
-    def _ended(self, stop: Exception) -> Exception:
-        why, self._turn.why = self._turn.why, None
-        return why or stop
-
 
 class Pieces(_Reader, Iterator[str], AbstractContextManager):
     """The pieces of a reply, as they come. Read to the end they are a turn, and `reply` says so; else not.
@@ -49,7 +45,7 @@ class Pieces(_Reader, Iterator[str], AbstractContextManager):
         try:
             if piece := advance(self._turn.piece(), self._client):
                 return piece
-            raise self._ended(StopIteration())
+            raise StopIteration
         except BaseException:
             self._turn.busy = False
             self.close()
@@ -75,7 +71,7 @@ class AsyncPieces(_Reader, AsyncIterator[str], AbstractAsyncContextManager):
         try:
             if piece := await aadvance(self._turn.piece(), await _twin_of(self._client)):
                 return piece
-            raise self._ended(StopAsyncIteration())
+            raise StopAsyncIteration
         except BaseException:
             self._turn.busy = False
             await self.aclose()

@@ -127,23 +127,25 @@ class Exchange(Server):
 
     def piece(self) -> Steps[str]:
         """The next piece; "" at the end. Raises before anything is sent: unknown model, over budget."""
-        if self.over:
-            return ""
-        self.busy = True
-        self.ledger.begin(ref(self))
-        try:
-            going_on = self.reading is not None
-            piece = yield from self.reading.piece(self.opened[-1]) if going_on else self._first_piece()
-            if self.over:  # another thread has ended it
-                return ""
-            self.reply = None if piece else self._keep()
-            self.pieces += [piece] if piece else []
-            return piece
-        except BaseException:  # an error, or an interrupt
-            self.end()
-            raise
-        finally:
-            self.busy = False
+        if not self.over:
+            self.busy = True
+            self.ledger.begin(ref(self))
+            try:
+                going_on = self.reading is not None
+                piece = yield from self.reading.piece(self.opened[-1]) if going_on else self._first_piece()
+                if not self.over:  # which another thread may have ended
+                    self.pieces.append(piece)
+                    self.reply = None if piece else self._keep()
+                    return piece
+            except BaseException:  # an error, or an interrupt
+                self.end()
+                raise
+            finally:
+                self.busy = False
+        why, self.why = self.why, None
+        if why is not None:
+            raise why
+        return ""
 
     def end(self, why: Exception | None = None) -> None:
         """No more of this turn: what is not complete is not kept, only what it cost."""
@@ -237,10 +239,8 @@ def preview(messages: list[Message], now: TurnSettings, counted: int | None, las
     request, size = now.request(messages), counted
     if size is None:
         size = estimate_tokens(**_input_of(request))
-        if last is not None and last.request["model"] == now.model:  # only what is new need be guessed
-            said = [*last.request["messages"], {"role": "assistant", "content": last.text}]
-            known = last.call.prompt_tokens + last.call.output_tokens - last.call.thinking_tokens
-            size = max(1, size + known - estimate_tokens(**_input_of(last.request) | {"messages": said}))
+        if last is not None and last.request["model"] == now.model:  # the guess is wrong as it was then
+            size = round(size * last.call.prompt_tokens / estimate_tokens(**_input_of(last.request))) or 1
     least = now.rates.cost({"input_tokens": size, "output_tokens": 1}) if now.rates else 0.0
     window = MODELS[now.model].context_window if now.model in MODELS else None
     return Preview(request, size, counted is None, least, now.worst(request, size), window)
