@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 
 from course_helpers.learning.graders import exercises
-from course_helpers.learning.progress import exercise_id, lessons
+from course_helpers.learning.progress import lessons
 from tools.class_report import collect, hardest, off_by, page, report, table
 from tools.handout import answers, without_solutions
 from tools.lessons import lesson_paths
 
+PART = {"kind": "part", "passed": True}  # as an export tells what release 1.0 knew
 ASK = {"kind": "exercise", "name": "ask", "passed": True}
 TRY = {"kind": "exercise", "name": "raw_call", "mistake": "<b>", "passed": False}
 GUESS = {"kind": "guess", "name": "g", "unit": "tokens"}
@@ -28,8 +29,8 @@ def export(path: Path, *events: dict) -> None:
 def test_a_class_of_thirty(tmp_path):
     """Everybody has a row with what they did; files of others, and those written here, are nobody's."""
     for number in range(30):
-        done = [part for lesson in lessons()[: number // 4] for part in lesson.parts]
-        export(tmp_path / f"learner {number:02}.json", {"passed": done}, *[TRY] * (number < 4))
+        done = [{**PART, "name": part} for lesson in lessons()[: number // 4] for part in lesson.parts]
+        export(tmp_path / f"learner {number:02}.json", *done, *[TRY] * (number < 4))
     (tmp_path / "other.json").write_text("[1]")
     assert report(tmp_path).startswith("30 learners: ")
     with open(tmp_path / "class_report.csv", encoding="utf-8-sig") as file:
@@ -70,7 +71,7 @@ def test_from_notebooks_where_no_export_is_there(tmp_path):
         cells = json.dumps({"cells": [{"outputs": [output]} for output in outputs]})
         (tmp_path / name / "01_raw_call.ipynb").write_text(cells, encoding="utf-8")
     (tmp_path / "ada" / "broken.ipynb").write_text("{")
-    export(tmp_path / "ada" / "ada.json", {"passed": [exercise_id("ask")]})
+    export(tmp_path / "ada" / "ada.json", {**PART, "name": "ask"})
     ada, bob = collect(tmp_path)
     assert (ada.source, bob.source) == ("ada.json", "notebooks")
     assert {name: each.words for name, each in bob.exercises.items()} == {"ask": "✓", "raw_call": "✗ 1"}

@@ -1,4 +1,4 @@
-"""The learner's progress (private files, one an event), guesses, and the quizzes as text and as widget."""
+"""The learner's progress (private files, one an event), guesses and quizzes."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import json
 import os
 import re
 import stat
+import subprocess
 import sys
 from pathlib import Path
 
+import platformdirs
 import pytest
 
 from course_helpers.learning import guess, quiz
@@ -18,12 +20,11 @@ from course_helpers.learning.progress import (
     Store,
     find_lesson,
     lessons,
-    passed,
-    record_answer,
+    passed_parts,
     record_try,
     store,
 )
-from course_helpers.learning.questions import how_far
+from course_helpers.learning.questions import guess_widget, how_far, quiz_widget
 
 
 @pytest.fixture(autouse=True)
@@ -36,10 +37,20 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def pass_lesson(number: int) -> str:
     """Passes all of a lesson; the line that it says at the end."""
-    lesson = find_lesson(number)
-    for exercise in lesson.exercises:
-        record_try(exercise.name, passed=True)
-    return [record_answer(question.id, right=True) for question in lesson.questions][-1]
+    return [record_try(part, passed=True) for part in sorted(find_lesson(number).parts)][-1]
+
+
+def answer(lesson: int, *picked: str) -> dict:
+    """What the page is told when these choices are checked; the questions after them stay open."""
+    questions, widget, sent = find_lesson(lesson).questions, quiz_widget(find_lesson(lesson)), []
+    assert [choices for _, choices in widget.questions] == [question.choices for question in questions]
+    chosen = [
+        q.choices.index(choice) if choice else None for q, choice in zip(questions, picked, strict=False)
+    ]
+    widget.send = sent.append
+    widget._handle_custom_msg({"check": chosen + [None] * (len(questions) - len(chosen))}, [])
+    assert [message["summary"] for message in sent] == [widget.summary]
+    return sent[0]
 
 
 def events(home: Path) -> list[dict]:
@@ -69,17 +80,20 @@ def test_a_question_with_new_words_is_to_be_answered_again():
     pass_lesson(2)
     lesson = find_lesson(2)
     new = Question(ask="New?", right="Yes", why="It is.", wrong={})
-    assert lesson.parts <= passed(store.events())
+    assert lesson.parts <= passed_parts(store.events())
     other = lesson.model_copy(update={"questions": (new, *lesson.questions[1:])})
-    assert not other.parts <= passed(store.events())
+    assert not other.parts <= passed_parts(store.events())
     parts = [part for each in lessons() for part in each.parts]
     assert len(parts) == len(set(parts))
+    with pytest.raises(LookupError, match="'raw_call', 'roles'"):
+        quiz("rawcall")
 
 
 def test_one_small_private_file_an_event(home):
     """Written once, read by its owner alone, never changed by what follows; no text of an answer in it."""
-    wrong = next(c for c in find_lesson(1).questions[0].choices if not c.right)
-    quiz(1).answer(1, "abcd"[find_lesson(1).questions[0].choices.index(wrong)])
+    question = find_lesson(1).questions[0]
+    wrong = next(choice for choice in question.choices if choice != question.right)
+    answer(1, wrong)
     record_try("ask", passed=False, mistake="not the text")
     first = {path: path.read_bytes() for path in (home / "events").iterdir()}
     record_try("ask", passed=True)
@@ -88,13 +102,22 @@ def test_one_small_private_file_an_event(home):
     assert {path: path.read_bytes() for path in first} == first
     kinds = ["question", "exercise", "exercise", "guess", "truth"]
     assert [event["kind"] for event in events(home)] == kinds
-    assert wrong.text[:20] not in str(events(home))
+    assert wrong[:20] not in str(events(home))
     if os.name == "posix":
         assert {stat.S_IMODE(p.stat().st_mode) for p in (home / "events").iterdir()} == {0o600}
-        assert {stat.S_IMODE(p.stat().st_mode) for p in (home, home / "events")} == {0o700}
+        assert stat.S_IMODE((home / "events").stat().st_mode) == 0o700
 
 
-@pytest.mark.parametrize("content", [b"", b"[1]", b'{"passed": "ask"}', b"\xff\xfe\x00", b"[" * 99_999])
+def test_four_processes_write_at_once(home):
+    """Every event of each is kept."""
+    each = "import sys; from course_helpers.learning.progress import record_try\n"
+    each += "for number in range(50): record_try(f'{sys.argv[1]} {number}', passed=True)"
+    processes = [subprocess.Popen([sys.executable, "-c", each, name]) for name in "abcd"]
+    assert [process.wait(60) for process in processes] == [0, 0, 0, 0]
+    assert passed_parts(events(home)) == {f"{name} {number}" for name in "abcd" for number in range(50)}
+
+
+@pytest.mark.parametrize("content", [b"", b"[1]", b'{"passed": 1}', b"\xff\xfe\x00", b"[" * 99_999])
 def test_files_of_release_1_0_and_damaged_ones(home, content):
     """What 1.0 knew counts; a damaged file is kept as it is, and the learner goes on; reset forgets all."""
     (home / "events").mkdir(parents=True)
@@ -103,8 +126,8 @@ def test_files_of_release_1_0_and_damaged_ones(home, content):
     pass_lesson(2)
     assert "1 of 8" in repr(table())
     assert damaged.read_bytes() == content
-    old = {"version": 1, "passed": sorted(find_lesson(1).parts)}
-    (home / "progress.json").write_text(json.dumps(old))
+    parts = [part if part.startswith("question ") else f"exercise {part}" for part in find_lesson(1).parts]
+    (home / "progress.json").write_text(json.dumps({"version": 1, "passed": parts}))
     assert "2 of 8 lessons complete." in repr(table())
     table(export=home / "progress of ada.json")
     table().reset()
@@ -112,6 +135,7 @@ def test_files_of_release_1_0_and_damaged_ones(home, content):
     assert [path.name for path in home.glob("**/*.json")] == ["progress of ada.json"]
 
 
+@pytest.mark.skipif(os.name != "posix", reason="such places are POSIX's")
 @pytest.mark.parametrize("named", ["/dev/null", "~no-such-user", "no-home"])
 def test_without_a_place_the_lesson_goes_on_and_says_so_once(named, tmp_path, monkeypatch, capsys):
     """A wrong folder, no home: answers are judged as ever, and nothing is strewn about."""
@@ -119,13 +143,14 @@ def test_without_a_place_the_lesson_goes_on_and_says_so_once(named, tmp_path, mo
     monkeypatch.setenv("COURSE_DATA_DIR", named)
     if named == "no-home":
         monkeypatch.delenv("COURSE_DATA_DIR")
-        monkeypatch.setenv("HOME", "/nonexistent")
+        monkeypatch.delenv("HOME")
+        monkeypatch.setattr("pwd.getpwuid", {}.__getitem__)  # a user without an entry
     reason = r"Not a directory|File exists" if named == "/dev/null" else "there is no home folder"
-    said = [*map(str, (quiz(1).answer(1, letter) for letter in "abcd"))]
+    told = answer(1, find_lesson(1).questions[0].right)
     guess("g", 3, unit="tokens")
-    said.append(capsys.readouterr().out)
-    assert len(re.findall(rf"cannot be saved here\s\(({reason})\)", " ".join(" ".join(said).split()))) == 1
-    assert "✓ Right." in "".join(said)
+    said = f"{told['summary']} {capsys.readouterr().out}"
+    assert len(re.findall(rf"cannot be saved here \(({reason})\)", said)) == 1
+    assert told["feedback"][0].startswith("✓ Right. ")
     assert "cannot be saved" in repr(table())
     assert "1 of 5" in repr(table())
     assert not [*tmp_path.rglob("*")]
@@ -133,8 +158,6 @@ def test_without_a_place_the_lesson_goes_on_and_says_so_once(named, tmp_path, mo
 
 def test_where_it_is(tmp_path, monkeypatch):
     """In the user's data; in a browser tab where JupyterLite keeps notebooks: that outlives a reload."""
-    import platformdirs
-
     monkeypatch.delenv("COURSE_DATA_DIR")
     assert store.folder == platformdirs.user_data_path("llm-api-course", appauthor=False)
     monkeypatch.setattr(sys, "platform", "emscripten")
@@ -144,9 +167,24 @@ def test_where_it_is(tmp_path, monkeypatch):
     assert len(events(tmp_path / "course-progress")) == 1
 
 
+def test_export(tmp_path):
+    """All events, under the name of the file; no other file is lost."""
+    record_try("ask", passed=False, mistake="no request")
+    for path in (tmp_path / "Ada L.json", str(tmp_path / "Ada L.json")):
+        assert "the name Ada L, tries, passes" in repr(table(export=path))
+    kept = json.loads((tmp_path / "Ada L.json").read_text(encoding="utf-8"))
+    assert kept["learner"] == "Ada L"
+    assert [event["mistake"] for event in kept["events"]] == ["no request"]
+    (tmp_path / "other.json").write_text('{"mine": 1}')
+    for name, words in (("other.json", "choose another name"), ("ada", r'export="ada.json"')):
+        with pytest.raises((FileExistsError, ValueError), match=words):
+            table(export=tmp_path / name)
+
+
 def test_guess_and_truth(capsys):
     """The number, typed or given, and how far off it was; a sentence about what is none."""
-    field, said = guess("tokens", unit="tokens").widget().children
+    guess("tokens", 12, unit="tokens")
+    field, said = guess_widget("tokens").children
     field.value = "3,00"
     assert said.value == "Your guess: 300 tokens."
     guess.reveal("tokens", 400)
@@ -154,6 +192,7 @@ def test_guess_and_truth(capsys):
     guess.reveal("tokens", 400)
     guess.reveal("never asked", 0.5)
     assert capsys.readouterr().out.splitlines() == [
+        "Your guess: 12 tokens.",
         "It is 400 tokens. You guessed 300: 25 % too low.",
         "Your guess: 399 tokens.",
         "It is 400 tokens. You guessed 399: right.",
@@ -165,90 +204,51 @@ def test_guess_and_truth(capsys):
     for value in ("many", "nan"):
         field.value = value
         assert "no number" in said.value
-    for value in ("12", True, [1], float("nan"), 1j):
-        with pytest.raises(ValueError, match="are finite numbers, not"):
-            guess("seconds", value, unit="seconds")
-
-
-def test_export(tmp_path):
-    """All events, under the name of the file; no other file is lost."""
-    record_try("ask", passed=False, mistake="no request")
-    assert "the name Ada L, tries, passes" in repr(table(export=tmp_path / "Ada L.json"))
-    table(export=str(tmp_path / "Ada L.json"))
-    kept = json.loads((tmp_path / "Ada L.json").read_text(encoding="utf-8"))
-    assert kept["learner"] == "Ada L"
-    assert [event["mistake"] for event in kept["events"]] == ["no request"]
-    (tmp_path / "other.json").write_text('{"mine": 1}')
-    for name, words in (("other.json", "choose another name"), ("ada", r'export="ada.json"')):
-        with pytest.raises((FileExistsError, ValueError), match=words):
-            table(export=tmp_path / name)
-
-
-def test_quiz_in_plain_text():
-    """The questions as text, answered by number and letter; each wrong choice says why."""
-    questions = quiz("raw_call")
-    assert repr(questions).startswith("Quiz 1 · The raw call · 5 questions\n\n1. Which three things")
-    assert max(map(len, repr(questions).splitlines())) <= 88
-    for number, question in enumerate(questions.lesson.questions, 1):
-        for letter, choice in zip("abcde", question.choices, strict=False):
-            said = questions.answer(number, letter)
-            assert said.startswith("✓ Right. " if choice.right else "✗ Not quite. ")
-            assert "".join(choice.feedback.split()) in "".join(said.split())
-    with pytest.raises(ValueError, match="questions 1 to 5, not 6"):
-        questions.answer(6, "a")
-    with pytest.raises(ValueError, match="has the choices a, b, c, d, not 'x'"):
-        questions.answer(1, "x")
-    with pytest.raises(LookupError, match="'raw_call', 'roles'"):
-        quiz("rawcall")
+    with pytest.raises(ValueError, match="are finite numbers, not"):
+        guess("seconds", float("nan"), unit="seconds")
 
 
 def test_quiz_widget_answers_reach_python():
     """The page says which choices are picked; each gets its feedback, and right ones are kept."""
-    widget, sent = quiz("multi_turn").widget(), []
     questions = find_lesson("multi_turn").questions
-    assert [choices for _, choices in widget.questions] == [[c.text for c in q.choices] for q in questions]
-    widget.send = lambda message: sent.append(message)
-    wrong = next(i for i, c in enumerate(questions[0].choices) if not c.right)
-    right = next(i for i, c in enumerate(questions[1].choices) if c.right)
-    for _ in range(2):  # the same answers again are answered again
-        widget._handle_custom_msg({"check": [wrong, right, None, None]}, [])
-    first, second, *others = sent[-1]["feedback"]
+    wrong = next(choice for choice in questions[0].choices if choice != questions[0].right)
+    told = [answer(3, wrong, questions[1].right) for _ in range(2)]
+    assert told[0] == told[1]
+    first, second, *others = told[0]["feedback"]
     assert first.startswith("✗ Not quite. ")
     assert second.startswith("✓ Right. ")
     assert others == ["", ""]
-    assert sent[0]["summary"] == "1 of 4 answered correctly. 2 still open." == widget.summary
-    assert len(sent) == 2
+    assert told[0]["summary"] == "1 of 4 answered correctly. 2 still open."
 
 
-def test_what_stands_in_for_the_widget(monkeypatch, capsys):
-    """A constant sentence, true in any notebook program, beside the widget; without ipywidgets the text."""
+def test_what_stands_in_for_the_widget(monkeypatch):
+    """A constant sentence, true in any notebook program, beside the widget."""
     shown: list[dict] = []
     monkeypatch.setattr("IPython.display.display", lambda data, raw: shown.append(data))
-    quiz("roles")._ipython_display_()
-    note, live = shown
-    assert (
-        note["text/plain"]
-        == "Quiz 2 · Roles and the system prompt · 4 questions: run this cell to answer them."
-    )
-    assert note["text/plain"] in note["text/html"]
-    assert live["text/plain"] == ""
-    assert "application/vnd.jupyter.widget-view+json" in live
-    monkeypatch.setitem(sys.modules, "anywidget", None)
-    quiz("roles")._ipython_display_()
-    assert capsys.readouterr().out == f"{quiz('roles')!r}\n"
+    quiz("roles")
+    guess("tokens", unit="tokens")
+    sentences = [
+        "Quiz 2 · Roles and the system prompt · 4 questions: run this cell to answer them.",
+        "Your guess (tokens): run this cell to type it.",
+    ]
+    for sentence, note, live in zip(sentences, shown[::2], shown[1::2], strict=True):
+        assert note["text/plain"] == sentence
+        assert sentence in note["text/html"]
+        assert live["text/plain"] == ""
+        assert "application/vnd.jupyter.widget-view+json" in live
 
 
 def test_the_questions():
     """Three to five a lesson, one right choice each, which can neither be guessed by place nor by length."""
     questions = [question for lesson in lessons() for question in lesson.questions]
     for question in questions:
-        assert 3 <= len(question.choices) <= 5, question.text
-        assert sum(choice.right for choice in question.choices) == 1
-        assert len({choice.feedback for choice in question.choices}) == len(question.choices)
-        assert all(len(c.feedback) > 20 and "`" not in c.text for c in question.choices), question.text
-    places = [next(i for i, c in enumerate(q.choices) if c.right) for q in questions]
+        said = [question.feedback(choice) for choice in question.choices]
+        assert 3 <= len(set(said)) == len(set(question.choices)) <= 5, question.text
+        assert all(len(each) > 30 for each in said), question.text
+        assert "`" not in "".join(question.choices), question.text
+    places = [question.choices.index(question.right) for question in questions]
     assert max(places.count(place) for place in places) < 0.5 * len(questions)
     for lesson in lessons():
         assert 3 <= len(lesson.questions) <= 5, lesson.name
-        longest = [max(q.choices, key=lambda choice: len(choice.text)).right for q in lesson.questions]
+        longest = [max(q.choices, key=len) == q.right for q in lesson.questions]
         assert sum(longest) <= len(longest) / 2, lesson.name

@@ -17,7 +17,7 @@ from pathlib import Path
 from statistics import median
 
 from course_helpers.learning.graders import exercises
-from course_helpers.learning.progress import exercise_id, lessons, passed
+from course_helpers.learning.progress import lessons, passed_parts
 from tools.lessons import command
 
 NAME = "class_report"
@@ -67,7 +67,7 @@ def from_export(path: Path) -> Learner:
         data = json.loads(path.read_bytes())
         events = [dict(event) for event in data["events"]]
         learner = Learner(str(data["learner"]), path.name, {}, {}, 0, guesses(events))
-        names = passed(events)
+        names = passed_parts(events)
         for event in events:
             if event.get("kind") == "exercise":
                 of = learner.exercises.setdefault(event["name"], Exercise())
@@ -76,7 +76,7 @@ def from_export(path: Path) -> Learner:
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         raise ValueError(f"{path} is no export of progress(export=…): left out.") from None
     for name in exercises():
-        if exercise_id(name) in names:
+        if name in names:
             learner.exercises.setdefault(name, Exercise()).passed = True
     learner.questions = {lesson.name: sum(q.id in names for q in lesson.questions) for lesson in lessons()}
     learner.complete = sum(lesson.parts <= names for lesson in lessons())

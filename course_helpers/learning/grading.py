@@ -7,6 +7,8 @@ A judge raises NotYet, with what was seen and the mistake's name, where somethin
 from __future__ import annotations
 
 import builtins
+import copy
+import math
 import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -20,9 +22,10 @@ from anthropic.types import Message
 from .. import client as course_client
 from ..models import MODEL
 from ..practice_api import PRACTICE_KEY, Practice
+from . import sandbox
 from .graders import NotYet, require
 from .redirect import redirected
-from .sandbox import Ran, in_words, run, shown
+from .sandbox import Ran, in_words, shown
 
 MESSAGES = "/v1/messages"
 OF_THE_LESSONS = (["What is the capital of France?"], ["Explain recursion with a short code example."])
@@ -33,8 +36,9 @@ SHAPES = {
     "thinking_only": "when the reply holds no text block at all",
     "empty": "when the reply holds no block at all",
 }
+ELSEWHERE = {"url": "http://127.0.0.1:9", "key": "a-key-for-elsewhere"}
+"""Where the environment leads when a function is to go by its arguments."""
 TOTAL_LIMIT = 40.0  # seconds that all runs of one grading may take together
-_elsewhere = Practice()
 
 
 class Bench:
@@ -59,19 +63,25 @@ class Bench:
         """The exchanges that the last run made, or the one that is under way, oldest first."""
         return list(self.practice.journal)
 
-    def run(self, *args, typed: Iterable[str] = (), seconds: float = 99, elsewhere=False, **named) -> Ran:
+    def run(
+        self,
+        *args: Any,
+        typed: Iterable[str] = (),
+        seconds: float = 99,
+        elsewhere: bool = False,
+        **named: Any,
+    ) -> Ran:
         """What calling the function came to; `elsewhere` its environment leads there, with another key."""
         self.practice.journal.clear()
-        here = (self.practice, PRACTICE_KEY)
-        place = (_elsewhere, "a-key-for-elsewhere", self.practice) if elsewhere else here
         before = dict(vars(course_client))  # the function may call connect
-        left = max(0.1, TOTAL_LIMIT - sum(ran.seconds for ran in self.runs))
+        left = TOTAL_LIMIT - sum(ran.seconds for ran in self.runs)
+        seconds = max(0.1, min(left, seconds, sandbox.TIME_LIMIT))
         try:
-            with redirected(*place) as redirection:
-                self.last = run(lambda: self.function(*args, **named), typed, min(left, seconds))
+            with redirected(self.practice, **(ELSEWHERE if elsewhere else {"key": PRACTICE_KEY})) as led:
+                self.last = sandbox.run(lambda: self.function(*args, **named), typed, seconds)
         finally:
             vars(course_client).update(before)
-        self.last.sent, self.last.meant_for = self.sent, redirection.meant_for
+        self.last.sent, self.last.meant_for = self.sent, led.meant_for
         self.runs.append(self.last)
         if isinstance(self.last.error, NotImplementedError):
             raise self.last.error
@@ -121,24 +131,21 @@ class Bench:
 
     # Judges of the last run
 
-    def only_request(self, how: str = "client.messages.create") -> dict[str, Any]:
-        """The body of the one request to the Messages API."""
+    def request(
+        self, question: str = "", most: float = math.inf, how: str = "client.messages.create"
+    ) -> dict:
+        """The body of the one request, for `most` tokens; where there is a `question`, it asks that alone."""
         made = [each for each in self.sent if each.path.split("?")[0] == MESSAGES]
-        if not made and self.last.error:
+        if self.last.error and not (made and (made[-1].status == 200 or not question)):
             self.value(self.last)
         require(made, f"no request reached the API: make the call with {how}.", "no request")
         require(len(made) == 1, f"several requests: it sent {len(made)} requests where one is enough.")
-        require(isinstance(made[0].body, dict), "no JSON: the request's body was no JSON object.")
-        return made[0].body
-
-    def is_asked(self, question: str, how: str = "client.messages.create") -> dict[str, Any]:
-        """The body of the one request, which is to ask `question` alone."""
-        body = self.only_request(how)
-        if self.last.error and self.sent[-1].status != 200:
-            self.value(self.last)
-        asked = texts(body.get("messages") or [])
-        require(asked not in OF_THE_LESSONS, "lesson's question: it was to send the one that it was given.")
-        is_equal("question", asked, [question])
+        require(isinstance(body := made[0].body, dict), "no JSON: the request's body was no JSON object.")
+        asked, limit = texts(body.get("messages") or []), body.get("max_tokens", 0)
+        by_rote = question and asked in OF_THE_LESSONS
+        require(not by_rote, "lesson's question: it was to send the one that it was given.")
+        is_equal("question", asked, [question] if question else asked)
+        require(limit <= most, f"max_tokens too large: it was to be at most {most}, and it was {limit}.")
         return body
 
     def reply(self) -> str:
@@ -160,6 +167,20 @@ class Bench:
         plain = re.sub(r"(?<=\d)[,_'’\u00a0\u202f](?=\d{3})", "", self.last.printed)
         found = ["", *re.findall(r"\d+(?:\.\d+)?", plain)]
         require(str(number) in found, f"{what} not printed: {number} was not printed.")
+
+    def settles(self, session: dict[str, Any], *args: Any, prints: dict[str, Any], **becomes: Any) -> None:
+        """Judges whether the function makes of `session` what it `becomes`, no more, and what it `prints`."""
+        before = copy.deepcopy(session)
+        self.call(session, *args, wanted=False)
+        for key in before if becomes else before | session:
+            was, now = before.get(key), session.get(key)
+            right, seen = becomes.get(key, was), f'session["{key}"] was {shown(was)}'
+            same = now == right or (number(right) and math.isclose(number(now) or 0, right, rel_tol=1e-12))
+            require(same or key in becomes, f"{key} changed: {seen} and was to stay; it is {shown(now)}.")
+            require(same or now != was, f"{key} not changed: {seen}, and still is.")
+            require(same, f"other {key}: {seen} and was to become {shown(right)}; it is {shown(now)}.")
+        for what, value in prints.items():
+            self.prints(what, value)
 
 
 # Judges of values
@@ -209,12 +230,6 @@ def is_equal(what: str, seen: Any, wanted: Any, mistake: str = "") -> None:
     """Judges whether `what` is what it was to be."""
     said = f"{what} was to be {shown(wanted)}, and it was {shown(seen)}."
     require(seen == wanted, said, mistake or f"other {what}")
-
-
-def is_at_most(body: dict[str, Any], limit: int) -> None:
-    """Judges whether a request allows `limit` tokens at most."""
-    said = f"max_tokens was to be at most {limit}, and it was {body['max_tokens']}."
-    require(body["max_tokens"] <= limit, said, "max_tokens too large")
 
 
 def is_a(value: Any, kind: type) -> None:

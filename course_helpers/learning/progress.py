@@ -7,7 +7,6 @@ another folder.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import os
@@ -18,25 +17,18 @@ import tomllib
 from functools import cache
 from html import escape
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pydantic
+from platformdirs import user_data_path
 
 from ..files import write_whole
 from .graders import Exercise, exercises
 
 FILE = Path(__file__).with_name("quizzes.toml")
-Event = dict[str, Any]
 # Where JupyterLite shows a kernel the browser's storage; all else in a tab is memory, gone at a reload.
 DRIVE = Path("/drive")
-
-
-class Choice(NamedTuple):
-    """One answer to a question, and what is said to whoever picks it."""
-
-    text: str
-    feedback: str
-    right: bool
+Event = dict[str, Any]
 
 
 class Question(pydantic.BaseModel, frozen=True, extra="forbid"):
@@ -53,11 +45,14 @@ class Question(pydantic.BaseModel, frozen=True, extra="forbid"):
         return "question " + hashlib.sha256(self.text.encode()).hexdigest()[:12]
 
     @property
-    def choices(self) -> list[Choice]:
+    def choices(self) -> list[str]:
         """Its answers, in an order that is mixed but always the same."""
-        wrong = [Choice(text, feedback, False) for text, feedback in self.wrong.items()]
-        made = [Choice(self.right, self.why, True), *wrong]
-        return sorted(made, key=lambda choice: hashlib.sha256(f"{self.text} {choice.text}".encode()).digest())
+        made = [self.right, *self.wrong]
+        return sorted(made, key=lambda choice: hashlib.sha256(f"{self.text} {choice}".encode()).digest())
+
+    def feedback(self, choice: str) -> str:
+        """What is said to whoever picks `choice`."""
+        return f"✓ Right. {self.why}" if choice == self.right else f"✗ Not quite. {self.wrong[choice]}"
 
 
 class Lesson(pydantic.BaseModel, frozen=True, extra="forbid"):
@@ -75,13 +70,8 @@ class Lesson(pydantic.BaseModel, frozen=True, extra="forbid"):
 
     @property
     def parts(self) -> set[str]:
-        """What has to be passed to complete it, as progress calls it."""
-        return {question.id for question in self.questions} | {exercise_id(e.name) for e in self.exercises}
-
-
-def exercise_id(name: str) -> str:
-    """What progress remembers an exercise by."""
-    return f"exercise {name}"
+        """What has to be passed to complete it: the names of its exercises, the ids of its questions."""
+        return {each.name for each in self.exercises} | {each.id for each in self.questions}
 
 
 @cache
@@ -110,20 +100,15 @@ class Store:
     @property
     def folder(self) -> Path:
         """Where the files are, or will be. Raises OSError where there is no place for them."""
-        named = os.environ.get("COURSE_DATA_DIR", "")
-        if named and not named.startswith("~"):
-            return Path(named)
         if sys.platform == "emscripten":
             if not DRIVE.is_dir():
                 raise OSError("this page gives notebooks no storage")
             return DRIVE / "course-progress"
-        from platformdirs import user_data_path
-
-        path = Path(os.path.expanduser(named) or user_data_path("llm-api-course", appauthor=False))
-        # A home folder that is not there is not made: neither as a folder called "~" nor as one beneath "/".
-        if not path.is_absolute() or path.anchor == str(next(p for p in path.parents if p.is_dir())):
-            raise OSError("there is no home folder")
-        return path
+        named = os.environ.get("COURSE_DATA_DIR")
+        try:
+            return Path(named or user_data_path("llm-api-course", appauthor=False)).expanduser()
+        except RuntimeError:
+            raise OSError("there is no home folder") from None
 
     def files(self) -> list[Path]:
         """All files, the oldest first: of release 1.0 a list of what was passed, then one an event."""
@@ -134,73 +119,58 @@ class Store:
 
     def events(self) -> list[Event]:
         """All events, oldest first."""
-        return [event for event in map(_read, self.files()) if event] + self.unsaved
+        return [event for file in self.files() for event in _read(file)] + self.unsaved
 
     def add(self, kind: str, name: str, **facts: Any) -> str:
         """Keep an event. Returns a sentence, once, where it cannot be saved, else ""."""
-        told, event = self.trouble, {"kind": kind, "name": name, **facts, "at": time.time()}
+        event = {"kind": kind, "name": name, **facts, "at": time.time()}
         try:
             folder = self.folder / "events"
-            folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            folder.mkdir(mode=0o700, exist_ok=True)
-            unique = f"{time.time_ns():020}-{os.getpid()}-{secrets.token_hex(6)}.json"
-            write_whole(folder / unique, json.dumps(event).encode())
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            file = folder / f"{time.time_ns():020}-{secrets.token_hex(8)}.json"
+            write_whole(file, json.dumps(event).encode())
             return ""
         except OSError as error:
             self.unsaved.append(event)
-            why = f"cannot be saved here ({error.strerror or error})"
+            told, why = self.trouble, f"cannot be saved here ({error.strerror or error})"
             self.trouble = f"Your progress {why}: it lasts until the kernel restarts."
-        return "" if told else self.trouble
+            return "" if told else self.trouble
 
     def reset(self) -> None:
-        """Forget everything."""
+        """Forget everything. Raises OSError where a file cannot be deleted."""
         self.__init__()
-        with contextlib.suppress(OSError):
-            for file in self.files():
-                file.unlink(missing_ok=True)
+        for file in self.files():
+            file.unlink(missing_ok=True)
 
 
-def _read(path: Path) -> Event | None:
-    """The event that `path` holds, or what release 1.0 knew; None where it holds neither."""
+def _read(file: Path) -> list[Event]:
+    """The event in `file`, or of release 1.0 one for each part that was passed; none where it is damaged."""
     try:
-        event = json.loads(path.read_bytes())
-        old = "kind" not in event and isinstance(event["passed"], list)
-        return event if old or isinstance(event["kind"] + event["name"], str) else None
-    except (OSError, ValueError, TypeError, LookupError, RecursionError):
-        return None
+        data = json.loads(file.read_bytes())
+        if file.name == "progress.json":
+            names = [part.removeprefix("exercise ") for part in data["passed"]]
+            return [{"kind": "part", "name": name, "passed": True} for name in names]
+        return [data] if isinstance(data["kind"] + data["name"], str) else []
+    except (OSError, ValueError, TypeError, LookupError, AttributeError, RecursionError):
+        return []
 
 
 store = Store()
 
 
-def record_try(name: str, passed: bool, mistake: str = "") -> str:
-    """Remember a try at the exercise `name`, and its mistake by name. Returns what is to be said about it."""
-    return _record("exercise", name, passed=passed, mistake=mistake[:120])
-
-
-def record_answer(question: str, right: bool) -> str:
-    """Remember that the question with the id `question` was answered. Returns what `record_try` does."""
-    return _record("question", question, passed=right)
-
-
-def _record(kind: str, name: str, **facts: Any) -> str:
-    before = passed(store.events())
-    said = store.add(kind, name, **facts)
-    after = passed(store.events())
-    completed = [lesson for lesson in lessons() if lesson.parts <= after and not lesson.parts <= before]
-    lines = [f"Lesson {lesson.number} is complete. {_summary(after)}" for lesson in completed]
-    return " ".join([*lines, said]).strip()
-
-
-def passed(events: list[Event]) -> set[str]:
+def passed_parts(events: list[Event]) -> set[str]:
     """The exercises and questions that were passed, as `Lesson.parts` calls them."""
-    names: set[str] = set()
-    for event in events:
-        if "kind" not in event:  # what release 1.0 knew
-            names.update(map(str, event["passed"]))
-        elif event.get("passed"):
-            names.add(exercise_id(event["name"]) if event["kind"] == "exercise" else event["name"])
-    return names
+    return {event["name"] for event in events if event.get("passed")}
+
+
+def record_try(name: str, passed: bool, mistake: str = "", kind: str = "exercise") -> str:
+    """Remember a try at an exercise, and the mistake's name, or at a question. Returns what is to be said."""
+    before = passed_parts(store.events())
+    after = before | {name} if passed else before
+    trouble = store.add(kind, name, passed=passed, mistake=mistake)
+    completed = [lesson for lesson in lessons() if lesson.parts <= after and not lesson.parts <= before]
+    said = [f"Lesson {lesson.number} is complete. {_summary(after)}" for lesson in completed]
+    return " ".join(filter(None, [*said, trouble]))
 
 
 def _summary(names: set[str]) -> str:
@@ -244,10 +214,10 @@ class Progress:
 
     def _rows(self) -> tuple[list[tuple[str, ...]], list[str]]:
         """The table, its head first, and the sentences under it."""
-        names, rows = passed(store.events()), [("Lesson", "Exercises", "Quiz", "Next")]
+        names, rows = passed_parts(store.events()), [("Lesson", "Exercises", "Quiz", "Next")]
         for lesson in lessons():
             tried, asked = len(lesson.exercises), len(lesson.questions)
-            left = [e.number for e in lesson.exercises if exercise_id(e.name) not in names]
+            left = [each.number for each in lesson.exercises if each.name not in names]
             right = sum(question.id in names for question in lesson.questions)
             what = f"exercise {left[0]}" if left else "quiz" if right < asked else "✓ complete"
             title = f"{lesson.number}  {lesson.title}"
@@ -256,8 +226,8 @@ class Progress:
 
     def __repr__(self) -> str:
         rows, notes = self._rows()
-        widths = [max(len(row[column]) for row in rows) for column in range(3)]
-        lines = ["   ".join([*map(str.ljust, row[:3], widths), row[3]]).rstrip() for row in rows]
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        lines = ["   ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
         return "\n".join([*lines, "", *notes])
 
     def _repr_html_(self) -> str | None:

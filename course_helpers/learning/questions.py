@@ -1,111 +1,86 @@
-"""What a lesson asks: recall questions, and guesses before a measurement; plain text where no widget is."""
+"""What a lesson asks: recall questions, and guesses before a measurement."""
 
 from __future__ import annotations
 
 import math
-import numbers
 import re
-import textwrap
 from collections.abc import Sequence
 from html import escape
 from typing import Any
 
-from .progress import FILE, Choice, Lesson, Question, find_lesson, passed, record_answer, store
+from .progress import FILE, Lesson, find_lesson, passed_parts, record_try, store
 
-WIDTH = 88
 # The sentence is an output of its own, above the widget's. Where JupyterLab shows both, the style hides the
 # sentence while the widget lives, and else the widget's output, which would only say "model not found".
 _NOTE = """<div class="{name}-closed">{text}</div><style>
 .jp-OutputArea-child:has(.{name}-closed):has(+ .jp-OutputArea-child .{name}) {{ display: none; }}
 .jp-OutputArea-child:has(.{name}-closed) + .jp-OutputArea-child:not(:has(.{name})) {{ display: none; }}
 </style>"""
-_units: dict[str, str] = {}
+_units: dict[str, str] = {}  # of the guesses that were asked for
 
 
-def quiz(name: str | int) -> Quiz:
-    """The quiz of the lesson called `name`, such as "raw_call", or with that number."""
-    return Quiz(find_lesson(name))
+def quiz(name: str | int) -> None:
+    """Shows the quiz of the lesson called `name`, such as "raw_call", or with that number."""
+    widget = quiz_widget(find_lesson(name))
+    _show(widget, "course-quiz", f"{widget.title}: run this cell to answer them.")
 
 
-class Said(str):
-    """Text that shows as itself, without quotes."""
+def quiz_widget(lesson: Lesson) -> Any:
+    """The questions of `lesson` as named groups of radio buttons, and a button to check them."""
+    import anywidget
+    import traitlets
 
-    __repr__ = str.__str__
+    heading = f"Quiz {lesson.number} · {lesson.title} · {len(lesson.questions)} questions"
+    asked = [(_html(q.text), q.choices) for q in lesson.questions]
 
+    class QuizWidget(anywidget.AnyWidget):
+        _esm = FILE.with_name("quiz.js").read_text(encoding="utf-8")
+        _css = FILE.with_name("quiz.css").read_text(encoding="utf-8")
+        title = traitlets.Unicode(heading).tag(sync=True)
+        questions = traitlets.List(asked).tag(sync=True)
+        summary = traitlets.Unicode(_answered(lesson)).tag(sync=True)
 
-class Quiz:
-    """The questions of one lesson. In a notebook it shows as a widget; `answer(1, "b")` works anywhere."""
+    def on_message(widget: QuizWidget, message: dict, _buffers: object) -> None:
+        feedback, widget.summary = _check(lesson, message["check"])
+        # As a message, since the same feedback twice would be no change of a trait.
+        widget.send({"feedback": feedback, "summary": widget.summary})
 
-    def __init__(self, lesson: Lesson) -> None:
-        self.lesson, self.questions = lesson, lesson.questions
-        self.title = f"Quiz {lesson.number} · {lesson.title} · {len(lesson.questions)} questions"
-
-    def answer(self, number: int, letter: str) -> Said:
-        """What is to be said about answering question `number`, counted from 1, with choice `letter`."""
-        if number not in range(1, len(self.questions) + 1):
-            raise ValueError(f"There are questions 1 to {len(self.questions)}, not {number!r}.")
-        question = self.questions[number - 1]
-        choices = dict(zip("abcdefgh", question.choices, strict=False))
-        picked = str(letter).strip().lower()
-        if picked not in choices:
-            raise ValueError(f"Question {number} has the choices {', '.join(choices)}, not {letter!r}.")
-        return Said("\n".join(_wrap(line) for line in _judged(question, choices[picked]) if line))
-
-    def __repr__(self) -> str:
-        lines = [self.title]
-        for number, question in enumerate(self.questions, 1):
-            lines += ["", _wrap(f"{number}. {question.text}")]
-            choices = zip("abcdefgh", question.choices, strict=False)
-            lines += [_wrap(f"   {letter}) {choice.text}", 6) for letter, choice in choices]
-        return "\n".join([*lines, "", f'Answer with quiz("{self.lesson.name}").answer(1, "a").'])
-
-    def _ipython_display_(self) -> None:
-        show(self, "course-quiz", f"{self.title}: run this cell to answer them.")
-
-    def widget(self) -> Any:
-        """The questions as named groups of radio buttons, and a button to check them."""
-        import anywidget
-        import traitlets
-
-        asked = [(_html(q.text), [choice.text for choice in q.choices]) for q in self.questions]
-
-        class QuizWidget(anywidget.AnyWidget):
-            _esm = FILE.with_name("quiz.js").read_text(encoding="utf-8")
-            _css = FILE.with_name("quiz.css").read_text(encoding="utf-8")
-            title = traitlets.Unicode(self.title).tag(sync=True)
-            questions = traitlets.List(asked).tag(sync=True)
-            summary = traitlets.Unicode(self._summary()).tag(sync=True)
-
-        def on_message(widget: QuizWidget, message: dict, _buffers: object) -> None:
-            feedback, widget.summary = self._checked(message["check"])
-            # As a message, since the same feedback twice would be no change of a trait.
-            widget.send({"feedback": feedback, "summary": widget.summary})
-
-        widget = QuizWidget()
-        widget.on_msg(on_message)
-        return widget
-
-    def _checked(self, chosen: Sequence[int | None]) -> tuple[list[str], str]:
-        """The feedback to each question as HTML, "" where `chosen` has None for it, and how things stand."""
-        picked = list(zip(self.questions, chosen, strict=True))
-        judged = [("", "") if n is None else _judged(question, question.choices[n]) for question, n in picked]
-        names = passed(store.events())
-        left = sum(n is None and question.id not in names for question, n in picked)
-        ends = [f"{left} still open." if left else "", *(end for _, end in judged)]
-        return [_html(said) for said, _ in judged], " ".join(filter(None, [self._summary(), *ends]))
-
-    def _summary(self) -> str:
-        names = passed(store.events())
-        return f"{sum(q.id in names for q in self.questions)} of {len(self.questions)} answered correctly."
+    widget = QuizWidget()
+    widget.on_msg(on_message)
+    return widget
 
 
-def guess(name: str, value: float | None = None, *, unit: str) -> Guess | None:
-    """A field for the guess called `name`, a number of `unit`; with `value` it is that, and printed."""
+def _check(lesson: Lesson, chosen: Sequence[int | None]) -> tuple[list[str], str]:
+    """The feedback to each question as HTML, "" where `chosen` has None for it, and how things stand."""
+    feedback, said, left, passed = [], [], 0, passed_parts(store.events())
+    for question, number in zip(lesson.questions, chosen, strict=True):
+        if number is None:
+            feedback.append("")
+            left += question.id not in passed
+        else:
+            choice = question.choices[number]
+            feedback.append(_html(question.feedback(choice)))
+            said.append(record_try(question.id, choice == question.right, kind="question"))
+    open_ones = f"{left} still open." if left else ""
+    return feedback, " ".join(filter(None, [_answered(lesson), open_ones, *said]))
+
+
+def _answered(lesson: Lesson) -> str:
+    passed = passed_parts(store.events())
+    return f"{sum(q.id in passed for q in lesson.questions)} of {len(lesson.questions)} answered correctly."
+
+
+def _html(text: str) -> str:
+    return re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(text))
+
+
+def guess(name: str, value: float | None = None, *, unit: str) -> None:
+    """Shows a field for the guess called `name`, a number of `unit`; or prints it where `value` is given."""
     _units[name] = unit
     if value is None:
-        return Guess(name)
-    print(_keep(name, _number(value)))
-    return None
+        _show(guess_widget(name), "course-guess", f"Your guess ({unit}): run this cell to type it.")
+    else:
+        print(_keep(name, value))
 
 
 def reveal(name: str, truth: float) -> None:
@@ -120,64 +95,53 @@ def reveal(name: str, truth: float) -> None:
 guess.reveal = reveal
 
 
-def _keep(name: str, value: float) -> str:
+def guess_widget(name: str) -> Any:
+    """A field to type a number into, and beside it what is said to that number."""
+    import ipywidgets as widgets
+
+    field = widgets.Text(description=f"Your guess ({_units[name]}):", placeholder="a number, then Enter")
+    field.style.description_width, field.layout.width = "initial", "auto"
+    field.continuous_update = False
+    said = widgets.HTML()
+
+    def on_typed(change: dict) -> None:
+        try:
+            said.value = escape(_keep(name, change["new"].replace(",", "").strip("$ ")))
+        except ValueError:
+            said.value = "That is no number: type one such as 250 or 0.5." if change["new"] else ""
+
+    field.observe(on_typed, "value")
+    return widgets.HBox([field, said])
+
+
+def _keep(name: str, value: Any) -> str:
     """Remember the guess; the sentence to show."""
-    trouble = store.add("guess", name, value=value, unit=_units[name])
-    return f"Your guess: {_shown(value)} {_units[name]}. {trouble}".strip()
+    number, unit = _number(value), _units[name]
+    trouble = store.add("guess", name, value=number, unit=unit)
+    return f"Your guess: {_shown(number)} {unit}. {trouble}".strip()
 
 
-class Guess:
-    """A guess to be made. In a notebook it shows as a field to type a number into."""
-
-    def __init__(self, name: str) -> None:
-        self.name, self.label = name, f"Your guess ({_units[name]}):"
-
-    def __repr__(self) -> str:
-        return f"{self.label} write it as guess({self.name!r}, 100, unit={_units[self.name]!r})."
-
-    def _ipython_display_(self) -> None:
-        show(self, "course-guess", f"{self.label} run this cell to type it.")
-
-    def widget(self) -> Any:
-        """The field, and beside it what is said to the number in it."""
-        import ipywidgets as widgets
-
-        field = widgets.Text(description=self.label, placeholder="a number, then Enter")
-        field.style.description_width, field.layout.width = "initial", "auto"
-        field.continuous_update = False
-        said = widgets.HTML()
-
-        def on_typed(change: dict) -> None:
-            try:
-                number = _number(float(change["new"].replace(",", "").strip("$ ")))
-                said.value = escape(_keep(self.name, number))
-            except ValueError:
-                said.value = "That is no number: type one such as 250 or 0.5." if change["new"] else ""
-
-        field.observe(on_typed, "value")
-        return widgets.HBox([field, said])
+def _number(value: Any) -> int | float:
+    """`value`, which may be typed, as an int where it is whole. Raises ValueError for what is not finite."""
+    number = float(value)
+    if not math.isfinite(number):
+        raise ValueError(f"A guess and its truth are finite numbers, not {value!r}.")
+    return int(number) if number.is_integer() else number
 
 
 def how_far(value: float, truth: float) -> str:
     """How far `value` is off the `truth`, in per cent, or as a factor where that is 2 or more."""
-    side = "high" if value > truth else "low"
+    off, side = abs(value - truth), "high" if value > truth else "low"
     if math.isclose(value, truth, rel_tol=0.005, abs_tol=1e-12):
         return "right"
     if value * truth <= 0:
-        return f"{_shown(abs(value - truth))} too {side}"
+        return f"{_shown(off)} too {side}"
     factor = max(value / truth, truth / value)
     return (
         f"too {side}, {_shown(factor, 2)} times"
         if factor >= 2
-        else f"{100 * abs(value / truth - 1):.0f} % too {side}"
+        else f"{100 * off / abs(truth):.0f} % too {side}"
     )
-
-
-def _number(value: object) -> float:
-    """`value` as an int or a float. Raises ValueError for what is no finite number."""
-    if isinstance(value, bool) or not (hasattr(value, "__float__") and math.isfinite(value)):
-        raise ValueError(f"A guess and its truth are finite numbers, not {value!r}.")
-    return int(value) if isinstance(value, numbers.Integral) else float(value)
 
 
 def _shown(value: float, digits: int = 4) -> str:
@@ -185,30 +149,11 @@ def _shown(value: float, digits: int = 4) -> str:
     return f"{value:,.0f}" if value == int(value) or abs(value) >= 10**digits else f"{value:,.{digits}g}"
 
 
-def show(what: Any, name: str, text: str) -> None:
-    """Display `what.widget()`, with the CSS class `name`, and `text` where it is dead; else print `what`."""
+def _show(widget: Any, name: str, text: str) -> None:
+    """Display `widget`, with the CSS class `name`, and `text` where it is dead."""
     from IPython.display import display
 
-    try:
-        widget = what.widget()
-    except ImportError:
-        print(what)
-        return
     widget.add_class(name)
     display({"text/plain": text, "text/html": _NOTE.format(name=name, text=escape(text))}, raw=True)
     view = {"version_major": 2, "version_minor": 0, "model_id": widget.model_id}
     display({"text/plain": "", "application/vnd.jupyter.widget-view+json": view}, raw=True)
-
-
-def _judged(question: Question, choice: Choice) -> tuple[str, str]:
-    """The feedback for `choice`, which is remembered, and what `record_answer` says to it."""
-    mark = "✓ Right." if choice.right else "✗ Not quite."
-    return f"{mark} {choice.feedback}", record_answer(question.id, choice.right)
-
-
-def _html(text: str) -> str:
-    return re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(text))
-
-
-def _wrap(text: str, indent: int = 3) -> str:
-    return textwrap.fill(text, WIDTH, subsequent_indent=" " * indent)

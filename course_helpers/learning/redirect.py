@@ -1,15 +1,14 @@
 """While a learner's function runs, its requests lead to the graders' practice API; everybody else's wait.
 
-They are led where httpx2 sends them, however a client is held. A context variable, which goes along into
-threads, executors and tasks, tells whose request it is. What does not go through httpx2 (urllib, requests)
-meets a second wall: in that context, a socket connects to the practice API only. Afterwards all is as before.
+A context variable, which goes along into tasks, threads and executors, tells whose a request is. It is asked
+where httpx2 sends, however a client is held. What does not go through httpx2 (urllib, requests) meets another
+wall: in that context, a socket connects to the practice API only. The hooks for this stay from the import of
+this module on, so that what outlives its run reaches nothing; others pass through them.
 """
 
 from __future__ import annotations
 
 import asyncio
-import gc
-import inspect
 import json
 import os
 import re
@@ -17,13 +16,11 @@ import socket
 import sys
 import threading
 import time
-import traceback
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import ContextVar, copy_context
-from functools import partialmethod
-from types import CoroutineType
+from functools import partial, partialmethod
 from typing import Any
 from urllib.parse import unquote
 
@@ -32,188 +29,146 @@ import httpx2
 from ..practice_api import PRACTICE_KEY, Practice
 
 LONGEST_WAIT = 60  # seconds that a request of somebody else waits at most
-SENDS = (httpx2.Client.send.__code__, httpx2.AsyncClient.send.__code__)
 # Variables that a graded function does not see, and headers that hold for the place a request was meant for.
 UNSEEN = re.compile(r"(all|http|https)_proxy|ANTHROPIC_(AUTH_TOKEN|CUSTOM_HEADERS)", re.I)
-OWN_HEADERS = {"host", "authorization", "x-api-key", "content-length", "transfer-encoding", "connection"}
+OWN_HEADERS = {"host", "authorization", "x-api-key", "content-length", "transfer-encoding"}
 
 
 class Run:
     """One run of a learner's function: where its requests go, and whether it is over."""
 
-    def __init__(self, *places: Practice) -> None:
-        urls = [httpx2.URL(each.url) for each in places]
-        self.url, self.places = urls[0], {(url.host, url.port) for url in urls}
-        self.meant_for: list[httpx2.Request] = []  # what was led elsewhere, as it was meant
-        self.over = threading.Event()
+    def __init__(self, place: Practice) -> None:
+        self.url, self.over = httpx2.URL(place.url), threading.Event()
+        self.meant_for: list[str] = []  # where those were to go that had to be led here
         # Only a client of this run's reaches a practice API without a server, as in a browser tab. And an
         # interrupt inside the learner's would leave its pool locked for good.
-        self.inside = {f"all://{httpx2.URL(each.url).host}": each.transport() for each in places}
-        self.options = {"trust_env": False, "verify": False, "mounts": self.inside}
-        self.client = httpx2.Client(**self.options)
+        mounts = {f"all://{self.url.host}": place.transport()}
+        self.options = {"trust_env": False, "verify": False, "mounts": mounts}
 
     def led(self, request: httpx2.Request) -> httpx2.Request:
         """`request` as it goes to this run's place, with the key for it. Its body must have been read."""
-        if (request.url.host, request.url.port) in self.places:
-            return request
-        self.meant_for.append(request)
-        path, body = _for_messages_api(request.url.raw_path.decode(), request.content)
-        theirs = {name: value for name, value in request.headers.items() if name not in OWN_HEADERS}
-        ours = {"x-api-key": PRACTICE_KEY, "connection": "close"}
-        headers, there = {"anthropic-version": "2023-06-01"} | theirs | ours, self.url.join(path)
-        options = {"headers": headers, "content": body, "extensions": request.extensions}
-        return httpx2.Request(request.method, there, **options)
+        if self.over.is_set():
+            raise httpx2.ConnectError("The exercise that this belongs to is no longer being graded.")
+        if request.url.netloc != self.url.netloc:
+            self.meant_for.append(str(request.url))
+            path, body = _for_messages_api(request.url.raw_path.decode(), request.content)
+            theirs = {name: value for name, value in request.headers.items() if name not in OWN_HEADERS}
+            headers = {"anthropic-version": "2023-06-01"} | theirs | {"x-api-key": PRACTICE_KEY}
+            options = {"headers": headers, "content": body, "extensions": request.extensions}
+            request = httpx2.Request(request.method, self.url.join(path), **options)
+        request.headers["connection"] = "close"  # for its client is made for this one request
+        return request
 
 
-# The run that this thread or task belongs to, and the one that is active.
-_mine: ContextVar[Run | None] = ContextVar("graded_run", default=None)
+_mine: ContextVar[Run | None] = ContextVar("graded_run", default=None)  # which this thread or task belongs to
 _active: Run | None = None
-# The hooks stay as long as the active run, and whatever of earlier ones still works in a thread, hold them.
-_lock, _holders = threading.Lock(), set()
-_own: list[tuple[type, str, Any]] = []  # what they took the place of; None for what a class had inherited
+_under_way: list[httpx2.Request] = []  # the requests of everybody else that wait for an answer
+
+
+def is_graded() -> bool:
+    """Does this thread or task belong to a run?"""
+    return _mine.get() is not None
 
 
 @contextmanager
-def redirected(place: Practice, key: str, *also: Practice) -> Iterator[Run]:
+def redirected(place: Practice, key: str, url: str = "") -> Iterator[Run]:
     """Within the block, requests of this context lead to `place`, and those of other threads and tasks wait.
 
-    The environment leads there too, with `key`, and knows no proxy. Requests for the places `also` are left.
+    The environment names `place`, or the `url` of a place that nobody has, with `key`, and knows no proxy.
     """
     global _active
-    run, before = Run(place, *also), dict(os.environ)
+    run, before = Run(place), dict(os.environ)
     seen = {name: value for name, value in before.items() if not UNSEEN.fullmatch(name)}
-    seen |= {"ANTHROPIC_BASE_URL": place.url, "ANTHROPIC_API_KEY": key, "NO_PROXY": "*", "no_proxy": "*"}
+    seen |= {"ANTHROPIC_BASE_URL": url or place.url, "ANTHROPIC_API_KEY": key}
     token = _mine.set(run)
     try:
-        _hold(run)
         _active = run
-        _set_environment(seen)
+        _set_environment(seen | {"NO_PROXY": "*", "no_proxy": "*"})
         yield run
     finally:
         _active = None
-        _release(run)
         _set_environment(before)
         run.over.set()
         _mine.reset(token)
-        run.client.close()
 
 
 def others_have_ended(seconds: float) -> bool:
     """Whether no other thread or task waits for an answer, at the latest after `seconds`."""
-    deadline, here = time.monotonic() + seconds, threading.get_ident()
-    while time.monotonic() < deadline:
-        frames = [frame for thread, frame in sys._current_frames().items() if thread != here]
-        codes = {step.f_code for frame in frames for step, _ in traceback.walk_stack(frame)}
-        tasks = [each for each in gc.get_objects() if type(each) is CoroutineType and each.cr_code in SENDS]
-        waits = any(inspect.getcoroutinestate(each) == inspect.CORO_SUSPENDED for each in tasks)
-        if not waits and codes.isdisjoint(SENDS):
-            return True
+    deadline = time.monotonic() + seconds
+    while _under_way and time.monotonic() < deadline:
         time.sleep(0.02)
-    return False
+    return not _under_way
 
 
 # What stands in the place of httpx2's and Python's own methods; each is given the real one.
 
 
+@contextmanager
+def _of_somebody_else(request: httpx2.Request) -> Iterator[None]:
+    _under_way.append(request)
+    try:
+        yield
+    finally:
+        _under_way.remove(request)
+
+
 def _send(client: httpx2.Client, send: Callable, request: httpx2.Request, **options: Any) -> httpx2.Response:
-    if _mine.get() is None and (active := _active) is not None:
+    if run := _mine.get():
+        request.read()
+        return send(httpx2.Client(**run.options), run.led(request), stream=options.get("stream", False))
+    if active := _active:
         active.over.wait(LONGEST_WAIT)
-    run = _running(request)
-    if run is None:
+    with _of_somebody_else(request):
         return send(client, request, **options)
-    request.read()
-    return send(run.client, run.led(request), stream=options.get("stream", False))
 
 
 async def _async_send(
     client: httpx2.AsyncClient, send: Callable, request: httpx2.Request, **options: Any
 ) -> httpx2.Response:
-    if _mine.get() is None and (active := _active) is not None:
+    if run := _mine.get():
+        await request.aread()
+        there = httpx2.AsyncClient(**run.options)
+        return await send(there, run.led(request), stream=options.get("stream", False))
+    if active := _active:
         await asyncio.to_thread(active.over.wait, LONGEST_WAIT)
-    run = _running(request)
-    if run is None:
+    with _of_somebody_else(request):
         return await send(client, request, **options)
-    await request.aread()
-    # A client for each request, since it belongs to a loop; "connection: close" leaves nothing open.
-    there = httpx2.AsyncClient(**run.options)
-    return await send(there, run.led(request), stream=options.get("stream", False))
 
 
-def _start(thread: threading.Thread, start: Callable) -> Any:
+def _start(thread: threading.Thread, start: Callable) -> None:
     # An executor's threads outlive the work; what is handed to them brings its context along (_submit).
-    # The practice API's, which a call of `connect` may start, serves everybody.
-    for_all = sys._getframe(1).f_code.co_name == "_adjust_thread_count" or thread.name == "practice-api"
-    if _mine.get() is None or for_all:
-        return start(thread)
-    return _in_this_context(thread.run, lambda run: setattr(thread, "run", run) or start(thread))
+    if is_graded() and sys._getframe(1).f_code.co_name != "_adjust_thread_count":
+        thread.run = partial(copy_context().run, thread.run)
+    start(thread)
 
 
 def _submit(pool: ThreadPoolExecutor, submit: Callable, work: Callable, /, *args: Any, **named: Any) -> Any:
-    if _mine.get() is None:
-        return submit(pool, work, *args, **named)
-    return _in_this_context(work, lambda run: submit(pool, run, *args, **named))
+    work = partial(copy_context().run, work) if is_graded() else work
+    return submit(pool, work, *args, **named)
 
 
 def _connect(sock: socket.socket, connect: Callable, address: Any) -> Any:
-    run = _running()
+    run, internet = _mine.get(), sock.family in (socket.AF_INET, socket.AF_INET6)
     pair = sys._getframe(1).f_code.co_name.endswith("socketpair")  # asyncio's own, on Windows
-    if run is None or pair or sock.family not in (socket.AF_INET, socket.AF_INET6):
+    if run is None or pair or not internet:
         return connect(sock, address)
-    if sock.family != socket.AF_INET or not address[0].startswith(("localhost", "127.")):
+    loopback = sock.family == socket.AF_INET and address[0].startswith(("localhost", "127."))
+    if run.over.is_set() or not loopback:
         raise ConnectionRefusedError("a function that is graded reaches ANTHROPIC_BASE_URL and nothing else")
-    return connect(sock, address if address in run.places else (run.url.host, run.url.port))
+    here = run.url.host, run.url.port
+    run.meant_for += [] if address == here else [f"{address[0]}:{address[1]}"]
+    return connect(sock, here)
 
 
-HOOKS = [
+for _owner, _name, _hook in (
     (httpx2.Client, "send", _send),
     (httpx2.AsyncClient, "send", _async_send),
     (threading.Thread, "start", _start),
     (ThreadPoolExecutor, "submit", _submit),
     (socket.socket, "connect", _connect),
     (socket.socket, "connect_ex", _connect),
-]
-
-
-def _running(request: httpx2.Request | None = None) -> Run | None:
-    """The run this is part of; None for everybody else, and for a request that goes there by itself."""
-    if (run := _mine.get()) and run.over.is_set():
-        raise httpx2.ConnectError("The exercise that this belongs to is no longer being graded.")
-    by_itself = run and request and (request.url.host, request.url.port) in run.places
-    return None if by_itself and not any(run.inside.values()) else run
-
-
-def _in_this_context(work: Callable, start: Callable) -> Any:
-    """What `start` makes of `work` as part of this run; the hooks stay until that has ended."""
-    context = copy_context()
-
-    def run(*args: Any, **named: Any) -> Any:
-        try:
-            return context.run(work, *args, **named)
-        finally:
-            _release(run)
-
-    _hold(run)
-    try:
-        return start(run)
-    except BaseException:  # it will never end, for it has not begun
-        _release(run)
-        raise
-
-
-def _hold(holder: object) -> None:
-    with _lock:
-        _holders.add(holder)
-        for owner, name, hook in () if _own else HOOKS:
-            _own.append((owner, name, vars(owner).get(name)))
-            setattr(owner, name, partialmethod(hook, getattr(owner, name)))
-
-
-def _release(holder: object) -> None:
-    with _lock:
-        _holders.discard(holder)
-        while _own and not _holders:
-            owner, name, own = _own.pop()
-            delattr(owner, name) if own is None else setattr(owner, name, own)
+):
+    setattr(_owner, _name, partialmethod(_hook, getattr(_owner, _name)))
 
 
 def _for_messages_api(path: str, body: bytes) -> tuple[str, bytes]:

@@ -9,18 +9,17 @@ import io
 import re
 import sys
 import textwrap
-import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from html import escape
+from itertools import pairwise
 from typing import Any
 from unittest.mock import patch
 
 from ..formatting import count
 from ..practice_api import Practice
 from . import sandbox
-from .redirect import others_have_ended, redirected
+from .redirect import is_graded, others_have_ended, redirected
 from .storm import ASKING, KEY, LESSONS, Case, Storm
 
 SESSION_LIMIT, CARD_LIMIT = 12.0, 17.0  # seconds that one start of the bot, and all of them, may take
@@ -38,19 +37,20 @@ def report_card(bot: Any) -> ReportCard:
     program, practice = _program(bot), Practice()
     if not others_have_ended(2):
         raise RuntimeError("Another call is under way, of a chat for instance: wait for it, then try again.")
-    storm = Storm(practice, by_question=False)
+    storm, deadline = Storm(practice), time.monotonic() + CARD_LIMIT
     try:
         with redirected(practice, KEY), patch.object(time, "sleep", _short_sleep(storm)):
-            _weather(program, storm)
+            while storm.left and (left := deadline - time.monotonic()) > 0:
+                _weather(program, storm, min(SESSION_LIMIT, left))
     finally:
         practice.stop()
-    return ReportCard(storm)
+    return ReportCard(storm.cases)
 
 
 def storm(practice: Practice) -> Callable[[], str]:
     """A storm for any other program: each new question meets the next fault. The result is the report."""
-    storm = Storm(practice)
-    return lambda: repr(ReportCard(storm))
+    storm = Storm(practice, by_question=True)
+    return lambda: repr(ReportCard(storm.cases))
 
 
 def _program(bot: Any) -> Callable[[], Any]:
@@ -68,10 +68,7 @@ def _program(bot: Any) -> Callable[[], Any]:
             with contextlib.closing(stream(text)) as pieces:
                 return "".join(pieces)
         said = ask(text)
-        if not inspect.iscoroutine(said):
-            return said
-        with ThreadPoolExecutor(1) as thread:  # a notebook's own thread has a loop that runs already
-            return thread.submit(asyncio.run, said).result()
+        return asyncio.run(said) if inspect.iscoroutine(said) else said
 
     def program() -> None:
         while text := sys.stdin.readline().strip():
@@ -83,55 +80,50 @@ def _program(bot: Any) -> Callable[[], Any]:
     return program
 
 
-def _weather(program: Callable[[], Any], storm: Storm) -> None:
-    """Take the program through all cases, starting it anew wherever it ended. Prints a line a case."""
-    began, session, screen = time.monotonic(), 0, sys.stdout
+def _weather(program: Callable[[], Any], storm: Storm, seconds: float) -> None:
+    """Take the program through the cases until it ends, `seconds` at most. Prints a line a case."""
+    printed, screen, storm.session = sandbox.Printed(), sys.stdout, []
 
-    def note(case: Case, saw: str, end: str) -> None:
-        case.saw, case.end = saw.replace(case.question, ""), end
+    def begin() -> Case | None:
+        return storm.begin(f"What is a context window? This is question {len(storm.cases) + 1}.")
+
+    def note(end: str) -> None:
+        case.saw, case.end = printed.text.replace(case.question, ""), end
         reply = "a reply" if case.answered else "no reply"
         print(f"{case.name}: {count(len(case.requests), 'request')}, {reply}", file=screen, flush=True)
 
     def lines() -> Iterator[str]:
-        """What to type, one question a case; between them it notes what came of the last."""
-        while case := storm.begin():
-            case.session = session
-            case.question = f"What is a context window? This is question {len(storm.cases)}."
+        """What to type, one question a case."""
+        nonlocal case
+        while case:
             # A program may read something else first, a system prompt for instance: then it is asked again.
             for _ in range(3):
                 printed.text = ""
                 yield case.question
                 if case.requests:
                     break
-            note(case, printed.text, "")
+            note("read on")
+            case = begin()
 
-    while storm.left and (left := CARD_LIMIT - (time.monotonic() - began)) > 0:
-        session, printed, before, typed = session + 1, sandbox.Printed(), len(storm.cases), lines()
-        with patch.object(sys, "stdin", _Typed(typed)):
-            ran = sandbox.run(program, typed, min(SESSION_LIMIT, left), printed=printed)
-        case = storm.cases[-1] if len(storm.cases) > before else storm.begin()  # it read not a single line
-        if case.end is None:
-            error = "" if ran.error is None else f"{type(ran.error).__name__}: {ran.error}"
-            hangs = "hangs" if time.monotonic() - case.began > PATIENCE else ""
-            note(case, printed.text + error, hangs if isinstance(ran.error, sandbox.TimeUp) else "ended")
-
-
-class _Typed(io.TextIOBase):
-    """A stdin for programs that read it without `input`."""
-
-    def __init__(self, lines: Iterator[str]) -> None:
-        self.readline = lambda *_: next((f"{line}\n" for line in lines), "")
+    case, typed, stdin = begin(), lines(), io.TextIOBase()
+    stdin.readline = lambda *_: next((f"{line}\n" for line in typed), "")  # for who reads without `input`
+    with patch.object(sys, "stdin", stdin):
+        ran = sandbox.run(program, typed, seconds, printed=printed)
+    if case and isinstance(ran.error, sandbox.TimeUp):
+        note("hangs" if time.monotonic() - case.began > PATIENCE else "was stopped")
+    elif case:
+        printed.text += f"{type(ran.error).__name__}: {ran.error}" if ran.error else ""
+        note("ended")
 
 
 def _short_sleep(storm: Storm) -> Callable[[float], None]:
-    """A sleep that cuts long ones of this thread short, and counts what it has cut."""
-    real, thread = time.sleep, threading.current_thread()
+    """A sleep that cuts long ones of the bot short, and counts what it has cut."""
+    real = time.sleep
 
     def sleep(seconds: float, /) -> None:
-        if threading.current_thread() is thread and seconds > LONGEST_SLEEP:
-            storm.skipped += seconds - LONGEST_SLEEP
-            seconds = LONGEST_SLEEP
-        real(seconds)
+        cut = max(seconds - LONGEST_SLEEP, 0) if is_graded() else 0
+        storm.skipped += cut
+        real(seconds - cut)
 
     return sleep
 
@@ -142,14 +134,14 @@ class ReportCard:
     `attempts` is a frame of all requests, for `charts.plot_attempts`.
     """
 
-    def __init__(self, storm: Storm) -> None:
+    def __init__(self, cases: list[Case]) -> None:
         import pandas as pd
 
-        found = {case.name: storm.findings(case) for case in storm.cases}
+        found = {case.name: dict(case.findings()) for case in cases}
         self.findings = {name: [case for case, names in found.items() if name in names] for name in LESSONS}
-        rows = [_row(storm, case, found[case.name]) for case in storm.cases]
+        rows = [_row(case, found[case.name]) for case in cases]
         self.cases = pd.DataFrame(rows or {"case": []}).set_index("case")
-        self.attempts = pd.DataFrame(row for case in storm.cases for row in _attempts(case, storm))
+        self.attempts = pd.DataFrame(row for case in cases for row in _attempts(case, cases[0].began))
 
     @property
     def clean(self) -> bool:
@@ -160,18 +152,18 @@ class ReportCard:
         seen = sum(map(bool, self.findings.values()))
         lines = [f"Report card: {f'{seen} of {len(LESSONS)} findings' if seen else 'clean'}"]
         for name, cases in self.findings.items():
-            where = f"{', '.join(cases)} (lesson {LESSONS[name]})" if cases else "not seen"
-            line = f"{'✗' if cases else '·'} {name}: {where}"
+            line = (
+                f"✗ {name}: {', '.join(cases)} (lesson {LESSONS[name]})" if cases else f"· {name}: not seen"
+            )
             lines.append(textwrap.fill(line, 88, subsequent_indent="    "))
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
-        table = self.cases.drop(columns="lessons").to_html()  # which stand above, beside the findings
-        table = re.sub("(?<=[a-z])(?=[A-Z])", "<wbr>", table)  # long names of errors may break
+        table = re.sub("(?<=[a-z])(?=[A-Z])", "<wbr>", self.cases.to_html())  # errors' long names may break
         return f"<pre>{escape(repr(self))}</pre>{table}"
 
 
-def _row(storm: Storm, case: Case, found: dict[str, str]) -> dict[str, Any]:
+def _row(case: Case, found: dict[str, str]) -> dict[str, Any]:
     """A case for the table. With a finding, each request after the first that got no reply is wasted."""
     lost = [request for request in case.requests if found and not request.text]
     broken = "the next request sent the turn along" in found.values()
@@ -179,24 +171,23 @@ def _row(storm: Storm, case: Case, found: dict[str, str]) -> dict[str, Any]:
         "case": case.name,
         "findings": "; ".join(f"{name}: {how}" for name, how in found.items()),
         "the user saw": sandbox.clean(case.saw, 90),
-        "history": "broken" if broken else "valid" if storm.after(case) else "not seen",
+        "history": "broken" if broken else "valid" if case.after else "not seen",
         "requests": len(case.requests),
         "wasted": max(len(lost) - 1, 0),
         "USD wasted": sum(request.bill[2] for request in lost),
-        "lessons": ", ".join(sorted({str(LESSONS[name]) for name in found})),
     }
 
 
-def _attempts(case: Case, storm: Storm) -> Iterator[dict[str, Any]]:
+def _attempts(case: Case, began: float) -> Iterator[dict[str, Any]]:
     """Its requests as `charts.plot_attempts` takes them, and its name."""
-    for number, request in enumerate(case.requests, 1):
-        at, status = request.at, request.exchange.status
+    for number, (request, following) in enumerate(pairwise([*case.requests, None]), 1):
+        status = request.exchange.status
         yield {
             "case": case.name,
             "attempt": number,
-            "started": at - storm.cases[0].began,
+            "started": request.at - began,
             "seconds": 0.0,
             "outcome": "reply" if request.text else "no text" if status == 200 else str(status or "cut off"),
-            "wait": case.requests[number].at - at if case.requests[number:] else 0.0,
+            "wait": following.at - request.at if following else 0.0,
             "asked": case.name in ASKING,
         }

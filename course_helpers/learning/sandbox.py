@@ -8,15 +8,14 @@ import contextlib
 import ctypes
 import inspect
 import io
-import itertools
 import linecache
 import re
-import signal
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable, Iterable
-from concurrent.futures import Future
+from contextvars import copy_context
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +25,24 @@ PRINT_LIMIT = 20_000  # characters of its prints that are kept
 
 class TimeUp(BaseException):
     """The run took too long. Not an Exception, so that an `except Exception` does not swallow it."""
+
+
+class TimeLongUp(TimeUp):
+    """What comes after a TimeUp that a bare `except:` or a `finally` swallowed, and stops these as well.
+
+    Python makes it on the thread that it is raised in, and there the next line, the handler's, raises too.
+    """
+
+    def __init__(self) -> None:
+        frame = sys._getframe(1)
+        while frame.f_globals is not globals():
+            frame.f_trace, frame = self._at_a_line, frame.f_back
+        sys.settrace(lambda *_: None)
+
+    def _at_a_line(self, _frame: Any, event: str, _arg: Any) -> Callable:
+        if event == "line":
+            raise TimeUp
+        return self._at_a_line
 
 
 @dataclass
@@ -39,7 +56,7 @@ class Ran:
     silent_seconds: float = 0.0  # until something was printed
     is_async: bool = False
     sent: tuple = ()  # the exchanges that it made
-    meant_for: tuple = ()  # the requests that had to be led to the bench, as it meant them
+    meant_for: tuple = ()  # where its requests were to go that had to be led to the bench
 
 
 class Printed(io.TextIOBase):
@@ -63,7 +80,7 @@ def run(
     What it prints is in `printed` already while it runs.
     A KeyboardInterrupt is the learner's own and comes through; everything else ends here.
     """
-    limit, lines, printed, ran = seconds or TIME_LIMIT, iter(typed), printed or Printed(), Ran()
+    limit, lines, printed, ends = seconds or TIME_LIMIT, iter(typed), printed or Printed(), []
 
     def type_in(prompt: object = "", /) -> str:
         line = next(lines, None)
@@ -73,84 +90,49 @@ def run(
             raise EOFError("there is no more input") if typed else nobody
         return line
 
-    def guarded() -> Any:
-        value = call()
-        ran.is_async = inspect.iscoroutine(value)
-        if ran.is_async:  # on a thread with a loop of its own: a notebook's is running already
-            return _on_a_thread(limit, lambda: asyncio.run(asyncio.wait_for(value, limit)))
-        return value
+    def work() -> None:
+        value, is_async = None, False
+        try:
+            value = call()
+            if is_async := inspect.iscoroutine(value):
+                value = asyncio.run(asyncio.wait_for(value, limit + 0.5))
+            ends.append(Ran(value, is_async=is_async))
+        except BaseException as error:  # a learner may raise anything, SystemExit too
+            ends.append(Ran(error=error, is_async=is_async))
 
-    has_alarm = threading.current_thread() is threading.main_thread() and hasattr(signal, "setitimer")
     real_input, builtins.input = builtins.input, type_in
     started = time.monotonic()
     try:
         with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
-            ran.value = (_with_alarm if has_alarm else _on_a_thread)(limit, guarded)
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:  # a learner may raise anything, SystemExit too
-        ran.error = error
+            _on_a_thread(limit, work)
     finally:
         builtins.input = real_input
-    ended = time.monotonic()
+    ended, ran = time.monotonic(), ends[0] if ends else Ran(error=TimeUp())
+    if isinstance(ran.error, KeyboardInterrupt):
+        raise ran.error
     ran.seconds, ran.silent_seconds = ended - started, (printed.begun or ended) - started
     ran.printed = printed.text
     return ran
 
 
-def _with_alarm(seconds: float, call: Callable[[], Any]) -> Any:
-    """What `call` returns, on the main thread; raises TimeUp where it takes longer than `seconds`."""
-    armed, rings, tracer = True, itertools.count(), sys.gettrace()
-
-    def stop_at_next_line(_frame, event, _arg):
-        if armed and event == "line":
-            raise TimeUp
-        return stop_at_next_line
-
-    def ring(_signal, frame) -> None:
-        if not armed:
-            return
-        if next(rings):  # a bare `except:` swallowed the first: interrupt it inside its handler
-            while frame is not None and frame.f_code is not _with_alarm.__code__:
-                frame.f_trace = stop_at_next_line
-                frame = frame.f_back
-            sys.settrace(stop_at_next_line)
-        raise TimeUp
-
-    handler = signal.signal(signal.SIGALRM, ring)
-    signal.setitimer(signal.ITIMER_REAL, seconds, 0.1)
-    try:
-        return call()
-    finally:
-        armed = False
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        sys.settrace(tracer)
-        signal.signal(signal.SIGALRM, handler)
-
-
-def _on_a_thread(seconds: float, call: Callable[[], Any]) -> Any:
-    """The same elsewhere, and on Windows, which has no alarm: on a thread that is asked to end."""
-    outcome: Future = Future()
-
-    def work() -> None:
-        try:
-            outcome.set_result(call())
-        except BaseException as error:
-            outcome.set_exception(error)
-
-    worker = threading.Thread(target=work, name="exercise", daemon=True)
+def _on_a_thread(seconds: float, work: Callable[[], None]) -> None:
+    """Do `work` on a thread of its own, which no event loop runs on; it is asked to end after `seconds`."""
+    worker = threading.Thread(target=copy_context().run, args=(work,), name="exercise", daemon=True)
     try:
         worker.start()
     except RuntimeError:  # a browser tab has no threads, and so there is no limit
-        return call()
+        return work()
+    deadline = time.monotonic() + seconds
     try:
-        worker.join(seconds)
+        while worker.is_alive() and time.monotonic() < deadline:
+            worker.join(0.1)  # Stop does not come through a longer one on Windows
     finally:
-        if worker.is_alive():
-            ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(worker.ident), ctypes.py_object(TimeUp))
-    if not outcome.done():
-        raise TimeUp
-    return outcome.result()
+        for stop in (TimeUp, *[TimeLongUp] * 20):
+            if worker.is_alive():
+                ctypes.pythonapi.PyThreadState_SetAsyncExc(
+                    ctypes.c_ulong(worker.ident), ctypes.py_object(stop)
+                )
+                worker.join(0.05)
 
 
 def shown(value: Any, length: int = 80) -> str:
@@ -169,24 +151,22 @@ def clean(text: str, length: int = 160) -> str:
 
 
 def _cut(text: str, length: int, end: str = "…") -> str:
-    text = text[: 50 * length]
-    text = re.sub(r" at 0x[0-9a-fA-F]+|(?<=127\.0\.0\.1):\d+|(?<=localhost):\d+", "", text)
-    return text if len(text) <= length else text[: length - len(end)] + end
+    same = re.sub(r" at 0x[0-9a-fA-F]+|(?<=127\.0\.0\.1):\d+|(?<=localhost):\d+", "", text[: 50 * length])
+    return same if len(same) <= length else same[: length - len(end)] + end
 
 
 def in_words(error: BaseException, namespaces: Iterable[dict[str, Any]] = ()) -> str:
     """`error` in one sentence, with the last line on the way to it of code that lives in `namespaces`."""
     if isinstance(error, TimeUp):
         return "it was still running when its time was up: is there a loop that never ends?"
-    said, where, step = "", "", error.__traceback__
+    said, where = "", ""
     with contextlib.suppress(Exception):
         said = clean(str(getattr(error, "api_message", None) or error))
     said = f"it raised {type(error).__name__[:60]}{': ' if said else ''}{said}"
     if isinstance(error, SystemExit):
         said = "it called sys.exit() or exit(): return instead"
-    while step is not None:
-        if any(step.tb_frame.f_globals is names for names in namespaces):
-            source = clean(linecache.getline(step.tb_frame.f_code.co_filename, step.tb_lineno), 80)
-            where = f" (line {step.tb_lineno}{f': {source}' if source else ''})"
-        step = step.tb_next
+    for frame, line in traceback.walk_tb(error.__traceback__):
+        if any(frame.f_globals is names for names in namespaces):
+            source = clean(linecache.getline(frame.f_code.co_filename, line), 80)
+            where = f" (line {line}{f': {source}' if source else ''})"
     return said + where

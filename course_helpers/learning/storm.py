@@ -5,21 +5,20 @@ from __future__ import annotations
 import math
 import re
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import TYPE_CHECKING
 
 from ..practice_api import Practice
+from ..practice_api.journal import Exchange
 from ..pricing import estimate_cost
 from .grading import MESSAGES, text_of
-
-if TYPE_CHECKING:
-    from ..practice_api.journal import Exchange
 
 KEY = "sk-ant-practice-0123456789"  # in the program's environment: only keys begin like this
 ASKED = 0.4  # seconds of the retry-after that has to be kept
 MOST_TRIES = 8  # requests for one question; five retries are six
 LONGEST_TIMEOUT = 600.0  # seconds of silence after which a client gives up, as the SDK does by itself
+# What can be found, and the lesson that treats it.
 LESSONS = {
     "retry-after ignored": 6,
     "non-retryable retried": 6,
@@ -32,34 +31,31 @@ LESSONS = {
     "cost not counted": 5,
     "session ended by an error": 8,
 }
-"""What can be found, and the lesson that treats it."""
-CASES = (
-    ("calm", "", {}),
-    ("429 with retry-after", "fail_next", {"status": 429, "retry_after": ASKED}),
-    ("429 without retry-after", "fail_next", {"status": 429, "retry_after": 0}),
-    ("spend cap", "fail_next", {"status": 429, "times": 40, "spend_cap": True}),
-    ("500", "fail_next", {"status": 500}),
-    ("529 that lasts", "fail_next", {"status": 529, "times": 40, "retry_after": 0.03}),
-    ("stream dropped", "break_stream", {"kind": "disconnect"}),
-    ("stream truncated", "break_stream", {"kind": "truncate"}),
-    ("stream garbled", "break_stream", {"kind": "garble"}),
-    ("stream stalled", "break_stream", {"kind": "stall", "seconds": 2}),
-    ("context overflow", "fail_next", {"status": 400, "times": 40, "message": "prompt is too long"}),
-    ("model retired", "fail_next", {"status": 404, "times": 40}),
-    ("wrong key", "fail_next", {"status": 401, "times": 40}),
-    ("refusal", "shape", {"kind": "refusal"}),
-    ("thinking only", "shape", {"kind": "thinking_only"}),
-    ("empty reply", "shape", {"kind": "empty"}),
-    ("calm again", "", {}),
-)
-"""Each case: its name, the control of the practice API that makes it, and what that is given."""
-ASKING = {name for name, _, given in CASES if given.get("retry_after")}
-"""Those in which the API asks for a wait."""
-HOPELESS = {"spend cap", "context overflow", "model retired", "wrong key"}
-"""Those in which the same request cannot succeed."""
+# The cases, each a fault of the practice API's own, as a lesson would set it.
+CASES = {
+    "calm": lambda practice: None,
+    "429 with retry-after": lambda practice: practice.fail_next(429, retry_after=ASKED),
+    "429 without retry-after": lambda practice: practice.fail_next(429, retry_after=0),
+    "spend cap": lambda practice: practice.fail_next(429, times=40, spend_cap=True),
+    "500": lambda practice: practice.fail_next(500),
+    "529 that lasts": lambda practice: practice.fail_next(529, times=40, retry_after=0.03),
+    "stream dropped": lambda practice: practice.break_stream("disconnect"),
+    "stream truncated": lambda practice: practice.break_stream("truncate"),
+    "stream garbled": lambda practice: practice.break_stream("garble"),
+    "stream stalled": lambda practice: practice.break_stream("stall", seconds=2),
+    "context overflow": lambda practice: practice.fail_next(400, times=40),
+    "model retired": lambda practice: practice.fail_next(404, times=40),
+    "wrong key": lambda practice: practice.fail_next(401, times=40),
+    "refusal": lambda practice: practice.shape("refusal"),
+    "thinking only": lambda practice: practice.shape("thinking_only"),
+    "empty reply": lambda practice: practice.shape("empty"),
+    "calm again": lambda practice: None,
+}
+ASKING = {"429 with retry-after", "529 that lasts"}  # the API asks for a wait
+HOPELESS = {"spend cap", "context overflow", "model retired", "wrong key"}  # the same again cannot succeed
 
 
-@dataclass
+@dataclass(eq=False)
 class Request:
     """A request for a reply, and when it came, in seconds of the storm's clock."""
 
@@ -95,14 +91,14 @@ class Request:
 
 @dataclass
 class Case:
-    """A case as it went."""
+    """A case as it went, and what that proves."""
 
     name: str
-    session: int = 0  # which start of the program it met
-    question: str = ""
+    question: str
+    session: list[Request]  # all requests from one start of the program to the next
     requests: list[Request] = field(default_factory=list)
     saw: str = ""  # what the program printed
-    end: str | None = None  # "" where the program read on, else "ended" or "hangs"; None until then
+    end: str = "read on"  # or it ended, hangs or was stopped: then it was started anew
     began: float = field(default_factory=time.monotonic)
 
     @property
@@ -110,97 +106,91 @@ class Case:
         """Did a whole reply with text come?"""
         return any(request.text for request in self.requests)
 
+    @property
+    def after(self) -> Request | None:
+        """The next request of the session: it shows what was kept in the history."""
+        following = self.session[self.session.index(self.requests[-1]) + 1 :] if self.requests else []
+        return following[0] if following else None
 
-class Storm:
-    """The cases in their order on `practice`: `begin` starts the next, or each new question `by_question`."""
-
-    def __init__(self, practice: Practice, by_question: bool = True) -> None:
-        self.practice, self.by_question, self.left = practice, by_question, list(CASES)
-        self.cases: list[Case] = []
-        self.skipped = 0.0  # seconds of waiting that were not sat through
-        practice.api.keys.add(KEY)
-        practice.api.on_request = self._on_request
-
-    def begin(self) -> Case | None:
-        """Clear the last case's fault and set the next one's; None after the last case."""
-        self.practice.api.faults.reset()
-        if not self.left:
-            return None
-        name, control, given = self.left.pop(0)
-        if control:
-            getattr(self.practice, control)(**given)
-        self.cases.append(Case(name))
-        return self.cases[-1]
-
-    def _on_request(self, exchange: Exchange) -> None:
-        if exchange.method != "POST" or exchange.path.split("?")[0] != MESSAGES:
-            return
-        request = Request(exchange, time.monotonic() + self.skipped)
-        if self.by_question:
-            question = next((text for role, text in request.turns[::-1] if role == "user"), "")
-            if not self.cases or question != self.cases[-1].question:
-                self.begin()
-                self.cases[-1].question = question
-        self.cases[-1].requests.append(request)
-
-    def after(self, case: Case) -> Request | None:
-        """The first request of the next case in the same session: it shows what was kept in the history."""
-        following = self.cases[self.cases.index(case) + 1 :][:1]
-        return next((r for each in following if each.session == case.session for r in each.requests), None)
-
-    def findings(self, case: Case) -> dict[str, str]:
-        """By name, what this case proves, and how."""
-        requests, saw, found = case.requests, case.saw.strip(), {}
+    def findings(self) -> Iterator[tuple[str, str]]:
+        """What is proven, by name, and how."""
+        requests, saw = self.requests, self.saw.strip()
         again = len(requests) - len({request.exchange.raw for request in requests})
         waited = requests[1].at - requests[0].at if again else ASKED
-        if case.name == "429 with retry-after" and waited < ASKED - 0.03:
-            found["retry-after ignored"] = f"asked to wait {ASKED:g} s, it came back sooner"
-        if case.name in HOPELESS and again:
-            found["non-retryable retried"] = f"the same request {again + 1} times, and none could help"
+        if self.name == "429 with retry-after" and waited < ASKED - 0.03:
+            yield "retry-after ignored", f"asked to wait {ASKED:g} s, it came back sooner"
+        if self.name in HOPELESS and again:
+            yield "non-retryable retried", f"the same request {again + 1} times, and none could help"
         if len(requests) > MOST_TRIES:
-            found["retry storm"] = f"{len(requests)} requests for one question"
-        if case.end == "hangs":
-            found["unbounded wait"] = "it did not come back after the API's last answer"
-        elif case.name == "stream stalled" and any(request.is_endless for request in requests):
-            found["unbounded wait"] = "its client announces no timeout, or one above 10 minutes"
+            yield "retry storm", f"{len(requests)} requests for one question"
+        if self.end == "hangs":
+            yield "unbounded wait", "it did not come back after the API's last answer"
+        elif self.name == "stream stalled" and any(request.is_endless for request in requests):
+            yield "unbounded wait", "its client announces no timeout, or one above 10 minutes"
         if re.search(r"sk-ant-\w", saw):
-            found["key shown"] = "an API key stands in what it printed"
-        if case.end == "ended":
-            found["session ended by an error"] = "the program ended"
-        cut = case.name.startswith("stream") and not case.answered
-        if not case.answered and (kept := self._kept(case, cut)):
-            found[kept] = "the next request sent the turn along"
-        elif cut and saw and any(r.text != saw and r.text.startswith(saw) for r in self._requests()):
-            found["truncated stream accepted"] = "half a reply was given as a whole one"
-        if case is self.cases[-1] and (miscounted := self._miscounted(case)):
-            found["cost not counted"] = miscounted
-        return found
+            yield "key shown", "an API key stands in what it printed"
+        if self.end == "ended":
+            yield "session ended by an error", "the program ended"
+        cut = self.name.startswith("stream") and not self.answered
+        if not self.answered and (kept := self._kept(cut)):
+            yield kept, "the next request sent the turn along"
+        elif cut and saw and any(r.text != saw and r.text.startswith(saw) for r in self.session):
+            yield "truncated stream accepted", "half a reply was given as a whole one"
+        if self.end == "read on" and not self.after and (miscounted := self._miscounted()):
+            yield "cost not counted", miscounted
 
-    def _requests(self, session: int | None = None) -> list[Request]:
-        return [r for case in self.cases if session in (None, case.session) for r in case.requests]
-
-    def _kept(self, case: Case, cut: bool) -> str:
+    def _kept(self, cut: bool) -> str:
         """What of a turn without a whole reply the next request still held; "" if nothing that is known."""
-        after = self.after(case)
-        turns = [*after.turns, ("", "")] if after and case.question else []
+        turns = [*self.after.turns, ("", "")] if self.after and self.question else []
         for (role, text), (next_role, answer) in pairwise(turns):
-            if role == "user" and case.question in text:
-                if next_role != "assistant":
-                    return "failed turn left in history"
-                half = "truncated stream accepted" if cut else "failed turn left in history"
-                return half if answer.strip() else "empty turn stored"
+            if role == "user" and self.question in text:
+                if next_role == "assistant" and not answer.strip():
+                    return "empty turn stored"
+                half = cut and next_role == "assistant"
+                return "truncated stream accepted" if half else "failed turn left in history"
         return ""
 
-    def _miscounted(self, last: Case) -> str:
-        """What is wrong with the totals that the last turn printed: replies without text are billed too."""
-        requests = self._requests(last.session)
-        shown = re.findall(r"\d+(?:\.\d+)?", last.saw.replace(",", ""))
+    def _miscounted(self) -> str:
+        """What is wrong with the totals that were printed: replies without text are billed too."""
+        shown = re.findall(r"\d+(?:\.\d+)?", self.saw.replace(",", ""))
         for place, unit in enumerate(("input tokens", "output tokens", "USD")):
-            billed = sum(request.bill[place] for request in requests)
-            counted = sum(request.bill[place] for request in requests if request.text)
+            billed = sum(request.bill[place] for request in self.session)
+            counted = sum(request.bill[place] for request in self.session if request.text)
             for number in shown:
                 digits = len(number.partition(".")[2])
                 right, wrong = f"{billed:.{digits}f}", f"{counted:.{digits}f}"
                 if number == wrong != right and right not in shown:
                     return f"{right} {unit} were billed, and it counts {wrong}"
         return ""
+
+
+class Storm:
+    """The cases in their order on `practice`: `begin` starts the next, or each new question `by_question`."""
+
+    def __init__(self, practice: Practice, by_question: bool = False) -> None:
+        self.practice, self.by_question, self.left = practice, by_question, list(CASES.items())
+        self.cases: list[Case] = []
+        self.session: list[Request] = []
+        self.skipped = 0.0  # seconds of waiting that were not sat through
+        practice.api.keys.add(KEY)
+        practice.api.on_request = self._on_request
+
+    def begin(self, question: str) -> Case | None:
+        """Clear the last case's fault and set the one that `question` meets; None after the last case."""
+        self.practice.api.faults.reset()
+        if not self.left:
+            return None
+        name, set_fault = self.left.pop(0)
+        set_fault(self.practice)
+        self.cases.append(Case(name, question, self.session))
+        return self.cases[-1]
+
+    def _on_request(self, exchange: Exchange) -> None:
+        if exchange.method != "POST" or exchange.path.split("?")[0] != MESSAGES:
+            return
+        request = Request(exchange, time.monotonic() + self.skipped)
+        question = next((text for role, text in request.turns[::-1] if role == "user"), "")
+        if self.by_question and (not self.cases or question != self.cases[-1].question):
+            self.begin(question)
+        self.cases[-1].requests.append(request)
+        self.session.append(request)

@@ -6,7 +6,7 @@ import copy
 
 from ...models import find_model
 from ...practice_api import PRACTICE_KEY
-from ..grading import SHAPES, Bench, are_turns, is_a, is_at_most, is_equal, is_pair, text_of, texts, turns
+from ..grading import SHAPES, Bench, are_turns, is_a, is_equal, is_pair, text_of, texts, turns
 from ..sandbox import shown
 from . import require
 
@@ -33,10 +33,9 @@ REQUEST = PLAIN | {"system": "Answer in one sentence.", "stop_sequences": ["END"
 
 def ask(bench: Bench) -> None:
     value = bench.call(QUESTION)
-    body = bench.is_asked(QUESTION)
+    bench.request(QUESTION, most=300)
     by_sdk = "x-stainless-lang" in bench.sent[-1].headers
     require(by_sdk, "not through the SDK: it was made by hand, not with client.messages.create.")
-    is_at_most(body, 300)
     bench.is_reply(value)
     for shape in SHAPES:
         with bench.shape(shape):
@@ -46,37 +45,35 @@ def ask(bench: Bench) -> None:
 def raw_call(bench: Bench) -> None:
     url = bench.practice.url
     ran = bench.run(url, PRACTICE_KEY, QUESTION, elsewhere=True)
-    by_sdk = any("x-stainless-lang" in each.headers for each in [*ran.meant_for, *bench.sent])
+    by_sdk = any("x-stainless-lang" in each.headers for each in ran.sent)
     require(not by_sdk, "the SDK's call: that was the SDK's call; make it with httpx2.post.")
-    require(bench.sent or ran.error, "other address: nothing arrived at the `url` that it was given.")
-    for sent in bench.sent[-1:]:
+    require(not ran.meant_for, "other address: nothing arrived at the `url` that it was given.")
+    for sent in ran.sent[-1:]:
         require("x-api-key" in sent.headers, "no x-api-key: the key did not go along in that header.")
         refusal = ((sent.reply or {}).get("error") or {}).get("message", "")
         said = f"to {sent.method} {shown(sent.path)} the API said {shown(refusal, 200)}."
         require(sent.status == 200, f"status {sent.status}: {said}")
-    value = bench.value(ran)
-    bench.is_asked(QUESTION, "httpx2.post")
-    _is_status_and_id(bench, value, 200)
-    with bench.case("when the key is wrong, which is an answer too", "refusal raised"):
-        value = bench.call(url, "not-a-key", QUESTION)
-        used = [each.status for each in bench.sent]
-        require(used == [401], "key written in: it used another key than the one it was given.")
-        _is_status_and_id(bench, value, 401)
-    with bench.case("when the API is overloaded", "refusal raised", bench.practice.fail_next(529)):
-        _is_status_and_id(bench, bench.call(url, PRACTICE_KEY, QUESTION), 529)
-
-
-def _is_status_and_id(bench: Bench, value: object, status: int) -> None:
-    returned, request_id = is_pair(value, "status, request_id")
-    require(returned == status, f"wrong status: it is the number {status}, and it was {shown(returned)}.")
-    require(not str(request_id).startswith("msg_"), "the message's id: the request's is in the headers.")
-    right = bench.sent[-1].request_id
-    is_equal("the id in the header request-id", request_id, right, "wrong request id")
+    bench.value(ran)
+    bench.request(QUESTION, how="httpx2.post")
+    for status, key, when in (
+        (200, PRACTICE_KEY, ""),
+        (401, "not-a-key", "when the key is wrong, which is an answer too"),
+        (529, PRACTICE_KEY, "when the API is overloaded"),
+    ):
+        fault = bench.practice.fail_next(529) if status == 529 else None
+        with bench.case(when, "refusal raised" if when else "", fault):
+            returned, request_id = is_pair(bench.call(url, key, QUESTION), "status, request_id")
+            sent = bench.sent[-1]
+            require(sent.status == status, "key written in: it used another key than the one it was given.")
+            is_equal("status", returned, status, "wrong status")
+            of_message = str(request_id).startswith("msg_")
+            require(not of_message, "the message's id: the request's is in the headers.")
+            is_equal("the id in the header request-id", request_id, sent.request_id, "wrong request id")
 
 
 def review(bench: Bench) -> None:
     ran = bench.run(CODE, INSTRUCTIONS)
-    body = bench.only_request()
+    body = bench.request()
     said, system = "\n".join(texts(body["messages"])), text_of(body.get("system"))
     roles = [message.get("role") for message in body["messages"]]
     require("system" not in roles, "system as a message: the system prompt is the argument system.")
@@ -112,14 +109,19 @@ def stream_answer(bench: Bench) -> None:
         pieces.append(piece)
         live.append(any(each.reply is None for each in bench.sent))  # a reply is noted once it is all sent
 
+    def is_shown() -> None:
+        odd = [piece for piece in pieces if not isinstance(piece, str)]
+        require(not odd, f"no text shown: show takes a piece of text, and it was given {shown(odd[:1])}.")
+        require(len(pieces) > 1, "shown at once: call show for each piece.")
+        is_equal("text", "".join(pieces), bench.reply())
+
     with bench.practice.pace(tokens_per_second=240):
         ran = bench.run(QUESTION, show)
     _is_streamed(bench)
     bench.value(ran, wanted=False)
-    _is_shown(bench, pieces)
+    is_shown()
     require(sum(live) > len(live) / 2, "shown at the end: the pieces were collected first.")
-    value = bench.value(ran)
-    tokens = (bench.sent[-1].reply or {}).get("usage", {}).get("output_tokens")
+    value, tokens = bench.value(ran), bench.sent[-1].reply["usage"]["output_tokens"]
     counted = value == len(pieces) != tokens
     require(not counted, "pieces counted: it returned the number of pieces; a piece is not a token.")
     is_equal("number of tokens", value, tokens)
@@ -127,46 +129,36 @@ def stream_answer(bench: Bench) -> None:
     with bench.case("when a thinking block comes first", "thinking taken for text"):
         with bench.practice.shape("thinking_first"):
             bench.call(QUESTION, show)
-        _is_shown(bench, pieces)
+        is_shown()
 
 
-def _is_streamed(bench: Bench) -> dict:
-    body = bench.is_asked(QUESTION, "client.messages.stream")
-    require(body.get("stream"), "no stream: the request did not ask for one; use client.messages.stream.")
-    return body
-
-
-def _is_shown(bench: Bench, pieces: list) -> None:
-    require(pieces, "show not called")
-    odd = [piece for piece in pieces if not isinstance(piece, str)]
-    require(not odd, f"no text shown: show takes a piece of text, and it was given {shown(odd[:1])}.")
-    require(len(pieces) > 1, "shown at once: call show for each piece.")
-    is_equal("text", "".join(pieces), bench.reply())
+def _is_streamed(bench: Bench, **most: int) -> None:
+    asks = bench.request(QUESTION, how="client.messages.stream", **most).get("stream")
+    require(asks, "no stream: the request did not ask for one; use client.messages.stream.")
 
 
 def read_stream(bench: Bench) -> None:
-    text, whole = _text_and_whole(bench.call(QUESTION))
-    is_at_most(_is_streamed(bench), 100)
+    def read(question: str) -> tuple[str, bool]:
+        text, whole = is_pair(bench.call(question), "text, whole")
+        is_a(text, str)
+        require(whole in (True, False), f"no bool: whole was to be True or False, and it is {shown(whole)}.")
+        return text, bool(whole)
+
+    text, whole = read(QUESTION)
+    _is_streamed(bench, most=100)
     full = bench.reply()
     is_equal("text", text, full)
     require(whole, "whole taken for broken: the model finished, and it returned False.")
     for kind, when in BREAKS.items():
         with bench.case(when, f"{kind} not caught", bench.practice.break_stream(kind, after=3)):
-            text, whole = _text_and_whole(bench.call(QUESTION))
+            text, whole = read(QUESTION)
             require(not whole, "broken taken for whole: only a stop_reason tells that the model finished.")
             require(text, "text lost: the text that had arrived before is lost.")
             require(full.startswith(text) and text != full, f"other text: {shown(text)} had not arrived.")
     with bench.case("when it is cut off with the stop reason max_tokens"):
-        text, whole = _text_and_whole(bench.call(LONG))
+        text, whole = read(LONG)
         require(not whole, "cap taken for an end: it says that the model finished.")
         is_equal("text", text, bench.reply())
-
-
-def _text_and_whole(value: object) -> tuple[str, bool]:
-    text, whole = is_pair(value, "text, whole")
-    is_a(text, str)
-    require(whole in (True, False), f"no bool: whole was to be True or False, and it is {shown(whole)}.")
-    return text, bool(whole)
 
 
 def to_openai(bench: Bench) -> None:
@@ -180,8 +172,7 @@ def to_openai(bench: Bench) -> None:
             require("stop_sequences" not in body, "stop not renamed: stop_sequences is called stop there.")
             said = [(role.replace("developer", "system"), text) for role, text in turns(body.get("messages"))]
             wanted = SAID if when else [("system", request["system"]), *SAID]
-            first = "system invented" if when else "system not first"
-            are_turns(said, wanted, "other turns" if said[:1] == wanted[:1] else first)
+            are_turns(said, wanted, "other turns" if said[:1] == wanted[:1] else "system not first")
             limit = body.get("max_tokens", body.get("max_completion_tokens"))
             is_equal("max_tokens", limit, request["max_tokens"])
             is_equal("model", body.get("model"), request["model"])
@@ -192,19 +183,18 @@ def ask_anywhere(bench: Bench) -> None:
     # An address that nobody has; the request is led to the bench, and tells where it was to go. First of
     # all, for what takes off single letters fails otherwise only where the bench's port ends in a 1.
     for base_url in ("http://nobody.invalid:8111", "http://nobody.invalid:8111/v1"):
-        bench.run(base_url, PRACTICE_KEY, find_model("haiku").id, QUESTION)
-        for meant in (str(request.url) for request in bench.last.meant_for):
+        for meant in bench.run(base_url, PRACTICE_KEY, find_model("haiku").id, QUESTION).meant_for:
             cut = "nobody" in meant and not meant.startswith("http://nobody.invalid:8111/v1/")
             require(not cut, f"more than /v1 taken off: for {base_url} it called {shown(meant)}.")
     url = bench.practice.url
     for base_url, name in ((url, "sonnet"), (f"{url}/v1", "haiku")):
         model = find_model(name).id
-        with bench.practice.shape("thinking_first"):
-            ran = bench.run(base_url, PRACTICE_KEY, model, QUESTION, elsewhere=True)
-        paths, statuses = [each.path for each in bench.sent], [each.status for each in bench.sent]
-        require(paths or ran.error, "other server: nothing arrived at base_url; whose client was that?")
-        require("/v1/v1" not in "".join(paths), "/v1 twice: it called /v1/v1/messages; the SDK adds a /v1.")
-        require(401 not in statuses, "other key: the server refused it (401); pass the `api_key` given.")
-        is_equal("model", bench.is_asked(QUESTION)["model"], model)
         with bench.shape("thinking_first"):
+            ran = bench.run(base_url, PRACTICE_KEY, model, QUESTION, elsewhere=True)
+            require(not ran.meant_for, "other server: nothing arrived at base_url; whose client was that?")
+            paths = "".join(each.path for each in ran.sent)
+            require("/v1/v1" not in paths, "/v1 twice: it called /v1/v1/messages; the SDK adds a /v1.")
+            refused = 401 in [each.status for each in ran.sent]
+            require(not refused, "other key: the server refused it (401); pass the `api_key` given.")
+            is_equal("model", bench.request(QUESTION)["model"], model)
             bench.is_reply(bench.value(ran))

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import copy
 import json
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -15,15 +14,13 @@ import anthropic
 import httpx2
 from anthropic.types import Message
 
-from ...models import find_model
-from ..grading import SYSTEM, Bench, are_turns, is_a, is_at_most, is_equal, text_of, texts, turns
+from ...models import UnknownModelError, find_model
+from ..grading import SYSTEM, Bench, are_turns, is_a, is_equal, text_of, texts, turns
 from ..sandbox import Ran, in_words, shown
 from . import NotYet, require
-from .costs import ANOTHER_MODEL, settles
+from .costs import ANOTHER_MODEL
 
 FIRST, SECOND, THIRD = "My name is Ada.", "What is my name?", "And yours?"
-Faults = Iterable[tuple[str, Any]]
-"""When calls fail, and what makes them."""
 
 
 @dataclass
@@ -40,7 +37,7 @@ class Memory:
         kept = turns(self.history())
         for text in said:
             value = self.bench.value(self.talk(text))
-            sent = texts(self.bench.only_request()["messages"])
+            sent = texts(self.bench.request()["messages"])
             self.judge(value)
             asked = [*(text for _, text in kept), text]
             new_only = sent == [text] != asked
@@ -54,11 +51,17 @@ class Memory:
             require(len(now) > before + 1, "one turn kept: yours and the reply's belong in history.")
             are_turns(now, kept, "other history")
 
-    def survives(self, faults: Faults, errors: tuple = (Exception,)) -> None:
-        """Judges whether failed calls, whose `errors` come out, and empty replies leave history as it was."""
-        before = turns(self.history())
-        for when, fault in faults:
-            with self.bench.case(when, fault=fault):
+    def survives(self, patient: bool = False) -> None:
+        """Judges whether failed calls, whose errors come out, and empty replies leave history as it was.
+
+        One that is `patient` waits out a dropped connection, and may raise any error in the end.
+        """
+        before, practice = turns(self.history()), self.bench.practice
+        errors = Exception if patient else (anthropic.APIError, httpx2.HTTPError)
+        failed = ("after a call that failed with 403", practice.fail_next, {"status": 403})
+        dropped = ("after a dropped connection", practice.break_stream, {"kind": "disconnect"})
+        for when, fault, how in [failed] if patient else [failed, dropped]:
+            with self.bench.case(when, fault=fault(**how, times=9)):
                 error = self.talk(THIRD).error
                 require(error, "failure swallowed: nobody would notice; let the error out.")
                 words = in_words(error, self.bench.namespaces)
@@ -73,11 +76,6 @@ class Memory:
                 self.judge(value)
 
 
-def _failures(bench: Bench) -> Iterator[tuple[str, Any]]:
-    yield "after a call that failed with 403", bench.practice.fail_next(403, times=9)
-    yield "after a dropped connection", bench.practice.break_stream("disconnect", times=9)
-
-
 def chat_turn(bench: Bench) -> None:
     def memory(history: list) -> Memory:
         return Memory(bench, lambda text: bench.run(history, text), lambda: history, bench.is_reply)
@@ -85,36 +83,27 @@ def chat_turn(bench: Bench) -> None:
     begun = memory([])
     begun.grows(FIRST, SECOND)
     memory(conversation(2)[:2]).grows("Which question was that?")
-    begun.survives(_failures(bench), (anthropic.APIError, httpx2.HTTPError))
+    begun.survives()
 
 
 def take_turn(bench: Bench) -> None:
-    session, handed, failure = bench.session(model=ANOTHER_MODEL), [], []
+    session, handed = bench.session(model=ANOTHER_MODEL), []
 
     def send(**arguments: Any) -> Message:
         handed.append(arguments)
-        if failure:
-            raise failure[-1]
         return bench.client.messages.create(**arguments)
-
-    def failures() -> Iterator[tuple[str, Any]]:
-        yield from _failures(bench)
-        failure.append(httpx2.ReadError("dropped in mid-stream"))
-        yield "after a failure outside the SDK", None
-        failure.clear()
 
     def talk(text: str) -> Ran:
         return bench.run(session, text, send)
 
     memory = Memory(bench, talk, lambda: session["history"], lambda value: is_a(value, Message))
     memory.grows(FIRST)
-    body = bench.only_request()
+    body = bench.request(most=1024)
     require(handed, "send not called: it made the call itself; call send(...), which may be a patient one.")
     is_equal("model of the session", body["model"], session["model"], "other model")
     is_equal("system prompt", text_of(body.get("system")), SYSTEM)
-    is_at_most(body, 1024)
     memory.grows(SECOND)
-    memory.survives(failures())
+    memory.survives()
 
 
 def Bot(bench: Bench) -> None:
@@ -131,25 +120,11 @@ def Bot(bench: Bench) -> None:
     require(len(bench.sent) == 1, "non-retryable retried: a 400 fails for the same reason each time.")
     with bench.shape("thinking_first"):
         memory.grows(SECOND)
-    memory.survives([("after a call that failed with 403", bench.practice.fail_next(403, times=99))])
+    memory.survives(patient=True)
 
 
-def window(bench: Bench) -> None:
-    _is_window(bench, lambda left_out: None)
-
-
-def recent(bench: Bench) -> None:
-    def is_told(left_out: int) -> None:
-        needless = not left_out and bench.last.printed.strip()
-        require(not needless, "needless words: nothing was left out, and it printed something all the same.")
-        if left_out:
-            bench.prints("number", left_out)
-
-    _is_window(bench, is_told)
-
-
-def _is_window(bench: Bench, is_told: Callable[[int], None]) -> None:
-    """Judges the last turns for each length and number of them; `is_told` gets the number left out."""
+def window(bench: Bench, tells: bool = False) -> None:
+    """Judges the last turns of histories of each length; what `tells` prints how many it left out."""
     for length, keep in product(range(6, 0, -1), range(1, 9)):
         given = conversation(length)
         wanted = turns(given)[-(2 * keep - 1) :]
@@ -163,7 +138,16 @@ def _is_window(bench: Bench, is_told: Callable[[int], None]) -> None:
             require(kept == most, f"{few_or_many}: it kept {kept} turns, from {shown(made[0][1])}.")
             are_turns(made, wanted, "other messages")
             require(given == conversation(length), "history changed: return a part of it, and leave it.")
-            is_told(max(0, length - keep))
+            needless = keep >= length and tells and bench.last.printed.strip()
+            require(
+                not needless, "needless words: nothing was left out, and it printed something all the same."
+            )
+            if tells and keep < length:
+                bench.prints("number", length - keep)
+
+
+def recent(bench: Bench) -> None:
+    window(bench, tells=True)
 
 
 def conversation(length: int) -> list[dict[str, str]]:
@@ -185,27 +169,27 @@ def choose_system(bench: Bench) -> None:
 
 def reset(bench: Bench) -> None:
     session = bench.session(history=conversation(3), turns=3, input=900, output=300, cost=0.25)
-    settles(bench, session, history=[])
-    bench.prints("that the history is cleared")
+    bench.settles(session, prints={"that the history is cleared": ""}, history=[])
 
 
 def switch_model(bench: Bench) -> None:
     session = bench.session(model=find_model("haiku").id)
     for name, right in (("opus", find_model("opus")), (find_model("sonnet").id, find_model("sonnet"))):
         with bench.case(f'after "!model {name}"'):
-            settles(bench, session, f"!model {name}", model=right.id)
-            bench.prints("which model answers now")
+            says = {"which model answers now": ""}
+            bench.settles(session, f"!model {name}", prints=says, model=right.id)
             text = bench.last.printed.lower()
             told = any(word.lower() in text for word in (name, right.id, right.name))
             require(told, f"switch not said: that {right.id} answers from now on was not printed.")
     for name in ("gpt-9000", "claude-haiku-5-6"):
         with bench.case(f'after "!model {name}", which no model is called', "unknown name raises"):
-            settles(bench, session, f"!model {name}")
-            require(bench.last.printed.strip(), "unknown name ignored: it said nothing.")
+            bench.settles(session, f"!model {name}", prints={})
+            printed = " ".join(bench.last.printed.split())
+            require(printed, "unknown name ignored: it said nothing.")
             try:
                 find_model(name)
-            except LookupError as error:
-                said = " ".join(str(error).split()) in " ".join(bench.last.printed.split())
+            except UnknownModelError as error:
+                said = " ".join(str(error).split()) in printed
                 require(said, f"own sentence: that is not what find_model says of it, {shown(str(error))}.")
 
 
@@ -216,8 +200,7 @@ def save(bench: Bench) -> None:
         path = Path(folder) / "chat.json"
         for when in ("where no file stands", "where an older file stands"):
             with bench.case(when):
-                given = bench.session(history=copy.deepcopy(history), turns=1)
-                bench.call(given, str(path), wanted=False)
+                bench.call(bench.session(history=list(history), turns=1), str(path), wanted=False)
                 require(path.exists(), "no file: there is none at path; open the path that it is given.")
                 try:
                     data = json.loads(path.read_text(encoding="utf-8"))

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import pairwise
+from typing import Any
 
 import anthropic
 from anthropic.types import Message
@@ -24,34 +27,31 @@ DROPPED = "a dropped connection, which has no status and no response"
 
 
 def worth_retrying(bench: Bench) -> None:
-    practice, once = bench.practice, bench.client
+    practice, hasty = bench.practice, bench.client.with_options(timeout=0.05)
+
+    def judge(when: str, mistake: str, right: bool, fault: Any, client: Any = bench.client) -> None:
+        with bench.case(when, mistake, fault):
+            try:
+                client.messages.create(model=MODEL, **ASK)
+            except anthropic.APIError as error:
+                value = bench.call(error)
+            is_bool = type(value).__name__ in ("bool", "bool_")
+            require(is_bool, f"no bool: it was to return True or False, not {shown(value)}.")
+            advice = "the same request may succeed later" if right else "waiting does not cure it"
+            require(bool(value) is right, f"it says {value}, but {advice}.", mistake)
+
     for status in dict.fromkeys([*PASSING, *LASTING, *STATUSES]):
         passes = status in PASSING or status >= 500
         name = (PASSING | LASTING).get(status, "a server error" if passes else "an error of the request")
-        with bench.case(f"{status}, {name}", f"status {status}", practice.fail_next(status)):
-            _is_judged(bench, once, passes)
-    with bench.case("a timeout, which has no status", "timeout", practice.pace(first_token_seconds=2)):
-        _is_judged(bench, once.with_options(timeout=0.05), True)
-    with bench.case(DROPPED, "dropped connection", practice.break_stream("disconnect")):
-        _is_judged(bench, once, True)
-    with bench.case(SPEND_CAP, "spend cap", practice.fail_next(429, spend_cap=True)):
-        _is_judged(bench, once, False)
-
-
-def _is_judged(bench: Bench, client: anthropic.Anthropic, right: bool) -> None:
-    try:
-        client.messages.create(model=MODEL, **ASK)
-    except anthropic.APIError as error:
-        value = bench.call(error)
-    is_bool = type(value).__name__ in ("bool", "bool_")
-    require(is_bool, f"no bool: it was to return True or False, not {shown(value)}.")
-    advice = "the same request may succeed later" if right else "waiting does not cure it"
-    require(bool(value) is right, f"it says {value}, but {advice}.", bench.mistake)
+        judge(f"{status}, {name}", f"status {status}", passes, practice.fail_next(status))
+    judge("a timeout, which has no status", "timeout", True, practice.pace(first_token_seconds=2), hasty)
+    judge(DROPPED, "dropped connection", True, practice.break_stream("disconnect"))
+    judge(SPEND_CAP, "spend cap", False, practice.fail_next(429, spend_cap=True))
 
 
 def patient_call(bench: Bench) -> None:
     practice, waits = bench.practice, _patient(bench)
-    is_equal("messages", bench.only_request().get("messages"), ASK["messages"], "arguments not passed on")
+    is_equal("messages", bench.request().get("messages"), ASK["messages"], "arguments not passed on")
     require("x-given" in bench.sent[-1].headers, "other client: it called another client than the given.")
     is_a(bench.last.value, Message)
     require(not waits, "needless wait: it waited although nothing had failed.")
@@ -68,20 +68,33 @@ def patient_call(bench: Bench) -> None:
             require(kept, f"retry-after ignored: it waited {_words(waits)} seconds.")
     with bench.case(f"after {DROPPED}", "dropped connection", practice.break_stream("disconnect")):
         _patient(bench)
-    for status in LASTING:
-        with practice.fail_next(status, times=40):
-            tried = _patient(bench, fails=True) or len(bench.sent) > 1
-        require(not tried, f"non-retryable retried: a {status} fails for the same reason each time.")
-        require(bench.last.error, f"failure swallowed: that was a {status}; waiting does not cure it.")
     _gives_up(bench)
     for status in (408, 409, 503):
         when = f"after a {status}, {PASSING[status]}, which may pass"
         with bench.case(when, f"status {status}", practice.fail_next(status)):
             _patient(bench)
-    with bench.case(SPEND_CAP, fault=practice.fail_next(429, times=40, spend_cap=True)):
-        waits = _patient(bench, fails=True)
-        at_once = not waits and bench.last.error
-        require(at_once, f"spend cap waited out: it was to be raised at once; it waited {len(waits)} times.")
+    for status in (*LASTING, 429):
+        with _lasting(bench, status):
+            _patient(bench, fails=True)
+
+
+def _patient(bench: Bench, fails: bool = False) -> list[float]:
+    """The waits of a run, in seconds. Where the call `fails`, an error may come out."""
+    waits: list[float] = []
+
+    def sleep(seconds: object) -> None:
+        taken = number(seconds)
+        require(taken is not None and taken >= 0, "odd wait: sleep takes seconds, as a number from 0.")
+        waits.append(taken)
+        if len(waits) > 30:
+            raise RecursionError("it has waited 30 times: bound the number of tries")
+
+    given = bench.client.with_options(default_headers={"x-given": "yes"}, max_retries=2)
+    error = bench.run(given, sleep, model=MODEL, **ASK).error
+    require(not isinstance(error, RecursionError), f"endless retries: {error}")
+    if not fails or not isinstance(error, Exception) or isinstance(error, TypeError):
+        bench.value(bench.last, wanted=not fails)
+    return waits
 
 
 def _gives_up(bench: Bench) -> None:
@@ -108,23 +121,17 @@ def _words(waits: list[float]) -> str:
     return " and ".join(f"{wait:.1f}" for wait in waits)
 
 
-def _patient(bench: Bench, fails: bool = False) -> list[float]:
-    """The waits of a run, in seconds. Where the call `fails`, an error may come out."""
-    waits: list[float] = []
-
-    def sleep(seconds: object) -> None:
-        taken = number(seconds)
-        waits.append(-1.0 if taken is None else taken)
-        if len(waits) > 30:
-            raise RecursionError("it has waited 30 times: bound the number of tries")
-
-    given = bench.client.with_options(default_headers={"x-given": "yes"}, max_retries=2)
-    ran = bench.run(given, sleep, model=MODEL, **ASK)
-    require(not isinstance(ran.error, RecursionError), f"endless retries: {ran.error}")
-    if not fails or not isinstance(ran.error, Exception) or isinstance(ran.error, TypeError):
-        bench.value(ran, wanted=not fails)
-    require(min(waits, default=0) >= 0, "odd wait: sleep takes seconds, as a number from 0.")
-    return waits
+@contextmanager
+def _lasting(bench: Bench, status: int) -> Iterator[None]:
+    """The case of a failure that waiting does not cure: judges whether a run let it out at once."""
+    name = LASTING.get(status, SPEND_CAP)
+    mistake = "spend cap waited out" if status == 429 else "non-retryable retried"
+    fault = bench.practice.fail_next(status, times=40, spend_cap=status == 429)
+    with bench.case(f"after {name}", fault=fault):
+        yield
+        again = len(bench.sent) != 1 or isinstance(bench.last.error, TimeUp)
+        require(not again, f"{mistake}: it fails for the same reason each time.")
+        require(isinstance(bench.last.error, Exception), "failure swallowed: it was to come out as it is.")
 
 
 def patient_send(bench: Bench) -> None:
@@ -136,20 +143,16 @@ def patient_send(bench: Bench) -> None:
     message = bench.value(ran)
     require(not ran.is_async, "async: it is to be called like client.messages.create, without await.")
     require(not _retried_by_sdk(bench), "the SDK's silent retry: turn it off, and say that you wait.")
-    is_equal("number of tries", len(bench.sent), 2)
-    sent = (bench.sent[-1].body or {}).get("messages")
+    is_equal("number of tries", len(ran.sent), 2)
+    sent = (ran.sent[-1].body or {}).get("messages")
     is_equal("messages", sent, ASK["messages"], "arguments not passed on")
     is_a(message, Message)
     require(ran.printed.strip(), "waits in silence: print that it waits, and how long.")
     require(ran.silent_seconds < ran.seconds - 0.5, "speaks too late: print before you wait.")
     require(ran.seconds > 0.9, "retry-after ignored: a second was asked for, and it came back sooner.")
-    for status, when, limit in ((400, "after a 400", {}), (429, SPEND_CAP, {"spend_cap": True})):
-        with bench.case(when, fault=bench.practice.fail_next(status, times=40, **limit)):
-            error = bench.run(**asked, seconds=2).error
-            again = isinstance(error, TimeUp) or len(bench.sent) != 1
-            mistake = "spend cap waited out" if limit else "non-retryable retried"
-            require(not again, f"{mistake}: it fails for the same reason each time.")
-            require(isinstance(error, Exception), "failure swallowed: it was to come out as it is.")
+    for status in (400, 429):
+        with _lasting(bench, status):
+            bench.run(**asked, seconds=2)
 
 
 def _retried_by_sdk(bench: Bench) -> bool:
