@@ -147,10 +147,7 @@ def test_cancelled(chat, name):
 
 def left(chat: Conversation, how: str) -> None:
     pieces = chat.stream(QUESTION)
-    if how == "break":
-        for _ in pieces:
-            break
-    elif how == "with":
+    if how == "with":
         with pieces:
             next(pieces)
         assert (pieces.reply, pieces.text, list(pieces)) == (None, "The", [])
@@ -189,7 +186,7 @@ async def aleft(chat: Conversation, how: str) -> object:
     return pieces if how in ("outlives its loop", "closed") else None
 
 
-WAYS = ("break", "with", "forgotten by a thread", "closed by a thread", "dead")
+WAYS = ("with", "forgotten by a thread", "closed by a thread", "dead")
 AWAYS = ("error", "forgotten", "outlives its loop", "closed")
 
 

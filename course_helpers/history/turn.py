@@ -75,8 +75,6 @@ class Server:
         request = _input_of(self.settings().request(messages))
         try:
             tokens = getattr((yield Need("count", request)), "input_tokens", None)
-        except anthropic.AuthenticationError:
-            raise
         except (anthropic.APIError, ValueError):
             tokens = None
         self.uncounted = not isinstance(tokens, int)
