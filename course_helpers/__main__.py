@@ -36,19 +36,17 @@ def settle() -> None:
 
 def command(arguments: list[str]) -> list[str]:
     """JupyterLab's command line for `arguments`; raises LookupError where there is no such lesson."""
-    named = arguments[:1] if arguments and not arguments[0].startswith("-") else []
-    lessons = sorted(NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))
-    wanted = named[0].zfill(2) if named else "01"
+    number, *others = arguments if arguments and not arguments[0].startswith("-") else ["1", *arguments]
+    lessons, wanted = sorted(NOTEBOOKS.glob("[0-9][0-9]_*.ipynb")), number.zfill(2)
     lesson = next((path.name for path in lessons if path.name.startswith(wanted)), None)
     if lesson is None:
-        there = ", ".join(path.stem for path in lessons)
-        there = there or f"none in {NOTEBOOKS}: run it in the course's folder"
+        there = ", ".join(path.stem for path in lessons) or f"none in {NOTEBOOKS}: go to the course's folder"
         raise LookupError(f"There is no lesson {wanted!r}. The lessons: {there}.")
     # JupyterLab refuses to run as root unless asked to. Some browsers may not read the file by which it opens
     # them, so it gives them the address itself.
     as_root = ["--allow-root"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
     options = ["--ServerApp.use_redirect_file=False", f"--LabApp.default_url=/lab/tree/notebooks/{lesson}"]
-    return [sys.executable, "-m", "jupyterlab", *as_root, *options, *arguments[len(named) :]]
+    return [sys.executable, "-m", "jupyterlab", *as_root, *options, *others]
 
 
 def main() -> int:

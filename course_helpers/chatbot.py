@@ -10,11 +10,10 @@ from __future__ import annotations
 import argparse
 import atexit
 import contextlib
-import itertools
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import TextIO
 
@@ -61,7 +60,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         return Chatbot(options, _reader()).run()
     except (anthropic.APIError, RuntimeError, ValueError, LookupError, OSError) as error:
-        say(f"course-chat: {_in_options(in_one_line(error))}")
+        say(f"course-chat: {in_one_line(error)}")
         return 2
     except KeyboardInterrupt:
         return 130
@@ -125,30 +124,27 @@ def _reader() -> Callable[[str], str]:
 
 def _line(prompt: str) -> str:
     if sys.stdin.isatty():  # a prompt is for people
-        show([prompt], sys.stderr)
-    if line := sys.stdin.readline():
-        return line
-    raise EOFError
+        show(prompt, sys.stderr)
+    return input()
 
 
-def show(pieces: Iterable[str], stream: TextIO) -> None:
-    """Write `pieces` as they come: over a pipe to the letter, at a terminal with what hides made visible."""
-    for piece in pieces:
-        stream.write(render.plain(piece) if stream.isatty() else piece)
-        stream.flush()
+def show(text: str, stream: TextIO) -> None:
+    """Write `text` at once: over a pipe to the letter, at a terminal with what hides in it made visible."""
+    stream.write(render.plain(text) if stream.isatty() else text)
+    stream.flush()
 
 
 def say(text: str) -> None:
     """Print `text` to stderr."""
-    show([f"{text}\n"], sys.stderr)
+    show(f"{text}\n", sys.stderr)
 
 
 class Chatbot:
     """A session at the terminal, or over a pipe."""
 
     def __init__(self, options: argparse.Namespace, read: Callable[[str], str]) -> None:
-        self.loaded, self.path = options.load, options.save or options.load
-        self.ours = {self.loaded.resolve()} if self.loaded else set()  # what they hold is of this session
+        self.path = options.save or options.load
+        self.ours = {options.load and options.load.resolve()}  # may be written over: they hold this session
         if options.save:
             self.check(options.save)
         self.chat, self.read, self.failed = _conversation(options, read), read, False
@@ -179,8 +175,6 @@ class Chatbot:
                 self.answer(message)
         elif name in ("quit", "exit"):
             return False
-        elif name == "help":
-            say(HELP)
         elif name not in COMMANDS:
             say(f"[There is no !{name}. help lists the commands.]")
         else:
@@ -192,22 +186,23 @@ class Chatbot:
 
     def answer(self, text: str) -> None:
         """Stream the answer to `text`, then what it cost."""
-        known, first, note = len(self.chat.calls), "", ""
+        known, shown, note = len(self.chat.calls), False, ""
         try:
             with self.chat.stream(text) as pieces:
-                first = next(pieces, "")
-                if first and sys.stdout.isatty():
-                    show(["\nAssistant: "], sys.stderr)
-                show(itertools.chain([first], pieces), sys.stdout)
+                for piece in pieces:
+                    if not shown and sys.stdout.isatty():
+                        show("\nAssistant: ", sys.stderr)
+                    shown = True
+                    show(piece, sys.stdout)
             note = pieces.reply.note
         except KeyboardInterrupt:
             note = "Stopped. The answer is not kept; what it is known to have cost is counted."
         except (anthropic.APIError, ValueError, LookupError, RuntimeError) as error:
             note, self.failed = in_one_line(error), True
-        if first:
-            print(flush=True)
+        if shown:
+            show("\n", sys.stdout)
         if note:
-            say(f"[{_in_options(note)}]")
+            say(f"[{note}]")
         if calls := self.chat.calls[known:]:
             say(f"[This turn: {meter(Total().plus(calls))}]")
         say(f"[Session: {self.session()}]")
@@ -264,8 +259,7 @@ class Chatbot:
         self.check(target)
         self.chat.save(target)
         self.ours.add(target.resolve())
-        if self.path in (None, self.loaded):
-            self.path = target
+        self.path = self.path or target
         say(f"[Saved to {target}]")
 
     def check(self, path: Path) -> None:
@@ -276,9 +270,9 @@ class Chatbot:
             raise PermissionError(f"{path} cannot be written: its folder is missing or not writable.")
 
     def end(self) -> None:
-        """The summary, and the file: of --save, or the loaded one where something was said since."""
+        """The summary, and the file of --save or --load, where anything was said."""
         say(f"[Session complete: {self.session()}]")
-        if self.path and (self.path != self.loaded or len(self.chat.calls) > self.known):
+        if self.path and len(self.chat.calls) > self.known:
             try:
                 self.save()
             except OSError as error:
@@ -287,12 +281,7 @@ class Chatbot:
 
 
 COMMANDS = {name: getattr(Chatbot, name) for name in ("stats", "reset", "undo", "model", "window", "save")}
-
-
-def _in_options(words: str) -> str:
-    """`words` of a `Conversation`, with what they name as it is called here."""
-    words = words.replace("budget_usd", "--budget").replace("max_tokens", "--max-tokens")
-    return words.replace("keep=…", "!window")
+COMMANDS["help"] = lambda *_: say(HELP)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ client sends the same request.
 
 from __future__ import annotations
 
-import argparse
+import getopt
 import os
 import re
 import shlex
@@ -64,19 +64,14 @@ def run(command: str, http_client: Callable[[], httpx2.Client]) -> str:
 
 def _without_curl(arguments: list[str], body: str, client: httpx2.Client) -> str:
     """The same request by `client`; knows the options that the lessons use."""
-    parser = argparse.ArgumentParser(prog="curl", allow_abbrev=False)
-    parser.add_argument("url", nargs="?")
-    parser.add_argument("-s", "-S", "-N", "-sN", "-sS", action="store_true", dest="quiet")
-    parser.add_argument("-X", dest="method")
-    parser.add_argument("-H", action="append", default=[], dest="headers")
-    parser.add_argument("-d", "--data")
-    parser.add_argument("-w", default="", dest="written")
-    wanted, unknown = parser.parse_known_args(arguments)
-    if unknown or not wanted.url:
-        what = f"does not know {unknown[0]}" if unknown else "needs an address"
-        raise ValueError(f"There is no curl on this machine, and what the course sends in its place {what}.")
-    data = body if wanted.data == "@-" else wanted.data
-    method = wanted.method or ("GET" if data is None else "POST")
-    headers = dict(header.split(": ", 1) for header in wanted.headers)
-    reply = client.request(method, wanted.url, headers=headers, content=data, timeout=SECONDS)
-    return reply.text + wanted.written.replace("%{http_code}", str(reply.status_code)).replace("\\n", "\n")
+    try:
+        options, (url,) = getopt.gnu_getopt(arguments, "sSNX:H:d:w:", ["data="])
+    except (getopt.GetoptError, ValueError):
+        known = "one address and the options -s -S -N -X -H -d -w"
+        raise ValueError(f"There is no curl on this machine; what stands in for it knows {known}.") from None
+    given, headers = dict(options), dict(value.split(": ", 1) for name, value in options if name == "-H")
+    data = given.get("-d", given.get("--data"))
+    method, content = given.get("-X", "GET" if data is None else "POST"), body if data == "@-" else data
+    reply = client.request(method, url, headers=headers, content=content, timeout=SECONDS)
+    written = given.get("-w", "").replace("\\n", "\n")
+    return reply.text + written.replace("%{http_code}", str(reply.status_code))

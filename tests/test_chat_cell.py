@@ -36,7 +36,7 @@ class Watched(ChatCell):
     def post(self, **message) -> None:
         self.posted.append(message)
 
-    def do(self, name: str, **given) -> None:
+    def do(self, name: str, /, **given) -> None:
         """What the page would say, and wait until no reply is on its way."""
         self._act(name, "view", **given)
         wait_until(lambda: not self.busy)
@@ -183,8 +183,8 @@ def test_without_threads_it_runs_on_the_loop_that_is_there(cell, monkeypatch):
 def test_model_and_system_prompt_follow_the_controls(cell, echo):
     """And the controls follow what code sets; of another's server those models are known that were used."""
     sonnet = models.ALIASES["sonnet"]
-    cell.do("model", text=sonnet)
-    cell.do("system", text="Be brief.")
+    cell.do("set", name="model", text=sonnet)
+    cell.do("set", name="system", text="Be brief.")
     assert (cell.chat.model, cell.chat.system) == (sonnet, "Be brief.")
     cell.chat.model, cell.chat.system = "opus", None
     cell.send("hello")
@@ -197,7 +197,7 @@ def test_model_and_system_prompt_follow_the_controls(cell, echo):
     assert other.told("forecast").startswith("This turn: ≈ ")
     assert "a secret" not in str(echo.requests)  # text that was not sent never leaves the machine
     other.send("hello")
-    other.do("model", text="llama3.2")
+    other.do("set", name="model", text="llama3.2")
     other.send("hello")
     assert [name for _, name in other.models] == ["llama3.2", "qwen3:4b"]
     assert echo.requests[-1].body["model"] == "llama3.2"

@@ -164,7 +164,7 @@ def test_files(here, tmp_path):
 BAD_OPTIONS = {
     "--model gpt-none": "Unknown model 'gpt-none'. Known models: ",
     "--last-turns -1": "turns is a whole number from 0, not -1.",
-    "--max-tokens 0": "--max-tokens is a whole number from 1, not 0.",
+    "--max-tokens 0": "max_tokens is a whole number from 1, not 0.",
     f"--load {__file__}": "it is not JSON",
     "--base-url http://127.0.0.1:9": "Nothing answers at http://127.0.0.1:9",
     "--live --base-url http://x": "not allowed with argument",
@@ -229,5 +229,5 @@ def test_budget(here):
     status, out, err = here("Hello!\nHello!\nstats\n", "--budget", "0.00052", "--model", "haiku")
     assert (status, out.count("\n")) == (1, 1)
     assert "[Nothing was sent: the call could cost" in err
-    assert "Raise --budget, lower --max-tokens or" in err
+    assert "Raise budget_usd, lower max_tokens or" in err
     assert "[Budget: $0.00052, $0.000511 of it left]" in err

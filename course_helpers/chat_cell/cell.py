@@ -53,7 +53,7 @@ class ChatCell(Page):
         if chat is not None and conversation_arguments:
             raise TypeError("Pass a Conversation, or the arguments to make one, not both.")
         self.chat = Conversation(**conversation_arguments) if chat is None else chat
-        self._lock, self._numbers, self._shown = threading.RLock(), itertools.count(1), False
+        self._lock, self._numbers = threading.RLock(), itertools.count(1)
         self._running: Running | None = None
         self._exchanges: list[Exchange] = []
         super().__init__(starters=list(texts.STARTERS if starters is None else starters))
@@ -83,7 +83,7 @@ class ChatCell(Page):
             raise
         finally:
             running.stop()
-        return self._seen(running.task.result())
+        return SeenReply(**vars(running.task.result()))
 
     async def asend(self, text: str) -> Reply:
         """`send` to await: the kernel's other work goes on meanwhile. Cancelling it stops the turn."""
@@ -93,7 +93,7 @@ class ChatCell(Page):
                 await asyncio.sleep(POLL / 2)
         finally:
             running.stop()
-        return self._seen(running.task.result())
+        return SeenReply(**vars(running.task.result()))
 
     def stop(self, wait: float = 0.0) -> None:
         """End the reply that is on its way, if one is; wait for its end, `wait` seconds at most."""
@@ -108,17 +108,10 @@ class ChatCell(Page):
         self.layout.close()
         super().close()
 
-    def __repr__(self) -> str:
-        return f"ChatCell({self.chat!r})"
-
     def _ipython_display_(self) -> None:
-        self._shown = True
         display({"text/plain": TEXT, "text/html": NOTE}, raw=True)
         data, metadata = self._repr_mimebundle_()
         display(data | {"text/plain": ""}, metadata=metadata, raw=True)
-
-    def _seen(self, reply: Reply) -> Reply:
-        return SeenReply(**vars(reply)) if self._shown else reply
 
     # -- what the reader does; called on whichever thread the kernel chooses
 
@@ -145,12 +138,10 @@ class ChatCell(Page):
 
     _on_stop = stop
 
-    def _on_model(self, text: str) -> None:
-        self.chat.model = text
+    def _on_set(self, name: str, text: str) -> None:
+        """The `model` or the `system` prompt of what follows."""
+        setattr(self.chat, name, text)
         self._refresh()
-
-    def _on_system(self, text: str) -> None:
-        self.chat.system = text
 
     def _on_retry(self) -> None:
         with self._lock:
@@ -169,9 +160,7 @@ class ChatCell(Page):
             self._refresh("Cleared. What was spent stays counted.")
 
     def _on_preview(self, text: str) -> dict[str, Any]:
-        preview = self.chat.preview(text)
-        share = preview.input_tokens / preview.window if preview.window else None
-        return {"forecast": texts.forecast(preview), "share": share}
+        return texts.forecast(self.chat.preview(text))
 
     def _on_take(self, id: int, what: str, why: str) -> dict[str, Any]:
         """The `question` or the `reply` of an exchange as text, or the request that was sent for it."""
@@ -236,9 +225,7 @@ class ChatCell(Page):
         if self._running is not None:
             raise Busy("A reply is on its way: stop it, or wait for it.")
         turns = {id(turn): turn for turn in self.chat.turns}
-        exchanges = [each for each in self._exchanges if each.turn is None or id(each.turn) in turns]
-        for known in exchanges:
-            turns.pop(id(known.turn), None)
+        exchanges = [each for each in self._exchanges if each.turn is None or turns.pop(id(each.turn), None)]
         for turn in turns.values():
             exchange = Exchange(next(self._numbers), turn.user, turn.model, self.post)
             exchange.turn, exchange.text = turn, turn.assistant

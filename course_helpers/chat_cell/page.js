@@ -89,7 +89,7 @@ function render({ model, el }) {
   const top = make(el, "div", "course-chat-top");
   make(top, "label", "", { for: named("model") }, "Model");
   const choice = make(top, "select", "", { id: named("model") });
-  choice.addEventListener("change", () => tell("model", { text: choice.value }));
+  choice.addEventListener("change", () => tell("set", { name: "model", text: choice.value }));
   const toggle = button(top, "System prompt", () => unfold(prompt.hidden));
   toggle.title = "Show or hide who the model is told to be";
   toggle.setAttribute("aria-controls", named("prompt"));
@@ -103,7 +103,7 @@ function render({ model, el }) {
   make(prompt, "label", "", { for: named("system") }, "System prompt");
   const system = make(prompt, "textarea", "", { id: named("system"), rows: 3, dir: "auto" });
   system.placeholder = "Who the model is and how it should answer. Empty: no system prompt.";
-  system.addEventListener("change", () => tell("system", { text: system.value }));
+  system.addEventListener("change", () => tell("set", { name: "system", text: system.value }));
 
   function unfold(open) {
     prompt.hidden = !open;

@@ -71,12 +71,13 @@ def bill(call: Call) -> str:
     return named + " · ".join(parts)
 
 
-def forecast(preview: Preview) -> str:
-    """One line on a turn that was not sent yet."""
-    tokens = ("≈ " if preview.estimated else "") + count(preview.input_tokens, "token")
+def forecast(preview: Preview) -> dict[str, Any]:
+    """One line on a turn that was not sent yet, and which share of the context window it would take."""
+    sent, window = preview.input_tokens, preview.window
+    tokens = ("≈ " if preview.estimated else "") + count(sent, "token")
     cost = f"{dollars(preview.least_usd)} at least, {dollars(preview.most_usd)} at most"
-    full = f" · context window {share(preview.input_tokens, preview.window)} full" if preview.window else ""
-    return f"This turn: {tokens} in · {cost}{full}"
+    full = f" · context window {share(sent, window)} full" if window else ""
+    return {"forecast": f"This turn: {tokens} in · {cost}{full}", "share": window and sent / window}
 
 
 def model_options(chat: Conversation) -> list[tuple[str, str]]:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-import os
 import sys
 import threading
-import weakref
 from operator import attrgetter
 
 PRACTICE_KEY = "practice"
@@ -21,7 +19,6 @@ class Practice:
         self.in_process, self._lock = in_process, threading.RLock()
         self._api = self._server = None
         self.replaced = 0  # how many servers had stopped answering
-        _all.add(self)
 
     def start(self, port: int = 0) -> str:
         """The URL of the server, started unless one runs; port 0 is a free one.
@@ -43,7 +40,7 @@ class Practice:
                     from .in_process import InProcess as Server
                 else:
                     from .server import Server
-                self._server = Server(self.api.app, port)
+                self._server = Server(self.api, port)
                 atexit.register(self.stop)
             return self._server.url
 
@@ -92,15 +89,4 @@ class Practice:
         return f"Practice API · faults: {self.api.faults} · {len(self.journal)} exchanges in the journal"
 
 
-def _start_afresh() -> None:
-    """A forked child has no serving thread, and locks may be held for ever: each starts afresh there."""
-    for practice in _all:
-        if practice._server is not None:
-            practice._server.stop()  # it has no thread here: its copy of the socket is closed, no more
-        practice.__init__(practice.in_process)
-
-
-_all: weakref.WeakSet[Practice] = weakref.WeakSet()
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_start_afresh)
 practice = Practice()

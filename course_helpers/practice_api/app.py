@@ -18,22 +18,19 @@ from ..models import MODELS
 from . import PRACTICE_KEY, generate, rules
 from .caching import PromptCache, count, diagnose
 from .errors import ApiError, require
-from .faults import UNHURRIED, UNLIMITED, Faults
+from .faults import UNLIMITED, Faults
 from .journal import Exchange, Journal, redacted
-from .responses import Batch, event_stream, model_info, page_of
+from .responses import SLEEP, Batch, event_stream, model_info, page_of, query_of
 from .schemas import MAX_REQUESTS, CreateBatch, CreateMessage, Object, Prompt, parse, read_json
 
 MAX_BODY, MAX_BATCH_BODY = 32 * 1024 * 1024, 256 * 1024 * 1024
 BATCHES, NAME = "/v1/messages/batches", "([^/]+)"
-ELSEWHERE = """agents complete compliance deployment_runs deployments dreams environments files memory_stores
-oauth organizations projects sessions skills tunnels user_profiles vaults"""
-"""What stands after /v1/ in the paths that the real API has and this one has not."""
 NOT_CACHED = {"cache-control": "no-cache"}
 ACCOUNT = {f"anthropic-{name}-id": f"practice-{name}" for name in ("organization", "workspace")}
 
 
 class Api:
-    """The practice API's state and its endpoints; `app` is the ASGI application.
+    """The practice API's state and its endpoints; `app` is the ASGI application, `respond` what it answers.
 
     An endpoint gets the exchange, and what was posted as JSON or the name in its path. It returns what is
     sent as JSON, lines of JSON, or the pieces of a stream.
@@ -74,29 +71,26 @@ class Api:
             await send(message)
 
         try:
-            response = await self._respond(Request(scope, receive))
+            response = await self.respond(Request(scope, receive))
             await response(scope, receive, send_while_connected)
         except (ClientDisconnect, asyncio.CancelledError):  # cancelled where the server stops
             transport.close()
             while (await receive())["type"] != "http.disconnect":
                 pass  # returning earlier would look unfinished to uvicorn
 
-    async def _respond(self, request: Request) -> Response:
+    async def respond(self, request: Request) -> Response:
         """The response, with what all have in common: id, journal, key, version, faults, errors."""
-        scope, number = request.scope, next(self._numbers)
+        scope, body, number = request.scope, await request.body(), next(self._numbers)
         query = scope["query_string"].decode("latin-1")
-        path = (scope["path"] + (f"?{query}" if query else ""))[:2_000]  # a hostile Host is not looked at
+        path = (scope["path"] + (f"?{query}" if query else ""))[:2_000]
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         name = f"req_practice_{hashlib.sha256(f'request {number}'.encode()).hexdigest()[:16]}"
-        exchange = Exchange(number, request.method, path, redacted(headers), name)
+        fits = len(body) <= (MAX_BATCH_BODY if path == BATCHES else MAX_BODY)
+        exchange = Exchange(number, request.method, path, redacted(headers), name, body if fits else b"")
+        self.journal.add(exchange)
         try:
-            try:
-                body = await request.body()
-                if len(body) > (MAX_BATCH_BODY if path == BATCHES else MAX_BODY):
-                    raise ApiError(413)
-                exchange.raw = body
-            finally:
-                self.journal.add(exchange)
+            if not fits:
+                raise ApiError(413)
             reply = self._answer(scope["path"], headers, exchange)
             return self._sent(exchange, await reply if inspect.isawaitable(reply) else reply)
         except ApiError as error:
@@ -105,7 +99,7 @@ class Api:
     def _sent(self, exchange: Exchange, reply: Any, status: int = 200, headers: Mapping = {}) -> Response:
         """The response for a reply: JSON, lines of JSON, or the pieces of a stream."""
         exchange.status = status
-        limits = self.faults.value("limit", UNLIMITED).headers()
+        limits = self.faults.value("limit").headers()
         headers = {"request-id": exchange.request_id, **ACCOUNT, **limits, **headers}
         if isinstance(reply, AsyncIterator):
             return StreamingResponse(reply, status, headers | NOT_CACHED, "text/event-stream")
@@ -120,25 +114,19 @@ class Api:
             self.on_request(exchange)
         found = ((re.fullmatch(pattern, path), endpoints) for pattern, endpoints in self._endpoints.items())
         match, endpoints = next((each for each in found if each[0]), (None, {}))
-        said = f"{exchange.method} {path[:200]}: "
         if match is None:
-            name = path.removeprefix("/v1/").partition("/")[0]
-            live = f'. The real API has /v1/{name}, the practice API has not: it would be connect("live").'
-            raise ApiError(404, said + "Not Found" + (live if name in ELSEWHERE.split() else ""))
+            raise ApiError(404, f"{exchange.method} {path[:200]}: Not Found")
         if (endpoint := endpoints.get(exchange.method.replace("HEAD", "GET"))) is None:
-            raise ApiError(405, said + "Method Not Allowed", headers={"allow": ", ".join(endpoints)})
+            allowed = {"allow": ", ".join(endpoints)}
+            raise ApiError(405, f"{exchange.method} {path[:200]}: Method Not Allowed", headers=allowed)
         key, (scheme, _, token) = headers.get("x-api-key"), headers.get("authorization", "").partition(" ")
         bearer = scheme.lower() == "bearer" and token.strip() in self.keys
         if not (key in self.keys if key else bearer):  # a wrong key is not looked at again
             missing = "invalid bearer token" if scheme else "x-api-key header is required"
             raise ApiError(401, "invalid x-api-key" if key else missing)
-        version, coding = exchange.version, headers.get("content-encoding", "identity")
-        require(version, "anthropic-version: header is required")
-        known = version in (rules.OLD_VERSION, rules.NEW_VERSION)
-        require(known, f'anthropic-version: "{version[:100]}" is not a valid version')
-        require(
-            coding == "identity", f"content-encoding: {coding[:50]} is not supported, send the body as is"
-        )
+        require(exchange.version, "anthropic-version: header is required")
+        known = exchange.version in (rules.OLD_VERSION, rules.NEW_VERSION)
+        require(known, f'anthropic-version: "{exchange.version[:100]}" is not a valid version')
         posted = exchange.method == "POST" and not match.groups()
         given = [read_json(exchange.raw)] if posted else match.groups()
         self.faults.strike()
@@ -158,7 +146,7 @@ class Api:
         wanted, model = self._parse(CreateMessage, data, exchange)
         require(not (batched and wanted.stream), "stream: a request of a batch cannot be streamed")
         require(not batched or wanted.max_tokens, "max_tokens: 0 is not supported in a batch")
-        limits = UNLIMITED if batched else self.faults.value("limit", UNLIMITED)
+        limits = UNLIMITED if batched else self.faults.value("limit")
         used = self.cache.use(wanted, model, limits.admit)
         message = generate.reply(wanted, wanted.turns, model, used, self.faults.value("shape"))
         limits.charge_output(message["usage"]["output_tokens"])
@@ -172,21 +160,21 @@ class Api:
         exchange.cache_miss = diagnose(exchange, message["usage"], self.journal)
         if data.get("diagnostics") is not None:
             message["diagnostics"] = exchange.cache_miss and exchange.cache_miss.told()
-        fault, pace = self.faults.take("break_stream"), self.faults.value("pace", UNHURRIED)
+        fault, pace = self.faults.take("break_stream"), self.faults.value("pace")
         if data.get("stream"):
             return event_stream(message, exchange, pace, fault)
         if fault is not None:
-            await asyncio.sleep(fault.seconds if fault.kind == "stall" else 0)
+            await SLEEP.get()(fault.seconds if fault.kind == "stall" else 0)
             raise ClientDisconnect
         if wait := pace.first_token_seconds + message["usage"]["output_tokens"] / pace.tokens_per_second:
-            await asyncio.sleep(wait)
+            await SLEEP.get()(wait)
         return message
 
     def _count(self, exchange: Exchange, data: Object) -> Object:
         return {"input_tokens": count(*self._parse(Prompt, data, exchange))}
 
     def _list_models(self, exchange: Exchange) -> Object:
-        query = exchange.query
+        query = query_of(exchange)
         states = query.getlist("lifecycle") + query.getlist("lifecycle[]") or ["active", "deprecated"]
         require({*states} <= {"active", "deprecated", "retired"}, "lifecycle: active, deprecated or retired")
         models = [model for model in MODELS.values() if model.lifecycle in states and not model.limited]
@@ -195,23 +183,22 @@ class Api:
     async def _create_batch(self, exchange: Exchange, data: Object) -> Object:
         wanted = parse(CreateBatch, data)
         url = f"http://{exchange.headers.get('host')}{BATCHES}"
-        batch = Batch(wanted, url, exchange.number, self.faults.value("pace", UNHURRIED).batch_seconds)
+        batch = Batch(wanted, url, exchange.number, self.faults.value("pace").batch_seconds)
         self.batches[batch.id] = batch
         while sum(each.size for each in self.batches.values()) > 2 * MAX_REQUESTS:
             del self.batches[next(iter(self.batches))]  # the oldest make room
         for number, one in enumerate(wanted.requests):
             if number % 20 == 19:
-                await asyncio.sleep(0)  # others are answered meanwhile
+                await SLEEP.get()(0)  # others are answered meanwhile
             try:
-                batch.keep(
-                    one.custom_id, "succeeded", message=self._message(one.params, exchange, batched=True)
-                )
+                result = {"type": "succeeded", "message": self._message(one.params, exchange, batched=True)}
             except ApiError as error:
-                batch.keep(one.custom_id, "errored", error=error.body(exchange.request_id))
+                result = {"type": "errored", "error": error.body(exchange.request_id)}
+            batch.keep(one.custom_id, result)
         return batch.shown()
 
     def _list_batches(self, exchange: Exchange) -> Object:
-        return page_of([batch.shown() for batch in reversed(self.batches.values())], exchange.query)
+        return page_of([batch.shown() for batch in reversed(self.batches.values())], query_of(exchange))
 
     def _batch(self, name: str) -> Batch:
         if name not in self.batches:

@@ -28,7 +28,6 @@ Shape = Literal["thinking_first", "thinking_only", "refusal", "empty"]
 Count, Times = Annotated[int, Field(ge=0)], Annotated[int, Field(ge=1)]
 Seconds = Annotated[int | float, Field(ge=0, allow_inf_nan=False)]
 Speed = Annotated[int | float, Field(ge=0.001)]
-UNHURRIED = SimpleNamespace(tokens_per_second=math.inf, first_token_seconds=0.0, batch_seconds=0.5)
 CHAOS = (429, 500, 502, 503, 529, ClientDisconnect)  # what it does to a request, each as likely as the others
 # The limits of the start tier. They are enforced only once `limit` says so.
 ANNOUNCED = {"requests": 1_000, "input-tokens": 2_000_000, "output-tokens": 400_000}
@@ -100,6 +99,9 @@ def _headers(now: datetime, **enforced: tuple[int, float]) -> dict[str, str]:
 
 
 UNLIMITED = Limits({})
+UNHURRIED = SimpleNamespace(tokens_per_second=math.inf, first_token_seconds=0.0, batch_seconds=0.5)
+UNSET = {"limit": UNLIMITED, "pace": UNHURRIED, "chaos": (0, random)}
+"""What holds where a control is not set."""
 
 
 @dataclass(eq=False)
@@ -223,9 +225,9 @@ class Faults:
     def __str__(self) -> str:
         return "; ".join(map(str, self.controls.copy())) or "none"
 
-    def value(self, kind: str, default: Any = None) -> Any:
+    def value(self, kind: str) -> Any:
         """The value of the latest control of `kind`."""
-        return next((each.value for each in self.controls[::-1] if each.kind == kind), default)
+        return next((each.value for each in self.controls[::-1] if each.kind == kind), UNSET.get(kind))
 
     def take(self, kind: str) -> Any:
         """The value of the first control of `kind`, counted down; faults queue up in the order set."""
@@ -241,7 +243,7 @@ class Faults:
         """Raise what this request fails with, if it must: an error, or a connection that drops."""
         if failure := self.take("fail_next"):
             raise ApiError(**failure)  # a new one each time: an error holds its request through its traceback
-        rate, dice = self.value("chaos", (0, random))
+        rate, dice = self.value("chaos")
         if dice.random() < rate:
             choice = dice.choice(CHAOS)
             raise choice if choice is ClientDisconnect else ApiError(**_failure(choice))

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pydantic_core
-from starlette.datastructures import QueryParams
 
 MAX_EXCHANGES, MAX_BYTES = 2_000, 32_000_000
 KEY_HEADERS = {"x-api-key", "authorization", "proxy-authorization", "cookie"}
@@ -59,11 +58,6 @@ class Exchange:
     def version(self) -> str:
         """The version of the API that was asked for; "" for none."""
         return self.headers.get("anthropic-version", "")
-
-    @property
-    def query(self) -> QueryParams:
-        """What stands behind the path's question mark."""
-        return QueryParams(self.path.partition("?")[2])
 
     @property
     def reply(self) -> dict[str, Any] | None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextvars import ContextVar
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pydantic_core
+from starlette.datastructures import QueryParams
 from starlette.requests import ClientDisconnect
 
 from ..models import Model
@@ -16,6 +18,9 @@ from . import generate
 from .errors import ApiError, require
 from .journal import Exchange
 from .schemas import CreateBatch, Object
+
+SLEEP: ContextVar[Callable[[float], Awaitable[None]]] = ContextVar("sleep", default=asyncio.sleep)
+"""How to pause; where there is no event loop, another way."""
 
 
 async def event_stream(message: Object, exchange: Exchange, pace: Any, fault: Any) -> AsyncIterator[bytes]:
@@ -35,7 +40,7 @@ async def event_stream(message: Object, exchange: Exchange, pace: Any, fault: An
         if name == "content_block_delta":
             if wait:
                 yield ready
-                await asyncio.sleep(wait)
+                await SLEEP.get()(wait)
                 ready = b""
             wait = pause
         ready += _event(name, pydantic_core.to_json(event))
@@ -48,7 +53,7 @@ async def event_stream(message: Object, exchange: Exchange, pace: Any, fault: An
             ready += _event("content_block_delta", b'{"type": "content_block_delta", "ind')
     yield ready
     if fault and fault.kind in ("disconnect", "stall"):
-        await asyncio.sleep(fault.seconds if fault.kind == "stall" else 0)
+        await SLEEP.get()(fault.seconds if fault.kind == "stall" else 0)
         raise ClientDisconnect
 
 
@@ -56,7 +61,12 @@ def _event(name: str, data: bytes) -> bytes:
     return b"event: %s\ndata: %s\n\n" % (name.encode(), data)
 
 
-def page_of(items: list[Object], query: Mapping[str, str]) -> Object:
+def query_of(exchange: Exchange) -> QueryParams:
+    """What stands behind the question mark of its path."""
+    return QueryParams(exchange.path.partition("?")[2])
+
+
+def page_of(items: list[Object], query: QueryParams) -> Object:
     """The page of `items`, newest first, that limit, after_id and before_id of a query ask for."""
     limit, after, before = query.get("limit", "20"), query.get("after_id"), query.get("before_id")
     number = int(limit) if limit.isascii() and limit.isdigit() and len(limit) < 5 else 0
@@ -96,17 +106,17 @@ class Batch:
         self.url = f"{url}/{self.id}/results"
         self.created, self.canceled = datetime.now(UTC), None
         self.ends = self.created + timedelta(seconds=seconds)
-        self._lines: dict[str, tuple[str, bytes]] = {}  # custom_id → type of result, line of JSON
+        self._results: dict[str, tuple[str, bytes]] = {}  # custom_id → type of result, line of JSON
 
-    def keep(self, custom_id: str, kind: str, **result: Any) -> None:
+    def keep(self, custom_id: str, result: Object) -> None:
         """Note what came of one request."""
-        line = {"custom_id": custom_id, "result": {"type": kind, **result}}
-        self._lines[custom_id] = (kind, pydantic_core.to_json(line) + b"\n")
+        line = pydantic_core.to_json({"custom_id": custom_id, "result": result}) + b"\n"
+        self._results[custom_id] = result["type"], line
 
     @property
     def ended(self) -> bool:
-        """Whether its time has come."""
-        return datetime.now(UTC) >= self.ends and len(self._lines) == self.size
+        """Whether its time has come, and everything is answered."""
+        return datetime.now(UTC) >= self.ends and len(self._results) == self.size
 
     def cancel(self) -> Object:
         """Give up what is still being processed: until the end that is all of it. Ends soon after."""
@@ -114,19 +124,19 @@ class Batch:
         if self.canceled is None:
             self.canceled = datetime.now(UTC)
             self.ends = min(self.ends, self.canceled + (self.ends - self.created) / 5)
-            for custom_id in self._lines:
-                self.keep(custom_id, "canceled")
+            for custom_id in self._results:
+                self.keep(custom_id, {"type": "canceled"})
         return self.shown()
 
     def results(self) -> bytes:
         """The results, a line of JSON each, in no order that anybody should rely on."""
         require(self.ended, f"Batch {self.id} is still being processed: its results come when it has ended.")
-        shuffled = sorted(self._lines, key=lambda name: hashlib.sha256(name.encode()).digest())
-        return b"".join(self._lines[name][1] for name in shuffled)
+        shuffled = sorted(self._results, key=lambda name: hashlib.sha256(name.encode()).digest())
+        return b"".join(self._results[name][1] for name in shuffled)
 
     def shown(self) -> Object:
         """The batch as the API shows it."""
-        ended, kinds = self.ended, [kind for kind, _ in self._lines.values()]
+        ended, kinds = self.ended, [kind for kind, _ in self._results.values()]
         counts = {kind: kinds.count(kind) * ended for kind in ("succeeded", "errored", "canceled", "expired")}
         return {
             "id": self.id,

@@ -7,11 +7,12 @@ import contextlib
 import functools
 import socket
 import threading
-from typing import Any
 
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
+
+from .app import Api
 
 
 class Protocol(H11Protocol):
@@ -38,15 +39,15 @@ class Protocol(H11Protocol):
 
 
 class Server:
-    """A server for `app`, which can be reached once the constructor returns."""
+    """A server for `api`, which can be reached once the constructor returns."""
 
-    def __init__(self, app: Any, port: int = 0) -> None:
+    def __init__(self, api: Api, port: int = 0) -> None:
         self._socket = socket.create_server(("127.0.0.1", port), backlog=1024)
         self.port = self._socket.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
         quiet = {"log_config": None, "log_level": "error", "access_log": False}
         plain = {"interface": "asgi3", "ws": "none", "lifespan": "off", "proxy_headers": False}
-        self._config = uvicorn.Config(app, timeout_keep_alive=60, **quiet, **plain)
+        self._config = uvicorn.Config(api.app, timeout_keep_alive=60, **quiet, **plain)
         self._config.load()
         self._state, self._stopping = ServerState(), asyncio.Event()
         self._state.default_headers = self._config.encoded_headers

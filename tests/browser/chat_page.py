@@ -20,15 +20,14 @@ class ChatPage:
         self.box, self.main = self.part("row textarea"), self.part("row button")
         self.status, self.session, self.talk = (self.part(name) for name in ("status", "session", "scroll"))
         expect(self.box).to_be_visible()
+        self.root.scroll_into_view_if_needed()
 
     @classmethod
     def make(cls, lab: Lab, source: str = "cell = ChatCell()\ncell") -> ChatPage:
         """Run `source` in a new cell and take the chat that it shows."""
         index = lab.add_cell(source)
         lab.run_cell(index)
-        page = cls(lab, index)
-        page.root.scroll_into_view_if_needed()
-        return page
+        return cls(lab, index)
 
     def part(self, name: str):
         return self.root.locator(f".course-chat-{name}")
@@ -51,10 +50,6 @@ class ChatPage:
 
     def click(self, name: str) -> None:
         self.root.get_by_role("button", name=name, exact=True).last.click()
-
-    def stop(self) -> None:
-        self.click("Stop")
-        self.wait()
 
     def replies(self) -> list[str]:
         parts = '[...it.querySelectorAll(".course-chat-reply")].map(part => part.innerText)'

@@ -20,19 +20,13 @@ ASK = '''def ask(question):
 '''
 
 
-class _Quiet(SimpleHTTPRequestHandler):
-    def log_message(self, *_: object) -> None:
-        """Not a line a request."""
-
-
-class Files:
+class Files(ThreadingHTTPServer):
     """Serves the built page as any web server would; `lab.Lab` opens notebooks there."""
 
     def __init__(self) -> None:
-        handler = functools.partial(_Quiet, directory=site.SITE)
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        super().__init__(("127.0.0.1", 0), functools.partial(SimpleHTTPRequestHandler, directory=site.SITE))
+        self.url = f"http://127.0.0.1:{self.server_port}"
+        threading.Thread(target=self.serve_forever, daemon=True).start()
 
     def address(self, name: str) -> str:
         return f"{self.url}/lab/index.html?path={name}"
@@ -40,43 +34,34 @@ class Files:
     def end_kernels(self) -> None:
         """They end with the page."""
 
-    def stop(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-
-
-@pytest.fixture
-def tab(chromium):
-    files = Files()
-    page = Lab(files, chromium)
-    page.name = "notebooks/01_raw_call.ipynb"
-    yield page
-    page.close()
-    files.stop()
-
 
 @pytest.mark.timeout(600)
-def test_lesson_1_in_a_browser_tab(tab):
+def test_lesson_1_in_a_browser_tab(chromium):
     """It runs from top to bottom, an exercise is graded, a quiz answered, and both survive a reload."""
-    tab.page.set_default_timeout(180_000)
-    tab.reload()
-    assert tab.run_all(), tab.errors()
-    assert not tab.strangers
-    warnings = [o for c in tab.notebook()["cells"] for o in c.get("outputs", []) if o.get("name") == "stderr"]
-    assert not warnings
+    with Files() as files:
+        tab = Lab(files, chromium)
+        tab.name = "notebooks/01_raw_call.ipynb"
+        tab.page.set_default_timeout(180_000)
+        tab.reload()
+        assert tab.run_all(), tab.errors()
+        assert not tab.strangers
+        outputs = (output for cell in tab.notebook()["cells"] for output in cell.get("outputs", ()))
+        assert not [output for output in outputs if output.get("name") == "stderr"]
 
-    tab.run(ASK)
-    assert "1.1 · Ask · passed" in tab.run("exercise('ask')")
-    number = tab.add_cell("quiz('raw_call')")
-    tab.run_cell(number)
-    groups = tab.cell(number).locator(".course-quiz-group")
-    for index in range(groups.count()):
-        groups.nth(index).locator("label").first.click()
-    tab.cell(number).get_by_text("Check my answers").click()
-    expect(tab.cell(number).locator(".course-quiz")).to_contain_text("answered correctly", timeout=30_000)
+        tab.run(ASK)
+        assert "1.1 · Ask · passed" in tab.run("exercise('ask')")
+        number = tab.add_cell("quiz('raw_call')")
+        tab.run_cell(number)
+        for group in tab.cell(number).locator(".course-quiz-group").all():
+            group.locator("label").first.click()
+        tab.cell(number).get_by_text("Check my answers").click()
+        box = tab.cell(number).locator(".course-quiz")
+        expect(box).to_contain_text("answered correctly", timeout=30_000)
 
-    kept = tab.run("progress()").splitlines()[1]
-    assert "1 of 2" in kept
-    tab.reload()
-    tab.run_cell(1)
-    assert tab.run("progress()").splitlines()[1] == kept
+        kept = tab.run("progress()").splitlines()[1]
+        assert "1 of 2" in kept
+        tab.reload()
+        tab.run_cell(1)
+        assert tab.run("progress()").splitlines()[1] == kept
+        tab.close()
+        files.shutdown()

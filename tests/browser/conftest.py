@@ -1,4 +1,4 @@
-"""The fixture `lab`: a page of JupyterLab in Chromium. See lab.py for what it can do."""
+"""The fixtures `lab` and `shared_lab`: a page of JupyterLab in Chromium. See lab.py for what it can do."""
 
 from __future__ import annotations
 
@@ -23,24 +23,21 @@ def chromium():
 
 
 @pytest.fixture(scope="session")
-def new_page(chromium, tmp_path_factory):
-    """Makes pages on one JupyterLab server for the whole session."""
-    server = Server(tmp_path_factory.mktemp("lab"))
-    yield lambda: Lab(server, chromium)
-    server.stop()
+def server(tmp_path_factory):
+    """One JupyterLab server for the whole session."""
+    started = Server(tmp_path_factory.mktemp("lab"))
+    yield started
+    started.stop()
 
 
-@pytest.fixture
-def lab(new_page):
-    """A fresh page for one test."""
-    page = new_page()
-    yield page
-    page.close()
+def page(server, chromium):
+    """A page, closed with its kernels at the end."""
+    made = Lab(server, chromium)
+    yield made
+    made.close()
 
 
-@pytest.fixture(scope="session")
-def shared_lab(new_page):
-    """One page for all tests that ask for it, where a page and a kernel for each would take too long."""
-    page = new_page()
-    yield page
-    page.close()
+lab = pytest.fixture(page)
+shared_lab = pytest.fixture(
+    page, scope="module"
+)  # where a page and a kernel for each test would take too long

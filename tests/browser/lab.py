@@ -1,11 +1,4 @@
-"""JupyterLab in a real browser, for tests: one server and one Chromium a session, one page a test.
-
-def test_lesson(lab):
-    lab.open(Path("notebooks/01_raw_call.ipynb"))     # a copy: the file itself is never written
-    lab.run_all()
-    assert lab.errors() == []
-    lab.screenshot("lesson-01")                       # where COURSE_SCREENSHOTS says, else nowhere
-"""
+"""JupyterLab in a real browser, for tests: one server and one Chromium a session, one page a test."""
 
 from __future__ import annotations
 
@@ -22,9 +15,8 @@ from pathlib import Path
 
 import httpx2
 import nbformat
-from playwright.sync_api import Browser, BrowserContext, Locator, Page, Request, expect
+from playwright.sync_api import Browser, Locator, Request, expect
 
-REPOSITORY = Path(__file__).parents[2]
 CHROMIUMS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 SETTINGS = {
     # Without windowing off, outputs outside the window read as empty.
@@ -32,25 +24,15 @@ SETTINGS = {
     "@jupyterlab/apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
     "@jupyterlab/docmanager-extension/plugin": {"autosave": False},
 }
-HOMES = (
-    *("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "JUPYTERLAB_WORKSPACES_DIR"),
-    *("IPYTHONDIR", "XDG_DATA_HOME", "XDG_STATE_HOME"),
-)
-QUIET = ("gpu", "quic", "background-networking", "component-update", "sync")
-CHROMIUM_FLAGS = [
-    "--no-sandbox",
-    "--no-first-run",
-    "--no-proxy-server",
-    *(f"--disable-{each}" for each in QUIET),
-]
+HOMES = ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "JUPYTERLAB_WORKSPACES_DIR")
+HOMES += ("IPYTHONDIR", "XDG_DATA_HOME", "XDG_STATE_HOME")
+CHROMIUM_FLAGS = ["--no-proxy-server", "--disable-gpu", "--disable-quic", "--disable-sync"]
+expect.set_options(timeout=20_000)  # milliseconds: a busy machine is slow, not wrong
 
 
 def find_chromium() -> str | None:
     """The path of a Chromium, or None."""
     return next(filter(None, map(shutil.which, [os.environ.get("COURSE_CHROMIUM") or "", *CHROMIUMS])), None)
-
-
-expect.set_options(timeout=20_000)  # milliseconds: a busy machine is slow, not wrong
 
 
 class Server:
@@ -68,18 +50,11 @@ class Server:
         env |= {name: str(folder / name.lower()) for name in HOMES}
         env |= {"JUPYTERLAB_SETTINGS_DIR": str(folder / "settings"), "NO_PROXY": "*", "no_proxy": "*"}
         self.log = folder / "server.log"
-        options = [
-            *("--no-browser", "--allow-root", "--ServerApp.ip=127.0.0.1", "--ServerApp.port=0"),
-            *(f"--IdentityProvider.token={self.token}", f"--ServerApp.root_dir={self.root}"),
-            "--LabApp.expose_app_in_browser=True",
-        ]
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "jupyterlab", *options],
-            env=env,
-            stdout=self.log.open("w"),
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
+        options = ["--no-browser", "--allow-root", "--ServerApp.ip=127.0.0.1", "--ServerApp.port=0"]
+        options += [f"--IdentityProvider.token={self.token}", f"--ServerApp.root_dir={self.root}"]
+        command = [sys.executable, "-m", "jupyterlab", "--LabApp.expose_app_in_browser=True", *options]
+        outputs = {"stdout": self.log.open("w"), "stderr": subprocess.STDOUT}
+        self.process = subprocess.Popen(command, env=env, start_new_session=True, **outputs)
         deadline = time.monotonic() + 60
         # It takes a free port, and says which in its log.
         while not (found := re.search(r"http://127\.0\.0\.1:\d+", self.log.read_text())):
@@ -90,11 +65,9 @@ class Server:
         self.url = found[0]
 
     def address(self, name: str) -> str:
-        """Where the page of the notebook `name` is."""
         return f"{self.url}/lab/tree/{name}?token={self.token}&reset"
 
     def end_kernels(self) -> None:
-        """Shut down every kernel."""
         told = {"headers": {"Authorization": f"token {self.token}"}, "trust_env": False, "timeout": 20}
         with httpx2.Client(base_url=self.url, **told) as client:
             for session in client.get("/api/sessions").json():
@@ -102,12 +75,11 @@ class Server:
 
     def stop(self) -> None:
         """End the server and its kernels."""
-        if self.process.poll() is None:
-            self.process.terminate()
-            try:
-                self.process.wait(15)
-            except subprocess.TimeoutExpired:
-                os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.terminate()
+        try:
+            self.process.wait(15)
+        except subprocess.TimeoutExpired:
+            os.killpg(self.process.pid, signal.SIGKILL)
 
 
 class Lab:
@@ -117,9 +89,9 @@ class Lab:
         self.server = server
         self.strangers: list[str] = []  # addresses outside that the page asked for: none is let through
         self.faults: list[str] = []  # uncaught errors of the page's scripts
-        self.context: BrowserContext = browser.new_context(viewport={"width": 1280, "height": 900})
+        self.context = browser.new_context(viewport={"width": 1280, "height": 900})
         self.context.route(re.compile(rf"^(?!{re.escape(server.url)})(https?|wss?):"), self._refuse)
-        self.page: Page = self.context.new_page()
+        self.page = self.context.new_page()
         self.page.set_default_timeout(30_000)
         self.page.on("pageerror", lambda error: self.faults.append(str(error)))
         self.page.on("dialog", lambda dialog: dialog.accept())
@@ -134,17 +106,17 @@ class Lab:
         given = "async (given) => { const lab = window.jupyterapp, panel = lab.shell.currentWidget; "
         return self.page.evaluate(f"{given}{script} }}", arguments)
 
-    def open(self, notebook: Path | str | dict | list[str]) -> None:
-        """Open a copy of a notebook: a path, the notebook as a dict, or the sources of its code cells."""
+    def open(self, notebook: Path | list[str]) -> None:
+        """Open a copy of the notebook at a path, or a new one with these sources of code cells."""
         self.name = f"{secrets.token_hex(4)}.ipynb"
-        if isinstance(notebook, list):
+        if isinstance(notebook, Path):
+            shutil.copy(notebook, self.server.root)
+            self.name = notebook.name
+        else:
             cells = [nbformat.v4.new_code_cell(source) for source in notebook]
             kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
-            notebook = nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernel})
-        if isinstance(notebook, dict):
-            (self.server.root / self.name).write_text(json.dumps(notebook))
-        else:
-            shutil.copy(REPOSITORY / notebook, self.server.root / self.name)
+            made = nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernel})
+            nbformat.write(made, self.server.root / self.name)
         self.reload()
 
     def reload(self) -> None:
@@ -180,7 +152,6 @@ class Lab:
         return self._on_panel(script, source)
 
     def remove_cell(self, index: int) -> None:
-        """Delete the cell `index`."""
         self._on_panel("panel.content.model.sharedModel.deleteCell(given[0]);", index)
 
     def run(self, source: str) -> str:
@@ -189,37 +160,22 @@ class Lab:
         self.run_cell(index)
         return self.text(index)
 
-    def interrupt(self) -> None:
-        """Interrupt the kernel."""
-        self.command("notebook:interrupt-kernel")
-
     def notebook(self) -> dict:
-        """The notebook as it stands in the page."""
+        """The notebook as it stands in the page and would be saved."""
         return self._on_panel("return panel.content.model.toJSON();")
 
-    def outputs(self, index: int) -> list[dict]:
-        """The outputs of the cell `index`, as the notebook file would hold them."""
-        return self.notebook()["cells"][index].get("outputs", [])
-
     def text(self, index: int) -> str:
-        """What the cell `index` printed and displayed, as text; of an error, its traceback's last line."""
-        parts = []
-        for output in self.outputs(index):
-            shown = output.get("text") or output.get("data", {}).get("text/plain")
-            parts.append("".join(shown or f"{output.get('ename', '')}: {output.get('evalue', '')}"))
-        return "".join(parts)
+        """What the cell `index` printed and displayed, as text."""
+        outputs = self.notebook()["cells"][index]["outputs"]
+        shown = (output.get("text") or output.get("data", {}).get("text/plain", "") for output in outputs)
+        return "".join(map("".join, shown))
 
     def errors(self) -> list[str]:
-        """Every error among the outputs: cell number, name and words."""
-        return [
-            f"cell {number}: {output['ename']}: {output['evalue']}"
-            for number, cell in enumerate(self.notebook()["cells"])
-            for output in cell.get("outputs", [])
-            if output["output_type"] == "error"
-        ]
+        """Every error among the outputs: name and words."""
+        outputs = (output for cell in self.notebook()["cells"] for output in cell.get("outputs", ()))
+        return [f"{out['ename']}: {out['evalue']}" for out in outputs if out["output_type"] == "error"]
 
     def cell(self, index: int) -> Locator:
-        """The Playwright locator of the cell `index`."""
         return self.page.locator(".jp-Notebook .jp-Cell").nth(index)
 
     def theme(self, dark: bool) -> None:
@@ -230,18 +186,10 @@ class Lab:
             self.command("apputils:change-theme", {"theme": name})
             expect(self.page.locator("body")).to_have_attribute("data-jp-theme-name", name)
 
-    def screenshot(self, name: str, *, full: bool = False, of: Locator | None = None) -> None:
-        """Save `name`.png in $COURSE_SCREENSHOTS, if that is set; `full`: all the notebook, `of`: a part."""
-        if not (folder := os.environ.get("COURSE_SCREENSHOTS")):
-            return
-        size = self.page.viewport_size
-        if full or of is not None:
-            part = of or self.page.locator(".jp-WindowedPanel-outer").first
-            height = min(int(part.evaluate("node => node.scrollHeight")) + 200, 16_000)
-            self.page.set_viewport_size({"width": size["width"], "height": height})
-            self.page.wait_for_timeout(300)
-        (of or self.page).screenshot(path=Path(folder) / f"{name}.png")
-        self.page.set_viewport_size(size)
+    def screenshot(self, name: str, of: Locator | None = None) -> None:
+        """Save `name`.png, of the page or a part of it, in $COURSE_SCREENSHOTS, if that is set."""
+        if folder := os.environ.get("COURSE_SCREENSHOTS"):
+            (of or self.page).screenshot(path=Path(folder) / f"{name}.png")
 
     def close(self) -> None:
         """Close the page and end its kernels."""

@@ -16,10 +16,9 @@ SETUP = """
 import contextlib, json, threading, time
 import ipywidgets
 from IPython.display import display
-from course_helpers import Conversation, connect, practice
+from course_helpers import connect, practice
 from course_helpers.chat_cell import ChatCell
 from course_helpers.history import Reply, last_turns
-client = connect()
 """
 LONG = "Tell me a very long story about the sea."
 PARIS, ANSWER = "What is the capital of France?", "The capital of France is Paris."
@@ -27,20 +26,15 @@ STAND_IN = "A chat with a language model: run this cell to open it."
 WIDTH = "node => node.scrollWidth - node.clientWidth"
 
 
-@pytest.fixture(scope="module")
-def page(shared_lab):
-    """One notebook for all tests of this module, with the setup cell run."""
-    shared_lab.open([SETUP])
-    assert shared_lab.run_all()
-    return shared_lab
-
-
 @pytest.fixture
-def lab(page):
-    """That notebook; each test gets it with no faults set, and must leave no error and no stranger behind."""
-    page.run("client = connect(); practice.reset()")
-    yield page
-    assert page.errors() == page.strangers == page.faults == []
+def lab(shared_lab):
+    """One notebook for all: each test finds no faults set, and must leave no error and no stranger behind."""
+    if not hasattr(shared_lab, "name"):
+        shared_lab.open([SETUP])
+        assert shared_lab.run_all()
+    shared_lab.run("connect(); practice.reset()")
+    yield shared_lab
+    assert shared_lab.errors() == shared_lab.strangers == shared_lab.faults == []
 
 
 @pytest.fixture
@@ -102,11 +96,8 @@ def test_stop_at_any_moment(chat):
     for pace, wanted in (("50, 30", ""), ("50, 30", "Waiting"), ("20, 0.1", "is coming")):
         chat.lab.run(f"practice.pace({pace})")
         chat.ask(LONG, wait=False)
-        if wanted:
-            expect(chat.status).to_contain_text(wanted)
-            chat.click("Stop")
-        else:
-            chat.box.press("Escape")
+        expect(chat.status).to_contain_text(wanted)
+        chat.click("Stop") if wanted else chat.box.press("Escape")
         chat.wait()
         assert "Stopped" in chat.feet()[-1]
     chat.lab.run("practice.reset()")
@@ -121,8 +112,8 @@ def test_running_a_cell_again_ends_its_old_chat(lab):
     for each in (chat, other):
         each.ask("My cat is called Tom. Tell me about it.", wait=False)
     lab.run_cell(chat.index)
-    expect(lab.cell(chat.index).locator(".course-chat")).to_have_count(1)
-    assert ChatPage(lab, chat.index).questions() == []
+    expect(chat.root).to_have_count(1)
+    assert chat.questions() == []
     other.wait()
     assert "Stopped" not in other.feet()[0]
     assert "course-chat" not in lab.run("time.sleep(.3); [t.name for t in threading.enumerate()]")
@@ -169,14 +160,14 @@ return a / b if b else None  # a line so long that it does not fit {"and so on "
 def test_copy_request_and_export(lab, echoing, echo, tmp_path):
     """Question, reply and code on the clipboard; what was sent in three languages; the chat in two files."""
     lab.context.grant_permissions(["clipboard-read", "clipboard-write"], origin=lab.server.url)
-    chat = echoing
+    chat, read = echoing, "() => navigator.clipboard.readText()"
     chat.ask(AWKWARD)
 
     def copied(button: str) -> str:
         lab.page.evaluate("() => navigator.clipboard.writeText('')")
         chat.click(button)
-        chat.until(lambda: lab.page.evaluate("() => navigator.clipboard.readText()") != "")
-        return lab.page.evaluate("() => navigator.clipboard.readText()")
+        chat.until(lambda: lab.page.evaluate(read) != "")
+        return lab.page.evaluate(read)
 
     assert copied("Copy the question") == copied("Copy the reply") == AWKWARD
     assert copied("Copy this code") in AWKWARD
@@ -197,6 +188,11 @@ def test_copy_request_and_export(lab, echoing, echo, tmp_path):
     assert AWKWARD in (tmp_path / "chat.md").read_text()
 
 
+CONTROLS = ["System prompt", "Retry", "Undo", "Clear", "Conversation", "Copy the question"]
+CONTROLS += ["Edit the question and ask again", "Copy the reply", "What was sent for this reply"]
+CONTROLS += ["Send", "Save as Markdown", "Save as JSON"]
+
+
 def test_settings_and_the_keyboard_alone(chat):
     """Model and system prompt hold from the next turn on. Tab reaches every control in the page's order."""
     choice = chat.root.get_by_label("Model", exact=True)
@@ -210,10 +206,7 @@ def test_settings_and_the_keyboard_alone(chat):
     for _ in range(17):
         names.append(chat.lab.page.evaluate(f"{focused}.getAttribute('aria-label') ?? {focused}.innerText"))
         chat.lab.page.keyboard.press("Tab")
-    wanted = ["System prompt", "Retry", "Undo", "Clear", "Conversation", "Copy the question"]
-    wanted += ["Edit the question and ask again", "Copy the reply", "What was sent for this reply"]
-    wanted += ["Send", "Save as Markdown", "Save as JSON"]
-    assert [name for name in names if name in wanted] == wanted
+    assert [name for name in names if name in CONTROLS] == CONTROLS
     copy = chat.root.get_by_role("button", name="Copy the reply")
     copy.focus()
     expect(copy).to_have_css("opacity", "1")
@@ -255,7 +248,7 @@ def test_turns_from_code(chat):
     index = lab.add_cell(f"cell.send({LONG!r})")
     lab.start_cell(index)
     chat.until(lambda: len(chat.replies()) == 2 and chat.replies()[-1] != "")
-    lab.interrupt()
+    lab.command("notebook:interrupt-kernel")
     shown = lab.cell(index).locator(".jp-OutputArea-output")
     expect(shown).to_have_text("KeyboardInterrupt: the reply was stopped and is not kept.")
     chat.wait()
@@ -327,8 +320,8 @@ def test_hostile_texts_run_nowhere(lab, echo, every):
     assert chat.talk.evaluate(WIDTH) <= 1
     assert lab.page.evaluate(OUTSIDE) == before
     assert len(lab.context.pages) == 1
-    raw = "<img src=x onerror=window.pwned=1><img src=http://hostile.test/a.png>"
     # What does run in the same place: the silence above means something.
+    raw = "<img src=x onerror=window.pwned=1><img src=http://hostile.test/a.png>"
     index = lab.add_cell(f"display(ipywidgets.HTML({raw!r}))")
     lab.run_cell(index)
     lab.page.wait_for_function("window.pwned === 1")
@@ -341,16 +334,16 @@ def test_saved_and_opened_again(lab, echoing):
     echoing.ask("hello")
     echoing.ask("say 2000 at 20", wait=False)  # the page is loaded anew while it comes
     echoing.until(lambda: len(echoing.replies()[-1]) > 5)
-    assert lab.outputs(echoing.index)[0]["data"]["text/plain"] == STAND_IN
+    assert lab.text(echoing.index) == STAND_IN
     lab.command("docmanager:save")
     lab.reload()
     chat = ChatPage(lab, echoing.index)
     chat.until(lambda: chat.questions() == ["hello", "say 2000 at 20"])
     grown = len(chat.replies()[-1])
     chat.until(lambda: len(chat.replies()[-1]) > grown + 20 > 25)
-    chat.stop()
+    chat.click("Stop")
+    chat.wait()
     assert "Stopped" in chat.feet()[1]
     lab.server.end_kernels()
     lab.reload()
-    shown = lab.cell(chat.index).locator(".jp-OutputArea")
-    expect(shown).to_have_text(STAND_IN, use_inner_text=True)
+    expect(lab.cell(chat.index).locator(".jp-OutputArea")).to_have_text(STAND_IN, use_inner_text=True)

@@ -1,4 +1,4 @@
-"""Quizzes and guesses as a learner sees them in JupyterLab, by mouse and by keyboard."""
+"""Quizzes, guesses and lessons as a learner sees them in JupyterLab, by mouse and by keyboard."""
 
 from __future__ import annotations
 
@@ -7,10 +7,25 @@ from itertools import pairwise
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
+from course_helpers.__main__ import NOTEBOOKS, settle
 from course_helpers.learning.progress import find_lesson
 
 SETUP = "from course_helpers.learning import guess, progress, quiz"
-expect.set_options(timeout=30_000)
+
+
+def test_opening_a_lesson_changes_nothing(lab):
+    """JupyterLab notes in the file what the kernel says of itself: it must be what stands there."""
+    settle()  # the installation as `make lab` leaves it: a kernel reads its settings when it starts
+    lab.open(NOTEBOOKS / "01_raw_call.ipynb")
+    noted, dirty = lab.page.evaluate(
+        """async () => {
+            const { context, sessionContext } = jupyterapp.shell.currentWidget;
+            const answer = await sessionContext.session.kernel.info;
+            await new Promise(requestAnimationFrame);
+            return [answer.language_info, context.model.dirty];
+        }"""
+    )
+    assert (noted["file_extension"], dirty) == (".py", False)
 
 
 def test_quiz_by_mouse(lab):
@@ -25,25 +40,25 @@ def test_quiz_by_mouse(lab):
     for width in (1280, 700):
         lab.page.set_viewport_size({"width": width, "height": 1200})
         lab.page.wait_for_timeout(300)
-        boxes = [labels.nth(i).bounding_box() for i in range(labels.count())]
+        boxes = [label.bounding_box() for label in labels.all()]
         assert all(b["y"] >= a["y"] + a["height"] - 1 for a, b in pairwise(boxes))
-        cut = "all => all.filter(l => l.scrollWidth > l.clientWidth + 1).map(l => l.textContent)"
-        assert labels.evaluate_all(cut) == []
+        assert labels.evaluate_all("all => all.filter(l => l.scrollWidth > l.clientWidth + 1).length") == 0
         lab.screenshot(f"quiz-{width}")
     wrong = next(choice for choice in questions[0].choices if choice != right[0])
-    box.get_by_text(wrong, exact=True).click()
-    box.get_by_text(right[1], exact=True).click()
-    box.get_by_role("button", name="Check my answers").click()
+
+    def choose(*choices: str) -> None:
+        for text in choices:
+            box.get_by_text(text, exact=True).click()
+        box.get_by_role("button", name="Check my answers").click()
+
+    choose(wrong, right[1])
     expect(box).to_contain_text(questions[0].feedback(wrong)[:40].replace("`", ""))
     expect(box).to_contain_text("1 of 4 answered correctly. 2 still open.")
-    for text in right:
-        box.get_by_text(text, exact=True).click()
-    box.get_by_role("button", name="Check my answers").click()
+    choose(*right)
     expect(box).to_contain_text("4 of 4 answered correctly.")
     lab.run_cell(2)
     assert "6  Rate limits and retries       0 of 3      4 of 4   exercise 6.1" in lab.text(2)
-    assert lab.faults == []
-    assert lab.strangers == []
+    assert lab.faults == lab.strangers == []
 
 
 def test_quiz_by_keyboard_and_reopened(lab):
@@ -53,28 +68,25 @@ def test_quiz_by_keyboard_and_reopened(lab):
     """
     lab.open([SETUP, "quiz('roles')", "guess('seconds', unit='seconds')"])
     assert lab.run_all()
-    box = lab.cell(1).locator(".course-quiz")
+    box, press = lab.cell(1).locator(".course-quiz"), lab.page.keyboard.press
     question, second = find_lesson("roles").questions[:2]
     group = box.get_by_role("radiogroup", name=f"1. {question.text}")
     group.get_by_role("radio").first.focus()
-    lab.page.keyboard.press("Space")
-    at = question.choices.index(question.right)
-    for _ in range(at):
-        lab.page.keyboard.press("ArrowDown")
+    press("Space")
+    for _ in range(question.choices.index(question.right)):
+        press("ArrowDown")
     expect(group.get_by_role("radio", name=question.right, exact=True)).to_be_checked()
-    lab.page.keyboard.press("Tab")
-    focused = box.get_by_role("radiogroup", name=f"2. {second.text}").get_by_role("radio").first
-    expect(focused).to_be_focused()
-    for _ in range(3):
-        lab.page.keyboard.press("Tab")
-    lab.page.keyboard.press("Enter")
+    press("Tab")
+    expect(box.get_by_role("radiogroup", name=f"2. {second.text}").get_by_role("radio").first).to_be_focused()
+    for key in ("Tab", "Tab", "Tab", "Enter"):
+        press(key)
     expect(box).to_contain_text("1 of 4 answered correctly. 3 still open.")
     field = lab.cell(2).get_by_role("textbox", name="Your guess (seconds):")
     field.fill("12")
     field.press("Enter")
     expect(lab.cell(2)).to_contain_text("Your guess: 12 seconds.")
     for dark in (False, True):
-        lab.theme(dark=dark)
+        lab.theme(dark)
         found = Axe().run(lab.page, context=".jp-OutputArea-output")
         assert found.violations_count == 0, found.generate_report()
     lab.command("docmanager:save")
