@@ -64,7 +64,7 @@ METERS = """\
 @pytest.fixture
 def here(monkeypatch, capsys):
     """The chatbot's `main` in this process: fed with text, it gives its status, stdout and stderr."""
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
     model = models.MODEL
 
     def run(text: str, *options: object) -> tuple[int, str, str]:
@@ -77,8 +77,6 @@ def here(monkeypatch, capsys):
         return status, *capsys.readouterr()
 
     yield run
-    for number, handler in handlers.items():
-        signal.signal(number, handler)
     practice.reset()
 
 
@@ -97,27 +95,17 @@ def at_terminal(term: str, steps: list[tuple[str, str]], *options: object) -> tu
     child.logfile_read = shown
     for words, typed in steps:
         child.expect_exact(words)
-        child.send(typed)
-        if not typed:  # it is closed
-            child.kill(signal.SIGHUP)
+        child.send(typed) if typed else child.kill(signal.SIGHUP)
     child.expect(pexpect.EOF)
     child.close()
     return child.exitstatus, shown.getvalue().replace("\r\n", "\n")
 
 
 @pytest.mark.slow
-def test_a_dumb_terminal():
-    """It is used line by line; a person is asked for the system prompt, and sees where the answer begins."""
-    steps = [("default):", "Be kind.\n"), ("You:", "My name is Sam.\n"), ("[Session", "quit\n")]
-    status, shown = at_terminal("dumb", steps)
-    assert (status, "[System prompt: Be kind.]" in shown) == (0, True)
-    assert "\n\nAssistant: Noted: your name is Sam.\n[This turn: " in shown
-
-
-@pytest.mark.slow
-def test_pastes_keys_and_signals_at_a_terminal(tmp_path):
+def test_at_a_terminal(tmp_path):
     """A paste is one message, also while an answer comes, and its lines are no commands; Ctrl-C stops an
-    answer; a terminal that is closed ends the session as quit would."""
+    answer; a terminal that is closed ends the session as quit would. A dumb one is used line by line; a
+    person is asked for the system prompt, and sees where the answer begins."""
     paste = "\x1b[200~{}\x1b[201~".format  # a terminal says where a paste begins and ends, if it was asked to
     steps = [
         ("You:", paste("reset\nquit\n!save /nowhere") + "\r"),
@@ -134,6 +122,10 @@ def test_pastes_keys_and_signals_at_a_terminal(tmp_path):
     assert (status, "Traceback" in shown) == (128 + signal.SIGHUP, False)
     asked = [turn.user for turn in Conversation.load(path).turns]
     assert asked == ["reset\nquit\n!save /nowhere", "undo\nreset\nHello!"]
+    steps = [("default):", "Be kind.\n"), ("You:", "My name is Sam.\n"), ("[Session", "quit\n")]
+    status, shown = at_terminal("dumb", steps)
+    assert (status, "[System prompt: Be kind.]" in shown) == (0, True)
+    assert "\n\nAssistant: Noted: your name is Sam.\n[This turn: " in shown
 
 
 def test_files(here, tmp_path):
@@ -207,8 +199,9 @@ def test_commands(here):
     assert practice.journal[-1].body["system"] == chatbot.DEFAULT_SYSTEM
 
 
-def test_faults(here):
-    """A wait is shown, an error is one line, keeps the session, and over a pipe shows in the exit status."""
+def test_faults_and_budget(here):
+    """A wait is shown, an error is one line, keeps the session, and over a pipe shows in the exit status.
+    Over the budget nothing is sent, and what to do is said."""
     with practice.fail_next(429, times=2, retry_after=0.01):
         status, out, err = here("What is the capital of France?\n")
     assert (status, out) == (0, "The capital of France is Paris.\n")
@@ -219,13 +212,8 @@ def test_faults(here):
     assert "[400 invalid_request_error: The practice API was told to refuse this request. Not retried" in err
     with practice.shape("refusal"):
         status, out, err = here("Hello!\nstats\n")
-    assert (status, out) == (0, "")
-    assert "Nothing was kept" in err
+    assert (status, out, "Nothing was kept" in err) == (0, "", True)
     assert "[Calls: 1, 1 of them brought no answer]" in err
-
-
-def test_budget(here):
-    """Over the budget nothing is sent, and what to do is said in this program's words."""
     status, out, err = here("Hello!\nHello!\nstats\n", "--budget", "0.00052", "--model", "haiku")
     assert (status, out.count("\n")) == (1, 1)
     assert "[Nothing was sent: the call could cost" in err

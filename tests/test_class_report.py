@@ -38,13 +38,10 @@ def test_a_class_of_thirty(tmp_path):
     assert [len(rows), len(rows[0])] == [31, 3 + len(exercises()) + len(lessons())]
     last = dict(zip(rows[0], rows[-1], strict=True))
     asked = len(lessons()[0].questions)
-    assert [last[name] for name in ("Learner", "Complete", "1.1", "8.1", "Quiz 1")] == [
-        *("learner 29", "7", "✓", "", f"{asked}/{asked}"),
-    ]
-    assert (tmp_path / "class_report.html").read_text(encoding="utf-8").count(
-        '<th scope="row">learner '
-    ) == 30
-    assert len(collect(tmp_path)) == 30
+    seen = {"Learner": "learner 29", "Complete": "7", "1.1": "✓", "8.1": "", "Quiz 1": f"{asked}/{asked}"}
+    assert seen.items() <= last.items()
+    shown = (tmp_path / "class_report.html").read_text(encoding="utf-8")
+    assert shown.count('<th scope="row">learner ') == len(collect(tmp_path)) == 30
 
 
 def test_hardest_first_and_guesses(tmp_path):

@@ -7,8 +7,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 from tools.lessons import ROOT
 
 TOO_OLD = "#!/bin/sh\nexit 1\n"
@@ -21,6 +19,7 @@ pip) echo "pip $7" >> log ;;
 esac
 exit 0
 """
+NO_NETWORK = WRITES_DOWN.replace('echo "pip $7" >> log', "exit 1")
 # Makes the same venv as the Python that it is told to take, and says which it was.
 UV = """#!/bin/sh
 case "$1" in
@@ -30,77 +29,65 @@ esac
 """
 
 
-@pytest.fixture
-def course(tmp_path):
-    """A folder with what the installer reads, its name with a space in it."""
-    folder = tmp_path / "my course"
-    (folder / "tools").mkdir(parents=True)
-    shutil.copy(ROOT / "tools/install.sh", folder / "tools")
-    (folder / "pyproject.toml").write_text("[project]\n")
-    (tmp_path / "bin").mkdir()
-    for tool in ("awk", "cat", "cksum", "cp", "dirname", "ls", "mkdir", "sh"):
-        (tmp_path / "bin" / tool).symlink_to(shutil.which(tool))
-    return folder
-
-
-def install(course: Path, *what: str, PYTHON: str = "", **programs: str) -> tuple[int, str, list[str]]:
-    """Exit code, words and log of the installer, with nothing but `programs` on its path."""
+def install(folder: Path, *what: str, **programs: str) -> tuple[int, str, list[str]]:
+    """Exit code, words and log of the installer in `folder`/my course, with only `programs` on its path."""
+    course, path = folder / "my course", folder / "bin"
+    if not course.exists():
+        (course / "tools").mkdir(parents=True)
+        shutil.copy(ROOT / "tools/install.sh", course / "tools")
+        (course / "pyproject.toml").write_text("[project]\n")
+        path.mkdir()
+        for tool in ("awk", "cat", "cksum", "cp", "dirname", "ls", "mkdir", "sh"):
+            (path / tool).symlink_to(shutil.which(tool))
     for name, script in programs.items():
-        (course.parent / "bin" / name).write_text(script)
-        (course.parent / "bin" / name).chmod(0o755)
-    env = {"PATH": str(course.parent / "bin")} | ({"PYTHON": PYTHON} if PYTHON else {})
+        (path / name).write_text(script)
+        (path / name).chmod(0o755)
+    env = {"PATH": str(path)} | ({"PYTHON": str(path / "my python")} if "my python" in programs else {})
     command = ["sh", str(course / "tools/install.sh"), *what]
     done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=30)
-    log = course / "log"
-    return done.returncode, done.stdout + done.stderr, log.read_text().splitlines() if log.exists() else []
+    log = (course / "log").read_text().splitlines() if (course / "log").exists() else []
+    return done.returncode, done.stdout + done.stderr, log
 
 
-@pytest.mark.parametrize(
-    ("python3", "words"),
-    [
-        (TOO_OLD, ("Python 3.11 or newer", "python3.11 python3 python\n", "brew install python")),
-        (WITHOUT_VENV, (f"sudo apt install python3.{sys.version_info.minor}-venv",)),
-        (WRITES_DOWN.replace('echo "pip $7" >> log', "exit 1"), ("HTTPS_PROXY",)),
-    ],
-)
-def test_says_what_to_do(course, python3, words):
+def test_says_what_to_do(tmp_path):
     """No Python, or one that cannot make a venv, or pip fails: then the next run tries again."""
-    code, said, _ = install(course, python3=python3)
-    assert code == 1
-    assert [each for each in words if each not in said] == []
-    assert not (course / ".venv/.installed").exists()
+    says = {
+        TOO_OLD: ("Python 3.11 or newer", "python3.11 python3 python\n", "brew install python"),
+        WITHOUT_VENV: (f"sudo apt install python3.{sys.version_info.minor}-venv",),
+        NO_NETWORK: ("HTTPS_PROXY",),
+    }
+    for number, (python3, words) in enumerate(says.items()):
+        code, said, _ = install(tmp_path / str(number), python3=python3)
+        assert (code, [each for each in words if each not in said]) == (1, [])
+        assert not (tmp_path / f"{number}/my course/.venv/.installed").exists()
 
 
-def test_takes_the_python_that_can(course):
-    """One that lacks venv does not stand in the way; PYTHON=… wins over the path, spaces and all."""
+def test_takes_the_python_that_can(tmp_path):
+    """One that lacks venv does not stand in the way; PYTHON=… wins over the path; uv takes the same one."""
     others = {"python3.14": WITHOUT_VENV, "python3.11": TOO_OLD, "python3": TOO_OLD}
-    named = str(course.parent / "bin/my python")
-    assert install(course, PYTHON=named, **others, **{"my python": WRITES_DOWN})[0] == 0
-    assert install(course, python3=WRITES_DOWN)[0] == 0
+    assert install(tmp_path / "1", **others | {"my python": WRITES_DOWN})[::2] == (0, ["venv", "pip ."])
+    assert install(tmp_path / "2", **others | {"python3": WRITES_DOWN})[::2] == (0, ["venv", "pip ."])
+    assert install(tmp_path / "3", python3=WRITES_DOWN, uv=UV)[::2] == (0, ["uv-venv", "uv-pip ."])
 
 
-def test_installs_once_and_again_when_something_changed(course):
+def test_installs_once_and_again_when_something_changed(tmp_path):
     """The second run does nothing; what tests need comes on top; a moved folder gets a new .venv."""
-    assert "once" in install(course, python3=WRITES_DOWN)[1]
-    assert install(course) == (0, "", ["venv", "pip ."])
+    first, second = tmp_path / "first", tmp_path / "second"
+    assert "once" in install(first, python3=WRITES_DOWN)[1]
+    assert install(first) == (0, "", ["venv", "pip ."])
     for what in (["dev"], ["dev"], []):
-        code, _, log = install(course, *what)
-        assert (code, log) == (0, ["venv", "pip .", "pip .[dev]"])
-    (course / "pyproject.toml").write_text("[project] # changed\n")
-    assert install(course)[2] == ["venv", "pip .", "pip .[dev]", "pip ."]
-    assert install(course.rename(course.parent / "elsewhere"))[2][-2:] == ["venv", "pip ."]
+        assert install(first, *what)[::2] == (0, ["venv", "pip .", "pip .[dev]"])
+    (first / "my course/pyproject.toml").write_text("[project] # changed\n")
+    assert install(first)[2] == ["venv", "pip .", "pip .[dev]", "pip ."]
+    assert install(first.rename(second))[2][-2:] == ["venv", "pip ."]
 
 
-def test_uv_installs_where_it_is_there(course):
-    """With the Python that would be taken without it."""
-    assert install(course, python3=WRITES_DOWN, uv=UV)[::2] == (0, ["uv-venv", "uv-pip ."])
-
-
-def test_a_folder_of_somebody_else_is_named(course):
+def test_a_folder_of_somebody_else_is_named(tmp_path):
     """Root installed it and a user cannot write there: a sentence, not pip's traceback."""
-    (course / ".venv").mkdir()
-    script = course / "tools/install.sh"
+    install(tmp_path)
+    script = tmp_path / "my course/tools/install.sh"
+    script.parents[1].joinpath(".venv").mkdir()
     assert '! [ -w "$venv" ]' in script.read_text()
     script.write_text(script.read_text().replace('! [ -w "$venv" ]', "true"))  # root may write anywhere
-    code, said, _ = install(course)
+    code, said, _ = install(tmp_path)
     assert (code, "belongs to" in said, "sudo rm -rf .venv" in said) == (1, True, True)

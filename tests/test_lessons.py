@@ -46,9 +46,7 @@ def test_there_are_eight_lessons_and_the_notes(notebooks):
 def test_cells_are_short_and_prose_carries_them(notebooks):
     """Code comes in small portions (median, 90 %, longest), with 12 to 20 words of prose a line."""
     for name, notebook in notebooks.items():
-        sizes = sorted(
-            sum(1 for line in source.splitlines() if line.strip()) for source in sources(notebook, "code")
-        )
+        sizes = sorted(len(re.findall(r"(?m)^.*\S", source)) for source in sources(notebook, "code"))
         words = sum(len(source.split()) for source in sources(notebook, "markdown"))
         words -= len(glossary.terms(int(name[:2])).split())  # the list of terms is no prose
         note = name == NOTES  # each stands alone, with code of about ten lines a cell
@@ -72,18 +70,13 @@ def test_links_and_headings(notebooks, lessons):
         assert all(new - old <= 1 for old, new in itertools.pairwise(levels)), name
 
 
-def test_no_price_stands_in_prose(notebooks):
-    """Prices are printed by cells from the data, as are those in the terms: what is typed goes stale."""
-    for name, notebook in notebooks.items():
-        typed = [source.partition(TERMS.partition("{}")[0])[0] for source in sources(notebook, "markdown")]
-        assert not [source for source in typed if re.search(r"\$\d", source)], name
-
-
 def test_every_claim_and_exercise_has_its_end(notebooks):
     """Each lesson has checks, exercises with a folded solution, a quiz, old advice, what next, its terms."""
     for number, (name, notebook) in enumerate(notebooks.items(), 1):
         code, prose = "\n".join(sources(notebook, "code")), "\n".join(sources(notebook, "markdown"))
         assert "check(" in code, name
+        typed = prose.partition(TERMS.partition("{}")[0])[0]
+        assert not re.search(r"\$\d", typed), f"{name}: prices are printed by cells, what is typed goes stale"
         if name == NOTES:
             assert prose.count("**When not to.**") == prose.count("\n## ") == 10
             continue

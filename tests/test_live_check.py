@@ -21,10 +21,10 @@ def there():
 
 def compared(there: Practice) -> dict[str, list[str]]:
     """What differs, by probe, from a practice API as it is."""
-    here = Practice(in_process=True)
-    clients = [live_check.client(there.url, SECRET), live_check.client(here.url, PRACTICE_KEY)]
-    for client, practice in zip(clients, (there, here), strict=True):
-        client._transport = practice.transport()
+    clients = []
+    for practice, key in ((there, SECRET), (here := Practice(in_process=True), PRACTICE_KEY)):
+        clients.append(live_check.client(practice.url, key))
+        clients[-1]._transport = practice.transport()
     found = dict(live_check.differences(*clients))
     here.stop()
     return found

@@ -15,15 +15,7 @@ import pytest
 
 from course_helpers.learning import guess, quiz
 from course_helpers.learning import progress as table
-from course_helpers.learning.progress import (
-    Question,
-    Store,
-    find_lesson,
-    lessons,
-    passed_parts,
-    record_try,
-    store,
-)
+from course_helpers.learning.progress import Question, find_lesson, lessons, passed_parts, record_try, store
 from course_helpers.learning.questions import guess_widget, how_far, quiz_widget
 
 
@@ -44,9 +36,7 @@ def answer(lesson: int, *picked: str) -> dict:
     """What the page is told when these choices are checked; the questions after them stay open."""
     questions, widget, sent = find_lesson(lesson).questions, quiz_widget(find_lesson(lesson)), []
     assert [choices for _, choices in widget.questions] == [question.choices for question in questions]
-    chosen = [
-        q.choices.index(choice) if choice else None for q, choice in zip(questions, picked, strict=False)
-    ]
+    chosen = [q.choices.index(choice) for q, choice in zip(questions, picked, strict=False)]
     widget.send = sent.append
     widget._handle_custom_msg({"check": chosen + [None] * (len(questions) - len(chosen))}, [])
     assert [message["summary"] for message in sent] == [widget.summary]
@@ -126,7 +116,7 @@ def test_files_of_release_1_0_and_damaged_ones(home, content):
     pass_lesson(2)
     assert "1 of 8" in repr(table())
     assert damaged.read_bytes() == content
-    parts = [part if part.startswith("question ") else f"exercise {part}" for part in find_lesson(1).parts]
+    parts = [part if " " in part else f"exercise {part}" for part in find_lesson(1).parts]
     (home / "progress.json").write_text(json.dumps({"version": 1, "passed": parts}))
     assert "2 of 8 lessons complete." in repr(table())
     table(export=home / "progress of ada.json")
@@ -142,10 +132,10 @@ def test_without_a_place_the_lesson_goes_on_and_says_so_once(named, tmp_path, mo
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COURSE_DATA_DIR", named)
     if named == "no-home":
-        monkeypatch.delenv("COURSE_DATA_DIR")
-        monkeypatch.delenv("HOME")
+        for name in ("COURSE_DATA_DIR", "HOME", "XDG_DATA_HOME"):
+            monkeypatch.delenv(name, raising=False)
         monkeypatch.setattr("pwd.getpwuid", {}.__getitem__)  # a user without an entry
-    reason = r"Not a directory|File exists" if named == "/dev/null" else "there is no home folder"
+    reason = "Not a directory|File exists" if named == "/dev/null" else ".*home directory.*"
     told = answer(1, find_lesson(1).questions[0].right)
     guess("g", 3, unit="tokens")
     said = f"{told['summary']} {capsys.readouterr().out}"
@@ -161,8 +151,7 @@ def test_where_it_is(tmp_path, monkeypatch):
     monkeypatch.delenv("COURSE_DATA_DIR")
     assert store.folder == platformdirs.user_data_path("llm-api-course", appauthor=False)
     monkeypatch.setattr(sys, "platform", "emscripten")
-    assert "this page gives notebooks no storage" in record_try("ask", passed=True)
-    monkeypatch.setattr(sys.modules[Store.__module__], "DRIVE", tmp_path)
+    monkeypatch.setattr(sys.modules[Question.__module__], "DRIVE", tmp_path)
     record_try("ask", passed=True)
     assert len(events(tmp_path / "course-progress")) == 1
 
@@ -183,59 +172,37 @@ def test_export(tmp_path):
 
 def test_guess_and_truth(capsys):
     """The number, typed or given, and how far off it was; a sentence about what is none."""
-    guess("tokens", 12, unit="tokens")
+    guess("tokens", 399, unit="tokens")
     field, said = guess_widget("tokens").children
+    guess.reveal("tokens", 400)
     field.value = "3,00"
     assert said.value == "Your guess: 300 tokens."
     guess.reveal("tokens", 400)
-    guess("tokens", 399, unit="tokens")
-    guess.reveal("tokens", 400)
     guess.reveal("never asked", 0.5)
     assert capsys.readouterr().out.splitlines() == [
-        "Your guess: 12 tokens.",
-        "It is 400 tokens. You guessed 300: 25 % too low.",
         "Your guess: 399 tokens.",
         "It is 400 tokens. You guessed 399: right.",
+        "It is 400 tokens. You guessed 300: 25 % too low.",
         "It is 0.5.",
     ]
-    far = {(51, 100): "49 % too low", (300, 100): "too high, 3 times", (0.001, 0.1): "too low, 100 times"}
-    far |= {(5, 0): "5 too high", (-5, 5): "10 too low", (0, 0): "right"}
-    assert {pair: how_far(*pair) for pair in far} == far
     for value in ("many", "nan"):
         field.value = value
         assert "no number" in said.value
     with pytest.raises(ValueError, match="are finite numbers, not"):
         guess("seconds", float("nan"), unit="seconds")
+    far = {(51, 100): "49 % too low", (300, 100): "too high, 3 times", (0.001, 0.1): "too low, 100 times"}
+    far |= {(5, 0): "5 too high", (-5, 5): "10 too low", (0, 0): "right"}
+    assert {pair: how_far(*pair) for pair in far} == far
 
 
 def test_quiz_widget_answers_reach_python():
     """The page says which choices are picked; each gets its feedback, and right ones are kept."""
-    questions = find_lesson("multi_turn").questions
-    wrong = next(choice for choice in questions[0].choices if choice != questions[0].right)
-    told = [answer(3, wrong, questions[1].right) for _ in range(2)]
-    assert told[0] == told[1]
-    first, second, *others = told[0]["feedback"]
-    assert first.startswith("✗ Not quite. ")
-    assert second.startswith("✓ Right. ")
-    assert others == ["", ""]
-    assert told[0]["summary"] == "1 of 4 answered correctly. 2 still open."
-
-
-def test_what_stands_in_for_the_widget(monkeypatch):
-    """A constant sentence, true in any notebook program, beside the widget."""
-    shown: list[dict] = []
-    monkeypatch.setattr("IPython.display.display", lambda data, raw: shown.append(data))
-    quiz("roles")
-    guess("tokens", unit="tokens")
-    sentences = [
-        "Quiz 2 · Roles and the system prompt · 4 questions: run this cell to answer them.",
-        "Your guess (tokens): run this cell to type it.",
-    ]
-    for sentence, note, live in zip(sentences, shown[::2], shown[1::2], strict=True):
-        assert note["text/plain"] == sentence
-        assert sentence in note["text/html"]
-        assert live["text/plain"] == ""
-        assert "application/vnd.jupyter.widget-view+json" in live
+    first, second, *_ = find_lesson("multi_turn").questions
+    wrong = next(choice for choice in first.choices if choice != first.right)
+    told = answer(3, wrong, second.right)
+    assert told == answer(3, wrong, second.right)
+    assert re.fullmatch("✗ Not quite. .+ ✓ Right. .+  ", " ".join(told["feedback"]))
+    assert told["summary"] == "1 of 4 answered correctly. 2 still open."
 
 
 def test_the_questions():

@@ -23,6 +23,7 @@ ALLOWED = {
     **{tag: set() for tag in ("table", "thead", "tbody", "tr")},
 }
 KIND = r"[a-z]{1,3}\d?( course-l-[A-Za-z-]+)*"  # of words in code, as Pygments calls it
+ANYTHING = re.compile(".*", re.DOTALL)
 VALUES = {
     "href": re.compile(r"(https?://|mailto:).*", re.IGNORECASE | re.DOTALL),
     "style": re.compile(r"text-align:(left|right|center)"),
@@ -38,18 +39,14 @@ class Reader(HTMLParser):
         self.tags, self.text, self.faults, self.open = [], "", [], []
         self.feed(page)
         self.close()
-        if self.open:
-            self.faults.append(f"left open: {self.open}")
+        self.faults += [f"left open: {tag}" for tag in self.open]
 
     def handle_starttag(self, tag, attrs):
         self.tags.append((tag, dict(attrs)))
-        if tag not in {"br", "hr"}:
-            self.open.append(tag)
-        if tag not in ALLOWED:
-            self.faults.append(f"<{tag}>")
+        self.open += [tag] if tag not in {"br", "hr"} else []
+        self.faults += [f"<{tag}>"] if tag not in ALLOWED else []
         for name, value in attrs:
-            wrong = name in VALUES and not VALUES[name].fullmatch(value)
-            if wrong or name not in ALLOWED.get(tag, ()):
+            if name not in ALLOWED.get(tag, ()) or not VALUES.get(name, ANYTHING).fullmatch(value):
                 self.faults.append(f"<{tag} {name}={value!r}>")
 
     def handle_endtag(self, tag):
@@ -140,23 +137,18 @@ def test_code_and_formulas_are_kept_to_the_letter():
 def test_links():
     """A link opens a new tab that knows nothing of the notebook; others lead nowhere."""
     seen = read("[a](https://example.org/?a=1&b=2 'T') <http://b.example> <me@c.example> [d](MAILTO:x@y.z)")
-    links = [attributes for tag, attributes in seen.tags if tag == "a"]
-    assert len(links) == 4
-    assert all(link["target"] == "_blank" and link["rel"] == "noopener noreferrer" for link in links)
+    links = [(link["target"], link["rel"]) for tag, link in seen.tags if tag == "a"]
+    assert links == [("_blank", "noopener noreferrer")] * 4
     for target in ("javascript:x", "data:text/html,x", "file:///x", "/lab", "//b", "#c", "?d", "x.html", ""):
         seen = read(f"[click]({target})")
-        assert not any("href" in attributes for _, attributes in seen.tags), target
-        assert "click" in seen.text
+        assert ("click" in seen.text, any("href" in each for _, each in seen.tags)) == (True, False), target
 
 
 def test_hidden_characters_become_visible():
     """What drives a terminal or reorders text is shown; real languages are left alone."""
+    same = "\tand\nline שלום مرحبا 👩‍🔬 e\u0301"
     hidden = "a\x1b[31mb\u202ec\u2066d\x00e\x7ff\x9bg\ud800h\ri\r\nj"
-    seen = "a␛[31mb[U+202E]c[U+2066]d␀e␡f�g�h\ni\nj"
-    for text, shown in (
-        (hidden, seen),
-        *((same, same) for same in ("\tand\nline", "שלום مرحبا 👩‍🔬 e\u0301")),
-    ):
+    for text, shown in {hidden: "a␛[31mb[U+202E]c[U+2066]d␀e␡f�g�h\ni\nj", same: same}.items():
         assert render.plain(text) == render.escape(text) == shown
         render.to_html(text).encode("utf-8")
     assert render.escape(ValueError("<b>")) == "&lt;b&gt;"
@@ -165,20 +157,15 @@ def test_hidden_characters_become_visible():
 HUGE = ("[" * 90_000, "> " * 30 + "a\n" * 9_000, "`" * 99_999, "重**" * 33_000, "```cpp\n" + "\n" * 90_000)
 
 
-@pytest.mark.parametrize("text", HUGE, ids=lambda text: text[:6].encode("unicode_escape").decode())
 @pytest.mark.timeout(60)
-def test_huge_texts_end(text):
-    """The worst texts known for Markdown readers, as long as Markdown is tried, and longer ones."""
-    assert len(render.to_html(text)) >= 1000
-
-
 def test_nothing_is_lost_however_deep_or_long():
-    """What cannot be formatted is shown as it is."""
+    """What cannot be formatted is shown as it is; the worst texts known for Markdown readers end too."""
     for depth in (1, 9, 10, 19, 20, 60, 3000):
         for mark in ("> ", "- ", "1. ", "> - "):
             assert "the words" in read(mark * depth + "the words").text, (mark, depth)
     text = "**x** <b>\n" * 20_000
     assert read(text).text == text
+    assert all(len(render.to_html(text)) >= 1000 for text in HUGE)
 
 
 def test_style_stands_once_and_only_names_our_classes():

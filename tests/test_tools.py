@@ -10,18 +10,9 @@ import nbformat
 import pytest
 
 from course_helpers.__main__ import command as lab_command
-from tests.benchmarks import at_least, at_most
+from tools import lessons as tables
 from tools import notebooks
-from tools.lessons import (
-    ROOT,
-    changed_lessons,
-    committed_lessons,
-    cover,
-    find_lesson,
-    lesson_paths,
-    readme_table,
-    teaching_list,
-)
+from tools.lessons import ROOT, changed_lessons, committed_lessons, find_lesson, lesson_paths
 from tools.reset_lesson import reset
 
 COVER = """# 1. The raw call
@@ -47,9 +38,7 @@ def test_running_twice_gives_the_same_bytes(tmp_path, monkeypatch):
     """Outputs are written; timings, widget ids and settings of this machine are not, nor seen by a lesson."""
     monkeypatch.setenv("ANTHROPIC_API_KEY", "a-key")
     monkeypatch.setenv("COURSE_MODEL", "a-model")
-    seen = (
-        "import os\n[n for n in os.environ if n[:7] in ('ANTHROP', 'COURSE_')], os.path.exists('01_a.ipynb')"
-    )
+    seen = "import os\n[n for n in os.environ if n[:7] in ('ANTHROP', 'COURSE_')], os.listdir()"
     path = write(tmp_path / "01_a.ipynb", seen, "import ipywidgets\n\nipywidgets.IntSlider()", "")
     notebook = nbformat.read(path, as_version=4)
     notebook.metadata.language_info = {"name": "python", "version": "3.99"}
@@ -57,17 +46,14 @@ def test_running_twice_gives_the_same_bytes(tmp_path, monkeypatch):
     notebook.cells[1].metadata = {"tags": ["kept"], "execution": {"iopub.status.busy": "now"}}
     nbformat.write(notebook, path)
 
-    assert notebooks.run(path) is None
-    once = path.read_bytes()
-    assert notebooks.run(path) is None
-    assert path.read_bytes() == once
-
+    first, once, second = notebooks.run(path), path.read_bytes(), notebooks.run(path)
+    assert (first, second, path.read_bytes()) == (None, None, once)
     after = nbformat.read(path, as_version=4)
     assert after.metadata == notebooks.METADATA
     assert [cell.id for cell in after.cells] == [cell.id for cell in notebook.cells]
     assert after.cells[1].metadata == {"tags": ["kept"]}
     assert [cell.execution_count for cell in after.cells[1:]] == [1, 2, 3]
-    assert after.cells[1].outputs[0].data == {"text/plain": "(['COURSE_DATA_DIR'], True)"}
+    assert after.cells[1].outputs[0].data == {"text/plain": "(['COURSE_DATA_DIR'], ['01_a.ipynb'])"}
     assert after.cells[2].outputs[0].data == {"text/plain": "IntSlider(value=0)"}
 
 
@@ -91,10 +77,9 @@ def test_lessons_are_tested_strictly_and_under_other_models(tmp_path, capsys):
     path.write_text(path.read_text().replace('"one\\n"', '"two\\n"'))
     assert notebooks.test_all(tmp_path, None, True) == 1
     told = capsys.readouterr().out
-    assert [line.split()[:3] for line in told.splitlines() if "01_a  " in line] == [
-        ["FAILED", "01_a", "outputs"],
-        *(["ok", "01_a", model] for model in notebooks.OTHER_MODELS),
-    ]
+    runs = [line.split()[:3] for line in told.splitlines() if "01_a  " in line]
+    others = [["ok", "01_a", model] for model in notebooks.OTHER_MODELS]
+    assert runs == [["FAILED", "01_a", "outputs"], *others]
     assert "2 of 3 lesson runs passed" in told
     assert not notebooks.nbval(write(tmp_path / "02_b.ipynb", "1 / 0"), notebooks.OTHER_MODELS[0])[0]
     assert not notebooks.nbval(write(tmp_path / "03_c.ipynb"), None)[0]
@@ -142,9 +127,9 @@ def test_answers_take_no_part_in_tests(clone, monkeypatch):
     (clone / "notebooks/03_multi_turn.ipynb").unlink()
     assert lessons_of(clone) == before
     assert changed_lessons(clone) == ["01_raw_call.ipynb", "03_multi_turn.ipynb", "09_mine.ipynb"]
-    with monkeypatch.context() as patched:
-        patched.setenv("COURSE_LESSONS", "working")
-        working = lessons_of(clone)
+    monkeypatch.setenv("COURSE_LESSONS", "working")
+    working = lessons_of(clone)
+    monkeypatch.delenv("COURSE_LESSONS")
     assert ("my answer" in working, "'kept'" in working) == (True, False)
     shutil.rmtree(clone / ".git")
     subprocess.run(["git", "init", "-q"], cwd=clone.parent, check=True)  # a download inside a repository
@@ -174,17 +159,16 @@ def test_reset_brings_a_lesson_back_and_keeps_the_answers(clone):
 def test_the_first_cell_says_what_the_tables_show(tmp_path):
     """Title, time, what comes before, and goals; what it lacks is named."""
     path = write(tmp_path / "01_raw_call.ipynb")
-    found = cover(path)
+    found = tables.cover(path)
     assert (found.title, found.minutes, found.before) == ("The raw call", 35, "lessons 3, 5 and 6")
     assert found.goals == ("make a call", "read its answer")
     row = "| 1 | [The raw call](notebooks/01_raw_call.ipynb) | 35 min | lessons 3, 5 and 6 |"
-    assert readme_table([found]).splitlines()[-1] == row
-    assert "before it: lessons 3, 5 and 6." in teaching_list([found])
+    assert tables.readme_table([found]).splitlines()[-1] == row
+    assert "before it: lessons 3, 5 and 6." in tables.teaching_list([found])
     write(path, first="# 1. Title\n\n- one goal")
-    with pytest.raises(
-        ValueError, match=r"01_raw_call.ipynb: .*\*\*Time\*\* about 30 minutes; \*\*Before\*\*"
-    ):
-        cover(path)
+    lacks = r"01_raw_call.ipynb: .*\*\*Time\*\* about 30 minutes; \*\*Before\*\*"
+    with pytest.raises(ValueError, match=lacks):
+        tables.cover(path)
 
 
 def test_lessons_are_found_by_number_and_name(tmp_path):
@@ -193,19 +177,12 @@ def test_lessons_are_found_by_number_and_name(tmp_path):
     for name in ("3", "03", "03_multi_turn", "notebooks/03_multi_turn.ipynb"):
         assert find_lesson(name, paths) == paths[1]
     for typed, opened, rest in (
-        ([], "01_raw_call", []),
-        (["3"], "03_multi_turn", []),
-        (["03", "--no-browser"], "03_multi_turn", ["--no-browser"]),
-        (["--port", "9000"], "01_raw_call", ["--port", "9000"]),
+        ("", "01_raw_call", []),
+        ("3", "03_multi_turn", []),
+        ("03 --no-browser", "03_multi_turn", ["--no-browser"]),
+        ("--port 9000", "01_raw_call", ["--port", "9000"]),
     ):
-        lab = lab_command(typed)
+        lab = lab_command(typed.split())
         assert lab[lab.index(f"--LabApp.default_url=/lab/tree/notebooks/{opened}.ipynb") + 1 :] == rest
     with pytest.raises(LookupError, match="01_raw_call"):
         lab_command(["77"])
-
-
-def test_rows_of_a_benchmark_know_whether_the_goal_was_met():
-    """At most, at least; the goal itself is met."""
-    assert [at_most("import", measured, goal=1.05).ok for measured in (1.05, 1.06)] == [True, False]
-    assert [at_least("requests", measured, goal=0.35).ok for measured in (0.35, 0.34)] == [True, False]
-    assert "MISSED" in str(at_most("import", 2, goal=1))

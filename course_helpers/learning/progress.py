@@ -99,22 +99,17 @@ class Store:
 
     @property
     def folder(self) -> Path:
-        """Where the files are, or will be. Raises OSError where there is no place for them."""
+        """Where the files are, or will be. Raises RuntimeError where nobody knows this user's home."""
         if sys.platform == "emscripten":
-            if not DRIVE.is_dir():
-                raise OSError("this page gives notebooks no storage")
             return DRIVE / "course-progress"
         named = os.environ.get("COURSE_DATA_DIR")
-        try:
-            return Path(named or user_data_path("llm-api-course", appauthor=False)).expanduser()
-        except RuntimeError:
-            raise OSError("there is no home folder") from None
+        return Path(named or user_data_path("llm-api-course", appauthor=False)).expanduser()
 
     def files(self) -> list[Path]:
         """All files, the oldest first: of release 1.0 a list of what was passed, then one an event."""
         try:
             return [*self.folder.glob("progress.json"), *sorted(self.folder.glob("events/*.json"))]
-        except OSError:
+        except (OSError, RuntimeError):
             return []
 
     def events(self) -> list[Event]:
@@ -123,17 +118,17 @@ class Store:
 
     def add(self, kind: str, name: str, **facts: Any) -> str:
         """Keep an event. Returns a sentence, once, where it cannot be saved, else ""."""
-        event = {"kind": kind, "name": name, **facts, "at": time.time()}
+        event, told = {"kind": kind, "name": name, **facts, "at": time.time()}, self.trouble
         try:
             folder = self.folder / "events"
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             file = folder / f"{time.time_ns():020}-{secrets.token_hex(8)}.json"
             write_whole(file, json.dumps(event).encode())
             return ""
-        except OSError as error:
+        except (OSError, RuntimeError) as error:
             self.unsaved.append(event)
-            told, why = self.trouble, f"cannot be saved here ({error.strerror or error})"
-            self.trouble = f"Your progress {why}: it lasts until the kernel restarts."
+            why = getattr(error, "strerror", None) or error
+            self.trouble = f"Your progress cannot be saved here ({why}): it lasts until the kernel restarts."
             return "" if told else self.trouble
 
     def reset(self) -> None:

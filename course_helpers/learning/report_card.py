@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import inspect
 import io
 import re
@@ -63,17 +62,11 @@ def _program(bot: Any) -> Callable[[], Any]:
     if ask is bot and not any(p.default is p.empty and p.kind < p.VAR_POSITIONAL for p in given):
         return bot
 
-    def answer(text: str) -> Any:
-        if stream is not None:
-            with contextlib.closing(stream(text)) as pieces:
-                return "".join(pieces)
-        said = ask(text)
-        return asyncio.run(said) if inspect.iscoroutine(said) else said
-
     def program() -> None:
         while text := sys.stdin.readline().strip():
             try:
-                print(answer(text))
+                said = "".join(stream(text)) if stream else ask(text)
+                print(asyncio.run(said) if inspect.iscoroutine(said) else said)
             except Exception as error:  # for a function, raising is a way to say that it failed
                 print(f"{type(error).__name__}: {error}")
 
@@ -83,9 +76,6 @@ def _program(bot: Any) -> Callable[[], Any]:
 def _weather(program: Callable[[], Any], storm: Storm, seconds: float) -> None:
     """Take the program through the cases until it ends, `seconds` at most. Prints a line a case."""
     printed, screen, storm.session = sandbox.Printed(), sys.stdout, []
-
-    def begin() -> Case | None:
-        return storm.begin(f"What is a context window? This is question {len(storm.cases) + 1}.")
 
     def note(end: str) -> None:
         case.saw, case.end = printed.text.replace(case.question, ""), end
@@ -103,9 +93,9 @@ def _weather(program: Callable[[], Any], storm: Storm, seconds: float) -> None:
                 if case.requests:
                     break
             note("read on")
-            case = begin()
+            case = storm.begin()
 
-    case, typed, stdin = begin(), lines(), io.TextIOBase()
+    case, typed, stdin = storm.begin(), lines(), io.TextIOBase()
     stdin.readline = lambda *_: next((f"{line}\n" for line in typed), "")  # for who reads without `input`
     with patch.object(sys, "stdin", stdin):
         ran = sandbox.run(program, typed, seconds, printed=printed)
@@ -160,7 +150,7 @@ class ReportCard:
 
     def _repr_html_(self) -> str:
         table = re.sub("(?<=[a-z])(?=[A-Z])", "<wbr>", self.cases.to_html())  # errors' long names may break
-        return f"<pre>{escape(repr(self))}</pre>{table}"
+        return f'<pre style="word-break: normal">{escape(repr(self))}</pre>{table}'
 
 
 def _row(case: Case, found: dict[str, str]) -> dict[str, Any]:

@@ -141,7 +141,7 @@ class Case:
 
     def _kept(self, cut: bool) -> str:
         """What of a turn without a whole reply the next request still held; "" if nothing that is known."""
-        turns = [*self.after.turns, ("", "")] if self.after and self.question else []
+        turns = [*self.after.turns, ("", "")] if self.after else []
         for (role, text), (next_role, answer) in pairwise(turns):
             if role == "user" and self.question in text:
                 if next_role == "assistant" and not answer.strip():
@@ -175,13 +175,14 @@ class Storm:
         practice.api.keys.add(KEY)
         practice.api.on_request = self._on_request
 
-    def begin(self, question: str) -> Case | None:
-        """Clear the last case's fault and set the one that `question` meets; None after the last case."""
+    def begin(self, question: str = "") -> Case | None:
+        """Clear the last case's fault and set the next one's, for `question`; None after the last case."""
         self.practice.api.faults.reset()
         if not self.left:
             return None
         name, set_fault = self.left.pop(0)
         set_fault(self.practice)
+        question = question or f"What is a context window? This is question {len(self.cases) + 1}."
         self.cases.append(Case(name, question, self.session))
         return self.cases[-1]
 

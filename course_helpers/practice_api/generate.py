@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,6 +17,7 @@ from .schemas import CreateMessage, Message
 JSON = dict[str, Any]
 _EFFORT = {"low": 0.5, "medium": 1, "high": 2, "xhigh": 4, "max": 8}
 _ALWAYS_THINKS = "The question is clear. I recall what I know and answer it."
+_OPENED = {"text": {"text": ""}, "thinking": {"thinking": "", "signature": ""}, "tool_use": {"input": {}}}
 _REFUSED = {"type": "refusal", "category": None, "explanation": "Refused on purpose."}
 
 
@@ -26,11 +28,10 @@ def reply(
 
     `used` is the input's part of the usage, as the cache says it.
     """
-    refused = shape == "refusal"
     asked = request.model_dump_json(exclude={"stream"}, exclude_defaults=True)
     id = hashlib.sha256(asked.encode()).hexdigest()[:20]
     thinking, text, tool = _draft(request, messages, model, shape)
-    reason = "refusal" if refused else "tool_use" if tool else "end_turn"
+    reason = "refusal" if shape == "refusal" else "tool_use" if tool else "end_turn"
     at, sequence = min(((text.find(s), s) for s in request.stop_sequences if s in text), default=(None, None))
     if sequence:
         text, reason = text[:at], "stop_sequence"
@@ -40,7 +41,7 @@ def reply(
     thought = min(limit, tokens.reply_tokens(thinking, model)) if thinking else 0
     thought = limit if shape == "thinking_only" else thought
     said = text + (json.dumps(tool["input"]) if tool else "")
-    spoken = 0 if refused else tokens.reply_tokens(said, model)
+    spoken = 0 if shape == "refusal" else tokens.reply_tokens(said, model)
     if thought + spoken > limit:
         spoken = limit - thought
         text, tool, sequence = tokens.fit(text, spoken, model), None, None
@@ -63,7 +64,7 @@ def reply(
         "content": content if limit else [],
         "stop_reason": reason,
         "stop_sequence": sequence,
-        "stop_details": _REFUSED if refused else None,
+        "stop_details": _REFUSED if shape == "refusal" else None,
         "usage": used | usage | {"service_tier": "standard"},
     }
 
@@ -72,13 +73,11 @@ def _draft(request: CreateMessage, messages: list[Message], model: Model, shape:
     """What is thought, said, and called, before it is cut to size."""
     if shape in ("refusal", "empty"):
         return "", "", None
-    answer = replies.answer(request, messages, model)
-    thinking = _thinking(request, model, answer)
-    if shape in ("thinking_first", "thinking_only"):
-        thinking = thinking or answer.thinks or _ALWAYS_THINKS
+    answer, last = replies.answer(request, messages), replies.text_of(messages[-1])
+    forced = shape in ("thinking_first", "thinking_only")
+    thinking = _thinking(request, model, answer.thinks) or (answer.thinks or _ALWAYS_THINKS) * forced
     if tool := call_tool(request, messages):
         return thinking, "", tool
-    last = replies.text_of(messages[-1])
     if request.output_config and request.output_config.format:
         # What a short answer says beyond the question goes first: Paris, not France.
         news = " ".join(word for word in answer.text.split() if word not in last)
@@ -87,14 +86,14 @@ def _draft(request: CreateMessage, messages: list[Message], model: Model, shape:
     return thinking, answer.text.removeprefix(last if messages[-1].role == "assistant" else ""), None
 
 
-def _thinking(request: CreateMessage, model: Model, answer: replies.Answer) -> str:
+def _thinking(request: CreateMessage, model: Model, thinks: str) -> str:
     """What the model thinks first; "" where it does not think."""
     asked = request.thinking.type if request.thinking else None
     if asked in ("disabled", "between_tools") or (asked is None and model.thinking == "off"):
         return ""
     always = asked == "enabled" or model.thinking == "always"
     effort = (request.output_config and request.output_config.effort) or model.effort or "medium"
-    words = (answer.thinks or (_ALWAYS_THINKS if always else "")).split()
+    words = (thinks or (_ALWAYS_THINKS if always else "")).split()
     return " ".join((words * 8)[: int(len(words) * _EFFORT[effort])])
 
 
@@ -118,24 +117,20 @@ def events(message: JSON) -> Iterator[JSON]:
     yield {"type": "message_start", "message": opening}
     yield {"type": "ping"}
     for index, block in enumerate(message["content"]):
-        opened, deltas = _deltas(block)
-        yield {"type": "content_block_start", "index": index, "content_block": opened}
-        for delta in deltas:
+        yield {"type": "content_block_start", "index": index, "content_block": block | _OPENED[block["type"]]}
+        for delta in _deltas(block):
             yield {"type": "content_block_delta", "index": index, "delta": delta}
         yield {"type": "content_block_stop", "index": index}
     yield {"type": "message_delta", "delta": ending, "usage": usage}
     yield {"type": "message_stop"}
 
 
-def _deltas(block: JSON) -> tuple[JSON, list[JSON]]:
-    """A block as it opens, and the deltas that fill it."""
+def _deltas(block: JSON) -> list[JSON]:
+    """What fills a block that was opened empty."""
     kind = block["type"]
     if kind == "tool_use":
-        arguments = json.dumps(block["input"])
-        parts = [arguments[i : i + 16] for i in range(0, len(arguments), 16)]
-        return block | {"input": {}}, [{"type": "input_json_delta", "partial_json": part} for part in parts]
+        parts = re.findall(r"(?s).{1,16}", json.dumps(block["input"]))
+        return [{"type": "input_json_delta", "partial_json": part} for part in parts]
     deltas = [{"type": f"{kind}_delta", kind: piece} for piece in tokens.pieces(block[kind])]
-    if kind == "text":
-        return block | {"text": ""}, deltas
-    deltas.append({"type": "signature_delta", "signature": block["signature"]})
-    return block | {"thinking": "", "signature": ""}, deltas
+    signed = [{"type": "signature_delta", "signature": block["signature"]}] if kind == "thinking" else []
+    return deltas + signed

@@ -35,7 +35,7 @@ FORMATS = {
 _WORD = r"[A-ZÀ-ÖØ-Þ][\w'’-]+"
 _NAME = re.compile(
     r"(?<!\w)['\"“‘]([^'\"“”‘’\n]{1,80})['\"”’](?!\w)"
-    rf"|(?<=[\w,;:(] )({_WORD}(?: {_WORD})*)|^({_WORD} {_WORD})(?= (?:\(|is\b|was\b|would\b))"
+    rf"|(?<=[\w,;:(] )({_WORD}(?: {_WORD})*)|(?m:^)({_WORD} {_WORD})(?= (?:\(|is\b|was\b|would\b))"
 )
 """Words in quotes, or proper names: capital letters within a sentence, or two before what follows a name."""
 _NUMBER = re.compile(r"(?<![\w.-])-?\d+(?:,\d{3})*(?:\.\d+)?\b")

@@ -1,6 +1,6 @@
 """What a system prompt, or the user, asks of an answer: read clause by clause, and obeyed.
 
-Patterns that are one line each stand in wishes.toml; here is what takes a phrase, a number or a subject.
+The patterns stand in wishes.toml; here is what takes more than one pattern: lengths, subjects, JSON fields.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
-from functools import cache, lru_cache
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from . import knowledge
@@ -23,7 +23,7 @@ _QUOTED = re.compile(
     r"|(?:(?<=say: )|(?<=reply: )|(?<=answer: )|(?<=respond: ))([A-Z][^\n'\"“‘:]*[.!?])"
 )
 _HELD = re.compile(r"⟦(\d+)⟧")
-_TITLE = re.compile(r"[⟦⟧]|\b(Mr|Mrs|Ms|Dr|Prof|St)\.")
+_TITLE = re.compile(r"\b(Mr|Mrs|Ms|Dr|Prof|St)\.")
 _CLAUSE = re.compile(r"(?<=[.!?;])\s+(?![Hh]ow\W*$)|\n+")
 _UNITS = {"word": "words"} | dict.fromkeys(("sentence", "paragraph", "line"), "sentences")
 _SENTENCE = re.compile(r"(?<=[.!?])(?<!e\.g\.)(?<!i\.e\.)\s+(?=[A-Z\"“`(])")
@@ -31,6 +31,7 @@ _FENCE = re.compile(r"\n*```.*?```\n*", re.S)
 """Code in an answer: it is never cut or made a list of, but follows whole."""
 _PART = re.compile(r"(?<=\D): |; |, (?=\w+ \w+ \w+)")
 _NOTE = "[practice model: I can only answer in plain English, so this is left out: {}.]"
+_NO = "I do not talk about that here. Is there something else that you would like to know?"
 _FIXED = {"confidence": "high", "language": "English", "status": "ok"}
 _LONG = re.compile(r"note|expla|detail|reason|why|text|descr|comment|summary|context|sentence|defin|mean")
 
@@ -50,67 +51,59 @@ def read(text: str, *, spoken: bool = False) -> tuple[Wishes, str, bool]:
         return f"⟦{len(held) - 1}⟧" + ("." if ends else "")
 
     wishes: Wishes = {}
-    rest, beside, stays = [], [], False
-    text = _QUOTED.sub(hold, _TITLE.sub(r"\1", text[:SEARCHED]))
+    rest, beside = [], []
+    text = _TITLE.sub(r"\1", _QUOTED.sub(hold, re.sub("[⟦⟧]", "", text[:SEARCHED])))
     for clause in filter(str.strip, _CLAUSE.split(text)):
         found, left = _clause(clause, held, wishes, spoken)
-        stands = _search("standing", clause.lower()) or not ("?" in clause or knowledge.loud(left))
-        stays |= bool(found and stands)
         wishes |= found
         (beside if found else rest).append(left)
     left = " ".join(rest if knowledge.loud(" ".join(rest)) else [*rest, *beside])
-    return wishes, _HELD.sub(lambda number: held[int(number[1])], left), stays
+    stays = _search("standing", text.lower()) or not knowledge.loud(left)
+    return wishes, _unheld(left, held), bool(wishes and stays)
 
 
-@cache
-def _patterns() -> dict[str, re.Pattern[str]]:
-    file = table("wishes.toml")
-    number = rf"\b(?:{'|'.join(file['numbers'])})\b"
-    patterns = file["patterns"] | file["cannot"] | {"negated": file["negated"], "number": number}
-    return {name: re.compile(pattern) for name, pattern in patterns.items()}
+def _unheld(text: str, held: list[str]) -> str:
+    """`text` with what stood in quotes in its place again."""
+    return _HELD.sub(lambda number: held[int(number[1])], text)
 
 
 def _search(name: str, text: str) -> re.Match[str] | None:
-    return _patterns()[name].search(text)
+    return re.search(table("wishes.toml")["patterns"][name], text)
 
 
 def _clause(clause: str, held: list[str], before: Wishes, spoken: bool) -> tuple[Wishes, str]:
-    """The wishes in one clause, and the clause without them."""
+    """The wishes in one clause, after those `before` it, and the clause without them."""
     file, lower = table("wishes.toml"), clause.lower().replace("’", "'")
-    lower = _patterns()["number"].sub(lambda word: str(file["numbers"][word[0]]), lower)
-    left = lower = _patterns()["at_most"].sub("at most", lower)
+    number = rf"\b(?:{'|'.join(file['numbers'])})\b"
+    lower = re.sub(number, lambda word: str(file["numbers"][word[0]]), lower)
+    left = lower = re.sub(file["patterns"]["at_most"], "at most", lower)
     if spoken and _search("asks_how", lower):
         return {}, clause  # a question about lists, JSON and so on
     if not spoken and (refusals := _refusals(lower, held, before.get("refusals", []))):
         return {"refusals": refusals}, ""
-    found = {} if spoken else _persona(_HELD.sub(lambda number: held[int(number[1])], clause))
+    found: Wishes = {}
     for wish in file["wish"]:
-        if match := re.search(wish["ask"], lower):
-            if wish.get("always") or not _search("negated", lower[: match.start()]):
-                found[wish["field"]] = wish["value"]
+        text, field = clause if wish.get("cased") else lower, wish["field"]
+        match = re.search(wish["ask"], text)
+        if match and not (spoken and wish.get("system")):
+            said, left = match.lastindex or 0, left.replace(match[0].lower(), " ")
+            if wish.get("always") or not re.search(file["negated"], text[: match.start(said)]):
+                found[field] = wish.get("value", _unheld(match[said], held).strip())
             elif "negated" in wish:
-                found.setdefault(wish["field"], wish["negated"])
-            left = left.replace(match[0], " ")
+                found.setdefault(field, wish["negated"])
     if found.get("json") or (before.get("json") == ["answer"] and _search("keys", clause)):
         found["json"] = _keys(clause, held)
-    for limit in _patterns()["limit"].finditer(lower):
-        if not spoken or _search("length", lower[: limit.start()]):
-            left = left.replace(limit[0], " ")
-            unit, most = _UNITS.get(limit["unit"], "items"), int(limit["most"])
-            exact = most if limit["least"] or re.search(r"exactly|precisely|always", lower) else 0
-            found[f"least_{unit}"] = int(limit["low"] or exact)
-            if not limit["least"]:
-                found[unit] = max(1, most - bool(limit["less"]))
-            if unit == "items":
-                found.setdefault("list", before.get("list") or "-")
-    if not found.get("json") and "question" not in found and "emoji" not in found:
-        found |= _phrases(clause, held)
-    for kind in ("languages",) if spoken else file["cannot"]:
-        match = _search(kind, lower)
-        if match and not re.search(rf"english|{file['negated']}", lower[: match.start()]):
-            word = next(filter(None, match.groups()))
-            found["cannot"] = [*before.get("cannot", []), word.title() if kind == "languages" else word]
-            left = left.replace(match[0], " ")
+    for limit in re.finditer(file["patterns"]["limit"], lower):
+        if spoken and not _search("length", lower[: limit.start()]):
+            continue
+        left = left.replace(limit[0], " ")
+        unit, most = _UNITS.get(limit["unit"], "items"), int(limit["most"])
+        exact = most if limit["least"] or re.search(r"exactly|precisely|always", lower) else 0
+        found[f"least_{unit}"] = int(limit["low"] or exact)
+        if not limit["least"]:
+            found[unit] = max(1, most - bool(limit["less"]))
+        if unit == "items":
+            found.setdefault("list", before.get("list") or "-")
     return found, left if found else clause
 
 
@@ -130,33 +123,6 @@ def _refusals(lower: str, held: list[str], before: list[tuple[set[str], bool, st
     return [*before, (stems, bool(only), reply)] if stems else None
 
 
-def _persona(clause: str) -> Wishes:
-    """The name and the role that the model is given."""
-    match = _search("who", clause)
-    if not match:
-        return {}
-    who, named = match["who"].strip(" ,"), re.search(r"name|call", match[0].lower())
-    called = _search("called", clause) or re.match(
-        r"(\w+)" if named else f"({_patterns()['name'].pattern})", who
-    )
-    name = called[1] if called else ""
-    role = _patterns()["role_ends"].split(who.replace(name, "", 1))[0].strip(" ,")
-    role = "" if _search("plain_role", role) else role
-    return ({"name": name[0].upper() + name[1:]} if name else {}) | ({"role": role} if role else {})
-
-
-def _phrases(clause: str, held: list[str]) -> Wishes:
-    """The phrases with which an answer opens or closes, in quotes or without."""
-    quoted = {edge: _search(edge, clause.lower()) for edge in ("start", "end")}
-    found = {edge: held[int(match[1] or match[2])] for edge, match in quoted.items() if match}
-    match = None if "⟦" in clause else _search("phrase", clause.strip())
-    if match and (match["open"] or match["close"]):
-        found["start" if match["open"] else "end"] = (
-            match["phrase"].strip().rstrip("." if match["open"] else "")
-        )
-    return found
-
-
 def _keys(clause: str, held: list[str]) -> list[str]:
     """The names of the fields of the JSON object that is asked for."""
     quoted = [(held[int(m[1])], clause[m.end() :].lstrip()[:1]) for m in _HELD.finditer(clause)]
@@ -164,8 +130,9 @@ def _keys(clause: str, held: list[str]) -> list[str]:
     named = re.findall(r"(\w[\w-]*)[\"']?\s*:", inside) or [text for text, after in quoted if after == ":"]
     named = named or [text for text, _ in quoted if re.fullmatch(r"[\w -]{1,40}", text)]
     if not named and (listed := re.search(r"\{([^}]*)\}", clause) or _search("keys", clause)):
+        no_key = table("wishes.toml")["patterns"]["no_key"]
         words = re.split(r"\s*(?:,|\band\b|\bplus\b|&|\bor\b)\s*", listed[1])
-        keys = [(_patterns()["no_key"].sub("", word) or word).strip(" .\"'") for word in words]
+        keys = [(re.sub(no_key, "", word) or word).strip(" .\"'") for word in words]
         named = [key.split()[-1] for key in keys if key]
     return [*dict.fromkeys(named)] or ["answer"]
 
@@ -179,6 +146,8 @@ class Saying(NamedTuple):
     simple: str = ""
     more: tuple[str, ...] = ()
     """Sentences that may follow where a longer answer is wished for."""
+    about: str = ""
+    """The name of its subject."""
 
 
 def sentences(text: str) -> list[str]:
@@ -186,14 +155,19 @@ def sentences(text: str) -> list[str]:
     return [*filter(None, map(str.strip, _SENTENCE.split(_FENCE.sub(" ", text).replace("\n", " "))))]
 
 
-def render(saying: Saying, wishes: Wishes) -> str:
-    """The answer as `wishes` would have it, and in brackets what of them cannot be done."""
-    cannot = ", ".join(dict.fromkeys(wishes.get("cannot", ())))
+def render(saying: Saying, wishes: Wishes, asked: str) -> str:
+    """The answer as `wishes` would have it, or what is said instead; what cannot be done in brackets."""
+    stems = set(knowledge.loud(f"{asked} {saying.about}")) if "refusals" in wishes else set()
+    for refused, only, reply in wishes.get("refusals", ()):
+        if bool(refused & stems) != only and (stems or not only):
+            saying, wishes = Saying(reply or _NO), {n: wishes[n] for n in ("case", "json") if n in wishes}
+            break
+    cannot = ", ".join(filter(None, map(wishes.get, ("language", "tone", "other"))))
     note = _NOTE.format(cannot) if cannot else ""
     case = {"upper": str.upper, "lower": str.lower}.get(wishes.get("case", ""), str)
     if wishes.get("json"):
         return _json(saying, wishes, note, case)
-    text = _list(saying, wishes) if wishes.get("list") else _prose(saying, wishes)
+    text = _body(saying, wishes)
     apart = "\n" if "\n" in text else " "
     if wishes.get("plain"):
         text = text.replace("`", "").replace("**", "")
@@ -203,54 +177,47 @@ def render(saying: Saying, wishes: Wishes) -> str:
     return f"{text}\n\n{note}" if note else text
 
 
-def _plain(saying: Saying, wishes: Wishes) -> tuple[str, str]:
-    """The text for the audience that is wished for, and the code in it."""
-    text = (saying.simple or saying.brief or saying.text) if wishes.get("audience") else saying.text
-    return text, "".join(_FENCE.findall(text)).rstrip()
-
-
-def _prose(saying: Saying, wishes: Wishes) -> str:
-    """The answer in the length that is wished for."""
-    text, code = _plain(saying, wishes)
-    most, least = wishes.get("sentences") or 99, wishes.get("least_sentences", 0)
-    parts = sentences(text)
-    if not least <= len(parts) <= most or wishes.get("list") == "":
-        if most == 1 and not wishes.get("audience"):
-            parts = [saying.brief or parts[0]]
-        parts += [more for more in saying.more if more not in parts][: max(0, least - len(parts))]
-        text = " ".join(parts[:most]) + code
-    if most := wishes.get("words"):
+def _body(saying: Saying, wishes: Wishes) -> str:
+    """The answer in the length that is wished for: as it is, in sentences, or as the items of a list."""
+    child, mark, words = (wishes.get(name) for name in ("audience", "list", "words"))
+    text = (saying.simple or saying.brief or saying.text) if child else saying.text
+    code, whole = "".join(_FENCE.findall(text)).rstrip(), sentences(text)
+    unit = "items" if mark else "sentences"
+    most = wishes.get(unit) or wishes.get("sentences") or 99
+    least = wishes.get(f"least_{unit}") or (0 if not mark else 2 if most == 99 else most)
+    short = (most == 1 and not child) or (mark and words)
+    parts = [saying.brief or whole[0]] if short else whole
+    spare = [more for more in (saying.brief, *saying.more) if more and more not in parts]
+    parts = (parts + spare[: max(0, least - len(parts))])[:most]
+    if mark:
+        if len(parts) < least:
+            parts = [piece.strip(" .") for part in parts for piece in _PART.split(part)][:most]
+        each = words // len(parts) or 1 if words else 999
+        items = (" ".join(part.split()[:each]) for part in parts)
+        return (
+            "\n".join(f"{f'{n}.' if mark == '1.' else mark} {item}" for n, item in enumerate(items, 1)) + code
+        )
+    if parts != whole or mark == "":
+        text = " ".join(parts) + code
+    if words and len(_FENCE.sub(" ", text).split()) > words:
         taken = sum(len(wishes.get(edge, "").split()) for edge in ("start", "end"))
-        most = most - taken if taken < most / 2 else most
-        forms = [*(" ".join(parts[:n]) for n in range(1, len(parts) + 1)), saying.brief, saying.word]
-        cut = " ".join((saying.word or saying.brief or text).split()[:most]).rstrip(",;:")
-        short = max((form for form in forms if 0 < len(form.split()) <= most), key=len, default=cut)
-        if len(_FENCE.sub(" ", text).split()) > most:
-            text = short.rstrip(".") + "." + code
+        text = _cut(saying, parts, words - taken if taken < words / 2 else words) + code
     return text
 
 
-def _list(saying: Saying, wishes: Wishes) -> str:
-    """The sentences as items, so many as are wished for; parts of them where there are too few."""
-    text, code = _plain(saying, wishes)
-    count, words = wishes.get("items") or wishes.get("sentences") or 0, wishes.get("words")
-    least = wishes.get("least_items") or count or 2
-    items = [saying.brief or text] if words else sentences(text)
-    if len(items) < least:
-        items += [more for more in (saying.brief, *saying.more) if more and more not in items]
-    if len(items) < least:
-        items = [part.strip(" .") for item in items for part in _PART.split(item)]
-    items = items[: max(count, 2)] if count else items
-    if words:
-        items = [" ".join(item.split()[: max(1, words // len(items))]) for item in items]
-    marks = [f"{n}." if wishes["list"] == "1." else wishes["list"] for n in range(1, len(items) + 1)]
-    return "\n".join(f"{mark} {item}" for mark, item in zip(marks, items, strict=True)) + code
+def _cut(saying: Saying, parts: list[str], most: int) -> str:
+    """The longest form of the answer that has at most so many words; where none has, the shortest, cut."""
+    forms = [*(" ".join(parts[:n]) for n in range(1, len(parts) + 1)), saying.brief, saying.word]
+    cut = " ".join((saying.word or saying.brief or forms[0]).split()[:most]).rstrip(",;:")
+    return (
+        max((form for form in forms if 0 < len(form.split()) <= most), key=len, default=cut).rstrip(".") + "."
+    )
 
 
 def _json(saying: Saying, wishes: Wishes, note: str, case: Callable[[str], str]) -> str:
     """A JSON object with the fields that were named: short answers in short fields, the rest elsewhere."""
     keys = wishes["json"]
-    plain = _prose(saying, wishes | {"list": None, "start": "", "end": ""})
+    plain = _body(saying, wishes | {"list": None, "start": "", "end": ""})
     sized = any(wishes.get(name) for name in ("words", "sentences", "audience"))
     fields = dict.fromkeys(keys, plain if sized else saying.brief or plain)
     if saying.word and len(keys) > 1 and not _LONG.search(keys[0].lower()):

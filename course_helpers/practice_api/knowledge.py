@@ -7,12 +7,13 @@ share counts, a rare word more than a frequent one, against what either has alon
 from __future__ import annotations
 
 import math
+import operator
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from difflib import get_close_matches
 from functools import cache, lru_cache
-from itertools import pairwise
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,12 @@ _MISSING, _EXTRA, _DOUBT, _ANSWERED = 0.45, 0.35, 0.45, 0.25
 strange as ours; the share of an entry's answer in it."""
 _ENDINGS = r"(\w{3,}?)(?:ings?|ied|ies|edly|ed|es|s|ers?|est|ly|y|e|i)*"
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+_CAPITAL = re.compile(r"\bcapital(?: city)? (?:of|in|for) (?:the )?([a-z ]+)|\b([a-z]+)'s capital\b")
+_SUM = re.compile(
+    r"(?<![\w.-])(-?\d+(?:\.\d+)?) ?(\+|plus|-|minus|[*x×]|times) ?(-?\d+(?:\.\d+)?)(?![\w.]|,\d)"
+)
+_SIGNS = dict.fromkeys(("+", "plus"), operator.add) | dict.fromkeys(("-", "minus"), operator.sub)
+_SIGNS |= dict.fromkeys(("*", "x", "×", "times"), operator.mul)
 _IS = re.compile(r"\b(what|who|how|where|when|why|that|it|there|here|he|she)'s\b")
 
 
@@ -89,70 +96,83 @@ def leaning(text: str) -> tuple[int, int]:
 
 
 @lru_cache(maxsize=500)
+def general(question: str) -> tuple[str, str]:
+    """What is known of capitals, sums and the facts of general.toml, and the same in three words; or ""."""
+    asked, file = question.lower().replace("’", "'")[:500], table("general.toml")
+    if found := _CAPITAL.search(asked):
+        for name, capital in file["capitals"].items():
+            if f"{found[1] or found[2]} ".startswith(f"{name.lower().removeprefix('the ')} "):
+                known = f"It is one of {len(file['capitals'])} capitals that I know."
+                return f"The capital of {name} is {capital}. {known}", capital
+    if found := _SUM.search(asked):
+        value = f"{_SIGNS[found[2]](float(found[1]), float(found[3])):,.4f}".rstrip("0").rstrip(".")
+        return f"{found[0]} = {value}.", value
+    for fact in file["fact"]:
+        if any(re.search(pattern, asked) for pattern in fact["ask"]):
+            return fact["say"], fact["word"]
+    return "", ""
+
+
+@lru_cache(maxsize=500)
 def match(question: str, about: str = "") -> dict[str, float]:
     """The names of the entries nearest to `question`, best first, and how sure that is, from 0 to 1.
 
     `about` is what was spoken of before: its words are counted in, half.
     """
     index, everyday = _index(), _lexicon()["everyday"]
-    features = _features(map(index.known, words_of(question)))
-    asked = {f: index.weight.get(f, 0 if " " in f else _UNKNOWN) for f in features}
-    asked = {f: index.weight.get(f, 0) / 2 for f in _features(map(stem, words_of(about)))} | asked
+    asked = {f: index.weight.get(f, 0) / 2 for f in _features(map(stem, words_of(about)))}
+    features = _features(map(_known, words_of(question)))
+    asked |= {f: index.weight.get(f, 0 if " " in f else _UNKNOWN) for f in features}
     cost = asked | dict.fromkeys(everyday & asked.keys(), _EVERYDAY)
     total = sum(cost.values())
     strange = sum(3 if f in everyday else 1 for f in asked.keys() - index.weight.keys() if f.isalpha())
-    shared, best = defaultdict(list), defaultdict(float)
-    for feature in asked:
-        for phrasing in index.holders.get(feature, ()):
-            shared[phrasing].append(feature)
-    for phrasing, features in shared.items():
-        name, size = index.phrasings[phrasing]
-        common, known = sum(asked[f] for f in features), len(index.ours.intersection(features))
-        missing, extra = max(0, size - common), total - sum(cost[f] for f in features)
-        score = common / (common + _MISSING * missing + _EXTRA * extra)
-        doubt = _DOUBT if not known or strange > known - (known == 1) else 1
-        best[name] = max(best[name], doubt * score * (1 - _ANSWERED))
-    for feature in asked:
-        for name in index.answers[feature] & best.keys():
-            best[name] += _ANSWERED * asked[feature] / total
-    return dict(sorted(best.items(), key=lambda item: (-item[1], item[0]))[:8])
+    wanted, best = set(asked), defaultdict(float)
+    for name, phrasing, size in index.phrasings:
+        if shared := phrasing & wanted:
+            common, known = sum(asked[f] for f in shared), len(index.ours & shared)
+            missing, extra = max(0, size - common), total - sum(cost[f] for f in shared)
+            score = common / (common + _MISSING * missing + _EXTRA * extra)
+            doubt = _DOUBT if not known or strange > known - (known == 1) else 1
+            best[name] = max(best[name], doubt * score * (1 - _ANSWERED))
+    for name in best:
+        best[name] += _ANSWERED * sum(asked[f] for f in wanted & index.answers[name]) / total
+    # A set has another order in each process, and so a sum other last digits: they decide nothing.
+    ranked = sorted((-round(score, 9), name) for name, score in best.items())
+    return {name: -score for score, name in ranked[:8]}
 
 
 class _Index:
-    """Which phrasings hold a feature, which answers hold a word, and how much each is worth."""
+    """The phrasings as sets of features, the words of each answer, and how much each feature is worth."""
 
     def __init__(self) -> None:
-        lexicon, seen = _lexicon(), Counter()
-        self.phrasings, self.holders, self.answers = [], defaultdict(list), defaultdict(set)
-        self.vocabulary: set[str] = set()
-        for entry in entries().values():
-            texts = [words_of(text) for text in (*entry.ask, entry.name)]
-            sets = [_features(map(stem, words)) for words in texts]
-            own = set().union(*sets)
-            seen.update(own)
-            self.vocabulary.update(word for words in texts for word in words if len(word) > 3)
-            self.phrasings += [(entry.name, features) for features in sets]
-            for word in own.union(loud(f"{entry.brief} {entry.say}")) - lexicon["light"] - lexicon["common"]:
-                self.answers[word].add(entry.name)
-        rare = {f: math.log(1 + len(entries()) / n) * (_PAIR if " " in f else 1) for f, n in seen.items()}
+        lexicon, self.answers = _lexicon(), {name: set() for name in entries()}
+        texts = [(e.name, words_of(text)) for e in entries().values() for text in (*e.ask, e.name)]
+        sets = [(name, _features(map(stem, words))) for name, words in texts]
+        for name, features in sets:
+            self.answers[name] |= features
+        seen = Counter(chain(*self.answers.values()))
+        rare = {f: math.log(1 + len(self.answers) / n) * (_PAIR if " " in f else 1) for f, n in seen.items()}
         known = dict.fromkeys(lexicon["common"], _COMMON) | dict.fromkeys(lexicon["light"], _LIGHT)
         self.weight = rare | known
         self.ours = {f for f in rare if " " not in f} - lexicon["everyday"] - known.keys()
-        for number, (name, features) in enumerate(self.phrasings):
-            self.phrasings[number] = name, sum(self.weight[f] for f in features)
-            for feature in features:
-                self.holders[feature].append(number)
-
-    def known(self, word: str) -> str:
-        """The stem of `word`, or of the word of the file that it is a misspelling of."""
-        found = stem(word)
-        if found in self.weight or len(word) < 4 or found in _lexicon()["everyday"]:
-            return found
-        near = [w for w in self.vocabulary if w[0] == word[0] and abs(len(w) - len(word)) < 2]
-        return stem(next(iter(get_close_matches(word, sorted(near), 1, 0.81)), word))
+        self.vocabulary = sorted({word for _, words in texts for word in words if len(word) > 3})
+        self.phrasings = [(name, f, sum(self.weight[each] for each in f)) for name, f in sets]
+        for name, entry in entries().items():
+            self.answers[name].update(loud(f"{entry.brief} {entry.say}"))
+            self.answers[name] -= known.keys()
 
 
 _index = cache(_Index)
+
+
+@lru_cache(maxsize=10_000)
+def _known(word: str) -> str:
+    """The stem of `word`, or of the word of the file that it is a misspelling of."""
+    found = stem(word)
+    if found in _index().weight or len(word) < 4 or found in _lexicon()["everyday"]:
+        return found
+    near = [w for w in _index().vocabulary if w[0] == word[0] and abs(len(w) - len(word)) < 2]
+    return stem(next(iter(get_close_matches(word, near, 1, 0.81)), word))
 
 
 @cache
@@ -163,11 +183,17 @@ def _lexicon() -> dict[str, Any]:
         first, *_ = members = [_bare(word) for word in group.split()]
         same = {member: same.get(first, first) for member in members} | same
     slang = "|".join(map(re.escape, sorted(words["slang"], key=len, reverse=True)))
-    lexicon = {"same": same, "slang": words["slang"], "pattern": re.compile(rf"\b(?:{slang})\b")}
-    lexicon["light"] = {*words["empty"].split(), *words["sorts"].split()}
-    for kind in ("everyday", "common"):
-        lexicon[kind] = {same.get(_bare(word), _bare(word)) for word in words[kind].split()}
-    return lexicon | {"common": lexicon["common"] - lexicon["everyday"]}
+    stems = {
+        kind: {same.get(_bare(w), _bare(w)) for w in words[kind].split()} for kind in ("everyday", "common")
+    }
+    return {
+        "same": same,
+        "slang": words["slang"],
+        "pattern": re.compile(rf"\b(?:{slang})\b"),
+        "light": {*words["empty"].split(), *words["sorts"].split()},
+        "everyday": stems["everyday"],
+        "common": stems["common"] - stems["everyday"],
+    }
 
 
 def _bare(word: str) -> str:

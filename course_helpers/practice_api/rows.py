@@ -73,8 +73,8 @@ def figures() -> dict[str, str]:
     for line, id in ALIASES.items():
         model, call = find_model(id), (800 * rates[line]["in"] + 200 * rates[line]["out"]) / 1_000_000
         found |= {line: id, f"{line}_name": model.name, f"{line}_window": f"{model.context_window:,}"}
-        found |= {f"{line}_max": f"{model.max_output:,}"}
         found |= {f"call_{line}": _usd(call), f"day_{line}": _usd(call * 10_000)}
+        found |= {f"{line}_max": f"{model.max_output:,}"}
         found |= {f"{line}_{kind}": _usd(rate) for kind, rate in rates[line].items()}
     return found | {
         "opus_ratio": f"{rates['opus']['in'] / rates['haiku']['in']:.0f}",
@@ -90,14 +90,11 @@ def _rates(id: str) -> dict[str, float]:
     """USD per million tokens of each kind, for a short prompt."""
     from genai_prices import Usage, calc_price
 
-    def rate(**extra: int) -> float:
-        usage = Usage(input_tokens=1000, **extra)
-        price = calc_price(usage, id, provider_id="anthropic", genai_request_timestamp=_NOON)
-        return float(price.total_price) * 1000
-
-    plain, out = rate(), rate(output_tokens=1000) - rate()
-    cache = {"write": rate(cache_write_tokens=1000), "read": rate(cache_read_tokens=1000)}
-    return cache | {"in": plain, "out": out, "in_batch": plain / 2, "out_batch": out / 2}
+    price = calc_price(Usage(), id, provider_id="anthropic", genai_request_timestamp=_NOON).model_price
+    kinds = {"in": "input", "out": "output", "write": "cache_write", "read": "cache_read"}
+    tiers = {kind: getattr(price, f"{name}_mtok") for kind, name in kinds.items()}
+    rates = {kind: float(getattr(tier, "base", tier)) for kind, tier in tiers.items()}
+    return rates | {f"{kind}_batch": rates[kind] / 2 for kind in ("in", "out")}
 
 
 def _usd(amount: float) -> str:

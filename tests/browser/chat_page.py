@@ -25,9 +25,7 @@ class ChatPage:
     @classmethod
     def make(cls, lab: Lab, source: str = "cell = ChatCell()\ncell") -> ChatPage:
         """Run `source` in a new cell and take the chat that it shows."""
-        index = lab.add_cell(source)
-        lab.run_cell(index)
-        return cls(lab, index)
+        return cls(lab, lab.show(source))
 
     def part(self, name: str):
         return self.root.locator(f".course-chat-{name}")

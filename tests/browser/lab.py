@@ -154,11 +154,15 @@ class Lab:
     def remove_cell(self, index: int) -> None:
         self._on_panel("panel.content.model.sharedModel.deleteCell(given[0]);", index)
 
-    def run(self, source: str) -> str:
-        """Run `source` in a new cell at the end; returns what it printed or displayed, as text."""
+    def show(self, source: str) -> int:
+        """Run `source` in a new cell at the end; returns its index."""
         index = self.add_cell(source)
         self.run_cell(index)
-        return self.text(index)
+        return index
+
+    def run(self, source: str) -> str:
+        """`show`; returns what was printed or displayed, as text."""
+        return self.text(self.show(source))
 
     def notebook(self) -> dict:
         """The notebook as it stands in the page and would be saved."""

@@ -101,48 +101,40 @@ def test_what_the_sdk_leaves_to_the_server_and_what_not(practice, client):
 # Thinking
 
 
-def test_older_models_do_not_think_unasked(wire):
-    """Text only; asked to, they think first and show it."""
-    for model in ALL_4:
-        assert kinds(wire.ok(model=model, messages=[HARD])) == ["text"]
-        asked = wire.ok(model=model, messages=[HARD], thinking=MANUAL, max_tokens=2_000)
-        assert kinds(asked) == ["thinking", "text"]
-        assert asked["content"][0]["thinking"]
+def test_who_thinks_and_when(wire):
+    """Older models where they are asked to, newer ones about hard questions; what is off costs nothing."""
+    cases = [(model, HARD, None, False) for model in ALL_4]
+    cases += [(model, HARD, MANUAL, True) for model in ALL_4]
+    cases += [(model, HARD, None, True) for model in ALL_5]
+    cases += [(model, user(), None, find_model(model).thinking == "always") for model in ALL_5]
+    off = ((HAIKU, "disabled"), (SONNET, "between_tools"), (HAIKU_4, "disabled"))
+    cases += [(model, HARD, {"type": type}, False) for model, type in off]
+    for model, asked, thinking, thinks in cases:
+        reply = wire.ok(model=model, messages=[asked], thinking=thinking, max_tokens=2_000)
+        assert (kinds(reply), thought(reply) > 0) == (["thinking"] * thinks + ["text"], thinks), (
+            model,
+            thinking,
+        )
+        # Older models show what they think, newer ones do not.
+        assert not thinks or bool(reply["content"][0]["thinking"]) == (model in ALL_4), model
 
 
 @pytest.mark.parametrize("model", ALL_5)
-def test_newer_models_think_about_hard_questions_and_omit_the_text(wire, model):
-    """Billed as output; stopped by a tight `max_tokens`; more with more effort; shown on request alike."""
+def test_thinking_of_newer_models(wire, model):
+    """Billed as output, shown on request alike; stopped by a tight `max_tokens`; more with more effort."""
 
     def ask(**fields) -> dict:
         return wire.ok(model=model, messages=[HARD], **fields)
 
-    hidden = ask()
-    block = hidden["content"][0]
-    assert (kinds(hidden), block["thinking"], len(block["signature"]) > 40) == (
-        ["thinking", "text"],
-        "",
-        True,
-    )
-    assert 0 < thought(hidden) < hidden["usage"]["output_tokens"]
-    shown = ask(thinking={"type": "adaptive", "display": "summarized"})
+    hidden, shown = ask(), ask(thinking={"type": "adaptive", "display": "summarized"})
+    assert len(hidden["content"][0]["signature"]) > 40
+    assert 0 < thought(hidden) < hidden["usage"]["output_tokens"] == shown["usage"]["output_tokens"]
     assert shown["content"][0]["thinking"]
-    assert shown["usage"]["output_tokens"] == hidden["usage"]["output_tokens"]
     tight = ask(max_tokens=5)
     assert (kinds(tight), tight["stop_reason"], thought(tight)) == (["thinking"], "max_tokens", 5)
     efforts = {effort: thought(ask(output_config={"effort": effort})) for effort in EFFORTS}
     assert efforts["low"] < efforts["high"] < efforts["max"]
     assert thought(hidden) == efforts[find_model(model).effort]
-
-
-def test_an_easy_question_gets_no_thought_but_from_a_model_that_always_thinks(wire):
-    """And thinking that is off costs nothing."""
-    for model in ALL_5:
-        always = find_model(model).thinking == "always"
-        assert kinds(wire.ok(model=model)) == (["thinking", "text"] if always else ["text"])
-    for model, off in ((HAIKU, "disabled"), (SONNET, "between_tools"), (HAIKU_4, "disabled")):
-        reply = wire.ok(model=model, messages=[HARD], thinking={"type": off})
-        assert (kinds(reply), thought(reply)) == (["text"], 0)
 
 
 def test_a_reply_that_runs_into_the_end_of_the_window(wire):
@@ -162,36 +154,31 @@ def test_a_reply_that_runs_into_the_end_of_the_window(wire):
 # The models
 
 
-def test_the_sdk_pages_through_all_models_newest_first(client):
-    """Each model once, whatever the size of the page; one with a dated id under that."""
+def test_the_list_of_models(wire, client):
+    """Each once, newest first, in pages of any size, in the SDK's fields; retired ones on request."""
     for limit in (3, 20):
         assert [model.id for model in client.models.list(limit=limit)] == [m.snapshot or m.id for m in SERVED]
-
-
-def test_the_page_and_its_items(wire, client):
-    """The fields of the SDK's types; `before_id` gives the page just before; retired ones on request."""
     page = wire.get("/v1/models", limit=100).json()
     ids = [item["id"] for item in page["data"]]
     assert (page["has_more"], page["first_id"], page["last_id"]) == (False, ids[0], ids[-1])
     assert page["data"][0].keys() == anthropic.types.ModelInfo.model_fields.keys()
-    anthropic.types.ModelInfo.model_validate(page["data"][0])
     before = wire.get("/v1/models", before_id=ids[4], limit=2).json()
     assert ([item["id"] for item in before["data"]], before["has_more"]) == (ids[2:4], True)
     retired = {model.id for model in client.models.list(lifecycle=["retired"], limit=100)}
     assert retired == {model.snapshot or model.id for model in RETIRED}
-    for model in client.models.list(lifecycle=["deprecated"]):
-        assert model.retires_at.date() > AS_OF
-        if model.id in DEPRECATED_MODELS:  # it still answers, and the SDK warns
-            with pytest.warns(DeprecationWarning, match=model.id):
-                assert client.messages.create(model=model.id, max_tokens=50, messages=[user()]).content
-
-
-def test_what_the_list_cannot_answer_is_refused(wire):
-    """An unknown cursor, limit or lifecycle is no page."""
     wrong = [{"limit": n} for n in ("0", "1001", "-1", "x", "", "1.5", "²")]
     for query in (*wrong, {"after_id": "nothing"}, {"before_id": ""}, {"lifecycle": "old"}):
         answer = wire.get("/v1/models", **query)
         assert (answer.status_code, next(iter(query)) in answer.text) == (400, True)
+
+
+def test_deprecated_models_answer(client):
+    """They retire after the lessons' day; of those that the SDK knows it warns."""
+    for model in client.models.list(lifecycle=["deprecated"]):
+        assert model.retires_at.date() > AS_OF
+        if model.id in DEPRECATED_MODELS:
+            with pytest.warns(DeprecationWarning, match=model.id):
+                assert client.messages.create(model=model.id, max_tokens=50, messages=[user()]).content
 
 
 def test_models_by_name(wire, client):

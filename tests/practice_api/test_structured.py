@@ -81,7 +81,7 @@ def test_odd_schemas_end_too():
 def test_names_and_addresses_go_where_they_belong():
     """Two capitals are one name, and an address is for a place called email alone."""
     schema = {"properties": {"name": {"type": "string"}, "email": {"type": "string"}}}
-    made = instance(schema, "Ada Lovelace (ada@example.com) would like a demo on Friday.")
+    made = instance(schema, "A mail.\nAda Lovelace (ada@example.com) would like a demo on Friday.")
     assert made == {"name": "Ada Lovelace", "email": "ada@example.com"}
 
 
