@@ -6,6 +6,7 @@ All that a turn does stands in `turn.py`.
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, suppress
 from weakref import WeakKeyDictionary
@@ -61,7 +62,8 @@ class Pieces(_Reader, Iterator[str], AbstractContextManager):
 
     def __del__(self) -> None:
         with suppress(Exception):
-            self.close()
+            if not sys.is_finalizing():  # a process that ends closes all that it has
+                self.close()
 
 
 class AsyncPieces(_Reader, AsyncIterator[str], AbstractAsyncContextManager):
