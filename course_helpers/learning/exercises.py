@@ -13,14 +13,17 @@ from dataclasses import dataclass, field
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
-from . import graders
+from .graders import Exercise, NotYet, exercises, require
+from .grading import Bench
 from .progress import record_try
+from .redirect import others_have_ended
 from .sandbox import clean, in_words, shown
 
 if TYPE_CHECKING:
     from ..practice_api.journal import Exchange
 
 UNDER_WAY = "Another request of yours was still under way: it took no part, and is answered where it belongs."
+EMPTY = {"RESUME", "NOP", "RETURN_VALUE"}  # what a function that does nothing consists of, besides its None
 _failures: dict[str, Counter[str]] = {}
 """For each exercise that is not yet passed: how often each mistake was seen; "" is a body not yet written."""
 
@@ -48,7 +51,7 @@ def check(claim: str, truth: object) -> None:
 class Outcome:
     """What grading an exercise came to. Shows as a line or two; `state` is passed, not yet or not started."""
 
-    exercise: graders.Exercise
+    exercise: Exercise
     state: str
     lines: list[str]
     mistake: str = ""
@@ -74,36 +77,30 @@ def exercise(name: str) -> Outcome:
     It is looked up where `exercise` is called. What it sends goes to a practice API of its own, so grading
     costs nothing, also for a learner who is connected live, and leaves the lesson's journal and faults alone.
     """
-    from .grading import Bench
-    from .redirect import others_have_ended
-
-    known, notebook = graders.exercises(), sys._getframe(1)
+    known, notebook = exercises(), sys._getframe(1)
     if name not in known:
         raise LookupError(f"There is no exercise {name!r}. The exercises: {', '.join(known)}.")
     found, function = known[name], notebook.f_locals.get(name, notebook.f_globals.get(name))
     note = "" if others_have_ended(2) else UNDER_WAY
-    bench = Bench(function, notebook.f_globals)
+    bench, mistake = Bench(function, notebook.f_globals), ""
     try:
         _is_written(name, function)
         found.grade(bench)
-    except graders.NotYet as error:
-        outcome = _not_yet(found, str(error), error.mistake, "".join(ran.printed for ran in bench.runs))
-    except NotImplementedError:
-        outcome = _not_started(found)
-    except Exception as error:  # it left something behind that the grader did not expect
-        seen = f"what it did could not be judged: {in_words(error, bench.namespaces)}."
-        outcome = _not_yet(found, seen, "not judged")
-    else:
         _failures.pop(name, None)
         is_async = any(ran.is_async for ran in bench.runs)
         remark = "It is async: whoever calls it must await it." if is_async else ""
-        lines = [f"The solution's idea: {found.idea}", remark, record_try(name, passed=True)]
-        outcome = Outcome(found, "passed", lines)
+        state, lines = "passed", [f"The solution's idea: {found.idea}", remark, record_try(name, passed=True)]
+    except NotImplementedError:
+        state, lines = "not started", _first_steps(found)
+    except Exception as error:
+        mistake = getattr(error, "mistake", "not judged")  # it left behind what no grader expects
+        unexpected = f"what it did could not be judged: {in_words(error, bench.namespaces)}."
+        seen = str(error) if isinstance(error, NotYet) else unexpected
+        state, lines = "not yet", _advice(found, seen, mistake, "".join(ran.printed for ran in bench.runs))
     finally:
         bench.close()
-    outcome.lines.append(note)
-    outcome.sent = [exchange for ran in bench.runs for exchange in ran.sent]
-    return outcome
+    sent = [exchange for ran in bench.runs for exchange in ran.sent]
+    return Outcome(found, state, [*lines, note], mistake, sent)
 
 
 def _is_written(name: str, function: Any) -> None:
@@ -111,36 +108,37 @@ def _is_written(name: str, function: Any) -> None:
     if (broken := _syntax_error(name)) is not None:
         where = f" (line {broken.lineno}: {(broken.text or '').strip()[:80]})" if broken.lineno else ""
         seen = f"the cell with {name} did not run, for it has a syntax error: {broken.msg}{where}."
-        raise graders.NotYet(seen, "syntax error")
-    if function is None or function is ... or _is_stub(function):
+        raise NotYet(seen, "syntax error")
+    code = dis.get_instructions(function) if isinstance(function, FunctionType) else ()
+    steps = {(step.opname.split("_")[-1], step.argval) for step in code if step.opname not in EMPTY}
+    if function is None or function is ... or steps == {("CONST", None)}:  # a docstring, `pass` or `...`
         raise NotImplementedError
     seen = f"{name} is no function but of type {type(function).__name__}."
-    graders.require(callable(function), seen, "no function")
+    require(callable(function), seen, "no function")
 
 
-def _not_started(found: graders.Exercise) -> Outcome:
+def _first_steps(found: Exercise) -> list[str]:
     """What to do; whoever asks again, not knowing how to begin, gets a hint each time."""
     looks = _failures.setdefault(found.name, Counter())
     lines = [f"Write the body of {found.name} in the cell above, run that cell, then this one."]
     if step := min(looks[""], len(found.hints)):
         lines += [found.task, f"Hint {step} of {len(found.hints)}: {found.hints[step - 1]}"]
     looks[""] += 1
-    return Outcome(found, "not started", lines)
+    return lines
 
 
-def _not_yet(found: graders.Exercise, seen: str, mistake: str, printed: str = "") -> Outcome:
+def _advice(found: Exercise, seen: str, mistake: str, printed: str) -> list[str]:
     """What was seen, a hint where that does not say the cure, and what the function printed."""
     times = _failures.setdefault(found.name, Counter())
     times[mistake] += 1
     again = f"That was the same mistake again: solution {found.number} is folded below."
-    lines = [
+    return [
         f"Seen: {seen}",
         f"Hint: {found.mistakes[mistake]}" if mistake in found.mistakes else "",
         again if times[mistake] > 2 else "",
         f"It printed: {clean(printed, 300)}" if printed.strip() else "",
         record_try(found.name, False, mistake),
     ]
-    return Outcome(found, "not yet", lines, mistake)
 
 
 def _syntax_error(name: str) -> SyntaxError | None:
@@ -158,10 +156,3 @@ def _syntax_error(name: str) -> SyntaxError | None:
     except SyntaxError as error:
         return error
     return None
-
-
-def _is_stub(function: Any) -> bool:
-    """Is it a function that does nothing yet: `...`, `pass` or a docstring alone?"""
-    code = dis.get_instructions(function) if isinstance(function, FunctionType) else ()
-    steps = [step for step in code if step.opname not in ("RESUME", "NOP", "RETURN_VALUE")]
-    return {(step.opname.split("_")[-1], step.argval) for step in steps} == {("CONST", None)}

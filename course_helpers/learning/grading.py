@@ -12,7 +12,6 @@ import math
 import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from itertools import zip_longest
 from typing import Any
 
 import anthropic
@@ -24,7 +23,7 @@ from ..models import MODEL
 from ..practice_api import PRACTICE_KEY, Practice
 from . import sandbox
 from .graders import NotYet, require
-from .redirect import redirected
+from .redirect import options_for, redirected
 from .sandbox import Ran, in_words, shown
 
 MESSAGES = "/v1/messages"
@@ -53,24 +52,15 @@ class Bench:
     def __init__(self, function: Callable, namespace: dict[str, Any]) -> None:
         self.function, self.mistake, self.last, self.runs = function, "", Ran(), []
         self.namespaces = [getattr(function, "__globals__", {}), namespace]
-        # It reaches the bench whatever the environment says of proxies.
-        there = httpx2.Client(trust_env=False, verify=False, transport=self.practice.transport())
-        here = {"base_url": self.practice.url, "api_key": PRACTICE_KEY}
-        self.client = anthropic.Anthropic(**here, http_client=there, max_retries=0)
+        here, there = {"base_url": self.practice.url, "api_key": PRACTICE_KEY}, options_for(self.practice)
+        self.client = anthropic.Anthropic(**here, http_client=httpx2.Client(**there), max_retries=0)
 
     @property
     def sent(self) -> list:
         """The exchanges that the last run made, or the one that is under way, oldest first."""
         return list(self.practice.journal)
 
-    def run(
-        self,
-        *args: Any,
-        typed: Iterable[str] = (),
-        seconds: float = 99,
-        elsewhere: bool = False,
-        **named: Any,
-    ) -> Ran:
+    def run(self, *args, typed: Iterable[str] = (), seconds: float = 99, elsewhere=False, **named) -> Ran:
         """What calling the function came to; `elsewhere` its environment leads there, with another key."""
         self.practice.journal.clear()
         before = dict(vars(course_client))  # the function may call connect
@@ -131,21 +121,29 @@ class Bench:
 
     # Judges of the last run
 
+    @property
+    def by_sdk(self) -> set[str]:
+        """How often the SDK itself had tried before, for each request of the last run that it made."""
+        tries = [each.headers.get("x-stainless-retry-count") for each in self.sent]
+        return set(tries) - {None}
+
     def request(
         self, question: str = "", most: float = math.inf, how: str = "client.messages.create"
-    ) -> dict:
+    ) -> dict[str, Any]:
         """The body of the one request, for `most` tokens; where there is a `question`, it asks that alone."""
         made = [each for each in self.sent if each.path.split("?")[0] == MESSAGES]
         if self.last.error and not (made and (made[-1].status == 200 or not question)):
             self.value(self.last)
         require(made, f"no request reached the API: make the call with {how}.", "no request")
         require(len(made) == 1, f"several requests: it sent {len(made)} requests where one is enough.")
-        require(isinstance(body := made[0].body, dict), "no JSON: the request's body was no JSON object.")
+        body = made[0].body
         asked, limit = texts(body.get("messages") or []), body.get("max_tokens", 0)
         by_rote = question and asked in OF_THE_LESSONS
         require(not by_rote, "lesson's question: it was to send the one that it was given.")
         is_equal("question", asked, [question] if question else asked)
         require(limit <= most, f"max_tokens too large: it was to be at most {most}, and it was {limit}.")
+        streams = body.get("stream") or not how.endswith("stream")
+        require(streams, f"no stream: the request did not ask for one; use {how}.")
         return body
 
     def reply(self) -> str:
@@ -208,6 +206,12 @@ def number(value: Any) -> float | None:
         return None
 
 
+def conversation(length: int) -> list[dict[str, str]]:
+    """A history of `length` turns, the newest still unanswered."""
+    both = ("user", "question"), ("assistant", "answer")
+    return [{"role": role, "content": f"{what} {n}"} for n in range(length) for role, what in both][:-1]
+
+
 def turns(messages: Any) -> list[tuple[str, str]]:
     """`messages` as pairs of role and text; anything but a list of messages is a mistake."""
     is_a(messages, list)
@@ -220,15 +224,9 @@ def turns(messages: Any) -> list[tuple[str, str]]:
     return [(str(message["role"]), text_of(message["content"])) for message in messages]
 
 
-def are_turns(seen: list, wanted: list, mistake: str = "other turns") -> None:
-    """Judges whether `seen` are the `wanted` pairs of role and text, naming the first that differs."""
-    for place, (was, right) in enumerate(zip_longest(seen, wanted), 1):
-        require(was == right, f"{mistake}: message {place} was to be {shown(right)}; it was {shown(was)}.")
-
-
 def is_equal(what: str, seen: Any, wanted: Any, mistake: str = "") -> None:
     """Judges whether `what` is what it was to be."""
-    said = f"{what} was to be {shown(wanted)}, and it was {shown(seen)}."
+    said = f"{what} was to be {shown(wanted, 200)}, and it was {shown(seen, 200)}."
     require(seen == wanted, said, mistake or f"other {what}")
 
 

@@ -22,7 +22,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar, copy_context
 from functools import partial, partialmethod
 from typing import Any
-from urllib.parse import unquote
+from unittest.mock import patch
 
 import httpx2
 
@@ -32,18 +32,18 @@ LONGEST_WAIT = 60  # seconds that a request of somebody else waits at most
 # Variables that a graded function does not see, and headers that hold for the place a request was meant for.
 UNSEEN = re.compile(r"(all|http|https)_proxy|ANTHROPIC_(AUTH_TOKEN|CUSTOM_HEADERS)", re.I)
 OWN_HEADERS = {"host", "authorization", "x-api-key", "content-length", "transfer-encoding"}
+# Bedrock and Vertex name the model there, and a version of it.
+MODEL_IN_PATH = re.compile(
+    r"/models?/(?:[^/]*anthropic\.)?([^/@:%]+?)(?:-v\d+(?::|%3A)\d+|@\d+)?[/:]\w*(?:invoke|[rR]awPredict)"
+)
 
 
 class Run:
     """One run of a learner's function: where its requests go, and whether it is over."""
 
     def __init__(self, place: Practice) -> None:
-        self.url, self.over = httpx2.URL(place.url), threading.Event()
+        self.url, self.options, self.over = httpx2.URL(place.url), options_for(place), threading.Event()
         self.meant_for: list[str] = []  # where those were to go that had to be led here
-        # Only a client of this run's reaches a practice API without a server, as in a browser tab. And an
-        # interrupt inside the learner's would leave its pool locked for good.
-        mounts = {f"all://{self.url.host}": place.transport()}
-        self.options = {"trust_env": False, "verify": False, "mounts": mounts}
 
     def led(self, request: httpx2.Request) -> httpx2.Request:
         """`request` as it goes to this run's place, with the key for it. Its body must have been read."""
@@ -51,18 +51,29 @@ class Run:
             raise httpx2.ConnectError("The exercise that this belongs to is no longer being graded.")
         if request.url.netloc != self.url.netloc:
             self.meant_for.append(str(request.url))
-            path, body = _for_messages_api(request.url.raw_path.decode(), request.content)
+            path, body = request.url.raw_path.decode(), request.content
+            if cloud := MODEL_IN_PATH.search(path):
+                fields = json.loads(body) | {"model": cloud[1]}
+                fields.pop("anthropic_version", None)
+                path, body = "/v1/messages", json.dumps(fields).encode()
+            path = path[max(path.rfind("/v1/"), 0) :]  # a gateway may have a folder before it
             theirs = {name: value for name, value in request.headers.items() if name not in OWN_HEADERS}
             headers = {"anthropic-version": "2023-06-01"} | theirs | {"x-api-key": PRACTICE_KEY}
             options = {"headers": headers, "content": body, "extensions": request.extensions}
             request = httpx2.Request(request.method, self.url.join(path), **options)
-        request.headers["connection"] = "close"  # for its client is made for this one request
+        request.headers["connection"] = "close"  # its client is made for it alone
         return request
 
 
 _mine: ContextVar[Run | None] = ContextVar("graded_run", default=None)  # which this thread or task belongs to
 _active: Run | None = None
 _under_way: list[httpx2.Request] = []  # the requests of everybody else that wait for an answer
+
+
+def options_for(place: Practice) -> dict[str, Any]:
+    """What makes a client of httpx2 that reaches `place`, also one without a server, as in a browser tab."""
+    inside = {f"all://{httpx2.URL(place.url).host}": place.transport()}
+    return {"trust_env": False, "verify": False, "mounts": inside}
 
 
 def is_graded() -> bool:
@@ -77,17 +88,15 @@ def redirected(place: Practice, key: str, url: str = "") -> Iterator[Run]:
     The environment names `place`, or the `url` of a place that nobody has, with `key`, and knows no proxy.
     """
     global _active
-    run, before = Run(place), dict(os.environ)
-    seen = {name: value for name, value in before.items() if not UNSEEN.fullmatch(name)}
+    run = Run(place)
+    seen = {name: value for name, value in os.environ.items() if not UNSEEN.fullmatch(name)}
     seen |= {"ANTHROPIC_BASE_URL": url or place.url, "ANTHROPIC_API_KEY": key}
-    token = _mine.set(run)
+    token, _active = _mine.set(run), run
     try:
-        _active = run
-        _set_environment(seen | {"NO_PROXY": "*", "no_proxy": "*"})
-        yield run
+        with patch.dict(os.environ, seen | {"NO_PROXY": "*", "no_proxy": "*"}, clear=True):
+            yield run
     finally:
         _active = None
-        _set_environment(before)
         run.over.set()
         _mine.reset(token)
 
@@ -113,6 +122,8 @@ def _of_somebody_else(request: httpx2.Request) -> Iterator[None]:
 
 
 def _send(client: httpx2.Client, send: Callable, request: httpx2.Request, **options: Any) -> httpx2.Response:
+    # Each request of a run has a client of its own: an interrupt inside the learner's would leave its pool
+    # locked for good.
     if run := _mine.get():
         request.read()
         return send(httpx2.Client(**run.options), run.led(request), stream=options.get("stream", False))
@@ -169,20 +180,3 @@ for _owner, _name, _hook in (
     (socket.socket, "connect_ex", _connect),
 ):
     setattr(_owner, _name, partialmethod(_hook, getattr(_owner, _name)))
-
-
-def _for_messages_api(path: str, body: bytes) -> tuple[str, bytes]:
-    """Path and body as the Messages API wants them: Bedrock and Vertex name the model in the path."""
-    named = re.search(r"/models?/([^/]+?)(/invoke|:\w*[rR]awPredict)", path)
-    if named is None:
-        return path[max(path.rfind("/v1/"), 0) :], body
-    fields = json.loads(body) | {"model": re.sub(r"^.*anthropic\.|-v\d+:\d+$|@.*$", "", unquote(named[1]))}
-    fields.pop("anthropic_version", None)
-    return "/v1/messages", json.dumps(fields).encode()
-
-
-def _set_environment(variables: dict[str, str]) -> None:
-    """Make the environment what it is to be, whatever stands in it now."""
-    os.environ.update(variables)
-    for name in os.environ.keys() - variables.keys():
-        os.environ.pop(name, None)

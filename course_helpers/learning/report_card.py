@@ -18,12 +18,11 @@ from unittest.mock import patch
 from ..formatting import count
 from ..practice_api import Practice
 from . import sandbox
-from .redirect import is_graded, others_have_ended, redirected
+from .redirect import others_have_ended, redirected
 from .storm import ASKING, KEY, LESSONS, Case, Storm
 
 SESSION_LIMIT, CARD_LIMIT = 12.0, 17.0  # seconds that one start of the bot, and all of them, may take
 PATIENCE = 4.0  # seconds after which a bot that does not read on hangs: the longest case takes two
-LONGEST_SLEEP = 0.5  # seconds of each `time.sleep` that are sat through; the rest is counted
 
 
 def report_card(bot: Any) -> ReportCard:
@@ -38,7 +37,7 @@ def report_card(bot: Any) -> ReportCard:
         raise RuntimeError("Another call is under way, of a chat for instance: wait for it, then try again.")
     storm, deadline = Storm(practice), time.monotonic() + CARD_LIMIT
     try:
-        with redirected(practice, KEY), patch.object(time, "sleep", _short_sleep(storm)):
+        with redirected(practice, KEY), patch.object(time, "sleep", storm.sleep):
             while storm.left and (left := deadline - time.monotonic()) > 0:
                 _weather(program, storm, min(SESSION_LIMIT, left))
     finally:
@@ -106,18 +105,6 @@ def _weather(program: Callable[[], Any], storm: Storm, seconds: float) -> None:
         note("ended")
 
 
-def _short_sleep(storm: Storm) -> Callable[[float], None]:
-    """A sleep that cuts long ones of the bot short, and counts what it has cut."""
-    real = time.sleep
-
-    def sleep(seconds: float, /) -> None:
-        cut = max(seconds - LONGEST_SLEEP, 0) if is_graded() else 0
-        storm.skipped += cut
-        real(seconds - cut)
-
-    return sleep
-
-
 class ReportCard:
     """What a storm proved. `cases` is a frame with a row a case; `findings` has, by name, the cases of each.
 
@@ -142,9 +129,8 @@ class ReportCard:
         seen = sum(map(bool, self.findings.values()))
         lines = [f"Report card: {f'{seen} of {len(LESSONS)} findings' if seen else 'clean'}"]
         for name, cases in self.findings.items():
-            line = (
-                f"✗ {name}: {', '.join(cases)} (lesson {LESSONS[name]})" if cases else f"· {name}: not seen"
-            )
+            where = f"{', '.join(cases)} (lesson {LESSONS[name]})" if cases else "not seen"
+            line = f"{'✗' if cases else '·'} {name}: {where}"
             lines.append(textwrap.fill(line, 88, subsequent_indent="    "))
         return "\n".join(lines)
 

@@ -122,16 +122,14 @@ def _on_a_thread(seconds: float, work: Callable[[], None]) -> None:
         worker.start()
     except RuntimeError:  # a browser tab has no threads, and so there is no limit
         return work()
-    deadline = time.monotonic() + seconds
+    deadline, end = time.monotonic() + seconds, ctypes.pythonapi.PyThreadState_SetAsyncExc
     try:
         while worker.is_alive() and time.monotonic() < deadline:
             worker.join(0.1)  # Stop does not come through a longer one on Windows
     finally:
         for stop in (TimeUp, *[TimeLongUp] * 20):
             if worker.is_alive():
-                ctypes.pythonapi.PyThreadState_SetAsyncExc(
-                    ctypes.c_ulong(worker.ident), ctypes.py_object(stop)
-                )
+                end(ctypes.c_ulong(worker.ident), ctypes.py_object(stop))
                 worker.join(0.05)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import os
 import signal
 import sys
 import time
@@ -44,8 +43,7 @@ def main(argv: list[str] | None = None) -> str | None:
         while True:
             time.sleep(3600)
     except (OSError, OverflowError) as error:
-        reason = os.strerror(error.errno) if isinstance(error, OSError) else "there is no such port"
-        return f"Port {options.port} cannot be used ({reason}): choose another with --port."
+        return f"Port {options.port} cannot be used ({error}): choose another with --port."
     except ValueError as error:  # a mistake in replies.toml
         return str(error)
     except KeyboardInterrupt:

@@ -17,7 +17,7 @@ from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, ValidationError, validate_call
+from pydantic import ConfigDict, Field, validate_call
 from starlette.requests import ClientDisconnect
 
 from .errors import STATUSES, ApiError
@@ -126,7 +126,7 @@ class Control(contextlib.AbstractContextManager):
 
 
 def control(function: Callable[..., Any]) -> Callable[..., Control]:
-    """A control that sets what `function` returns, else its arguments. A wrong one is a ValueError."""
+    """A control that sets what `function` returns, else its arguments. pydantic refuses wrong ones."""
     signature, kind = inspect.signature(function), function.__name__
     checked = validate_call(function, config=ConfigDict(strict=True))
 
@@ -134,13 +134,7 @@ def control(function: Callable[..., Any]) -> Callable[..., Control]:
     def set_it(self: Faults, *given: Any, **named: Any) -> Control:
         bound = signature.bind(self, *given, **named)
         bound.apply_defaults()
-        del bound.arguments["self"]
-        try:
-            value = checked(self, **bound.arguments) or SimpleNamespace(**bound.arguments)
-        except ValidationError as error:
-            wrong = error.errors()[0]
-            said = f"{wrong['loc'][0]}: {wrong['msg'].replace('Input', 'it')}, not {wrong['input']!r}."
-            raise ValueError(said) from None
+        value = checked(**bound.arguments) or SimpleNamespace(**bound.arguments)
         said = [f"{name}={each!r}" for name, each in named.items() if name != "times"]
         text = f"{kind}({', '.join([*map(repr, given), *said])})"
         self.controls.append(made := Control(kind, text, value, bound.arguments.get("times"), self.controls))

@@ -119,14 +119,6 @@ class Journal(list[Exchange]):
             while len(self) > 1 and sum(len(each.raw) for each in self) > MAX_BYTES:
                 del self[:1]
 
-    def __getitem__(self, index):
-        """The exchange at `index`, or the list of those in a slice."""
-        try:
-            return super().__getitem__(index)
-        except IndexError:
-            seen = f"The journal holds {len(self)} exchanges"
-            raise IndexError(f"{seen}: make a call first, then look at journal[-1].") from None
-
     def __iter__(self) -> Iterator[Exchange]:
         return iter(self[:])  # a copy: a loop over it that makes calls comes to an end
 

@@ -44,44 +44,31 @@ def test_each_status_has_its_type_its_class_and_its_retries(practice, client, st
     assert len(practice.journal) == (3 if retried else 1)
 
 
-def test_the_spend_cap(practice, client):
-    """A 429 of its own class, that waiting does not cure."""
-    with practice.fail_next(429, spend_cap=True), pytest.raises(anthropic.RateLimitError) as caught:
-        client.messages.create(**body())
-    error = caught.value
-    assert type(error).__name__ == "EnforcedSpendLimitReachedError"
-    assert error.body["error"]["details"] == {"error_code": "enforced_spend_limit_reached"}
-    assert "retry-after" not in error.response.headers
-
-
-def test_how_long_to_wait(practice, wire):
-    """In seconds; a plain 429 names one."""
+def test_how_long_to_wait(practice, wire, client):
+    """In seconds; a plain 429 names one, but not a spend cap, which waiting does not cure."""
     for status, wait, told in ((429, None, "1"), (529, None, None), (429, 0, None), (429, 0.25, "0.25")):
         practice.fail_next(status, retry_after=wait)
         assert wire.post().headers.get("retry-after") == told
+    with practice.fail_next(429, spend_cap=True), pytest.raises(anthropic.RateLimitError) as caught:
+        client.messages.create(**body())
+    assert type(caught.value).__name__ == "EnforcedSpendLimitReachedError"
+    assert caught.value.body["error"]["details"] == {"error_code": "enforced_spend_limit_reached"}
+    assert "retry-after" not in caught.value.response.headers
 
 
-@pytest.mark.parametrize(
-    ("method", "path", "status", "allowed"),
-    [
-        ("GET", "/", 404, None),
-        ("GET", "/v1/files", 404, None),
-        ("POST", "/v1/v1/messages", 404, None),
-        ("POST", "/v1/messages/", 404, None),
-        ("GET", "/v1/models/a/b", 404, None),
-        ("GET", "/v1/messages", 405, "POST"),
-        ("PATCH", "/v1/messages/batches", 405, "POST, GET"),
-        ("DELETE", "/v1/models", 405, "GET"),
-    ],
-)
-def test_wrong_paths_and_methods_in_the_same_shape(practice, wire, method, path, status, allowed):
+NOT_FOUND = ("GET /", "GET /v1/files", "POST /v1/v1/messages", "POST /v1/messages/", "GET /v1/models/a/b")
+ALLOWED = {"GET /v1/messages": "POST", "PATCH /v1/messages/batches": "POST, GET", "DELETE /v1/models": "GET"}
+
+
+def test_wrong_paths_and_methods_in_the_same_shape(practice, wire):
     """404 and 405, with a request id, in the journal; a 405 names the methods that are allowed."""
-    answer = wire.http.request(method, path, headers=KEY | {"anthropic-version": OLD})
-    said = "Not Found" if status == 404 else "Method Not Allowed"
-    assert error_message(answer, status) == f"{method} {path}: {said}"
-    assert answer.headers.get("allow") == allowed
-    exchange = practice.journal[-1]
-    assert (exchange.status, exchange.request_id) == (status, answer.headers["request-id"])
+    for line in (*NOT_FOUND, *ALLOWED):
+        status, said = (405, "Method Not Allowed") if line in ALLOWED else (404, "Not Found")
+        answer = wire.http.request(*line.split(), headers=KEY | {"anthropic-version": OLD})
+        assert error_message(answer, status) == f"{line}: {said}"
+        assert answer.headers.get("allow") == ALLOWED.get(line)
+        exchange = practice.journal[-1]
+        assert (exchange.status, exchange.request_id) == (status, answer.headers["request-id"])
 
 
 def test_every_answer_has_the_account_and_its_limits(practice, wire):
@@ -102,14 +89,8 @@ def test_every_answer_has_the_account_and_its_limits(practice, wire):
 def test_what_is_quoted_is_short(wire):
     """Paths, versions, models and field names do not come back whole."""
     long = "x" * 50_000
-    for answer in (
-        *(
-            wire.http.get("/" + long),
-            wire.post(version=long),
-            wire.post(model=long),
-            wire.post(model="x" * 256),
-        ),
-        *(wire.get("/v1/models/" + "x" * 5_000), wire.get("/v1/models", after_id="x" * 5_000)),
-        wire.send("/v1/messages", body() | {long: 1}),
-    ):
+    answers = [wire.http.get("/" + long), wire.get("/v1/models/" + "x" * 5_000)]
+    answers += [wire.get("/v1/models", after_id="x" * 5_000), wire.send("/v1/messages", body() | {long: 1})]
+    answers += [wire.post(version=long), wire.post(model=long), wire.post(model="x" * 256)]
+    for answer in answers:
         assert len(error_message(answer, answer.status_code)) < 1_001

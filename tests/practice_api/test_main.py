@@ -35,8 +35,11 @@ def test_it_serves_until_it_is_stopped_and_says_so():
         assert '"text":"Hello! What would you like to know?"' in subprocess.getoutput(curl)
         assert '"type":"rate_limit_error"' in subprocess.getoutput(curl.replace("Hello!", "Who are you?"))
         port = url.rpartition(":")[2]
-        used = f"Port {port} cannot be used (Address already in use): choose another with --port."
-        assert main(["--port", port]) == used
+        used = main(["--port", port])
+        assert (used.partition(" (")[0], "Address already in use" in used) == (
+            f"Port {port} cannot be used",
+            True,
+        )
         process.send_signal(signal.SIGTERM)
         out, err = process.communicate(timeout=20)
         assert (process.returncode, err, "Report card" in out) == (0, "", True)
@@ -48,8 +51,7 @@ def test_it_serves_until_it_is_stopped_and_says_so():
 
 def test_what_cannot_be_is_one_sentence(tmp_path, monkeypatch, capsys):
     """No traceback: a port that does not exist, a mistake in the replies."""
-    wrong = "Port 70000 cannot be used (there is no such port): choose another with --port."
-    assert main(["--port", "70000"]) == wrong
+    assert main(["--port", "70000"]).startswith("Port 70000 cannot be used (")
     monkeypatch.setattr(replies, "FILE", tmp_path / "replies.toml")
     replies.FILE.write_text("[[reply]]\nask = '('\nsay = 'y'")
     replies.entries.cache_clear()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
-
 from tests.practice_api.wire import (
     ALL_4,
     ALL_5,
@@ -14,6 +12,8 @@ from tests.practice_api.wire import (
     OPUS,
     SONNET,
     assistant,
+    error_message,
+    form,
     text,
     user,
 )
@@ -56,6 +56,11 @@ def talks(*messages, **fields) -> dict:
 def called(*content, **fields) -> dict:
     """A request that gives back what a tool found."""
     return talks(user(), assistant([CALL]), user([RESULT | {"content": [*content]} | fields]))
+
+
+def tool(schema: dict) -> dict:
+    """A request with a tool of this schema."""
+    return {"tools": [TOOL | {"input_schema": schema}]}
 
 
 REFUSED = {
@@ -108,7 +113,7 @@ REFUSED = {
     " tokens > 200000 maximum": [talks(user("word " * 200_000), model=HAIKU_4)],
     "max_tokens: 0 is not supported together with": [
         *({"max_tokens": 0} | f for f in ({"stream": True}, ANY, {"model": HAIKU_4, "thinking": MANUAL})),
-        {"max_tokens": 0, "output_config": {"format": {"type": "json_schema", "schema": {}}}},
+        {"max_tokens": 0} | form(),
     ],
     # Tools and what comes back from them
     "Tool names must be unique": [{"tools": [TOOL, TOOL]}],
@@ -119,6 +124,21 @@ REFUSED = {
     "type any is not supported": [{"model": m} | ANY for m in (SONNET, OPUS)],
     "unexpected `tool_use_id`": [talks(user([RESULT])), called(tool_use_id="toolu_2")],
     "without `tool_result`": [talks(user(), assistant([CALL]), user("19 °C"))],
+    # Schemas
+    "tools.0.custom.input_schema: Field required": [{"tools": [{"name": "t"}]}],
+    "tools.0.custom.input_schema.type: Field required": [tool({})],
+    "type: Input should be 'object'": [tool({"type": "string"})],
+    "draft 2020-12": [tool({"type": "object", "required": 1}), form({"anyOf": [{"type": "text"}]})],
+    "output_config.format.type": [{"output_config": {"format": {"type": "xml", "schema": {}}}}],
+    "format.schema: Field required": [{"output_config": {"format": {"type": "json_schema"}}}],
+    "output_format: This field was renamed: use output_config.format instead.": [{"output_format": {}}],
+    "output_config.format.schema: For 'integer' type, property 'minimum' is not supported": [
+        form(n={"type": "integer", "minimum": 1})
+    ],
+    "For 'array' type, property 'maxItems' is not": [form(a={"type": "array", "maxItems": 1})],
+    "'minItems' values other than 0 or 1": [form(a={"type": "array", "minItems": 2})],
+    "format 'color' is not supported": [form(s={"type": "string", "format": "color"})],
+    "must be explicitly set to false": [form({"$defs": {"A": {"type": "object"}}, "$ref": "#/$defs/A"})],
     # Images, the cache, and what ended with the newer version
     "0.image.source.base64.media_type: Input should be": [asks(image(kind="image/bmp"))],
     "Could not process image": [asks(image("aGVsbG8=")), asks(image("%%%%"))],
@@ -183,16 +203,12 @@ def test_what_is_accepted(wire):
     assert [(sent, answer.text) for sent, answer in answers if answer.status_code != 200] == []
 
 
-@pytest.mark.parametrize("content", [b"", b"[]", b"5", b'{"model": NaN}', b"\xff\xfe{}", b"{}{}"])
-def test_a_body_that_is_no_json_object_is_refused(wire, content):
-    """400 in the API's shape; the label of the body does not matter."""
+def test_bodies_that_are_no_json_object_or_too_large(wire):
+    """400, whatever label they have, and over 32 MB a 413."""
     headers = KEY | {"anthropic-version": OLD, "content-type": "text/plain"}
-    answer = wire.http.post("/v1/messages", content=content, headers=headers)
-    assert (answer.status_code, " JSON" in answer.json()["error"]["message"]) == (400, True)
-
-
-def test_32_megabytes_are_the_most(wire):
-    """More is a 413 that the SDK knows."""
+    for content in (b"", b"[]", b"5", b'{"model": NaN}', b"\xff\xfe{}", b"{}{}"):
+        answer = wire.http.post("/v1/messages", content=content, headers=headers)
+        assert " JSON" in error_message(answer)
     said = wire.refused(413, messages=[user("x" * 33 * 1024 * 1024)])
     assert said == "Request exceeds the maximum allowed number of bytes."
     wire.ok()
@@ -206,37 +222,29 @@ def test_an_edited_thinking_block_in_the_latest_assistant_turn_is_refused(wire):
         wire.ok(messages=[ASKED, assistant(passing), user("Go on.")])
     for change in ({"thinking": "I plot."}, {"signature": "x"}, {"signature": ""}):
         turns = [ASKED, assistant([thought | change, said]), user("Go on.")]
-        assert wire.refused(messages=turns).startswith(
-            "messages.1.content.0: `thinking` blocks in the latest assistant message cannot"
-        )
+        words = "messages.1.content.0: `thinking` blocks in the latest assistant message cannot"
+        assert wire.refused(messages=turns).startswith(words)
         wire.ok(messages=[*turns, assistant([said]), user("And then?")])
 
 
 BEARER, SECRET = {"authorization": "Bearer practice"}, "sk-ant-api03-not-to-be-seen-anywhere"
 
 
-@pytest.mark.parametrize(
-    ("headers", "words"),
-    [
-        *((headers, None) for headers in (KEY, BEARER, {"authorization": "bearer practice"}, KEY | BEARER)),
-        ({}, "x-api-key header is required"),
-        ({"x-api-key": ""}, "x-api-key header is required"),
-        ({"x-api-key": SECRET, **BEARER}, "invalid x-api-key"),
-        *(
-            ({"authorization": it}, "invalid bearer token")
-            for it in (f"Bearer {SECRET}", f"Basic {SECRET}", SECRET)
-        ),
-        (KEY | {"cookie": f"key={SECRET}", "proxy-authorization": f"Basic {SECRET}"}, None),
-    ],
-)
-def test_which_keys_are_taken_and_that_none_leaves_a_trace(practice, wire, headers, words):
+KEYS = [(headers, None) for headers in (KEY, BEARER, {"authorization": "bearer practice"}, KEY | BEARER)]
+KEYS += [(headers, "x-api-key header is required") for headers in ({}, {"x-api-key": ""})]
+KEYS += [({"x-api-key": SECRET, **BEARER}, "invalid x-api-key")]
+KEYS += [({"authorization": f"{kind}{SECRET}"}, "invalid bearer token") for kind in ("Bearer ", "Basic ", "")]
+KEYS += [(KEY | {"cookie": f"key={SECRET}", "proxy-authorization": f"Basic {SECRET}"}, None)]
+
+
+def test_which_keys_are_taken_and_that_none_leaves_a_trace(practice, wire):
     """x-api-key or Bearer, under both versions; others are a 401, and not told, nor in the journal."""
-    assert wire.post(headers=headers, version=OLD).status_code == (401 if words else 200)
-    answer = wire.post(headers=headers)
-    assert answer.json().get("error", {}).get("message") == words
-    exchange = practice.journal[-1]
-    shown = (answer.text, answer.headers, exchange, repr(exchange), exchange.curl(), repr(practice.journal))
-    assert SECRET not in "".join(map(str, shown)) + repr(practice)
+    for headers, words in KEYS:
+        assert wire.post(headers=headers, version=OLD).status_code == (401 if words else 200)
+        answer, exchange = wire.post(headers=headers), practice.journal[-1]
+        assert answer.json().get("error", {}).get("message") == words
+        shown = (answer.text, answer.headers, exchange, repr(exchange), exchange.curl(), practice.journal)
+        assert SECRET not in "".join(map(str, shown)) + repr(practice)
 
 
 def test_which_error_comes_first(wire):

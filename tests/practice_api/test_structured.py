@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import date
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 from uuid import UUID
 
 import pytest
@@ -13,7 +13,7 @@ from jsonschema import Draft202012Validator
 from pydantic import BaseModel, Field
 
 from course_helpers.practice_api.instances import instance
-from tests.practice_api.wire import HAIKU, assistant, body, text, user
+from tests.practice_api.wire import HAIKU, assistant, body, form, text, user
 
 NODE = {
     "type": "object",
@@ -49,17 +49,19 @@ SCHEMAS = [
     True,
     {},
 ]
-QUESTIONS = ["", "Compare 12 and 3.5 in New York, please: is Ada right about 'blue'?"]
 
 
-@pytest.mark.parametrize("schema", SCHEMAS, ids=lambda schema: json.dumps(schema)[:60])
-def test_an_instance_is_valid_and_always_the_same(schema):
-    """Whatever the schema says, and whatever was asked."""
-    checker = Draft202012Validator(schema, format_checker=Draft202012Validator.FORMAT_CHECKER)
-    for question in QUESTIONS:
-        made = instance(schema, question)
-        checker.validate(made)
-        assert json.dumps(instance(schema, question)) == json.dumps(made)
+def test_an_instance_is_valid_and_always_the_same():
+    """Whatever the schema says, and whatever was asked. An address is for a place called email alone."""
+    for schema in SCHEMAS:
+        checker = Draft202012Validator(schema, format_checker=Draft202012Validator.FORMAT_CHECKER)
+        for question in ("", "Compare 12 and 3.5 in New York, please: is Ada right about 'blue'?"):
+            made = instance(schema, question)
+            assert [error.message for error in checker.iter_errors(made)] == []
+            assert json.dumps(instance(schema, question)) == json.dumps(made)
+    contact = {"properties": {"name": {"type": "string"}, "email": {"type": "string"}}}
+    made = instance(contact, "A mail.\nAda Lovelace (ada@example.com) would like a demo on Friday.")
+    assert made == {"name": "Ada Lovelace", "email": "ada@example.com"}
 
 
 ODD = [
@@ -76,13 +78,6 @@ ODD = [
 def test_odd_schemas_end_too():
     """With something that JSON can hold, and not too much of it."""
     assert max(len(json.dumps(instance(schema, "Well?"))) for schema in ODD) < 200_000
-
-
-def test_names_and_addresses_go_where_they_belong():
-    """Two capitals are one name, and an address is for a place called email alone."""
-    schema = {"properties": {"name": {"type": "string"}, "email": {"type": "string"}}}
-    made = instance(schema, "A mail.\nAda Lovelace (ada@example.com) would like a demo on Friday.")
-    assert made == {"name": "Ada Lovelace", "email": "ada@example.com"}
 
 
 class Leaf(BaseModel):
@@ -117,42 +112,7 @@ def test_messages_parse_gets_what_its_model_takes(client, wire):
     asked = [user("Who is Ada Lovelace, aged 36?")]
     reply = client.messages.parse(model=HAIKU, max_tokens=900, messages=asked, output_format=Person)
     assert (reply.parsed_output.name, reply.parsed_output.age) == ("Ada Lovelace", 36)
-    wanted = {"type": "json_schema", "schema": closed(city={"type": "string"})}
-    assert json.loads(wire.ok(output_config={"format": wanted})["content"][-1]["text"]) == {"city": "Paris"}
-
-
-def closed(**properties: Any) -> dict[str, Any]:
-    """A schema that structured output takes, if it takes `properties`."""
-    return {"type": "object", "properties": properties, "additionalProperties": False}
-
-
-WRONG_FORMATS = {
-    "For 'integer' type, property 'minimum' is not supported": closed(n={"type": "integer", "minimum": 1}),
-    "For 'array' type, property 'maxItems' is not": closed(a={"type": "array", "maxItems": 1}),
-    "'minItems' values other than 0 or 1": closed(a={"type": "array", "minItems": 2}),
-    "format 'color' is not supported": closed(s={"type": "string", "format": "color"}),
-    "must be explicitly set to false": {"$defs": {"A": {"type": "object"}}, "$ref": "#/$defs/A"},
-    "It must match JSON Schema draft 2020-12": {"anyOf": [{"type": "text"}]},
-}
-T, FORMAT = {"name": "t"}, {"type": "json_schema", "schema": {}}
-REFUSED = {
-    "output_config.format.type": {"output_config": {"format": FORMAT | {"type": "xml"}}},
-    "format.schema: Field required": {"output_config": {"format": {"type": "json_schema"}}},
-    "output_format: This field was renamed: use output_config.format instead.": {"output_format": FORMAT},
-    "tools.0.custom.input_schema: Field required": {"tools": [T]},
-    "tools.0.custom.input_schema.type: Field required": {"tools": [T | {"input_schema": {}}]},
-    "type: Input should be 'object'": {"tools": [T | {"input_schema": {"type": "string"}}]},
-    "draft 2020-12": {"tools": [T | {"input_schema": {"type": "object", "required": 1}}]},
-}
-
-
-def test_schemas_that_are_refused(wire):
-    """In the API's words, with their place; the old name of the field names its successor."""
-    for words, schema in WRONG_FORMATS.items():
-        said = wire.refused(output_config={"format": FORMAT | {"schema": schema}})
-        assert said.startswith("output_config.format.schema: ")
-        assert words in said
-    assert [words for words, fields in REFUSED.items() if words not in wire.refused(**fields)] == []
+    assert json.loads(wire.ok(**form(city={"type": "string"}))["content"][-1]["text"]) == {"city": "Paris"}
 
 
 # Tools
@@ -201,13 +161,7 @@ def test_which_tool_is_called_and_with_what(wire, question, choice, called):
 
 def test_the_answer_quotes_the_result(wire):
     """Also of a call that failed, and of several at once, whatever nulls and order of keys a client sends."""
-    call = {
-        "id": "toolu_1",
-        "type": "tool_use",
-        "name": "getWeather",
-        "input": {"city": "Oslo"},
-        "caller": None,
-    }
+    call = {"id": "toolu_1", "type": "tool_use", "name": "getWeather", "input": {"city": "O"}, "caller": None}
     given = {"tool_use_id": "toolu_1", "type": "tool_result", "content": [text("19 °C")], "is_error": None}
     failed = {"type": "tool_result", "tool_use_id": "toolu_2", "content": "no such city", "is_error": True}
     said = text("One moment.", citations=None, cache_control=None)
@@ -222,11 +176,7 @@ def test_the_sdks_tool_runner_falls_back_to_the_whole_history(practice, client, 
 
     @beta_tool
     def get_weather(city: str) -> str:
-        """The weather of a city.
-
-        Args:
-            city: its name
-        """
+        """The weather of a city."""
         return f"19 degrees in {city}"
 
     runner = client.beta.messages.tool_runner(
@@ -236,6 +186,4 @@ def test_the_sdks_tool_runner_falls_back_to_the_whole_history(practice, client, 
     assert [exchange.status for exchange in practice.journal] == [400, 200, 200]
     details = practice.journal[0].reply["error"]["details"]
     assert details["error_code"] == "thread_unsupported_request"
-    assert "thread: Extra inputs" in wire.refused(
-        **body(thread={"type": "create"})
-    )  # without the beta's header
+    assert "thread: Extra inputs" in wire.refused(thread={"type": "create"})  # without the beta's header

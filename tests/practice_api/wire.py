@@ -39,6 +39,14 @@ def body(**fields: Any) -> dict[str, Any]:
     return {name: value for name, value in given.items() if value is not None}
 
 
+def form(schema: dict[str, Any] | None = None, **properties: Any) -> dict[str, Any]:
+    """What asks for a reply to `schema`, or with these `properties`."""
+    closed = {"type": "object", "properties": properties, "additionalProperties": False}
+    return {
+        "output_config": {"format": {"type": "json_schema", "schema": closed if schema is None else schema}}
+    }
+
+
 class Wire:
     """Raw HTTP to a practice API."""
 

@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, Field
+from pydantic import BaseModel, Field, field_validator
 
 from ...files import read_rows
 
@@ -38,16 +38,10 @@ def _graders() -> dict[str, Any]:
     return vars(calls) | vars(chats) | vars(costs) | vars(retries)
 
 
-def _has_grader(name: str) -> str:
-    if name not in _graders():
-        raise ValueError(f"there is no grader called {name}")
-    return name
-
-
 class Exercise(BaseModel, frozen=True, extra="forbid"):
     """One exercise, as it stands in the file."""
 
-    name: Annotated[str, AfterValidator(_has_grader), Field(alias="id")]
+    name: str = Field(alias="id")
     """The function that the learner writes."""
     number: Annotated[str, Field(pattern=r"^[1-9]\.[1-9]\d*$")]
     title: Text
@@ -59,15 +53,21 @@ class Exercise(BaseModel, frozen=True, extra="forbid"):
     mistakes: dict[str, Text] = {}
     """A hint for each mistake whose sentence does not say the cure."""
 
+    @field_validator("name")
+    @classmethod
+    def _has_grader(cls, name: str) -> str:
+        if name not in _graders():
+            raise ValueError(f"there is no grader called {name}")
+        return name
+
     @property
     def lesson(self) -> int:
         """The number of its lesson."""
         return int(self.number.split(".")[0])
 
-    @property
-    def grade(self) -> Any:
-        """Its grader, which takes a Bench and raises NotYet where the function does not do it yet."""
-        return _graders()[self.name]
+    def grade(self, bench: Any) -> None:
+        """Judges the function of a Bench: raises NotYet where it does not do it yet."""
+        _graders()[self.name](bench)
 
 
 @cache

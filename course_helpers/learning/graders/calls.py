@@ -6,7 +6,7 @@ import copy
 
 from ...models import find_model
 from ...practice_api import PRACTICE_KEY
-from ..grading import SHAPES, Bench, are_turns, is_a, is_equal, is_pair, text_of, texts, turns
+from ..grading import SHAPES, Bench, conversation, is_a, is_equal, is_pair, text_of, texts, turns
 from ..sandbox import shown
 from . import require
 
@@ -14,28 +14,18 @@ QUESTION = "Which planet is the largest?"
 CODE = "def first(items):\n    return items[0]\n"
 INSTRUCTIONS = "You are a careful reviewer. Name the worst problem in one sentence."
 EXAMPLES = [("Great, I would buy it again!", "positive"), ("It broke on the first day.", "negative")]
-LONG = "Explain recursion with a short code example."
-"""A question whose answer takes more than 100 tokens."""
 BREAKS = {
     "truncate": "when the stream merely ends early, without an error",
     "disconnect": "when the connection drops in mid-stream",
     "error": "when the API sends an error in mid-stream",
     "garble": "when something arrives that is not JSON",
 }
-SAID = [("user", "Name a prime."), ("assistant", "Seven."), ("user", "And a larger one?")]
-PLAIN = {
-    "model": "some-model",
-    "max_tokens": 200,
-    "messages": [{"role": role, "content": text} for role, text in SAID],
-}
-REQUEST = PLAIN | {"system": "Answer in one sentence.", "stop_sequences": ["END", "STOP"]}
 
 
 def ask(bench: Bench) -> None:
     value = bench.call(QUESTION)
     bench.request(QUESTION, most=300)
-    by_sdk = "x-stainless-lang" in bench.sent[-1].headers
-    require(by_sdk, "not through the SDK: it was made by hand, not with client.messages.create.")
+    require(bench.by_sdk, "not through the SDK: it was made by hand, not with client.messages.create.")
     bench.is_reply(value)
     for shape in SHAPES:
         with bench.shape(shape):
@@ -45,8 +35,7 @@ def ask(bench: Bench) -> None:
 def raw_call(bench: Bench) -> None:
     url = bench.practice.url
     ran = bench.run(url, PRACTICE_KEY, QUESTION, elsewhere=True)
-    by_sdk = any("x-stainless-lang" in each.headers for each in ran.sent)
-    require(not by_sdk, "the SDK's call: that was the SDK's call; make it with httpx2.post.")
+    require(not bench.by_sdk, "the SDK's call: that was the SDK's call; make it with httpx2.post.")
     require(not ran.meant_for, "other address: nothing arrived at the `url` that it was given.")
     for sent in ran.sent[-1:]:
         require("x-api-key" in sent.headers, "no x-api-key: the key did not go along in that header.")
@@ -62,12 +51,11 @@ def raw_call(bench: Bench) -> None:
     ):
         fault = bench.practice.fail_next(529) if status == 529 else None
         with bench.case(when, "refusal raised" if when else "", fault):
-            returned, request_id = is_pair(bench.call(url, key, QUESTION), "status, request_id")
-            sent = bench.sent[-1]
+            seen, request_id = is_pair(bench.call(url, key, QUESTION), "status, request_id")
+            sent, of_message = bench.sent[-1], str(request_id).startswith("msg_")
             require(sent.status == status, "key written in: it used another key than the one it was given.")
-            is_equal("status", returned, status, "wrong status")
-            of_message = str(request_id).startswith("msg_")
             require(not of_message, "the message's id: the request's is in the headers.")
+            is_equal("the status, a number,", seen, status, "wrong status")
             is_equal("the id in the header request-id", request_id, sent.request_id, "wrong request id")
 
 
@@ -93,13 +81,12 @@ def review(bench: Bench) -> None:
 def few_shot(bench: Bench) -> None:
     asked = ("user", "Does what it says.")
     made = turns(bench.call(list(EXAMPLES), asked[1]))
-    roles = [role for role, _ in made]
-    require("assistant" in roles, "no assistant turn: what the model should have answered is one.")
-    require(roles[-1] == "user", "question not last: the list ends with the assistant.")
+    require("assistant" in dict(made), "no assistant turn: what the model should have answered is one.")
+    require(made[-1][0] == "user", "question not last: the list ends with the assistant.")
     wanted = [turn for text, answer in EXAMPLES for turn in (("user", text), ("assistant", answer))]
-    are_turns(made, [*wanted, asked])
+    is_equal("the list", made, [*wanted, asked], "other turns")
     with bench.case("without examples"):
-        are_turns(turns(bench.call([], asked[1])), [asked])
+        is_equal("the list", turns(bench.call([], asked[1])), [asked], "other turns")
 
 
 def stream_answer(bench: Bench) -> None:
@@ -117,11 +104,11 @@ def stream_answer(bench: Bench) -> None:
 
     with bench.practice.pace(tokens_per_second=240):
         ran = bench.run(QUESTION, show)
-    _is_streamed(bench)
+    bench.request(QUESTION, how="client.messages.stream")
     bench.value(ran, wanted=False)
     is_shown()
     require(sum(live) > len(live) / 2, "shown at the end: the pieces were collected first.")
-    value, tokens = bench.value(ran), bench.sent[-1].reply["usage"]["output_tokens"]
+    value, tokens = bench.value(ran), ran.sent[-1].reply["usage"]["output_tokens"]
     counted = value == len(pieces) != tokens
     require(not counted, "pieces counted: it returned the number of pieces; a piece is not a token.")
     is_equal("number of tokens", value, tokens)
@@ -132,11 +119,6 @@ def stream_answer(bench: Bench) -> None:
         is_shown()
 
 
-def _is_streamed(bench: Bench, **most: int) -> None:
-    asks = bench.request(QUESTION, how="client.messages.stream", **most).get("stream")
-    require(asks, "no stream: the request did not ask for one; use client.messages.stream.")
-
-
 def read_stream(bench: Bench) -> None:
     def read(question: str) -> tuple[str, bool]:
         text, whole = is_pair(bench.call(question), "text, whole")
@@ -145,7 +127,7 @@ def read_stream(bench: Bench) -> None:
         return text, bool(whole)
 
     text, whole = read(QUESTION)
-    _is_streamed(bench, most=100)
+    bench.request(QUESTION, most=100, how="client.messages.stream")
     full = bench.reply()
     is_equal("text", text, full)
     require(whole, "whole taken for broken: the model finished, and it returned False.")
@@ -156,13 +138,15 @@ def read_stream(bench: Bench) -> None:
             require(text, "text lost: the text that had arrived before is lost.")
             require(full.startswith(text) and text != full, f"other text: {shown(text)} had not arrived.")
     with bench.case("when it is cut off with the stop reason max_tokens"):
-        text, whole = read(LONG)
+        text, whole = read("Explain recursion with a short code example.")
         require(not whole, "cap taken for an end: it says that the model finished.")
         is_equal("text", text, bench.reply())
 
 
 def to_openai(bench: Bench) -> None:
-    for request, when in ((REQUEST, ""), (PLAIN, "without a system prompt and stop_sequences")):
+    plain = {"model": "some-model", "max_tokens": 200, "messages": conversation(2)}
+    full = plain | {"system": "Answer in one sentence.", "stop_sequences": ["END", "STOP"]}
+    for request, when in ((full, ""), (plain, "without a system prompt and stop_sequences")):
         with bench.case(when, "optional taken for given" if when else ""):
             given = copy.deepcopy(request)
             body = bench.call(given)
@@ -171,8 +155,9 @@ def to_openai(bench: Bench) -> None:
             require("system" not in body, "system as a field: on that wire it is the first message.")
             require("stop_sequences" not in body, "stop not renamed: stop_sequences is called stop there.")
             said = [(role.replace("developer", "system"), text) for role, text in turns(body.get("messages"))]
-            wanted = SAID if when else [("system", request["system"]), *SAID]
-            are_turns(said, wanted, "other turns" if said[:1] == wanted[:1] else "system not first")
+            first = [] if when else [("system", request["system"])]
+            require(said[: len(first)] == first, f"system not first: it begins with {shown(said[:1])}.")
+            is_equal("messages", said, first + turns(request["messages"]), "other turns")
             limit = body.get("max_tokens", body.get("max_completion_tokens"))
             is_equal("max_tokens", limit, request["max_tokens"])
             is_equal("model", body.get("model"), request["model"])
@@ -186,15 +171,13 @@ def ask_anywhere(bench: Bench) -> None:
         for meant in bench.run(base_url, PRACTICE_KEY, find_model("haiku").id, QUESTION).meant_for:
             cut = "nobody" in meant and not meant.startswith("http://nobody.invalid:8111/v1/")
             require(not cut, f"more than /v1 taken off: for {base_url} it called {shown(meant)}.")
-    url = bench.practice.url
-    for base_url, name in ((url, "sonnet"), (f"{url}/v1", "haiku")):
-        model = find_model(name).id
+    for path, name in (("", "sonnet"), ("/v1", "haiku")):
+        model, base_url = find_model(name).id, bench.practice.url + path
         with bench.shape("thinking_first"):
             ran = bench.run(base_url, PRACTICE_KEY, model, QUESTION, elsewhere=True)
+            arrived = " ".join(f"{each.path} {each.status}" for each in ran.sent)
             require(not ran.meant_for, "other server: nothing arrived at base_url; whose client was that?")
-            paths = "".join(each.path for each in ran.sent)
-            require("/v1/v1" not in paths, "/v1 twice: it called /v1/v1/messages; the SDK adds a /v1.")
-            refused = 401 in [each.status for each in ran.sent]
-            require(not refused, "other key: the server refused it (401); pass the `api_key` given.")
+            require("/v1/v1" not in arrived, "/v1 twice: it called /v1/v1/messages; the SDK adds a /v1.")
+            require("401" not in arrived, "other key: the server refused it (401); pass the `api_key` given.")
             is_equal("model", bench.request(QUESTION)["model"], model)
             bench.is_reply(bench.value(ran))

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import nullcontext
+from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -15,75 +16,59 @@ import httpx2
 from anthropic.types import Message
 
 from ...models import UnknownModelError, find_model
-from ..grading import SYSTEM, Bench, are_turns, is_a, is_equal, text_of, texts, turns
-from ..sandbox import Ran, in_words, shown
+from ..grading import SYSTEM, Bench, conversation, is_a, is_equal, text_of, texts, turns
+from ..sandbox import in_words, shown
 from . import NotYet, require
 from .costs import ANOTHER_MODEL
 
-FIRST, SECOND, THIRD = "My name is Ada.", "What is my name?", "And yours?"
+FIRST, SECOND, THIRD, LAST = "My name is Ada.", "What is my name?", "Whose name is it?", "And yours?"
+FAILURES = [
+    ("after a call that failed with 403", "fail_next", 403),
+    ("after a dropped connection", "break_stream", "disconnect"),
+]
 
 
-@dataclass
-class Memory:
-    """Judges whatever takes a turn: `talk` runs it, `history` is what it kept, `judge` judges its value."""
+def _takes_turns(bench: Bench, talk: Callable, history: Callable, judge: Callable, patient=False) -> None:
+    """Judges whatever takes a turn: `talk` runs it with a text, `history` returns what it kept.
 
-    bench: Bench
-    talk: Callable[[str], Ran]
-    history: Callable[[], Any]
-    judge: Callable[[Any], None]
-
-    def grows(self, *said: str) -> None:
-        """Judges whether all that was said before is sent, and each turn is kept with its reply's text."""
-        kept = turns(self.history())
-        for text in said:
-            value = self.bench.value(self.talk(text))
-            sent = texts(self.bench.request()["messages"])
-            self.judge(value)
-            asked = [*(text for _, text in kept), text]
+    What it returned is judged by `judge`. One that is `patient` waits out a dropped connection, and may raise
+    any error in the end.
+    """
+    kept = turns(history())
+    for text in (FIRST, SECOND, THIRD):
+        with bench.shape("thinking_first") if text == THIRD else nullcontext():
+            value = bench.value(talk(text))
+            sent, asked = texts(bench.request()["messages"]), [*(text for _, text in kept), text]
+            judge(value)
             new_only = sent == [text] != asked
             require(not new_only, "history not sent: only the new text was sent, not the whole history.")
             require(text in sent, f"text not sent: the new text was not sent, but {shown(sent)}.")
-            require(sent.count(text) == 1, "text sent twice")
             is_equal("history sent", sent, asked)
-            now, before = turns(self.history()), len(kept)
-            kept += [("user", text), ("assistant", self.bench.reply())]
+            now, before = turns(history()), len(kept)
+            kept += [("user", text), ("assistant", bench.reply())]
             require(len(now) > before, "another list: history is as it was; append to the given one.")
             require(len(now) > before + 1, "one turn kept: yours and the reply's belong in history.")
-            are_turns(now, kept, "other history")
-
-    def survives(self, patient: bool = False) -> None:
-        """Judges whether failed calls, whose errors come out, and empty replies leave history as it was.
-
-        One that is `patient` waits out a dropped connection, and may raise any error in the end.
-        """
-        before, practice = turns(self.history()), self.bench.practice
-        errors = Exception if patient else (anthropic.APIError, httpx2.HTTPError)
-        failed = ("after a call that failed with 403", practice.fail_next, {"status": 403})
-        dropped = ("after a dropped connection", practice.break_stream, {"kind": "disconnect"})
-        for when, fault, how in [failed] if patient else [failed, dropped]:
-            with self.bench.case(when, fault=fault(**how, times=9)):
-                error = self.talk(THIRD).error
-                require(error, "failure swallowed: nobody would notice; let the error out.")
-                words = in_words(error, self.bench.namespaces)
-                require(isinstance(error, errors), f"other error: {words}; its own error was to come out.")
-                stayed = turns(self.history()) != before
-                require(not stayed, "failed turn left in history: a turn is kept whole or not at all.")
-        for shape in ("thinking_only", "empty"):
-            with self.bench.shape(shape):
-                value = self.bench.value(self.talk(THIRD))
-                require(all(texts(self.history())), "empty turn stored: the API refuses the next call then.")
-                are_turns(turns(self.history()), before, "half a turn kept")
-                self.judge(value)
+            is_equal("history", now, kept)
+    for when, control, kind in FAILURES[: 1 if patient else 2]:
+        with bench.case(when, fault=getattr(bench.practice, control)(kind, times=9)):
+            error = talk(LAST).error
+            require(error, "failure swallowed: nobody would notice; let the error out.")
+            its_own = patient or isinstance(error, (anthropic.APIError, httpx2.HTTPError))
+            words = in_words(error, bench.namespaces)
+            require(its_own, f"other error: {words}; its own error was to come out.")
+            stayed = turns(history()) != kept
+            require(not stayed, "failed turn left in history: a turn is kept whole or not at all.")
+    for shape in ("thinking_only", "empty"):
+        with bench.shape(shape):
+            value = bench.value(talk(LAST))
+            require(all(texts(history())), "empty turn stored: the API refuses the next call then.")
+            is_equal("history", turns(history()), kept, "half a turn kept")
+            judge(value)
 
 
 def chat_turn(bench: Bench) -> None:
-    def memory(history: list) -> Memory:
-        return Memory(bench, lambda text: bench.run(history, text), lambda: history, bench.is_reply)
-
-    begun = memory([])
-    begun.grows(FIRST, SECOND)
-    memory(conversation(2)[:2]).grows("Which question was that?")
-    begun.survives()
+    for history in ([], conversation(2)[:2]):
+        _takes_turns(bench, partial(bench.run, history), history.copy, bench.is_reply)
 
 
 def take_turn(bench: Bench) -> None:
@@ -93,34 +78,27 @@ def take_turn(bench: Bench) -> None:
         handed.append(arguments)
         return bench.client.messages.create(**arguments)
 
-    def talk(text: str) -> Ran:
-        return bench.run(session, text, send)
+    def judge(value: object) -> None:
+        is_a(value, Message)
+        body = bench.request(most=1024)
+        require(handed, "send not called: it made the call itself, where send(...) may be a patient one.")
+        is_equal("model of the session", body["model"], session["model"], "other model")
+        is_equal("system prompt", text_of(body.get("system")), SYSTEM)
 
-    memory = Memory(bench, talk, lambda: session["history"], lambda value: is_a(value, Message))
-    memory.grows(FIRST)
-    body = bench.request(most=1024)
-    require(handed, "send not called: it made the call itself; call send(...), which may be a patient one.")
-    is_equal("model of the session", body["model"], session["model"], "other model")
-    is_equal("system prompt", text_of(body.get("system")), SYSTEM)
-    memory.grows(SECOND)
-    memory.survives()
+    _takes_turns(bench, lambda text: bench.run(session, text, send), lambda: session["history"], judge)
 
 
 def Bot(bench: Bench) -> None:
     bot = bench.call(bench.client)
     bench.function = bot.send
-    memory = Memory(bench, bench.run, lambda: getattr(bot, "history", []), bench.is_reply)
-    memory.grows(FIRST)
     with bench.practice.fail_next(529, times=99, retry_after=0.01):
-        bench.run(THIRD)
+        bench.run(LAST)
     made = f"it made {len(bench.sent)} requests: call_with_retry alone makes 6."
     require(len(bench.sent) <= 6, f"the API stayed overloaded, and {made}", "retry on top of retry")
     with bench.practice.fail_next(400, times=99):
-        bench.run(THIRD)
+        bench.run(LAST)
     require(len(bench.sent) == 1, "non-retryable retried: a 400 fails for the same reason each time.")
-    with bench.shape("thinking_first"):
-        memory.grows(SECOND)
-    memory.survives(patient=True)
+    _takes_turns(bench, bench.run, lambda: getattr(bot, "history", []), bench.is_reply, patient=True)
 
 
 def window(bench: Bench, tells: bool = False) -> None:
@@ -136,7 +114,7 @@ def window(bench: Bench, tells: bool = False) -> None:
             kept, most = sum(role == "user" for role, _ in made), min(keep, length)
             few_or_many = "too few turns" if kept < most else "too many turns"
             require(kept == most, f"{few_or_many}: it kept {kept} turns, from {shown(made[0][1])}.")
-            are_turns(made, wanted, "other messages")
+            is_equal("messages", made, wanted)
             require(given == conversation(length), "history changed: return a part of it, and leave it.")
             needless = keep >= length and tells and bench.last.printed.strip()
             require(
@@ -148,12 +126,6 @@ def window(bench: Bench, tells: bool = False) -> None:
 
 def recent(bench: Bench) -> None:
     window(bench, tells=True)
-
-
-def conversation(length: int) -> list[dict[str, str]]:
-    """A history of `length` turns, the newest still unanswered."""
-    both = ("user", "question"), ("assistant", "answer")
-    return [{"role": role, "content": f"{what} {n}"} for n in range(length) for role, what in both][:-1]
 
 
 def choose_system(bench: Bench) -> None:

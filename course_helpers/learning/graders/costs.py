@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from itertools import permutations, product
 
-from anthropic.types import Message, Usage
+from anthropic.types import Usage
 
 from ...models import MODEL, available, find_model
 from ...pricing import estimate_cost
@@ -19,6 +19,7 @@ RATES = {
     "model-b": {"input": 1.0, "output": 16.0, "cache_write": 7.0, "cache_read": 0.25},
 }
 ANOTHER_MODEL = next(model.id for model in available() if find_model(MODEL) != model)
+ASKED = {"max_tokens": 50, "messages": [{"role": "user", "content": "What is my name?"}]}
 IN, OUT, WRITTEN, READ = 1_003, 207, 5_002, 50_004
 CACHES = {
     "without a cache": (0, 0),
@@ -50,24 +51,16 @@ def _is_cost(value: object, model: str, other: str, write: int, read: int) -> No
         return sum(count * RATES[model][kind] for kind, count in (tokens | mistaken).items()) / 1_000_000
 
     got, right = number(value), cost()
+    uncached = {"cache_write": 0, "cache_read": 0}
     require(got is not None, f"no number: it was to return a number, not {shown(value)}.")
     for wrong, mistake in (
         (right * 1_000_000, "not per million: the rates are USD per million tokens."),
         (right * 1_000, "not per million: the rates are USD per million tokens."),
         (cost(other), f"other model's rates: {model} has its own."),
-        (
-            cost(cache_write=0, cache_read=0),
-            "cached tokens left out: they come on top of input_tokens, at their rates.",
-        ),
+        (cost(**uncached), "cached tokens left out: they come on top of input_tokens, at their rates."),
         (cost(input=IN - write - read), "cached tokens taken off: input_tokens does not include them."),
-        (
-            cost(cache_write=read, cache_read=write),
-            "cache rates swapped: writing has one rate, reading another.",
-        ),
-        (
-            cost(input=IN + write + read, cache_write=0, cache_read=0),
-            "cached as input: they have rates of their own.",
-        ),
+        (cost(cache_write=read, cache_read=write), "cache rates swapped: writing has one, reading another."),
+        (cost(input=IN + write + read, **uncached), "cached as input: they have rates of their own."),
     ):
         require(not math.isclose(got, wrong) or math.isclose(wrong, right), mistake)
     counted = ", ".join(f"{count} {kind.replace('_', '-')}" for kind, count in tokens.items() if count)
@@ -94,26 +87,20 @@ def cheapest(bench: Bench) -> None:
 
 
 def show_tokens(bench: Bench) -> None:
-    message = _a_message(bench, MODEL)
-    used = message.usage
-    totals = {"input": 1_000 + used.input_tokens, "output": 500 + used.output_tokens}
-    prints = {"this turn's input tokens": used.input_tokens, "this turn's output tokens": used.output_tokens}
-    prints |= {f"the session's {key} tokens": count for key, count in totals.items()}
-    session = bench.session(turns=3, input=1_000, output=500)
-    bench.settles(session, message, prints=prints, turns=4, **totals)
+    message = bench.client.messages.create(model=MODEL, **ASKED)
+    now = {"input": message.usage.input_tokens, "output": message.usage.output_tokens}
+    becomes = {"turns": 4, "input": 1_000 + now["input"], "output": 500 + now["output"]}
+    prints = {f"this turn's {key} tokens": count for key, count in now.items()}
+    prints |= {f"the session's {key} tokens": becomes[key] for key in now}
+    bench.settles(bench.session(turns=3, input=1_000, output=500), message, prints=prints, **becomes)
 
 
 def show_cost(bench: Bench) -> None:
-    before, message = 0.5000004, _a_message(bench, ANOTHER_MODEL)  # more than six decimals
+    message, before = bench.client.messages.create(model=ANOTHER_MODEL, **ASKED), 0.5000004
     cost = estimate_cost(message.usage.input_tokens, message.usage.output_tokens, ANOTHER_MODEL)
     prints = {"this turn's cost": f"{cost:.6f}", "the session's cost": f"{before + cost:.6f}"}
     session = bench.session(model=ANOTHER_MODEL, cost=before)
     bench.settles(session, message, prints=prints, cost=before + cost)
-
-
-def _a_message(bench: Bench, model: str) -> Message:
-    asked = [{"role": "user", "content": "What is my name?"}]
-    return bench.client.messages.create(model=model, max_tokens=50, messages=asked)
 
 
 def show_stats(bench: Bench) -> None:
