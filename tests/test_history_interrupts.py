@@ -46,10 +46,11 @@ from tests.test_history_interrupts import NAME, QUESTION, works
 
 chat, dice, seen = Conversation(connect()), random.Random(11), {"done": 0, "not begun": 0}
 chat.send("My name is Sam.")
-began = time.perf_counter()
-stream(chat, QUESTION)
-longest = 2 * (time.perf_counter() - began)
-chat.undo()
+for _ in range(2):  # the practice model reads what it knows when it is first asked
+    began = time.perf_counter()
+    stream(chat, QUESTION)
+    longest = 2 * (time.perf_counter() - began)
+    chat.undo()
 for number in range(int(sys.argv[1])):
     before = chat.turns
     stop = threading.Timer(dice.uniform(0, longest), os.kill, (os.getpid(), signal.SIGINT))
