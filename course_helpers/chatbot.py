@@ -105,11 +105,8 @@ def _conversation(options: argparse.Namespace, read: Callable[[str], str]) -> Co
 
 
 def _reader() -> Callable[[str], str]:
-    """What asks for the next message, with a prompt.
-
-    At a terminal Enter sends, Alt-Enter makes a new line, and what is pasted is one message. At a dumb one,
-    which cannot move its cursor, and over a pipe, each line is a message.
-    """
+    """What asks for the next message. At a terminal Enter sends, Alt-Enter makes a new line, and what is
+    pasted is one message; at a dumb one, which cannot move its cursor, and over a pipe each line is one."""
     if is_dumb_terminal() or not (sys.stdin.isatty() and sys.stderr.isatty()):
         return _line
     # Not asked where its cursor is: a terminal that does not answer would get a warning in place of a prompt.

@@ -5,13 +5,14 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import re
 import sys
 import warnings
+from contextlib import suppress
 from functools import partial
 from typing import Literal
-from weakref import WeakKeyDictionary
 
 import anthropic
 import httpx2
@@ -25,21 +26,18 @@ LIVE_URL = "https://api.anthropic.com"
 LOCAL_SERVERS = {"Ollama": 11434, "LM Studio": 1234, "llama.cpp": 8080}
 SECONDS = 5.0  # how long a first look at a server may take
 ADVICE = "Start again with COURSE_MODEL={0}, or pass model={0!r} in each call."
-# Models that are sold and not given away, and what Ollama calls those that run elsewhere: a server on this
-# machine that lists one passes calls on.
-_ELSEWHERE = re.compile(
-    r"(^|[/.])(claude|gpt-(\d|chat)|chatgpt|o\d(-|$)|gemini|grok|muse-|sonar|command-[ar]\b|kimi-latest|"
-    r"deepseek-(chat|reasoner)|mistral-\w+-latest|qwen-(max|plus|turbo))|(^|[-:])cloud$",
-    re.IGNORECASE,
+# Models that are sold and not given away: a server on this machine that lists one may pass any call on.
+_SOLD = re.compile(
+    r"(^|[/.])(claude|gpt-(\d|chat)|chatgpt|o\d(-|$)|gemini|grok|muse-|sonar|deepseek-(chat|reasoner))", re.I
 )
+_CLOUD = re.compile("[-:]cloud$", re.I)  # what Ollama calls those that run elsewhere; the others run here
 AnyClient = anthropic.Anthropic | anthropic.AsyncAnthropic
 Place = tuple[anthropic.Anthropic, str]  # a client, and the model that goes with it
 
 _current: anthropic.Anthropic | None = None
 _live_url: str | None = None
 _model_before: str | None = None  # models.MODEL, while connect("local") has put another in its place
-_elsewhere: dict[str, list[str]] = {}  # base URL of a server that lists its models → those of _ELSEWHERE
-_once: WeakKeyDictionary[AnyClient, tuple] = WeakKeyDictionary()
+_passes_on: dict[str, bool] = {}  # base URL of a server that lists its models → is one of them _SOLD?
 # A client that is garbage closes its pool on whichever thread collects it. Were that the practice API's, and
 # the pool's lock held by a call that was interrupted, the practice API would wait for ever.
 _kept: list[anthropic.Anthropic] = []
@@ -58,14 +56,17 @@ def connect(
     `anthropic.APIConnectionError` where nothing answers, `anthropic.AuthenticationError` for a refused key.
     """
     environment.mend()
-    known = [id for model in models.MODELS.values() for id in (model.id, model.snapshot) if id]
-    warnings.filterwarnings("ignore", f"The model '({'|'.join(known)})' is deprecated", DeprecationWarning)
     if to is None:
         to = "local" if os.environ.get("COURSE_PLACE") == "local" else "practice"
-    make = {"practice": _practice, "live": _live, "local": _local}.get(str(to)) or partial(_server, _base(to))
+    # The lessons show models that go: live the SDK says so, elsewhere it would change what a cell shows.
+    known = "|".join(name for m in models.MODELS.values() for name in (m.id, m.snapshot) if name)
+    told = "default" if to == "live" else "ignore"
+    warnings.filterwarnings(told, f"The model '({known})' is deprecated", DeprecationWarning)
+    places = {"practice": _practice, "live": _live, "local": _local}
+    make = places.get(str(to)) or partial(_server, url=_base(to))
     before = environment.managed()
     try:
-        client, model = make(environment.clean(api_key))
+        client, model = make(environment.clean(api_key), _model_before or models.MODEL)
     except BaseException as error:
         environment.set_to(before)
         raise error.with_traceback(None) from None
@@ -77,8 +78,6 @@ def connect(
 
 def reply_text(message: anthropic.types.Message) -> str:
     """The text of `message`: its text blocks joined, whatever comes first; "" if there are none."""
-    if isinstance(message, str):  # which the SDK returns for an answer that is no JSON
-        raise TypeError("The server sent a page, not a Message: check the address that connect was given.")
     return "".join(block.text for block in message.content or () if block.type == "text")
 
 
@@ -103,14 +102,11 @@ def async_client(client: anthropic.Anthropic) -> anthropic.AsyncAnthropic:
 
 
 def once(client: AnyClient) -> AnyClient:
-    """`client` without the SDK's own retries: a copy, made once for its settings, as it is not free."""
-    settings = (client.base_url, client.api_key, client.auth_token, client.timeout)
-    known, copy = _once.get(client, (None, None))
-    if known != settings:
-        copy = client.with_options(max_retries=0)
-        copy._custom_headers = client._custom_headers
-        _once[client] = (settings, copy)
-    return copy
+    """`client` without the SDK's own retries. Its `with_options` would read ANTHROPIC_CUSTOM_HEADERS anew."""
+    alone = copy.copy(client)
+    alone.max_retries = 0
+    vars(alone).pop("messages", None)  # made on first use, for the client that it belongs to
+    return alone
 
 
 def place(client: AnyClient) -> Literal["practice", "live", "local", "remote"]:
@@ -126,13 +122,12 @@ def place(client: AnyClient) -> Literal["practice", "live", "local", "remote"]:
 def costs_nothing(client: AnyClient, model: str) -> bool:
     """Whether `client` leads to a server on this machine that answers calls to `model` itself."""
     # Of a server that connect has not looked at, or that has no list, the model's name alone is known.
-    elsewhere = _elsewhere.get(str(client.base_url).rstrip("/"), [model] if _ELSEWHERE.search(model) else [])
-    is_ollama = all(name.lower().endswith("cloud") for name in elsewhere)  # else it may pass on all of them
-    return place(client) == "local" and is_ollama and model not in elsewhere
+    passes_on = _passes_on.get(str(client.base_url).rstrip("/"), bool(_SOLD.search(model)))
+    return place(client) == "local" and not passes_on and not _CLOUD.search(model)
 
 
-def _practice(api_key: str | None) -> Place:
-    model, before = _model_before or models.MODEL, practice.replaced
+def _practice(api_key: str | None, model: str) -> Place:
+    before = practice.replaced
     client = _new_client(practice.start(), api_key or PRACTICE_KEY)
     if practice.replaced > before:
         print("The practice API had stopped answering: another one was started.")
@@ -144,21 +139,17 @@ def _practice(api_key: str | None) -> Place:
     return client, model
 
 
-def _live(api_key: str | None) -> Place:
+def _live(api_key: str | None, model: str) -> Place:
     global _live_url
-    own, wanted = environment.remember(), _model_before or models.MODEL
-    typed = os.environ.get("ANTHROPIC_API_KEY")
-    if typed and typed != getattr(_current, "api_key", PRACTICE_KEY):  # set since, with %env for instance
-        own["ANTHROPIC_API_KEY"] = typed
+    own = environment.remember()
     _live_url = _base(own.get("ANTHROPIC_BASE_URL", LIVE_URL))
     environment.mend(httpx2.URL(_live_url).host)
-    if not (api_key or any(map(own.get, environment.KEYS))):
-        api_key = environment.ask_for_key()
-    own |= {"ANTHROPIC_API_KEY": api_key} if api_key else {}
+    if api_key or not any(map(own.get, environment.KEYS)):
+        own["ANTHROPIC_API_KEY"] = api_key or environment.ask_for_key()
     own |= {name: environment.clean(own[name]) for name in environment.KEYS if name in own}
     client = _new_client(_live_url, **own)
     try:
-        listed = _models_of(client)
+        _models_of(client)
     except anthropic.AuthenticationError as error:
         for name in environment.KEYS:
             own.pop(name, None)  # the next connect("live") asks for another key
@@ -166,39 +157,25 @@ def _live(api_key: str | None) -> Place:
         said += 'new ones); connect("practice") needs none. Nothing changed: calls go where they went before.'
         error.args = (said,)
         raise
-    print(f"Live API at {client.base_url.host} · {wanted} · every call costs money")
-    active = [id for id, model in listed.items() if model.get("lifecycle") in ("active", None)]
-    names = [wanted, getattr(models.MODELS.get(wanted), "snapshot", None)]
-    if listed and not set(names) & set(active):
-        found = next((listed[name] for name in names if name in listed), {"lifecycle": "not offered here"})
-        until = f" and stops answering on {found['retires_at'][:10]}" if found.get("retires_at") else ""
-        line = next((line for line in models.ALIASES if f"-{line}-" in wanted), "no line")
-        newest = next((id for id in active if f"-{line}-" in id), models.DEFAULT_MODEL)
-        print(f"{wanted} is {found['lifecycle']}{until}. {ADVICE.format(newest)}")
-    return client, wanted
+    print(f"Live API at {client.base_url.host} · {model} · every call costs money")
+    return client, model
 
 
-def _local(api_key: str | None) -> Place:
-    said, urls = "", {name: f"http://127.0.0.1:{port}" for name, port in LOCAL_SERVERS.items()}
+def _local(api_key: str | None, model: str) -> Place:
+    urls = {name: f"http://127.0.0.1:{port}" for name, port in LOCAL_SERVERS.items()}
     if named := os.environ.get("COURSE_LOCAL_URL"):
         urls = {"Local server": _base(named)} | urls
     for name, url in urls.items():
-        try:
-            return _server(url, api_key, name)
-        except (LookupError, ValueError) as error:
-            said += f"{error} "
-        except anthropic.APIConnectionError:
-            pass
-    said += (
-        "There is no model on this machine: `ollama pull llama3.2` brings one to Ollama, and `make local` in "
-    )
-    said += "the folder of the course a very small one with its own server."
+        with suppress(LookupError, ValueError, anthropic.APIConnectionError):
+            return _server(api_key, model, url, name)
+    said = "There is no model on this machine: `ollama pull llama3.2` brings one to Ollama, and `make local` "
+    said += "in the folder of the course a very small one with its own server."
     raise anthropic.APIConnectionError(message=said, request=httpx2.Request("GET", "http://127.0.0.1"))
 
 
-def _server(url: str, api_key: str | None, name: str = "") -> Place:
+def _server(api_key: str | None, model: str, url: str, name: str = "") -> Place:
     """The server at `url`; its list of models chooses one if it has a `name`, being one of LOCAL_SERVERS."""
-    host, model, names, note = httpx2.URL(url).host, _model_before or models.MODEL, [], ""
+    host, names, note = httpx2.URL(url).host, [], ""
     environment.mend(host)
     # Local servers ignore the key, but the SDK insists on one. The learner's own never goes along unasked.
     client = _new_client(url, api_key or "not-needed")
@@ -209,13 +186,11 @@ def _server(url: str, api_key: str | None, name: str = "") -> Place:
         note = f"\nIt {about} key (401): pass the right one as api_key=…"
     if name and not names and not note:
         raise LookupError(f"{name} runs, but lists no model.")
-    # What Ollama makes of a name: case, the tag `latest` and `library/` do not matter.
-    plain = {each.lower().removesuffix(":latest"): each for each in names}
-    same = plain.get(model.lower().removeprefix("library/").removesuffix(":latest"))
-    if same:  # as the server writes it, where more than the tag differs
-        model = model if same in (model, f"{model}:latest") else same
+    known = {_plain_name(each): each for each in names}
+    if _plain_name(model) in known:
+        model = known[_plain_name(model)]
     elif names and name:  # the first that runs here and can chat
-        model = min(names, key=lambda each: bool(_ELSEWHERE.search(each)) + ("embed" in each))
+        model = min(names, key=lambda each: bool(_CLOUD.search(each)) + ("embed" in each))
     elif names:
         note = f"\nIts models: {', '.join(names[:8])}. {ADVICE.format(names[0])}"
     kind, money = name or "Local server", "runs on this machine, costs nothing"
@@ -223,40 +198,42 @@ def _server(url: str, api_key: str | None, name: str = "") -> Place:
         kind, money = "Server", "whoever runs it may charge for calls"
     elif not costs_nothing(client, model):
         money = "may pass calls on: what you type can leave this machine, and cost money"
-    elif elsewhere := _elsewhere.get(url):
-        money = f"runs on this machine, but {', '.join(elsewhere[:3])} would not"
     elif name:
         money = "what you type stays on this machine, and costs nothing"
     print(f"{kind} at {url} · {model} · {money}{note}")
     return client, model
 
 
-def _models_of(client: anthropic.Anthropic) -> dict[str, dict]:
-    """The models that the server lists, by id; none where it has no such list. What stops it is an error."""
+def _plain_name(model: str) -> str:
+    """What Ollama makes of a name: case, the tag `latest` and `library/` do not matter."""
+    return model.lower().removeprefix("library/").removesuffix(":latest")
+
+
+def _models_of(client: anthropic.Anthropic) -> list[str]:
+    """The models that the server lists; none where it has no such list. What stops it is an error."""
     from .render import plain
 
     url, look = str(client.base_url).rstrip("/"), client.with_options(max_retries=0, timeout=SECONDS)
-    _elsewhere.pop(url, None)
+    _passes_on.pop(url, None)
     try:
         answer = look.get("/v1/models?limit=1000", cast_to=httpx2.Response)
-        listed = {plain(str(model["id"])): model for model in answer.json()["data"]}
+        listed = [plain(str(model["id"])) for model in answer.json()["data"]]
     except anthropic.AuthenticationError:
         raise
     except (anthropic.APIStatusError, LookupError, TypeError):
-        return {}
+        return []
     except ValueError:
         raise ValueError(f"{url} answers with a page for people: is a Messages API there?") from None
     except anthropic.APIConnectionError as error:
         cause, what_to_do = error.__cause__, "is the server running?"
         if not is_loopback(client.base_url.host):
-            proxies = ", ".join(name for name in os.environ if name.lower() in environment.PROXIES)
-            what_to_do = f"check the address, the network and, behind a proxy, {proxies or 'HTTPS_PROXY'}."
+            what_to_do = "check the address, the network and, behind a proxy, HTTPS_PROXY."
         if "CERTIFICATE_VERIFY_FAILED" in str(cause):
             what_to_do = "its certificate is not known; of a company's own, SSL_CERT_FILE names the file."
         error.args = (f"Nothing answers at {url} ({type(cause).__name__}): {what_to_do}",)
         raise
     ours = answer.headers.get("request-id", "").startswith("req_practice")  # of another process
-    _elsewhere[url] = [] if ours else list(filter(_ELSEWHERE.search, listed))
+    _passes_on[url] = any(map(_SOLD.search, listed)) and not ours
     return listed
 
 

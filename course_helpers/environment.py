@@ -19,7 +19,7 @@ KEYS = ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN")
 MANAGED = (*KEYS, "ANTHROPIC_BASE_URL", "ANTHROPIC_CUSTOM_HEADERS", "COURSE_MODEL")
 PROXIES = {"http_proxy", "https_proxy", "all_proxy"}
 _remembered: dict[str, str] | None = None
-_set_aside: dict[str, str] = {}  # proxy variables that no client can be made with
+_set_aside: set[str] = set()  # proxy variables that no client can be made with
 
 
 def managed() -> dict[str, str]:
@@ -61,25 +61,22 @@ def mend(host: str = "localhost") -> None:
     """
     remember()
     for name in [name for name in os.environ if name.lower() in PROXIES]:
-        _set_aside.pop(name, None)
         if os.environ[name] and not _is_proxy(os.environ[name]):
-            _set_aside[name] = os.environ.pop(name)
+            del os.environ[name]
+            _set_aside.add(name)
     if _set_aside and not is_loopback(host):
-        raise RuntimeError(
-            f"{' and '.join(sorted(_set_aside))} holds no proxy address that can be used here (http, https, "
-            "socks5 or socks5h, a host and a port): correct or unset it, and start again."
-        )
+        said = "holds no proxy address that can be used here: correct or unset it, and start again."
+        raise RuntimeError(f"{' and '.join(sorted(_set_aside))} {said}")
     for name in ("NO_PROXY", "no_proxy"):
         named = [entry for entry in os.environ.get(name, "").split(",") if entry.strip()]
         here = ["127.0.0.1", "localhost", "::1", ".localhost", *filter(is_loopback, [host])]
         os.environ[name] = ",".join(dict.fromkeys([*named, *here]))
-    named = [f"{n} names {os.environ[n]}" for n in ("SSL_CERT_FILE", "SSL_CERT_DIR") if os.environ.get(n)]
-    try:
-        if named:
+    for name in filter(os.environ.get, ("SSL_CERT_FILE", "SSL_CERT_DIR")):
+        try:
             httpx2.create_ssl_context()
-    except OSError as error:  # of which ssl's own errors are a kind
-        wrong = "is not there" if isinstance(error, FileNotFoundError) else "holds no certificate"
-        raise RuntimeError(f"{named[0]}, which {wrong}: correct it, or unset it.") from None
+        except OSError:  # of which ssl's own errors are a kind
+            said = f"{name} names {os.environ[name]}, which is not there or holds no certificate"
+            raise RuntimeError(f"{said}: correct it, or unset it.") from None
 
 
 def _is_proxy(address: str) -> bool:
@@ -106,8 +103,6 @@ def ask_for_key() -> str:
     with suppress(EOFError, RuntimeError):  # ipykernel raises a RuntimeError where nobody can type
         key = getpass("Anthropic API key (hidden as you type): ") if can_ask else ""
     if not key.strip():
-        raise RuntimeError(
-            "No API key: set ANTHROPIC_API_KEY and start again, pass api_key=…, "
-            'or go on for free with connect("practice").'
-        )
-    return clean(key)
+        ways = 'pass api_key=…, or go on for free with connect("practice")'
+        raise RuntimeError(f"No API key: set ANTHROPIC_API_KEY and start again, {ways}.")
+    return key

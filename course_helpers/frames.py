@@ -35,29 +35,23 @@ import numpy as np
 import pandas as pd
 
 from .history import storage
-from .history.records import TOKENS
+from .history.records import PROMPT_TOKENS, TOKENS
 from .models import MODEL, MODELS, UnknownModelError, available, find_model
-from .pricing import price_table, rates
+from .pricing import rates
 
-PROMPT_TOKENS = TOKENS[:4]  # together the whole prompt of a call
 _TYPES = {"kind": "string", "turn": "Int64", "model": "string", **dict.fromkeys(TOKENS, "int64")}
 _TYPES |= dict.fromkeys(("cost_usd", "seconds", "first_token_seconds"), "float64")
 _TYPES |= {"attempts": "int64", "stop_reason": "string"}
-_OTHER_TYPES = {
-    **dict.fromkeys(("call", "attempt", "prompt_tokens"), "int64"),
-    **dict.fromkeys(("strategy", "label", "jitter", "outcome"), "string"),
-    **dict.fromkeys(("started", "wait", "second", "cumulative_cost_usd"), "float64"),
-    **dict.fromkeys(("input_usd", "output_usd", "cache_read_usd", "cache_write_usd"), "float64"),
-    **dict.fromkeys(("asked", "fits"), "bool"),
-}
-"""Columns of other frames, which people make, and figures are drawn from."""
-_MISSING = ("", "<NA>", "NaN", "nan", "None", "null", "unknown")
 PARTS = {
     "cache_read_usd": ("cache_read_tokens",),
     "cache_write_usd": ("cache_write_tokens", "cache_write_1h_tokens"),
     "input_usd": ("input_tokens",),
     "output_usd": ("output_tokens",),
 }
+# Columns of other frames, which people make, and figures are drawn from.
+_OTHER_TYPES = dict.fromkeys(("strategy", "label", "jitter", "outcome"), "string")
+_OTHER_TYPES |= dict.fromkeys(("call", "attempt", "prompt_tokens"), "int64") | {"asked": "bool"}
+_OTHER_TYPES |= dict.fromkeys(("started", "wait", "second", "cumulative_cost_usd", *PARTS), "float64")
 
 
 def to_frame(calls: Iterable) -> pd.DataFrame:
@@ -96,12 +90,12 @@ def _typed(column: pd.Series, dtype: str, what: str) -> pd.Series:
     """`column` as `dtype`."""
     if str(column.dtype) == dtype:
         return column
-    texts = column.astype(object).astype("string").str.strip()
+    values = column.astype(object)
     if dtype == "string":  # read_csv takes a name "None" for a missing one
-        return texts.replace("", pd.NA) if column.name in _TYPES else texts.fillna("none")
-    texts = texts.mask(texts.isin(_MISSING)).str.replace("[$,]", "", regex=True)
+        texts = values.astype("string").replace("", pd.NA)
+        return texts if column.name in _TYPES else texts.fillna("none")
     try:
-        numbers = pd.to_numeric(texts.replace({"True": "1", "False": "0"})).astype("float64")
+        numbers = pd.to_numeric(values.replace({"True": "1", "False": "0"})).astype("float64")
         if dtype == "float64":
             return numbers
         if (numbers < 0).any():
@@ -113,9 +107,8 @@ def _typed(column: pd.Series, dtype: str, what: str) -> pd.Series:
 
 def shown(frame: pd.DataFrame) -> pd.DataFrame:
     """`frame` for the eye: exact dollars as text; without seconds and without tokens that no call had."""
-    frame = as_frame(frame, "shown")
-    idle = [name for name in frame.columns if name.endswith("_tokens") and not frame[name].any()]
-    table = frame.drop(columns=["seconds", "first_token_seconds", *idle], errors="ignore")
+    table = as_frame(frame, "shown").drop(columns=["seconds", "first_token_seconds"], errors="ignore")
+    table = table.drop(columns=[name for name in table if name.endswith("_tokens") and not table[name].any()])
     return table.assign(**{name: table[name].map(_exact) for name in table if name.endswith("_usd")})
 
 
@@ -136,13 +129,11 @@ def reprice(
     """
     frame = as_frame(frame, "reprice", "model", *TOKENS)
     prices = rates(model, batch=batch, as_of=as_of)
-    counts = frame[list(TOKENS)].to_numpy(float)
+    tokens = frame[list(TOKENS)]
     if scale_tokens:
         factors = {name: _tokenizer_factor(name, prices.model) for name in frame["model"].unique()}
-        counts = np.rint(counts * frame["model"].map(factors).to_numpy(float)[:, None])
-    tokens = pd.DataFrame(counts.astype("int64"), columns=list(TOKENS), index=frame.index)
-    cost = pd.Series(prices.cost(tokens), frame.index, dtype="float64")
-    ids = pd.Series(prices.model, index=frame.index, dtype="string")
+        tokens = tokens.mul(frame["model"].map(factors).astype(float), axis=0).round().astype("int64")
+    cost, ids = prices.cost(tokens), pd.Series(prices.model, frame.index, dtype="string")
     return frame.assign(model=ids, **tokens, cost_usd=cost, cumulative_cost_usd=cost.cumsum())
 
 
@@ -183,26 +174,16 @@ def compare_models(
     """The session as held and on each of `models` (by default those that still answer), one row each.
 
     Columns: `model`, `prompt_tokens` and `output_tokens` of the whole session, the parts of `cost_parts`,
-    `cost_usd`, and `fits`: whether every prompt fits the model's context window and every reply its ceiling.
+    `cost_usd`.
     """
     frame = as_frame(frame, "compare_models", "model", *TOKENS, "cost_usd")
-    names = list(models) if models is not None else [model.id for model in available()]
-    limits = price_table(names)[["context_window", "max_output"]].T
+    names = [model.id for model in available()] if models is None else models
     sessions = {rates(name).model: reprice(frame, name, scale_tokens=scale_tokens) for name in names}
     rows = []
     for name, session in {"as held": frame, **sessions}.items():
-        prompts, replies = session[list(PROMPT_TOKENS)].sum(axis=1), session["output_tokens"]
-        longest = pd.Series({"context_window": prompts.max(), "max_output": replies.max()})
-        rows.append(
-            {
-                "model": name,
-                "prompt_tokens": prompts.sum(),
-                "output_tokens": replies.sum(),
-                **cost_parts(session).sum(skipna=False),
-                "cost_usd": session["cost_usd"].sum(skipna=False),
-                "fits": not (name in limits and (longest > limits[name]).any()),
-            }
-        )
+        sent, received = session[list(PROMPT_TOKENS)].to_numpy().sum(), session["output_tokens"].sum()
+        usd = {**cost_parts(session).sum(skipna=False), "cost_usd": session["cost_usd"].sum(skipna=False)}
+        rows.append({"model": name, "prompt_tokens": sent, "output_tokens": received, **usd})
     return pd.DataFrame(rows)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from functools import lru_cache
@@ -88,13 +89,7 @@ def estimate_cost(
     The counts are those of the API's `usage`: `input_tokens` is the uncached part, cached tokens come on top.
     A tier that is beyond a model's context window by now is priced as the data has it.
     """
-    counts = {
-        "input_tokens": input_tokens,
-        "output_tokens": output_tokens,
-        "cache_write_tokens": cache_write_tokens,
-        "cache_write_1h_tokens": cache_write_1h_tokens,
-        "cache_read_tokens": cache_read_tokens,
-    }
+    counts = {name: value for name, value in locals().items() if name.endswith("_tokens")}
     for name, count in counts.items():
         if isinstance(count, bool) or not hasattr(count, "__index__") or count < 0:
             raise ValueError(f"{name} is {count!r}: a count of tokens is a whole number from 0.")
@@ -180,16 +175,14 @@ def _find(name: str):
     """The id, the maker or host, and the entry in the price data, or else in our own, of exactly `name`."""
     from genai_prices.data import providers
 
-    try:
-        id = find_model(name).id
-    except UnknownModelError:
-        id = name
-    makers, own = [provider for provider in providers if provider.model_match], own_rows().get(id)
-    maker = next((provider for provider in makers if provider.model_match.is_match(id)), None)
-    sold = [(provider, info) for provider in providers for info in provider.models if info.id == id]
+    with suppress(UnknownModelError):
+        name = find_model(name).id
+    makers, own = [provider for provider in providers if provider.model_match], own_rows().get(name)
+    maker = next((provider for provider in makers if provider.model_match.is_match(name)), None)
+    sold = [(provider, info) for provider in providers for info in provider.models if info.id == name]
     found = [hit for hit in sold if hit[0] is maker] or sold
-    if not found and id in MODELS:  # the data has an old one under another of its names, which leads to it
-        found = [(maker, info) for info in [maker.find_model(id)] if info]
+    if not found and name in MODELS:  # the data has an old one under another of its names, which leads to it
+        found = [(maker, info) for info in [maker.find_model(name)] if info]
     if not found and own and own.prices:
         found = [(provider, own.info()) for provider in providers if provider.id == own.maker]
     if not found:
@@ -197,8 +190,8 @@ def _find(name: str):
         raise UnknownModelError(unknown_model(name, sorted(ids | own_rows().keys())))
     if len(found) > 1:
         hosts = ", ".join(provider.id for provider, _ in found)
-        raise UnknownModelError(f"{id} has no one price: it is sold by {hosts}.")
-    return id, *found[0]
+        raise UnknownModelError(f"{name} has no one price: it is sold by {hosts}.")
+    return name, *found[0]
 
 
 def successor(id: str) -> str | None:

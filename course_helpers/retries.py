@@ -47,7 +47,7 @@ class Wait:
         return f"{self.reason}. Waiting {seconds} before retry {self.attempt}/{self.max_retries}"
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True)
 class Attempt:
     """One request of a call, for the timeline: times in seconds since the call began."""
 
@@ -149,44 +149,38 @@ class Retries:
         """`run` for a function whose generator says what it needs."""
         began = self.clock()
         while True:
-            started = self.clock()
-            row = {"attempt": len(self.attempts) + 1, "started": started - began}
+            started, error = self.clock(), None
             try:
                 result = yield from request()
-            except anthropic.APIError as error:
-                row |= {"seconds": self.clock() - started, "outcome": _outcome(error)}
-                seconds = self._wait_after(error, row)
-            else:
-                self.attempts.append(Attempt(seconds=self.clock() - started, outcome="reply", **row))
+            except anthropic.APIError as failure:
+                error = failure
+            row = {"attempt": len(self.attempts) + 1, "started": started - began, "outcome": _outcome(error)}
+            self.attempts.append(this := Attempt(seconds=self.clock() - started, **row))
+            if error is None:
                 return result
+            self._plan_wait(error, this)
             paused = self.clock()
-            yield Need("wait", (seconds, self.sleep))
+            yield Need("wait", (this.wait, self.sleep))
             # A sleep may take longer than it was asked to, and a pretended one may not move the clock.
-            self.waited += max(seconds, self.clock() - paused)
+            self.waited += max(this.wait, self.clock() - paused)
 
-    def _wait_after(self, error: anthropic.APIError, row: dict[str, Any]) -> float:
-        """Seconds until the next request, announced; or raises `error`, with a note of what was tried."""
-        asked, tried, outcome = retry_after(error), row["attempt"], row["outcome"]
-        seconds = asked or self._backoff(tried)
-        never = why_not_retried(error)
-        if final := never or self._why_enough(tried, seconds):
-            self.attempts.append(Attempt(**row))
+    def _plan_wait(self, error: anthropic.APIError, this: Attempt) -> None:
+        """Announce the wait after `this` request; or raise `error`, with a note of what was tried."""
+        asked, never = retry_after(error), why_not_retried(error)
+        seconds = asked or self._backoff(this.attempt)
+        if final := never or self._why_enough(this.attempt, seconds):
             outcomes = ", ".join(attempt.outcome for attempt in self.attempts)
-            note = f"{final} Requests: {tried} ({outcomes}); waited {self.waited:.1f} s."
+            note = f"{final} Requests: {this.attempt} ({outcomes}); waited {self.waited:.1f} s."
             if local := final_cause(error):
                 error.message, error.args, error.__cause__ = local, (local,), None  # which may show a key
             error.add_note(note + (f" Come back in {math.ceil(asked)} s." if asked and not never else ""))
             raise error
-        told = {"asked": asked is not None}
-        self.attempts.append(Attempt(wait=seconds, **row, **told))
+        this.wait, this.asked = seconds, asked is not None
         if self.on_wait is not None:
-            reason = f"API error {outcome}" if outcome.isdigit() else outcome.capitalize()
-            told |= {
-                "reason": "Rate limited" if outcome == "429" else reason,
-                "max_retries": self.max_retries,
-            }
-            self.on_wait(Wait(attempt=tried, seconds=seconds, error=error, **told))
-        return seconds
+            reason = f"API error {this.outcome}" if this.outcome.isdigit() else this.outcome.capitalize()
+            told = {"seconds": seconds, "asked": this.asked, "max_retries": self.max_retries, "error": error}
+            reason = "Rate limited" if this.outcome == "429" else reason
+            self.on_wait(Wait(attempt=this.attempt, reason=reason, **told))
 
     def _why_enough(self, tried: int, seconds: float) -> str:
         """Which bound is met after `tried` requests and before a wait of `seconds`; empty for none."""
@@ -204,26 +198,28 @@ class Retries:
         return step / 2 + step / 2 * self.random()
 
 
-def _outcome(error: anthropic.APIError) -> str:
-    """`error` in a word or two: its status, or what happened to the connection."""
+def _outcome(error: anthropic.APIError | None) -> str:
+    """`error` in a word or two: its status, or what happened to the connection; "reply" for none."""
+    if error is None:
+        return "reply"
     if isinstance(error, anthropic.APIConnectionError):
         return "timeout" if isinstance(error, anthropic.APITimeoutError) else "connection error"
     return str(getattr(error, "status_code", type(error).__name__))
 
 
-def one_request(client: anthropic.Anthropic, **create_arguments) -> Message:
-    """The reply to exactly one request: see `reply_to`."""
-    return advance(_checked(client, anthropic.Anthropic, create_arguments), client)
-
-
-def _checked(client: Any, kind: type, create_arguments: dict[str, Any]) -> Steps[Message]:
-    """`reply_to`; a client that is not of this `kind`, and a stream, are refused before anything is sent."""
+def _request(client: Any, kind: type, create_arguments: dict[str, Any]) -> Callable[[], Steps[Message]]:
+    """What asks for one reply; a client of another `kind`, and a stream, are refused before that."""
     if not isinstance(client, kind):
         raise TypeError("call_with_retry is for anthropic.Anthropic, acall_with_retry for AsyncAnthropic.")
     if create_arguments.get("stream"):
         why = "pieces may be on the screen when it breaks"
         raise TypeError(f"stream=True cannot be retried here: {why}. Use Conversation.stream, which can.")
-    return reply_to(create_arguments)
+    return partial(reply_to, create_arguments)
+
+
+def one_request(client: anthropic.Anthropic, **create_arguments) -> Message:
+    """The reply to exactly one request: see `reply_to`."""
+    return advance(_request(client, anthropic.Anthropic, create_arguments)(), client)
 
 
 def call_with_retry(
@@ -244,13 +240,11 @@ def call_with_retry(
     """
     bounds = {"max_retries": max_retries, "max_wait": max_wait, "max_total_wait": max_total_wait}
     retries = Retries(on_wait=on_wait, sleep=sleep, clock=clock, random=random, **bounds)
-    return advance(retries.steps(partial(_checked, client, anthropic.Anthropic, create_arguments)), client)
+    return advance(retries.steps(_request(client, anthropic.Anthropic, create_arguments)), client)
 
 
 async def acall_with_retry(client: anthropic.AsyncAnthropic, max_retries: int = 5, **arguments) -> Message:
     """`call_with_retry` on an async client, with the same arguments; its `sleep` may be one to await."""
     policy = {name: arguments.pop(name) for name in POLICY & arguments.keys()}
     retries = Retries(max_retries=max_retries, **policy)
-    return await aadvance(
-        retries.steps(partial(_checked, client, anthropic.AsyncAnthropic, arguments)), client
-    )
+    return await aadvance(retries.steps(_request(client, anthropic.AsyncAnthropic, arguments)), client)

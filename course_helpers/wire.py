@@ -40,8 +40,6 @@ def _get(need: Need, client: Any, sleep: Callable) -> Any:
     match need:
         case ("ask", request):
             return once(unlocked(client)).messages.with_raw_response.create(**request)
-        case ("parse", raw):
-            return raw.parse()
         case ("count", request):
             return once(unlocked(client)).messages.count_tokens(**request, timeout=COUNT_TIMEOUT)
         case ("open", request):
@@ -72,50 +70,46 @@ def unlocked(client: Any) -> Any:
     httpcore2 takes it in Python, where Ctrl-C can come between taking it and the block that gives it back.
     Whoever then asked, or closed, in another thread, the collector too, would wait for ever.
     """
-    http = client._client
-    for transport in (getattr(http, "_transport", None), *getattr(http, "_mounts", {}).values()):
-        pool = getattr(transport, "_pool", None)
-        held = getattr(getattr(pool, "_optional_thread_lock", None), "_lock", None)  # None where async
-        if held and held.acquire(timeout=STUCK):
-            held.release()
-        elif held:
-            pool._optional_thread_lock = type(pool._optional_thread_lock)()
+    pool = getattr(client._client._transport_for_url(client.base_url), "_pool", None)
+    held = getattr(getattr(pool, "_optional_thread_lock", None), "_lock", None)  # None where async
+    if held and held.acquire(timeout=STUCK):
+        held.release()
+    elif held:
+        pool._optional_thread_lock = type(pool._optional_thread_lock)()
     return client
 
 
 def advance(steps: Steps[T], client: anthropic.Anthropic | None = None) -> T | Any:
     """Meets the needs of `steps` until it yields something else, or returns: that."""
+    driver = aadvance(steps, client, time.sleep)  # with a blocking client nothing is left to await: one step
+    try:
+        driver.send(None)
+    except StopIteration as end:
+        return end.value
+    raise TypeError("A client that answers at once is needed here: this one is asynchronous.")
+
+
+async def aadvance(
+    steps: Steps[T], client: anthropic.AsyncAnthropic | None = None, sleep: Callable = asyncio.sleep
+) -> T | Any:
+    """`advance` on an async client. Errors of a call come without their way through the SDK."""
     answer = error = None
-    while isinstance(need := _resumed(steps, answer, error), Need):
+    while True:
         try:
-            answer, error = _get(need, client, time.sleep), None
+            need = steps.send(answer) if error is None else steps.throw(error)
+        except StopIteration as end:
+            return end.value
+        except anthropic.APIError as final:
+            raise _short(final) from final.__cause__
+        if not isinstance(need, Need):
+            return need
+        try:
+            answer, error = _get(need, client, sleep), None
+            answer = await answer if inspect.isawaitable(answer) else answer
         except Exception as failure:
             answer, error = None, failure
         except BaseException as stop:
             raise _short(stop) from None
-    return need
-
-
-async def aadvance(steps: Steps[T], client: anthropic.AsyncAnthropic | None = None) -> T | Any:
-    """`advance` on an async client."""
-    answer = error = None
-    while isinstance(need := _resumed(steps, answer, error), Need):
-        try:
-            answer, error = _get(need, client, asyncio.sleep), None
-            answer = await answer if inspect.isawaitable(answer) else answer
-        except Exception as failure:
-            answer, error = None, failure
-    return need
-
-
-def _resumed(steps: Steps[T], answer: Any, error: Exception | None) -> T | Any:
-    """What `steps` yields next, or returns; errors of a call come without their way through the SDK."""
-    try:
-        return steps.send(answer) if error is None else steps.throw(error)
-    except StopIteration as end:
-        return end.value
-    except anthropic.APIError as final:
-        raise _short(final) from final.__cause__
 
 
 def _short(error: BaseException) -> BaseException:
@@ -134,7 +128,7 @@ def reply_to(request: dict[str, Any], read: Callable = lambda message: message) 
     """
     raw = yield Need("ask", request)
     with suppress(ValueError, TypeError, AttributeError, RecursionError):
-        reply = yield Need("parse", raw)
+        reply = yield Need("call", raw.parse)
         if isinstance(reply, Message) and isinstance(reply.content, list) and reply.usage is not None:
             return read(reply)
     response = raw.http_response

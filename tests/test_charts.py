@@ -26,9 +26,7 @@ from course_helpers.charts.costs import LOOKS
 from course_helpers.formatting import dollars, share, short
 from course_helpers.frames import compare_models, cost_curve, to_frame
 from course_helpers.history.strategies import last_turns
-from tests.test_frames import WAYS, call
-
-FIGURES = [name for name in charts.__all__ if name.startswith("plot_")]
+from tests.test_frames import FREE, HAIKU, OPUS, UNKNOWN, WAYS, call
 
 
 def session(length: int) -> pd.DataFrame:
@@ -44,39 +42,23 @@ def session(length: int) -> pd.DataFrame:
 
 def attempts(length: int) -> pd.DataFrame:
     """`length` requests of one call, the last with its reply, of the columns of `retries.Attempt`."""
-    number = np.arange(length)
-    outcome = np.resize(["429", "529", "connection error"], length).astype(object)
+    number, outcome = np.arange(length), np.resize(["429", "529", "connection error"], length).astype(object)
     outcome[-1:] = "reply"
     columns = {"attempt": number + 1, "started": 2.0 * number, "seconds": 0.01, "outcome": outcome}
     return pd.DataFrame(columns | {"wait": 1.99 * (number < length - 1), "asked": number % 3 == 0})
 
 
-def strategies(length: int) -> pd.DataFrame:
-    """Nine sessions under one another, one with a long name."""
-    names = [f"last_turns({n})" for n in range(8)] + ["summarise_older(turns=4) that goes on and on and on"]
-    return pd.concat([session(length // 9 + (length > 0)).assign(strategy=name) for name in names])
-
-
-def models(length: int) -> pd.DataFrame:
-    """From $0.0000012 to $12,000, on models with long names that look like formulas."""
-    names = [f"provider/{'long-name-' * 6}${n}_$" for n in range(length)]
-    return pd.DataFrame({"model": names, "cost_usd": 1.2e-6 * 10 ** np.linspace(0, 10, length)})
-
-
-def crowd(length: int) -> pd.DataFrame:
-    """`length` arrivals, a third of them for each kind of jitter."""
-    seconds = np.random.default_rng(1).exponential(9, length)
-    return pd.DataFrame({"jitter": np.resize(["none", "equal", "full"], length), "second": seconds})
-
-
-FRAMES = {
-    **dict.fromkeys(FIGURES, session),
-    "plot_strategies": strategies,
-    "plot_models": models,
+STRATEGIES = [f"last_turns({n})" for n in range(8)] + ["summarise_older(turns=4) that goes on and on and on"]
+MODELS = [f"provider/{'long-name-' * 6}${n}_$" for n in range(40)]  # a dollar sign makes a formula
+JITTER = ["none", "equal", "full"] * 14
+FRAMES = dict.fromkeys([name for name in charts.__all__ if name.startswith("plot_")], session) | {
+    "plot_strategies": lambda n: pd.concat([session(-(-n // 9)).assign(strategy=s) for s in STRATEGIES]),
+    "plot_models": lambda n: pd.DataFrame({"model": MODELS[:n], "cost_usd": np.geomspace(1.2e-6, 12e3, n)}),
     "plot_attempts": attempts,
-    "plot_crowd": crowd,
-    "plot_tiers": lambda length: cost_curve(models=["haiku", "sonnet"]).head(length),
+    "plot_crowd": lambda n: pd.DataFrame({"jitter": JITTER[:n], "second": np.geomspace(1, 40, n) - 1}),
+    "plot_tiers": lambda n: cost_curve(models=["haiku", "sonnet"]).head(n),
 }
+"""For each figure a frame of as many rows as are asked for."""
 
 
 @pytest.fixture(autouse=True)
@@ -95,8 +77,8 @@ def caption(ax, **choices) -> str:
     return " ".join(lines)
 
 
-def draw(name: str, length: int, ax=None):
-    return getattr(charts, name)(FRAMES[name](length), ax=ax)
+def draw(name: str, frame: int | pd.DataFrame, ax=None):
+    return getattr(charts, name)(FRAMES[name](frame) if isinstance(frame, int) else frame, ax=ax)
 
 
 def png(figure) -> bytes:
@@ -119,7 +101,7 @@ def texts(figure) -> list:
     return [text for text in seen if text not in beyond]
 
 
-@pytest.mark.parametrize("name", FIGURES)
+@pytest.mark.parametrize("name", FRAMES)
 def test_it_draws_any_number_of_rows(name):
     """Titled, labelled, with a caption; each text stands inside the figure, and none covers another.
 
@@ -147,38 +129,37 @@ def test_it_draws_any_number_of_rows(name):
         assert not [t for t in texts(figure) if t.get_text().count("$") > 1 and t.get_parse_math()]
 
 
-@pytest.mark.parametrize("name", FIGURES)
+@pytest.mark.parametrize("name", FRAMES)
 def test_nothing_else_has_a_part_in_it(name):
     """The same frame makes the same picture; frame and settings stay as they were, and have no say in it."""
     frame, settings = FRAMES[name](8), dict(matplotlib.rcParams)
     before = frame.copy(deep=True)
-    ax = getattr(charts, name)(frame)
+    ax = draw(name, frame)
     first, words = png(ax.figure), caption(ax)
     assert dict(matplotlib.rcParams) == settings
     pd.testing.assert_frame_equal(frame, before)
     with plt.rc_context({"text.usetex": True, "axes.titlelocation": "right", "lines.linewidth": 9}):
-        assert png(getattr(charts, name)(frame).figure) == first
+        assert png(draw(name, frame).figure) == first
         png(draw(name, 8, plt.subplots()[1]).figure)  # LaTeX would be missed here
     for way, there_and_back in WAYS.items():
         back = there_and_back(frame)
         if name == "plot_sessions" and isinstance(back, list):
             back = [back]  # records in a list would be sessions
-        assert (way, caption(getattr(charts, name)(back))) == (way, words)
+        assert (way, caption(draw(name, back))) == (way, words)
         plt.close("all")
     with pytest.raises(ValueError, match=f"{name} needs a frame with the columns .*missing"):
-        getattr(charts, name)(pd.DataFrame({"something": [1]}))
+        draw(name, pd.DataFrame({"something": [1]}))
 
 
 def contrast(one, other) -> float:
     """The contrast ratio of WCAG 2."""
-    linear = [
-        [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in to_rgb(x)] for x in (one, other)
-    ]
-    low, high = sorted(np.dot(linear, (0.2126, 0.7152, 0.0722)))
+    colors = np.array([to_rgb(one), to_rgb(other)])
+    linear = np.where(colors <= 0.04045, colors / 12.92, ((colors + 0.055) / 1.055) ** 2.4)
+    low, high = sorted(linear @ (0.2126, 0.7152, 0.0722))
     return (high + 0.05) / (low + 0.05)
 
 
-@pytest.mark.parametrize("name", FIGURES)
+@pytest.mark.parametrize("name", FRAMES)
 def test_it_can_be_read_on_any_ground_and_be_heard(name):
     """4.5 : 1 on light and dark; a notebook's page says the caption, and turns white figures dark."""
     InteractiveShell.instance()
@@ -223,8 +204,8 @@ def test_numbers_as_people_write_them():
         assert values == pytest.approx(list(ax.get_yticks()), rel=1e-9)
 
 
-def test_the_session_adds_up():
-    """Bars are the costs of the table, the line ends at the total, the caption says both."""
+def test_what_is_drawn():
+    """Bars are the costs of the table, the line ends at the total; a summary counts to the next turn."""
     frame = session(20)
     ax = charts.plot_session(frame)
     tops = np.zeros(20)
@@ -233,42 +214,47 @@ def test_the_session_adds_up():
     assert tops.tolist() == pytest.approx(frame["cost_usd"].tolist(), abs=1e-12)
     (line,) = next(panel for panel in ax.figure.axes if panel.get_ylabel() == "USD so far").lines
     assert line.get_ydata()[-1] == pytest.approx(frame["cost_usd"].sum(), abs=1e-12)
-    assert caption(ax).startswith(f"20 calls cost {dollars(frame['cost_usd'].sum())}: input $")
-    assert "1 call summarised older turns. 1 call brought no reply." in caption(ax)
-    cheap, dear = call(output=500), call("claude-opus-5-5", output=5000)
-    unpriced, free = call("theirs", usd=float("nan")), call("smollm2", usd=0.0)
-    for calls, seen, said in (
-        ([free] * 3, ["these calls cost nothing"], "3 calls cost $0."),
-        ([unpriced], ["what these calls cost is not known"], "1 call at prices that are not known."),
-        ([cheap, unpriced], [], "Not in this sum: 1 call at prices that are not known."),
-        ([cheap, dear], [dollars(cheap.cost_usd)], f"The dearest, call 2, cost {dollars(dear.cost_usd)}."),
-    ):
-        ax = charts.plot_session(to_frame(calls))
-        assert [text.get_text() for text in ax.texts] == seen
-        assert caption(ax).endswith(said)
-
-
-def test_what_the_captions_say():
-    """Of turns, strategies, models and tiers; without seconds the words are the same on every machine."""
-    calls = [call(input=100, output=80, thinking=20, turn=1), call(input=190, output=80, turn=2)]
-    ax = charts.plot_turn_tokens(to_frame(calls))
-    assert [bar.get_height() for bar in ax.patches] == [0, 160, 100, 30]
-    assert caption(ax).startswith("2 turns sent 290 tokens, 55 % of them not for the first time")
+    assert [bar.get_height() for bar in charts.plot_turn_tokens(TWO_TURNS).patches] == [0, 130, 100, 60]
     calls = [call(turn=1, input=10), call(kind="summary", turn=None, input=500), call(turn=2, input=20)]
     ax = charts.plot_strategies(to_frame(calls).assign(strategy="summarise"))
     assert ax.lines[0].get_ydata().tolist() == [10, 520]
-    table = compare_models(to_frame([call(input=300_000)]), ["haiku", "claude-haiku-4-5"])
-    ax = charts.plot_models(table)
-    ranked = table.sort_values("cost_usd", kind="stable")["model"].tolist()
-    assert [label.get_text() for label in ax.get_yticklabels()] == ranked
-    assert caption(ax).endswith("× as much. It would not fit claude-haiku-4-5.")
-    words = caption(charts.plot_tiers(cost_curve(models=["claude-haiku-5-5"])))
-    assert words.startswith("At 100,000 tokens")
-    assert words.endswith("5 × as much.")
-    assert caption(charts.plot_tiers(cost_curve(models=["opus"]))).startswith("No cliff")
+    ranked = COMPARED.sort_values("cost_usd", kind="stable")["model"].tolist()
+    assert [label.get_text() for label in charts.plot_models(COMPARED).get_yticklabels()] == ranked
+
+
+TWO_TURNS = to_frame([call(thinking=20), call(input=190, turn=2)])
+COMPARED = compare_models(session(6))
+CHEAP, DEAR = call(output=500), call(OPUS, output=5000)
+CAPTIONS = [
+    (
+        "session",
+        session(20),
+        r"20 calls cost \$\d.*: input \$.* 1 call summarised .* 1 call brought no reply\.",
+    ),
+    ("session", to_frame([FREE] * 3), r"3 calls cost \$0\."),
+    ("session", to_frame([UNKNOWN]), r"1 call at prices that are not known\."),
+    ("session", to_frame([CHEAP, UNKNOWN]), r".*Not in this sum: 1 call at prices that are not known\."),
+    ("session", to_frame([CHEAP, DEAR]), rf".*The dearest, call 2, cost \{dollars(DEAR.cost_usd)}\."),
+    ("turn_tokens", TWO_TURNS, "2 turns sent 290 tokens, 45 % of them not for the first time; the last .*"),
+    ("models", COMPARED, r"As held, .* The cheapest is .*, the dearest .*× as much\."),
+    ("tiers", cost_curve(models=[HAIKU]), r"At 100,000 tokens .* 5 × as much\."),
+    ("tiers", cost_curve(models=["opus"]), "No cliff.*"),
+]
+IN_PLACE_OF_BARS = {
+    "these calls cost nothing": [FREE],
+    "what these calls cost is not known": [UNKNOWN],
+    dollars(CHEAP.cost_usd): [CHEAP, DEAR],  # one too flat to be seen
+}
+
+
+def test_what_the_captions_say():
+    """Also what cannot be seen in the picture; no measured seconds where they are not wanted."""
+    for name, frame, said in CAPTIONS:
+        assert re.fullmatch(said, caption(draw(f"plot_{name}", frame)))
+    for said, calls in IN_PLACE_OF_BARS.items():
+        assert [text.get_text() for text in charts.plot_session(to_frame(calls)).texts] == [said]
     for name in ("plot_attempts", "plot_first_token"):
-        frame = FRAMES[name](4)
-        one, other = (getattr(charts, name)(table) for table in (frame, frame.assign(seconds=9.5)))
+        one, other = (draw(name, frame) for frame in (FRAMES[name](4), FRAMES[name](4).assign(seconds=9.5)))
         assert caption(one) != caption(other)
         assert caption(one, seconds=False) == caption(other, seconds=False)
 

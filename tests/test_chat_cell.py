@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import re
 import subprocess
 import sys
@@ -44,13 +45,6 @@ class Watched(ChatCell):
 
     def told(self, name: str) -> object:
         return next(message[name] for message in reversed(self.posted) if name in message)
-
-    def begin(self, text: str, until=lambda: True) -> list:
-        """`send(text)` in a thread, until something is so; its reply will be the list's only entry."""
-        came = []
-        threading.Thread(target=lambda: came.append(self.send(text)), daemon=True).start()
-        wait_until(lambda: self.busy and until())
-        return came
 
     def questions(self) -> list[str]:
         return [each.question for each in self._exchanges]
@@ -103,15 +97,13 @@ def test_turns_from_code(cell):
 def test_one_reply_at_a_time(cell):
     """A second question while a reply is on its way is refused, in one sentence, and the first goes on."""
     practice.pace(200, 0.3)
-    came = cell.begin(PARIS)
+    running = cell._begin(PARIS)
     with pytest.raises(Busy) as caught:
         cell.send("hello")
     assert caught.value._render_traceback_() == ["Busy: A reply is on its way: stop it, or wait for it."]
-    cell._act("send", "view", text="hello")
-    assert cell.told("draft") == "hello"
-    wait_until(lambda: came)
-    assert str(came[0]) == ANSWER
-    assert cell.questions() == [PARIS]
+    cell.do("send", text="hello")
+    assert (cell.told("draft"), cell.questions()) == ("hello", [PARIS])
+    assert str(running.task.result()) == ANSWER
 
 
 def test_stop_at_any_moment(cell):
@@ -121,20 +113,20 @@ def test_stop_at_any_moment(cell):
     assert running.task.result().turn is None
     assert "Stopped before anything came." in cell._exchanges[0].foot
     practice.pace(20, 0)
-    came = cell.begin("Tell me a long story.", until=lambda: len(cell._exchanges[1].text) > 5)
-    cell.stop()
-    wait_until(lambda: came)
+    running = cell._begin("Tell me a long story.")
     stopped = cell._exchanges[1]
-    assert came[0].text == stopped.text
+    wait_until(lambda: len(stopped.text) > 5)
+    cell.stop(20)
+    reply = running.task.result()
+    assert reply.text == stopped.text
     assert stopped.text in Reader(stopped.whole()["body"]).text
-    assert (came[0].call, came[0].call.kind) == (cell.chat.calls[-1], "lost")
+    assert (reply.call, reply.call.kind) == (cell.chat.calls[-1], "lost")
     assert "Not kept: at least " in stopped.foot
     practice.fail_next(529, times=9, retry_after=60)
-    wait = "Waiting 60.0s, as the server asks, before retry 1/5"
-    cell.begin(PARIS, until=lambda: wait in cell.status)
+    cell._begin(PARIS)
+    wait_until(lambda: "Waiting 60.0s, as the server asks, before retry 1/5" in cell.status)
     cell.chat.on_wait = print  # what code sets meanwhile stays
-    cell.stop()
-    wait_until(lambda: not cell.busy)
+    cell.stop(20)
     practice.reset()
     assert cell.chat.messages == []
     assert str(cell.send(PARIS)) == ANSWER
@@ -151,10 +143,10 @@ def test_nothing_is_left_behind(cell, echo):
     assert "Stopped" in cell._exchanges[0].foot
     before = len(ipywidgets.widget._instances)
     other = Watched(connect(echo.url) and Conversation())
-    came = other.begin("say 1000 at 20")
+    other._begin("say 1000 at 20")
     wait_until(lambda: echo.under_way == 1)
     other.close()
-    wait_until(lambda: came and echo.under_way == 0)
+    wait_until(lambda: echo.under_way == 0)
     with pytest.raises(Busy, match="closed"):
         other.send("hello")
     assert len(ipywidgets.widget._instances) == before
@@ -268,23 +260,22 @@ def grown(text: str, monkeypatch) -> list[dict]:
 @pytest.mark.parametrize("line", ["Some words. " * 15 + "\n\n", "x = 1\n", "- an item of a list\n"])
 def test_bytes_grow_with_the_reply_not_with_its_square(line, monkeypatch):
     """Twice the reply, about twice the bytes; drawn as Markdown again and again; the end shows the whole."""
-    sums = []
+    before = math.inf
     for length in (6_000, 12_000, 24_000):
         text = ("```text\n" if "=" in line else "") + line * (length // len(line))
-        posted = grown(text, monkeypatch)
-        assert posted[-1]["body"] == render.to_html(text, style=False)
+        *posted, whole = grown(text, monkeypatch)
+        assert whole["body"] == render.to_html(text, style=False)
         assert sum("tail" in message for message in posted) > length / 2_500
-        sums.append(sum(len(json.dumps(message)) for message in posted[:-1]))
-    assert sums[1] < 2.3 * sums[0]
-    assert sums[2] < 2.3 * sums[1]
+        now = sum(len(json.dumps(message)) for message in posted)
+        assert now < 2.3 * before
+        before = now
 
 
 @pytest.mark.parametrize("name", ["handler-10", "link-8", "script-3", "svg-mathml-0", "control-0"])
 def test_hostile_words_go_through_render(name, monkeypatch):
     """As question, model, reply and note, also while they grow: all HTML is made by render."""
-    posted = grown(f"{PAYLOADS[name]}\n\n" * 30, monkeypatch)
-    parts = ("head", "done", "tail", "body", "foot")
+    posted, parts = grown(f"{PAYLOADS[name]}\n\n" * 30, monkeypatch), ("head", "done", "tail", "body", "foot")
     pages = [message[part] for message in posted for part in parts if part in message]
+    faults = [fault for page in pages for fault in Reader(page).faults]
     assert len(pages) > 3
-    for page in pages:
-        assert [f for f in Reader(page).faults if " class='course-chat-" not in f] == []
+    assert [fault for fault in faults if " class='course-chat-" not in fault] == []

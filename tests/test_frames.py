@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import subprocess
-import sys
-from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -14,17 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from course_helpers import estimate_cost
-from course_helpers.frames import (
-    PROMPT_TOKENS,
-    TOKENS,
-    as_frame,
-    compare_models,
-    cost_curve,
-    cost_parts,
-    reprice,
-    shown,
-    to_frame,
-)
+from course_helpers.frames import as_frame, compare_models, cost_curve, cost_parts, reprice, shown, to_frame
+from course_helpers.history.records import PROMPT_TOKENS, TOKENS, Call
 from course_helpers.models import ALIASES, UnknownModelError, available, find_model
 from course_helpers.pricing import rates
 
@@ -35,23 +23,18 @@ TYPES |= dict.fromkeys(("cost_usd", "cumulative_cost_usd", "seconds", "first_tok
 TYPES |= {"attempts": "int64", "stop_reason": "string"}
 
 
-def call(
-    model=HAIKU, input=100, output=50, write=0, write_1h=0, read=0, thinking=0, **fields
-) -> SimpleNamespace:
-    """A ledger entry with the attributes of `history.Call`."""
-    usd = fields.pop("usd", None)
-    if usd is None:
-        usd = price(model, input, output, write, write_1h, read)
+def call(model=HAIKU, input=100, output=50, write=0, write_1h=0, read=0, thinking=0, **fields) -> Call:
+    """A ledger entry, at its price where `fields` has no other `cost_usd`."""
     counts = dict(zip(TOKENS, (input, write, write_1h, read, output, thinking), strict=True))
-    defaults = {"kind": "reply", "turn": 1, "model": model, **counts, "cost_usd": usd, "seconds": 1.5}
-    defaults |= {"first_token_seconds": None, "attempts": 1, "stop_reason": "end_turn"}
-    return SimpleNamespace(**defaults | fields)
+    cost = {} if "cost_usd" in fields else {"cost_usd": price(model, counts)}
+    usual = {"kind": "reply", "turn": 1, "model": model, "seconds": 1.5, "stop_reason": "end_turn"}
+    return Call(**usual | counts | cost | fields)
 
 
-def price(model, input, output, write=0, write_1h=0, read=0, batch=False) -> float:
+def price(model: str, counts: dict[str, int], batch: bool = False) -> float:
     """`estimate_cost`, the reference for every price here."""
-    written = {"cache_write_tokens": int(write), "cache_write_1h_tokens": int(write_1h)}
-    return estimate_cost(int(input), int(output), model, batch=batch, cache_read_tokens=int(read), **written)
+    billed = {name: n for name, n in counts.items() if name != "thinking_tokens"}
+    return estimate_cost(**billed, model=model, batch=batch)
 
 
 MIXED = [
@@ -60,6 +43,8 @@ MIXED = [
     call(kind="summary", turn=None),
     call(kind="lost", turn=None, output=0, stop_reason=None, attempts=3),
 ]
+UNKNOWN = call("someone-elses-model", cost_usd=float("nan"))
+FREE = call("smollm2", 1000, 100, cost_usd=0.0)
 
 
 @pytest.mark.parametrize("calls", [[], MIXED[:1], MIXED])
@@ -78,14 +63,15 @@ def test_each_ledger_entry_is_a_row(calls):
 
 
 def test_an_unknown_price_stays_unknown():
-    """What is not known is neither nothing nor left out of a total."""
-    frame = to_frame([call(), call("someone-elses-model", usd=float("nan")), call()])
+    """What is not known is neither nothing nor left out of a total; what is free has parts that are free."""
+    frame = to_frame([call(), UNKNOWN, call()])
     assert frame["cumulative_cost_usd"].isna().tolist() == [False, True, True]
     assert cost_parts(frame).isna().all(axis=1).tolist() == [False, True, False]
     assert shown(frame)["cost_usd"].iloc[1] == "unknown"
     held = compare_models(frame, ["haiku"], scale_tokens=False)["cost_usd"].tolist()
     assert pd.isna(held[0])
-    assert held[1] == pytest.approx(3 * price(HAIKU, 100, 50), abs=1e-12)
+    assert held[1] == pytest.approx(3 * call().cost_usd, abs=1e-12)
+    assert cost_parts(to_frame([FREE])).to_numpy().sum() == 0
 
 
 def _csv(frame, index=False, **options):
@@ -117,17 +103,23 @@ def test_a_frame_saved_and_loaded_is_the_same(length):
             if length or len(getattr(back, "columns", ())):
                 expected = function(frame)
                 assert_same(function(back)[[n for n in expected if n != "call"]], expected, way)
-    wrong = {"input_tokens": ("many", None), "output_tokens": (1.5,), "cache_read_tokens": ("-1",)}
-    for name, values in {**wrong, "cost_usd": ("five",), "turn": (0.5,)}.items():
-        for value in values if length else ():
-            with pytest.raises(ValueError, match=f"reprice: the column {name} is no"):
-                reprice(frame.astype(object).assign(**{name: [value] * length}), OPUS)
 
 
 def assert_same(one, other, way):
     """The same frames, but for the index, and for a column that has become it."""
     one, other = (frame.reset_index(drop=True) for frame in (one, other[list(one)]))
     pd.testing.assert_frame_equal(one, other, rtol=1e-12, obj=way)
+
+
+WRONG = {"input_tokens": "many", "output_tokens": 1.5, "cache_read_tokens": "-1", "thinking_tokens": None}
+
+
+@pytest.mark.parametrize(("name", "value"), [*WRONG.items(), ("cost_usd", "five"), ("turn", 0.5)])
+def test_what_no_column_can_hold_is_refused(name, value):
+    """With the name of the function that wanted it."""
+    frame = to_frame(MIXED).astype(object).assign(**{name: value})
+    with pytest.raises(ValueError, match=f"reprice: the column {name} is no"):
+        reprice(frame, OPUS)
 
 
 counts = st.one_of(st.integers(0, 5000), st.integers(0, 400_000))
@@ -146,9 +138,7 @@ def test_every_row_costs_what_estimate_cost_says(calls, target, scale, batch):
         factor = find_model(target).tokenizer_factor / find_model(before.model).tokenizer_factor
         scaled = {name: round(getattr(before, name) * (factor if scale else 1)) for name in TOKENS}
         assert {name: getattr(after, name) for name in TOKENS} == scaled
-        prompt = [scaled[name] for name in PROMPT_TOKENS]
-        expected = price(target, prompt[0], scaled["output_tokens"], *prompt[1:], batch=batch)
-        assert after.cost_usd == pytest.approx(expected, abs=1e-9)
+        assert after.cost_usd == pytest.approx(price(target, scaled, batch), abs=1e-9)
     assert there["cumulative_cost_usd"].tolist() == pytest.approx(there["cost_usd"].cumsum().tolist())
     assert cost_parts(there).sum(axis=1).tolist() == pytest.approx(there["cost_usd"].tolist(), abs=1e-9)
     for row, part in zip(frame.itertuples(), cost_parts(frame).itertuples(), strict=True):
@@ -170,20 +160,19 @@ def test_reprice_leaves_the_session_alone():
     pd.testing.assert_frame_equal(reprice(own, HAIKU), own)
     newer = reprice(to_frame([call(OLD_HAIKU, 1000, 1000, thinking=100)]), HAIKU)
     assert newer[["input_tokens", "output_tokens", "thinking_tokens"]].iloc[0].tolist() == [1300, 1300, 130]
-    assert cost_parts(to_frame([call("smollm2", usd=0.0)])).to_numpy().sum() == 0  # free, whatever its model
 
 
 def test_what_nobody_knows_is_refused():
     """No price, no guess, also of another day; another maker's tokenizer needs `scale_tokens=False`."""
-    with pytest.raises(UnknownModelError):
-        reprice(to_frame(MIXED), "claude-opus-9")
-    local = to_frame([call("smollm2", 1000, 100, usd=0.0)])
-    with pytest.raises(UnknownModelError, match=r"smollm2.*scale_tokens=False"):
-        reprice(local, HAIKU)
-    assert reprice(local, HAIKU, scale_tokens=False)["cost_usd"].iloc[0] == price(HAIKU, 1000, 100)
-    with pytest.raises(UnknownModelError, match=r"gpt-6-luna.*scale_tokens=False"):
-        reprice(to_frame(MIXED), "gpt-6-luna")
-    frame = to_frame([call("gemini-4-argon", 1000, 100)])
+    mixed, local, frame = (to_frame(calls) for calls in (MIXED, [FREE], [call("gemini-4-argon", 1000, 100)]))
+    for session, model, said in (
+        (mixed, "claude-opus-9", "claude-opus-9"),
+        (mixed, "gpt-6-luna", r"gpt-6-luna.*scale_tokens=False"),
+        (local, HAIKU, r"smollm2.*scale_tokens=False"),
+    ):
+        with pytest.raises(UnknownModelError, match=said):
+            reprice(session, model)
+    assert reprice(local, HAIKU, scale_tokens=False)["cost_usd"].iloc[0] == call(HAIKU, 1000, 100).cost_usd
     before, after = (reprice(frame, "gemini-4-argon", as_of=day) for day in ("2026-11-30", "2026-12-01"))
     assert after["cost_usd"].tolist() == pytest.approx((2 * before["cost_usd"]).tolist())
     for day in ("some day", "2025-01-01"):
@@ -211,17 +200,6 @@ def test_models_compared():
         assert row.cost_usd == pytest.approx(reprice(frame, row.model)["cost_usd"].sum(), abs=1e-12)
     parts = table.filter(like="_usd").drop(columns="cost_usd")
     assert parts.sum(axis=1).tolist() == pytest.approx(table["cost_usd"].tolist(), abs=1e-12)
-    assert table["fits"].all()
     curve = cost_curve(500_000, models=[HAIKU, OLD_HAIKU]).set_index(["model", "prompt_tokens"])["cost_usd"]
     assert curve[HAIKU, 100_001] / curve[HAIKU, 100_000] == pytest.approx(5, abs=0.01)
     assert curve[OLD_HAIKU].index.max() == 200_000  # no prompt is longer than the window
-    # 300,000 tokens fit a window of a million and not one of 200,000; 100,000 of output fit 128,000.
-    for sizes, there in (((300_000, 10), HAIKU), ((10, 100_000), OPUS)):
-        fits = compare_models(to_frame([call(HAIKU, *sizes)]), [there, OLD_HAIKU]).set_index("model")["fits"]
-        assert fits.to_dict() == {"as held": True, there: True, OLD_HAIKU: False}
-
-
-def test_matplotlib_and_pandas_are_imported_only_when_needed():
-    """`import course_helpers` brings neither."""
-    code = "import sys, course_helpers; sys.exit(any(n in sys.modules for n in ('matplotlib', 'pandas')))"
-    assert subprocess.run([sys.executable, "-c", code], check=False, timeout=60).returncode == 0

@@ -25,48 +25,46 @@ def plot_session(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
     `frame`: as `chat.to_frame()` or `reprice` gives it.
     """
     frame = as_frame(frame, "plot_session", "call", "kind", "model", *TOKENS, "cost_usd")
-    parts = cost_parts(frame).fillna(0)
-    costs = parts.sum(axis=1).to_numpy()
+    parts, unknown = cost_parts(frame).fillna(0), frame["cost_usd"].isna().sum()
+    costs, sums = parts.sum(axis=1).to_numpy(), parts.sum()
     top, *below = look.new_axes(ax, 4.4, nrows=2, sharex=True, height_ratios=(3, 2))
     look.style_axes(top, "What each call cost", "" if below else "call", "USD a call")
     if costs.any():
         handles = look.stacked(top, {name: (paint, parts[part]) for name, (part, paint) in LOOKS.items()})
-        flat = (costs > 0) & (costs < 0.02 * costs.max())
-        for at in np.flatnonzero(flat):  # a dear neighbour makes it too flat to be seen
+        for at in np.flatnonzero((costs > 0) & (costs < 0.02 * costs.max())):  # too flat to be seen
             words = {"rotation": 90, "ha": "center", "va": "bottom", "fontsize": 8, "color": look.ink()}
             top.annotate(dollars(costs[at]), (at + 1, costs[at]), (0, 6), textcoords="offset points", **words)
         look.legend(top, [*handles, look.running_total(top, costs, "USD")])
-    elif frame["cost_usd"].isna().any():
-        look.empty(top, "what these calls cost is not known")
     else:
-        look.empty(top, "these calls cost nothing" if len(frame) else "no calls yet")
+        free = "these calls cost nothing" if len(frame) else "no calls yet"
+        look.empty(top, "what these calls cost is not known" if unknown else free)
     for panel in below:
         look.style_axes(panel, "Tokens of each call", "call", "tokens a call")
-        thinking, spoken = frame["thinking_tokens"], frame["output_tokens"] - frame["thinking_tokens"]
-        counted = frame.assign(output_tokens=spoken)
-        tokens = {name: (paint, counted[[*PARTS[part]]].sum(axis=1)) for name, (part, paint) in LOOKS.items()}
-        look.legend(panel, look.stacked(panel, tokens | {"output, thinking": (look.THINKING, thinking)}))
-    unknown, total, sums = int(frame["cost_usd"].isna().sum()), costs.sum(), parts.sum()
+        spoken = frame.assign(output_tokens=frame["output_tokens"] - frame["thinking_tokens"])
+        tokens = {name: (paint, spoken[[*PARTS[part]]].sum(axis=1)) for name, (part, paint) in LOOKS.items()}
+        tokens["output, thinking"] = look.THINKING, frame["thinking_tokens"]
+        look.legend(panel, look.stacked(panel, tokens))
+    if not len(frame):
+        return look.with_caption(top, "No calls yet.")
     if unknown == len(frame):
-        said = f"{count(unknown, 'call')} at prices that are not known." if unknown else "No calls yet."
-        return look.with_caption(top, said)
+        return look.with_caption(top, f"{count(unknown, 'call')} at prices that are not known.")
     cache = sums["cache_read_usd"] + sums["cache_write_usd"]
     of = {"input": sums["input_usd"], "output": sums["output_usd"], "cache": cache}
-    made = ", ".join(f"{name} {dollars(usd)} ({share(usd, total)})" for name, usd in of.items() if usd)
-    words = f"{count(len(frame), 'call')} cost {dollars(total)}{': ' * bool(made)}{made}."
-    if len(frame) > 1 and total:
+    made = ", ".join(f"{name} {dollars(usd)} ({share(usd, costs.sum())})" for name, usd in of.items() if usd)
+    words = [f"{count(len(frame), 'call')} cost {dollars(costs.sum())}{': ' * bool(made)}{made}."]
+    if len(frame) > 1 and costs.any():
         dearest = frame.iloc[costs.argmax()]
-        words += f" The dearest, call {dearest['call']:,}, cost {dollars(dearest['cost_usd'])}."
-    words += unpriced(unknown)
+        words.append(f"The dearest, call {dearest['call']:,}, cost {dollars(dearest['cost_usd'])}.")
+    words.append(unpriced(unknown))
     for kind, what in (("summary", "summarised older turns"), ("lost", "brought no reply")):
         number = (frame["kind"] == kind).sum()
-        words += f" {count(number, 'call')} {what}." if number else ""
-    return look.with_caption(top, words)
+        words.append(f"{count(number, 'call')} {what}." if number else "")
+    return look.with_caption(top, *words)
 
 
 def unpriced(calls: int) -> str:
     """What a caption says of the number of calls whose cost is not known."""
-    return f" Not in this sum: {count(calls, 'call')} at prices that are not known." if calls else ""
+    return f"Not in this sum: {count(calls, 'call')} at prices that are not known." if calls else ""
 
 
 @look.styled
@@ -101,14 +99,14 @@ def plot_strategies(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
     summary) counts to the turn that it was made for, the next one.
     """
     frame = as_frame(frame, "plot_strategies", "strategy", "turn", *PROMPT_TOKENS, "cost_usd")
-    sent, usd = frame[list(PROMPT_TOKENS)].sum(axis=1), frame["cost_usd"]
-    table = frame[["strategy", "turn"]].assign(sent=sent, usd=usd)
+    table = frame[["strategy", "turn"]].assign(usd=frame["cost_usd"])
+    table["sent"] = frame[list(PROMPT_TOKENS)].sum(axis=1)
     sessions = table.groupby("strategy", sort=False)
     table["turn"] = sessions["turn"].transform(lambda turn: turn.bfill().ffill())
     axes = look.new_axes(ax, 3.8, ncols=2)
-    look.style_axes(axes[0], "Tokens sent in each turn", "turn", "tokens sent")
-    for panel in axes[1:]:
-        look.style_axes(panel, "Dollars so far", "turn", "USD so far")
+    titles = {"Tokens sent in each turn": "tokens sent", "Dollars so far": "USD so far"}
+    for panel, (title, unit) in zip(axes, titles.items(), strict=False):
+        look.style_axes(panel, title, "turn", unit)
     if not len(table):
         return look.empty(axes[0], "no turns yet")
     for number, (name, calls) in enumerate(table.groupby("strategy", sort=False)):
@@ -127,7 +125,7 @@ def plot_strategies(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
 def plot_models(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
     """What the same session costs on each model, the cheapest on top.
 
-    `frame`: `model` and `cost_usd`; other columns of `compare_models` split the bars and mark misfits.
+    `frame`: `model` and `cost_usd`; other columns of `compare_models` split the bars.
     """
     frame = as_frame(frame, "plot_models", "model", "cost_usd")
     ranked = frame.sort_values("cost_usd", kind="stable").reset_index(drop=True)
@@ -140,25 +138,22 @@ def plot_models(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
     for name, (column, paint) in (parts or {"": ("cost_usd", look.INPUT)}).items():
         usd = np.nan_to_num(ranked[column].to_numpy(float))
         bars[name], start = (paint, start, usd), start + usd
-    right = []
-    for usd, fits in zip(costs, ranked.get("fits", [True] * len(costs)), strict=True):
-        more = f"  ({times(usd / costs[0])})" if usd > 1.0005 * costs[0] > 0 else ""
-        right.append(dollars(usd) + more + ("" if fits else "  does not fit"))
-    handles = look.rows(ax, bars, [*map(short, ranked["model"])], right, high=np.nan_to_num(costs).max())
-    look.legend(ax, handles if parts else [])
+    dearer = [f"  ({times(usd / costs[0])})" if usd > 1.0005 * costs[0] > 0 else "" for usd in costs]
+    right = [dollars(usd) + more for usd, more in zip(costs, dearer, strict=True)]
+    look.rows(ax, bars, [*map(short, ranked["model"])], right, high=np.nan_to_num(costs).max())
+    look.legend(ax)
     held = ranked["model"] == "as held"
-    words = f"As held, the session cost {dollars(ranked['cost_usd'][held].iloc[0])}. " if held.any() else ""
+    words = [f"As held, the session cost {dollars(usd)}." for usd in ranked["cost_usd"][held]]
     others = ranked[~held].dropna(subset="cost_usd")
     if not len(others):
-        return look.with_caption(ax, words.strip())
+        return look.with_caption(ax, *words)
     low, high = others["cost_usd"].iloc[[0, -1]]
     cheapest = [*map(short, others["model"][others["cost_usd"] == low])]
-    words += f"The cheapest {'are' if cheapest[1:] else 'is'} {' and '.join(cheapest)} at {dollars(low)}"
+    said = f"The cheapest {'are' if cheapest[1:] else 'is'} {' and '.join(cheapest)} at {dollars(low)}"
     if len(others) > len(cheapest):
-        words += f", the dearest {short(others['model'].iloc[-1])} at {dollars(high)}"
-        words += f", {times(high / low)} as much" if low > 0 else ""
-    unfit = ", ".join(map(short, others["model"][~others["fits"]])) if "fits" in others else ""
-    return look.with_caption(ax, f"{words}.{f' It would not fit {unfit}.' if unfit else ''}")
+        said += f", the dearest {short(others['model'].iloc[-1])} at {dollars(high)}"
+        said += f", {times(high / low)} as much" if low > 0 else ""
+    return look.with_caption(ax, *words, f"{said}.")
 
 
 @look.styled

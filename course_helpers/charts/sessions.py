@@ -56,8 +56,8 @@ def plot_sessions(sessions: Iterable[Any] | Mapping[str, Any], ax: Axes | None =
     look.legend(ax)
     calls = pd.concat(frames).drop_duplicates()
     total = f"{count(len(frames), 'session')} cost {dollars(calls['cost_usd'].sum())}: "
-    total += f"{count(len(calls), 'call')}, each counted once. {'; '.join(words)}."
-    return look.with_caption(ax, total + unpriced(calls["cost_usd"].isna().sum()))
+    total += f"{count(len(calls), 'call')}, each counted once."
+    return look.with_caption(ax, total, f"{'; '.join(words)}.", unpriced(calls["cost_usd"].isna().sum()))
 
 
 def _past(source: Any) -> Total:
@@ -104,12 +104,11 @@ def plot_forecast(chat: Any, turns: int = 50, ax: Axes | None = None) -> Axes:
     ax.set(xlim=(0, turns), ylim=(0, ax.get_ylim()[1]))
     look.legend(ax)
     like = "the shorter and the longer half of those so far" if done > 3 else "half to twice the few so far"
-    return look.with_caption(
-        ax,
-        f"{count(done, 'turn')} cost {dollars(spent)}. By turn {turns}: {'; '.join(words)}. Assumed: turns "
-        f"of {low.sum():,.0f} to {high.sum():,.0f} tokens of question and answer, as {like}; {model}, at the "
-        f"prices of the course; no call lost or tried twice{'; a cache that is always found' * cache}.",
-    )
+    assumed = f"turns of {low.sum():,.0f} to {high.sum():,.0f} tokens of question and answer, as {like}; "
+    assumed += f"{model}, at the prices of the course; no call lost or tried twice"
+    assumed += "; a cache that is always found" if cache else ""
+    spent = f"{count(done, 'turn')} cost {dollars(spent)}."
+    return look.with_caption(ax, spent, f"By turn {turns}: {'; '.join(words)}.", f"Assumed: {assumed}.")
 
 
 def name_of(strategy: Strategy | None) -> str:

@@ -67,8 +67,11 @@ def _colors(ground) -> dict[str, object]:
     if alpha < 0.5:
         text, frame, grid, ground = "#7a7a7a", "#7a7a7a", "#7a7a7a", "white"
     texts = ("text.color", "axes.labelcolor", "axes.titlecolor", "xtick.color", "ytick.color")
-    lines = {"axes.edgecolor": frame, "grid.color": grid, "patch.edgecolor": ground}
-    return dict.fromkeys(texts, text) | lines
+    return dict.fromkeys(texts, text) | {
+        "axes.edgecolor": frame,
+        "grid.color": grid,
+        "patch.edgecolor": ground,
+    }
 
 
 def ink() -> str:
@@ -172,10 +175,12 @@ def rows(ax: Axes, bars: dict[str, tuple], left: list[str], right: list[str], lo
     return handles
 
 
-def with_caption(ax: Axes, words: str, in_seconds: str = "") -> Axes:
-    """`ax`, with `words` kept for `caption(ax)`, and those `in_seconds`, which differ on each machine."""
-    ax.course_caption = {False: words, True: words + in_seconds}
-    ax.figure.figure._ipython_display_ = functools.partial(_show, ax.figure.figure, words)
+def with_caption(ax: Axes, *sentences: str, timed: str = "") -> Axes:
+    """`ax`, with its `sentences`, empty ones left out, for `caption`; what is `timed` differs by machine."""
+    words = " ".join(filter(None, sentences))
+    ax.course_caption = {False: words, True: f"{words} {timed}".strip()}
+    figure, alt = ax.figure.figure, {"image/png": {"alt": words}}
+    figure._ipython_display_ = lambda: display(in_page(figure, words), raw=True, metadata=alt)
     return ax
 
 
@@ -203,7 +208,3 @@ def in_page(figure: Figure, words: str) -> dict[str, str]:
     html = f'{DARK}<img class="{turned}" style="max-width: 100%" alt="{escape(words)}"'
     html += f' src="data:image/png;base64,{png}">'
     return {"text/html": html, "image/png": png, "text/plain": repr(figure)}
-
-
-def _show(figure: Figure, words: str) -> None:
-    display(in_page(figure, words), raw=True, metadata={"image/png": {"alt": words}})

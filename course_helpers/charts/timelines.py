@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -40,15 +42,11 @@ def plot_attempts(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
     outcomes, waits = frame["outcome"], frame[frame["wait"] > 0]
     failed = outcomes[outcomes != "reply"].value_counts(sort=False).items()
     listed = ", ".join(outcome if n == 1 else f"{outcome} ({n:,} times)" for outcome, n in failed)
-    words = f"{count(len(frame), 'request')}; "
-    words += "the last got the reply." if outcomes.iloc[-1] == "reply" else "none got a reply."
-    words += f" Failed: {listed}." if listed else ""
-    if not len(waits):
-        return look.with_caption(ax, words)
-    words += f" {count(len(waits), 'wait')}, {waits['asked'].sum()} of them as long as the server asked."
-    whole = (frame["started"] + frame["seconds"] + frame["wait"]).max()
-    timed = f" The {what} took {whole:,.2f} s, {waits['wait'].sum():,.2f} s of it waiting."
-    return look.with_caption(ax, words, timed)
+    got = "the last got the reply" if outcomes.iloc[-1] == "reply" else "none got a reply"
+    words = [f"{count(len(frame), 'request')}; {got}.", listed and f"Failed: {listed}."]
+    words.append(f"{count(len(waits), 'wait')}, {waits['asked'].sum()} of them as long as the server asked.")
+    timed = f"The {what} took {(ends + wait).max():,.2f} s, {wait.sum():,.2f} s of it waiting."
+    return look.with_caption(ax, *words, timed=timed)
 
 
 @look.styled
@@ -73,17 +71,14 @@ def plot_first_token(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
     handles = look.rows(ax, bars, [*map(short, frame.get("label", left))], right, 0, whole.max())
     marks = {"marker": "D", "color": look.ink(), "clip_on": False, "zorder": 5, "label": "first words"}
     look.legend(ax, [*handles, ax.scatter(first, np.arange(len(first)), 36, **marks)])
-    words = f"{count(len(frame), 'call')}, {streamed.sum():,} of them streamed."
-    early, late = frame["first_token_seconds"].median(), frame["seconds"][~streamed].median()
-    timed = f" The first words came after {early:.2f} s (median)."
-    if not streamed.any():
-        timed = f" The first words came with the last, after {late:.2f} s (median)."
-    elif not streamed.all():
-        words += (
-            f" Streamed, the first words came {'sooner' if early < late else 'no sooner'} than unstreamed."
-        )
-        timed = f" After {early:.2f} s instead of {late:.2f} s (medians)."
-    return look.with_caption(ax, words, timed)
+    words = [f"{count(len(frame), 'call')}, {streamed.sum():,} of them streamed."]
+    timed = f"The first words came after {np.median(first):.2f} s (median)."
+    if streamed.any() and not streamed.all():
+        early, late = np.median(first[streamed]), np.median(first[~streamed])
+        than = "sooner" if early < late else "no sooner"
+        words.append(f"Streamed, the first words came {than} than unstreamed.")
+        timed = f"After {early:.2f} s instead of {late:.2f} s (medians)."
+    return look.with_caption(ax, *words, timed=timed)
 
 
 @look.styled
@@ -104,21 +99,21 @@ def plot_crowd(frame: pd.DataFrame, ax: Axes | None = None, *, limit: float | No
     if not groups:
         return look.empty(axes[0], "no requests")
     edges, words = np.arange(int(frame["second"].max()) + 2), []
-    for number, (name, seconds) in enumerate(groups.items()):
-        arriving = np.histogram(seconds, edges)[0]
-        for panel in axes[number : number + 1]:  # a given Axes takes the first alone
-            color = look.COLORS[number % len(look.COLORS)]
-            panel.stairs(arriving, edges, color=color, fill=True, linewidth=0)
-            panel.set_title(short(name), loc="right", fontsize=10, fontweight="normal", color=look.ink())
-            if limit is not None:
-                dashes = {"color": look.ink(), "linewidth": 1.2, "linestyle": "--"}
-                panel.axhline(limit, label=f"the server takes {limit:g} a second", **dashes)
+    arrivals = {name: np.histogram(seconds, edges)[0] for name, seconds in groups.items()}
+    # A given Axes takes the first alone.
+    for panel, name, color in zip(axes, arrivals, itertools.cycle(look.COLORS), strict=False):
+        panel.stairs(arrivals[name], edges, color=color, fill=True, linewidth=0)
+        panel.set_title(short(name), loc="right", fontsize=10, fontweight="normal", color=look.ink())
+        if limit is not None:
+            dashes = {"color": look.ink(), "linewidth": 1.2, "linestyle": "--"}
+            panel.axhline(limit, label=f"the server takes {limit:g} a second", **dashes)
+    for name, arriving in arrivals.items():
         peak, end = arriving.argmax(), np.flatnonzero(arriving)[-1] + 1
-        said = f"{name}: {count(len(seconds), 'request')} within {count(end, 'second')}, at most "
+        said = f"{name}: {count(arriving.sum(), 'request')} within {count(end, 'second')}, at most "
         said += f"{arriving[peak]:,.0f} a second (second {peak + 1})"
         turned_away = 0 if limit is None else np.maximum(arriving - limit, 0).sum()
         said += f", {turned_away:,.0f} of them beyond what the server takes" if turned_away else ""
         words.append(f"{said}.")
     axes[0].set(xlim=(0, edges[-1]), ylim=(0, axes[0].get_ylim()[1]))
     look.legend(axes[0])
-    return look.with_caption(axes[0], " ".join(words))
+    return look.with_caption(axes[0], *words)

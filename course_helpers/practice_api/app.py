@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 
 import pydantic_core
+from starlette.datastructures import QueryParams
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response, StreamingResponse
 
@@ -20,7 +21,7 @@ from .caching import PromptCache, count, diagnose
 from .errors import ApiError, require
 from .faults import UNLIMITED, Faults
 from .journal import Exchange, Journal, redacted
-from .responses import SLEEP, Batch, event_stream, model_info, page_of, query_of
+from .responses import SLEEP, Batch, event_stream, model_info, page_of
 from .schemas import MAX_REQUESTS, CreateBatch, CreateMessage, Object, Prompt, parse, read_json
 
 MAX_BODY, MAX_BATCH_BODY = 32 * 1024 * 1024, 256 * 1024 * 1024
@@ -32,8 +33,8 @@ ACCOUNT = {f"anthropic-{name}-id": f"practice-{name}" for name in ("organization
 class Api:
     """The practice API's state and its endpoints; `app` is the ASGI application, `respond` what it answers.
 
-    An endpoint gets the exchange, and what was posted as JSON or the name in its path. It returns what is
-    sent as JSON, lines of JSON, or the pieces of a stream.
+    An endpoint gets the exchange, and the name in its path, what was posted as JSON, or the query. It
+    returns what is sent as JSON, lines of JSON, or the pieces of a stream.
     """
 
     def __init__(self) -> None:
@@ -127,8 +128,8 @@ class Api:
         require(exchange.version, "anthropic-version: header is required")
         known = exchange.version in (rules.OLD_VERSION, rules.NEW_VERSION)
         require(known, f'anthropic-version: "{exchange.version[:100]}" is not a valid version')
-        posted = exchange.method == "POST" and not match.groups()
-        given = [read_json(exchange.raw)] if posted else match.groups()
+        query = QueryParams(exchange.path.partition("?")[2])
+        given = match.groups() or [read_json(exchange.raw) if exchange.method == "POST" else query]
         self.faults.strike()
         return endpoint(exchange, *given)
 
@@ -173,8 +174,7 @@ class Api:
     def _count(self, exchange: Exchange, data: Object) -> Object:
         return {"input_tokens": count(*self._parse(Prompt, data, exchange))}
 
-    def _list_models(self, exchange: Exchange) -> Object:
-        query = query_of(exchange)
+    def _list_models(self, exchange: Exchange, query: QueryParams) -> Object:
         states = query.getlist("lifecycle") + query.getlist("lifecycle[]") or ["active", "deprecated"]
         require({*states} <= {"active", "deprecated", "retired"}, "lifecycle: active, deprecated or retired")
         models = [model for model in MODELS.values() if model.lifecycle in states and not model.limited]
@@ -197,8 +197,8 @@ class Api:
             batch.keep(one.custom_id, result)
         return batch.shown()
 
-    def _list_batches(self, exchange: Exchange) -> Object:
-        return page_of([batch.shown() for batch in reversed(self.batches.values())], query_of(exchange))
+    def _list_batches(self, exchange: Exchange, query: QueryParams) -> Object:
+        return page_of([batch.shown() for batch in reversed(self.batches.values())], query)
 
     def _batch(self, name: str) -> Batch:
         if name not in self.batches:

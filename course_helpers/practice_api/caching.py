@@ -10,7 +10,6 @@ import hashlib
 import json
 import time
 from collections.abc import Callable
-from itertools import takewhile
 from typing import Any, NamedTuple
 
 import pydantic_core
@@ -136,17 +135,11 @@ def _prompt_of(data: dict[str, Any]) -> dict[str, Any]:
 
 def _difference(was: Any, now: Any, path: str) -> tuple[str, str, str]:
     """Where two values first differ: the path to it, and the words there in each."""
-    if isinstance(was, dict) and isinstance(now, dict):
-        key = next(key for key in [*was, *now] if was.get(key) != now.get(key))
+    if type(was) is type(now) in (dict, list):
+        was, now = (dict(each if isinstance(each, dict) else enumerate(each)) for each in (was, now))
+        key = next(key for key in was | now if was.get(key) != now.get(key))
         return _difference(was.get(key), now.get(key), f"{path}.{key}")
-    if isinstance(was, list) and isinstance(now, list):
-        at = _alike(was, now)
-        return _difference(*(each[at] if at < len(each) else None for each in (was, now)), f"{path}.{at}")
     texts = [each.split() if isinstance(each, str) else [str(each or "nothing")] for each in (was, now)]
-    at = _alike(*texts)
+    pairs = enumerate(zip(*texts, strict=False))
+    at = next((i for i, (one, other) in pairs if one != other), min(map(len, texts)))
     return path, *(" ".join(words[max(0, at - 3) : at + 4])[:80] for words in texts)
-
-
-def _alike(was: list, now: list) -> int:
-    """How many items are the same from the start."""
-    return len([*takewhile(lambda pair: pair[0] == pair[1], zip(was, now, strict=False))])

@@ -61,11 +61,6 @@ def _event(name: str, data: bytes) -> bytes:
     return b"event: %s\ndata: %s\n\n" % (name.encode(), data)
 
 
-def query_of(exchange: Exchange) -> QueryParams:
-    """What stands behind the question mark of its path."""
-    return QueryParams(exchange.path.partition("?")[2])
-
-
 def page_of(items: list[Object], query: QueryParams) -> Object:
     """The page of `items`, newest first, that limit, after_id and before_id of a query ask for."""
     limit, after, before = query.get("limit", "20"), query.get("after_id"), query.get("before_id")

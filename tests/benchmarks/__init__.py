@@ -3,14 +3,14 @@
 A benchmark is a module `bench_<name>.py` here with a function `bench()` that yields rows:
 
     yield at_most("import, wall time", 1.02, goal=1.05, unit="× import anthropic")
-
-Each module runs in a fresh process of its own, one after the other.
 """
 
 from __future__ import annotations
 
-import importlib
+from collections.abc import Callable
 from typing import NamedTuple
+
+import numpy as np
 
 
 class Row(NamedTuple):
@@ -38,6 +38,14 @@ def at_least(name: str, measured: float, goal: float, unit: str = "×") -> Row:
     return Row(name, measured, goal, unit, measured >= goal, "≥")
 
 
-def measure(name: str) -> list[Row]:
-    """The rows of the benchmark module `name`. Here, because a fresh process cannot see `__main__`."""
-    return list(importlib.import_module(f"tests.benchmarks.{name}").bench())
+def medians(rounds: int, *measurements: Callable[[], object], warm: int = 0) -> np.ndarray:
+    """For each of `measurements` the median of the number, or of each of the numbers, that it gives.
+
+    They take turns, there and back, so that whatever else the machine does slows all alike.
+    `warm` rounds before do not count.
+    """
+    found = []
+    for number in range(warm + rounds):
+        taken = {measure: measure() for measure in measurements[:: (-1) ** number]}
+        found.append([taken[measure] for measure in measurements])
+    return np.median(found[warm:], axis=0)

@@ -6,6 +6,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 from playwright.sync_api import sync_playwright
@@ -47,23 +48,20 @@ STOP = """button => new Promise(done => {
 
 def bench() -> Iterator[Row]:
     """The rows of the chat cell."""
-    came = []
-    with EchoServer() as echo, tempfile.TemporaryDirectory() as folder, sync_playwright() as driver:
-        server = Server(Path(folder))
+    came: list = []
+    with tempfile.TemporaryDirectory() as folder, sync_playwright() as driver, ExitStack() as ends:
+        echo, server = ends.enter_context(EchoServer()), Server(Path(folder))
         browser = driver.chromium.launch(executable_path=find_chromium(), args=CHROMIUM_FLAGS)
         lab = Lab(server, browser)
+        for end in (server.stop, browser.close, lab.close):  # the last first
+            ends.callback(end)
         lab.page.on("websocket", lambda ws: ws.on("framereceived", lambda frame: came.append(frame)))
-        try:
-            lab.open([SETUP])
-            lab.run_all()
-            yield from _streams(lab, echo, came, 1_500, pace=40, goals=(625, 50))
-            yield from _streams(lab, echo, came, 6_000, pace=100, goals=(1_320, 60))
-            yield _stops(lab)
-            yield _opens(lab)
-        finally:
-            lab.close()
-            browser.close()
-            server.stop()
+        lab.open([SETUP])
+        lab.run_all()
+        yield from _streams(lab, echo, came, 1_500, pace=40, goals=(625, 50))
+        yield from _streams(lab, echo, came, 6_000, pace=100, goals=(1_320, 60))
+        yield _stops(lab)
+        yield _opens(lab)
 
 
 def _streams(lab: Lab, echo: EchoServer, came: list, tokens: int, pace: int, goals: tuple) -> Iterator[Row]:

@@ -1,16 +1,17 @@
-"""Frames and figures: repricing against genai-prices row by row, and growth with the number of calls."""
+"""Frames: repricing against genai-prices row by row, and growth with the number of calls."""
 
 from __future__ import annotations
 
 import time
+import timeit
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
-from types import SimpleNamespace
 
 import genai_prices
 import numpy as np
 
-from course_helpers.frames import PROMPT_TOKENS, TOKENS, reprice, to_frame
+from course_helpers.frames import reprice, to_frame
+from course_helpers.history.records import PROMPT_TOKENS, TOKENS, Call
 from course_helpers.models import AS_OF
 from tests.benchmarks import Row, at_least, at_most
 
@@ -18,22 +19,16 @@ FROM, TO = "claude-haiku-4-5", "claude-haiku-5-5"
 NOON = datetime(AS_OF.year, AS_OF.month, AS_OF.day, 12, tzinfo=UTC)
 
 
-def ledger(length: int) -> list[SimpleNamespace]:
+def ledger(length: int) -> list[Call]:
     """`length` calls of all sizes, on both sides of the cliff."""
     counts = np.random.default_rng(7).integers(0, 40_000, (length, len(TOKENS))).tolist()
     rest = {"kind": "reply", "turn": 1, "model": FROM, "cost_usd": 0.001, "seconds": 1.0}
-    rest |= {"first_token_seconds": None, "attempts": 1, "stop_reason": "end_turn"}
-    return [SimpleNamespace(**dict(zip(TOKENS, row, strict=True)), **rest) for row in counts]
+    return [Call(**dict(zip(TOKENS, row, strict=True)), **rest) for row in counts]
 
 
 def best(work: Callable[..., object], *given: object, times: int = 15) -> float:
     """Seconds of processor time of the fastest of `times` runs: what else the machine does is not ours."""
-    took = []
-    for _ in range(times):
-        start = time.process_time()
-        work(*given)
-        took.append(time.process_time() - start)
-    return min(took)
+    return min(timeit.repeat(lambda: work(*given), timer=time.process_time, repeat=times, number=1))
 
 
 def row_by_row(frame) -> list[float]:
@@ -56,9 +51,7 @@ def bench() -> Iterator[Row]:
     many, some = to_frame(ledger(100_000)), to_frame(ledger(2_000))
     ours = reprice(some, TO, scale_tokens=False)["cost_usd"]
     assert np.allclose(ours, row_by_row(some), rtol=0, atol=1e-9)
-    slow = best(row_by_row, some, times=3) * len(many) / len(some)
-    yield at_least(
-        "reprice, 100,000 rows", slow / best(reprice, many, TO, times=5), 50, "× genai-prices row by row"
-    )
+    ratio = best(row_by_row, some, times=3) * len(many) / len(some) / best(reprice, many, TO, times=5)
+    yield at_least("reprice, 100,000 rows", ratio, 50, "× genai-prices row by row")
     ratio = best(to_frame, ledger(10_000)) / best(to_frame, ledger(1_000))
     yield at_most("to_frame, 10,000 calls", ratio, 10, "× 1,000 calls")

@@ -1,15 +1,14 @@
-"""What importing costs: fresh processes, interleaved, so that a busy moment strikes all alike."""
+"""What importing costs: ratios of seconds, and of bytes in use afterwards, to those of `import anthropic`."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
 from collections.abc import Iterator
-from statistics import median
+from functools import partial
 
-from tests.benchmarks import Row, at_most
+from tests.benchmarks import Row, at_most, medians
 
-ROUNDS = 15
 CODE = """
 import time
 began = time.perf_counter()
@@ -25,16 +24,15 @@ STATEMENTS = {
 }
 
 
+def cost(statement: str) -> list[float]:
+    """Seconds and bytes of `statement` in a fresh process."""
+    command = [sys.executable, "-c", CODE.format(statement)]
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    return [float(figure) for figure in said.split()]
+
+
 def bench() -> Iterator[Row]:
-    """Ratios of the medians, of seconds and of bytes in use afterwards, to those of `import anthropic`."""
-    costs: dict[str, list[list[float]]] = {code: [] for code in (BASELINE, *STATEMENTS.values())}
-    for _ in range(ROUNDS):
-        for code, found in costs.items():
-            command = [sys.executable, "-c", CODE.format(code)]
-            said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-            found.append([float(figure) for figure in said.split()])
-    medians = {code: [median(column) for column in zip(*found, strict=True)] for code, found in costs.items()}
-    for name, code in STATEMENTS.items():
-        seconds, memory = (a / b for a, b in zip(medians[code], medians[BASELINE], strict=True))
+    base, *costs = medians(15, *(partial(cost, code) for code in (BASELINE, *STATEMENTS.values())))
+    for name, (seconds, memory) in zip(STATEMENTS, costs / base, strict=True):
         yield at_most(f"{name}, wall", seconds, 1.05, "× import anthropic")
         yield at_most(f"{name}, memory", memory, 1.10, "× import anthropic")

@@ -9,13 +9,13 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from statistics import median
+from functools import partial
 
 import anthropic
 
 from course_helpers import MODEL
 from course_helpers.practice_api import PRACTICE_KEY, Practice
-from tests.benchmarks import Row, at_least, at_most
+from tests.benchmarks import Row, at_least, at_most, medians
 
 ROUNDS, SECONDS, CONNECTIONS, FIRST_EVENTS = 5, 2.0, 8, 200
 QUESTION = {"role": "user", "content": "What is the capital of France?"}
@@ -66,24 +66,23 @@ def requests_a_second(url: str) -> float:
         f"content-length: {len(content)}\r\n\r\n"
     )
 
-    async def connection(until: float) -> int:
+    answered, end = [], time.perf_counter() + SECONDS
+
+    async def connection() -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", int(url.rpartition(":")[2]))
-        answered = 0
-        while time.perf_counter() < until:
+        while time.perf_counter() < end:
             writer.write(head.encode() + content)
             got = await reader.readuntil(b"\r\n\r\n")
             assert got.startswith(b"HTTP/1.1 200"), got
             length = got.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0]
-            await reader.readexactly(int(length))
-            answered += 1
+            answered.append(await reader.readexactly(int(length)))
         writer.close()
-        return answered
 
-    async def all_of_them() -> int:
-        until = time.perf_counter() + SECONDS
-        return sum(await asyncio.gather(*(connection(until) for _ in range(CONNECTIONS))))
+    async def all_of_them() -> None:
+        await asyncio.gather(*(connection() for _ in range(CONNECTIONS)))
 
-    return asyncio.run(all_of_them()) / SECONDS
+    asyncio.run(all_of_them())
+    return len(answered) / SECONDS
 
 
 def seconds_to_first_event(client: anthropic.Anthropic) -> float:
@@ -103,11 +102,11 @@ def bench() -> Iterator[Row]:
         server("-c", BARE, *bodies) as bare,
         server("-m", "course_helpers.practice_api", "--port", "0") as ours,
     ):
-        pairs = [(requests_a_second(bare), requests_a_second(ours)) for _ in range(ROUNDS + 1)][1:]  # warm
+        throughput = medians(ROUNDS, *(partial(requests_a_second, url) for url in (bare, ours)), warm=1)
         clients = [anthropic.Anthropic(base_url=url, api_key=PRACTICE_KEY) for url in (bare, ours)]
-        firsts = [[seconds_to_first_event(client) for client in clients] for _ in range(FIRST_EVENTS)]
-    ratio = median(mine / theirs for theirs, mine in pairs)
-    figures = "{:,.0f} to {:,.0f} a second".format(*(median(each) for each in zip(*pairs, strict=True)))
-    yield at_least("requests a second, validation on", ratio, 0.5, f"× a bare Starlette route (of {figures})")
-    theirs, mine = (median(each) * 1000 for each in zip(*firsts, strict=True))
-    yield at_most("first event of a stream", mine, 5, f"ms, median, through the SDK (bare: {theirs:.2f})")
+        firsts = 1000 * medians(FIRST_EVENTS, *(partial(seconds_to_first_event, each) for each in clients))
+    of = "× a bare Starlette route (of {:,.0f} to {:,.0f} a second)".format(*throughput)
+    yield at_least("requests a second, validation on", throughput[1] / throughput[0], 0.5, of)
+    yield at_most(
+        "first event of a stream", firsts[1], 5, f"ms, median, through the SDK (bare: {firsts[0]:.2f})"
+    )

@@ -24,8 +24,6 @@ SETTINGS = {
     "@jupyterlab/apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
     "@jupyterlab/docmanager-extension/plugin": {"autosave": False},
 }
-HOMES = ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "JUPYTERLAB_WORKSPACES_DIR")
-HOMES += ("IPYTHONDIR", "XDG_DATA_HOME", "XDG_STATE_HOME")
 CHROMIUM_FLAGS = ["--no-proxy-server", "--disable-gpu", "--disable-quic", "--disable-sync"]
 expect.set_options(timeout=20_000)  # milliseconds: a busy machine is slow, not wrong
 
@@ -46,9 +44,9 @@ class Server:
             file = folder / "settings" / f"{name}.jupyterlab-settings"
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(json.dumps(values))
-        env = {k: v for k, v in os.environ.items() if not k.startswith(("ANTHROPIC_", "COURSE_"))}
-        env |= {name: str(folder / name.lower()) for name in HOMES}
-        env |= {"JUPYTERLAB_SETTINGS_DIR": str(folder / "settings"), "NO_PROXY": "*", "no_proxy": "*"}
+        foreign = ("ANTHROPIC_", "COURSE_", "JUPYTER", "IPYTHON", "XDG_", "no_proxy")
+        env = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
+        env |= {"HOME": str(folder), "JUPYTERLAB_SETTINGS_DIR": str(folder / "settings"), "NO_PROXY": "*"}
         self.log = folder / "server.log"
         options = ["--no-browser", "--allow-root", "--ServerApp.ip=127.0.0.1", "--ServerApp.port=0"]
         options += [f"--IdentityProvider.token={self.token}", f"--ServerApp.root_dir={self.root}"]
@@ -95,14 +93,13 @@ class Lab:
         self.page.set_default_timeout(30_000)
         self.page.on("pageerror", lambda error: self.faults.append(str(error)))
         self.page.on("dialog", lambda dialog: dialog.accept())
-        self._dark = False
 
     def _refuse(self, route, request: Request) -> None:
         self.strangers.append(request.url)
         route.abort()
 
     def _on_panel(self, script: str, *arguments: object) -> object:
-        """The result of JavaScript that calls the notebook's panel `panel`, and JupyterLab `lab`."""
+        """The result of JavaScript in which `panel` is the notebook, `lab` is JupyterLab."""
         given = "async (given) => { const lab = window.jupyterapp, panel = lab.shell.currentWidget; "
         return self.page.evaluate(f"{given}{script} }}", arguments)
 
@@ -124,7 +121,6 @@ class Lab:
         self.page.goto(self.server.address(self.name))
         self.page.wait_for_selector(".jp-Notebook .jp-Cell")
         self._on_panel("await panel.context.ready; await panel.sessionContext.ready;")
-        self.theme(self._dark)
 
     def command(self, name: str, arguments: dict | None = None) -> object:
         """Run a command of JupyterLab and wait for it."""
@@ -184,11 +180,9 @@ class Lab:
 
     def theme(self, dark: bool) -> None:
         """Switch between JupyterLab's light and dark theme."""
-        self._dark = dark
         name = "JupyterLab Dark" if dark else "JupyterLab Light"
-        if self.page.evaluate("() => document.body.dataset.jpThemeName") != name:
-            self.command("apputils:change-theme", {"theme": name})
-            expect(self.page.locator("body")).to_have_attribute("data-jp-theme-name", name)
+        self.command("apputils:change-theme", {"theme": name})
+        expect(self.page.locator("body")).to_have_attribute("data-jp-theme-name", name)
 
     def screenshot(self, name: str, of: Locator | None = None) -> None:
         """Save `name`.png, of the page or a part of it, in $COURSE_SCREENSHOTS, if that is set."""

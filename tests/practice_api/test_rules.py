@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
-
 from tests.practice_api.wire import (
     ALL_4,
     ALL_5,
@@ -224,37 +222,29 @@ def test_an_edited_thinking_block_in_the_latest_assistant_turn_is_refused(wire):
         wire.ok(messages=[ASKED, assistant(passing), user("Go on.")])
     for change in ({"thinking": "I plot."}, {"signature": "x"}, {"signature": ""}):
         turns = [ASKED, assistant([thought | change, said]), user("Go on.")]
-        assert wire.refused(messages=turns).startswith(
-            "messages.1.content.0: `thinking` blocks in the latest assistant message cannot"
-        )
+        words = "messages.1.content.0: `thinking` blocks in the latest assistant message cannot"
+        assert wire.refused(messages=turns).startswith(words)
         wire.ok(messages=[*turns, assistant([said]), user("And then?")])
 
 
 BEARER, SECRET = {"authorization": "Bearer practice"}, "sk-ant-api03-not-to-be-seen-anywhere"
 
 
-@pytest.mark.parametrize(
-    ("headers", "words"),
-    [
-        *((headers, None) for headers in (KEY, BEARER, {"authorization": "bearer practice"}, KEY | BEARER)),
-        ({}, "x-api-key header is required"),
-        ({"x-api-key": ""}, "x-api-key header is required"),
-        ({"x-api-key": SECRET, **BEARER}, "invalid x-api-key"),
-        *(
-            ({"authorization": it}, "invalid bearer token")
-            for it in (f"Bearer {SECRET}", f"Basic {SECRET}", SECRET)
-        ),
-        (KEY | {"cookie": f"key={SECRET}", "proxy-authorization": f"Basic {SECRET}"}, None),
-    ],
-)
-def test_which_keys_are_taken_and_that_none_leaves_a_trace(practice, wire, headers, words):
+KEYS = [(headers, None) for headers in (KEY, BEARER, {"authorization": "bearer practice"}, KEY | BEARER)]
+KEYS += [(headers, "x-api-key header is required") for headers in ({}, {"x-api-key": ""})]
+KEYS += [({"x-api-key": SECRET, **BEARER}, "invalid x-api-key")]
+KEYS += [({"authorization": f"{kind}{SECRET}"}, "invalid bearer token") for kind in ("Bearer ", "Basic ", "")]
+KEYS += [(KEY | {"cookie": f"key={SECRET}", "proxy-authorization": f"Basic {SECRET}"}, None)]
+
+
+def test_which_keys_are_taken_and_that_none_leaves_a_trace(practice, wire):
     """x-api-key or Bearer, under both versions; others are a 401, and not told, nor in the journal."""
-    assert wire.post(headers=headers, version=OLD).status_code == (401 if words else 200)
-    answer = wire.post(headers=headers)
-    assert answer.json().get("error", {}).get("message") == words
-    exchange = practice.journal[-1]
-    shown = (answer.text, answer.headers, exchange, repr(exchange), exchange.curl(), repr(practice.journal))
-    assert SECRET not in "".join(map(str, shown)) + repr(practice)
+    for headers, words in KEYS:
+        assert wire.post(headers=headers, version=OLD).status_code == (401 if words else 200)
+        answer, exchange = wire.post(headers=headers), practice.journal[-1]
+        assert answer.json().get("error", {}).get("message") == words
+        shown = (answer.text, answer.headers, exchange, repr(exchange), exchange.curl(), practice.journal)
+        assert SECRET not in "".join(map(str, shown)) + repr(practice)
 
 
 def test_which_error_comes_first(wire):
