@@ -30,7 +30,7 @@ def test_dates_decide_the_lifecycle():
 
 MISTAKES = [
     (Model, 'line = "opus"', 'lime = "opus"', "line: Field required"),
-    (Model, 'thinking = "always"\nref', 'thinking = "alwais"\nref', "thinking: Input should be 'off'"),
+    (Model, 'effort = "medium"\nthinking = "always"', 'thinking = "alwais"', "thinking: Input should be"),
     (Model, "released = 2026-09-22", 'released = "some day"', "released: Input should be a valid date"),
     (Model, "released = 2026-09-22", "released = 2026-19-22", "at line"),
     (Model, 'id = "claude-opus-5-5"', 'id = "claude-haiku-5-5"', "id: another row has it already"),
