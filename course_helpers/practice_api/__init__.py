@@ -37,10 +37,13 @@ class Practice:
 
                 entries()  # a mistake in replies.toml is told now, not by a 500 to every call
                 if self.in_process:
-                    from .in_process import InProcess as Server
+                    from .in_process import InProcess
+
+                    self._server = InProcess(self.api)
                 else:
                     from .server import Server
-                self._server = Server(self.api, port)
+
+                    self._server = Server(self.api.app, port)
                 atexit.register(self.stop)
             return self._server.url
 

@@ -58,7 +58,7 @@ def read(text: str, *, spoken: bool = False) -> tuple[Wishes, str, bool]:
         wishes |= found
         (beside if found else rest).append(left)
     left = " ".join(rest if knowledge.loud(" ".join(rest)) else [*rest, *beside])
-    stays = _search("standing", text.lower()) or not knowledge.loud(left)
+    stays = _search("standing", text.lower()) or not ("?" in text or knowledge.loud(left))
     return wishes, _unheld(left, held), bool(wishes and stays)
 
 
@@ -87,7 +87,7 @@ def _clause(clause: str, held: list[str], before: Wishes, spoken: bool) -> tuple
         match = re.search(wish["ask"], text)
         if match and not (spoken and wish.get("system")):
             said, left = match.lastindex or 0, left.replace(match[0].lower(), " ")
-            if wish.get("always") or not re.search(file["negated"], text[: match.start(said)]):
+            if not re.search(wish.get("unless", file["negated"]), text[: match.start(said)]):
                 found[field] = wish.get("value", _unheld(match[said], held).strip())
             elif "negated" in wish:
                 found.setdefault(field, wish["negated"])
@@ -125,10 +125,8 @@ def _refusals(lower: str, held: list[str], before: list[tuple[set[str], bool, st
 
 def _keys(clause: str, held: list[str]) -> list[str]:
     """The names of the fields of the JSON object that is asked for."""
-    quoted = [(held[int(m[1])], clause[m.end() :].lstrip()[:1]) for m in _HELD.finditer(clause)]
-    inside = " ".join(text for text, _ in quoted if "{" in text)
-    named = re.findall(r"(\w[\w-]*)[\"']?\s*:", inside) or [text for text, after in quoted if after == ":"]
-    named = named or [text for text, _ in quoted if re.fullmatch(r"[\w -]{1,40}", text)]
+    quoted = _HELD.sub(lambda number: f'"{held[int(number[1])]}"', clause)
+    named = re.findall(r"[\"']([\w -]+)[\"']\s*:", quoted) or re.findall(r'"([\w -]{1,40})"', quoted)
     if not named and (listed := re.search(r"\{([^}]*)\}", clause) or _search("keys", clause)):
         no_key = table("wishes.toml")["patterns"]["no_key"]
         words = re.split(r"\s*(?:,|\band\b|\bplus\b|&|\bor\b)\s*", listed[1])

@@ -7,7 +7,6 @@ share counts, a rare word more than a frequent one, against what either has alon
 from __future__ import annotations
 
 import math
-import operator
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable
@@ -31,8 +30,6 @@ _CAPITAL = re.compile(r"\bcapital(?: city)? (?:of|in|for) (?:the )?([a-z ]+)|\b(
 _SUM = re.compile(
     r"(?<![\w.-])(-?\d+(?:\.\d+)?) ?(\+|plus|-|minus|[*x×]|times) ?(-?\d+(?:\.\d+)?)(?![\w.]|,\d)"
 )
-_SIGNS = dict.fromkeys(("+", "plus"), operator.add) | dict.fromkeys(("-", "minus"), operator.sub)
-_SIGNS |= dict.fromkeys(("*", "x", "×", "times"), operator.mul)
 _IS = re.compile(r"\b(what|who|how|where|when|why|that|it|there|here|he|she)'s\b")
 
 
@@ -70,12 +67,12 @@ def entries() -> dict[str, Entry]:
     return found
 
 
-def words_of(text: str) -> list[str]:
+def plain(text: str) -> str:
     """The words of `text`, in small letters, slang spelled out, names such as RateLimitError in parts."""
     text = _CAMEL.sub(" ", text.replace("’", "'")).lower().replace("n't", " not").replace("_", " ")
     text = _IS.sub(r"\1 is", text).replace("'re", " are").replace("'m", " am")
     text = _lexicon()["pattern"].sub(lambda found: _lexicon()["slang"][found[0]], text)
-    return re.findall(r"[^\W\d_]+|\d+(?:\.\d+)?|\$", re.sub(r"'(?:s|ll|ve|d)\b", "", text))
+    return " ".join(re.findall(r"[^\W\d_]+|\d+(?:\.\d+)?|\$", re.sub(r"'(?:s|ll|ve|d)\b", "", text)))
 
 
 @lru_cache(maxsize=10_000)
@@ -86,7 +83,7 @@ def stem(word: str) -> str:
 
 def loud(text: str) -> list[str]:
     """The stems of `text` that may name a subject."""
-    return [found for found in map(stem, words_of(text)) if found not in _lexicon()["light"]]
+    return [found for found in map(stem, plain(text).split()) if found not in _lexicon()["light"]]
 
 
 def leaning(text: str) -> tuple[int, int]:
@@ -105,8 +102,9 @@ def general(question: str) -> tuple[str, str]:
                 known = f"It is one of {len(file['capitals'])} capitals that I know."
                 return f"The capital of {name} is {capital}. {known}", capital
     if found := _SUM.search(asked):
-        value = f"{_SIGNS[found[2]](float(found[1]), float(found[3])):,.4f}".rstrip("0").rstrip(".")
-        return f"{found[0]} = {value}.", value
+        a, sign, b = float(found[1]), found[2], float(found[3])
+        value = a + b if sign in ("+", "plus") else a - b if sign in ("-", "minus") else a * b
+        return f"{found[0]} = {value:,.12g}.", f"{value:,.12g}"
     for fact in file["fact"]:
         if any(re.search(pattern, asked) for pattern in fact["ask"]):
             return fact["say"], fact["word"]
@@ -120,8 +118,8 @@ def match(question: str, about: str = "") -> dict[str, float]:
     `about` is what was spoken of before: its words are counted in, half.
     """
     index, everyday = _index(), _lexicon()["everyday"]
-    asked = {f: index.weight.get(f, 0) / 2 for f in _features(map(stem, words_of(about)))}
-    features = _features(map(_known, words_of(question)))
+    asked = {f: index.weight.get(f, 0) / 2 for f in _features(map(stem, plain(about).split()))}
+    features = _features(map(_known, plain(question).split()))
     asked |= {f: index.weight.get(f, 0 if " " in f else _UNKNOWN) for f in features}
     cost = asked | dict.fromkeys(everyday & asked.keys(), _EVERYDAY)
     total = sum(cost.values())
@@ -146,7 +144,7 @@ class _Index:
 
     def __init__(self) -> None:
         lexicon, self.answers = _lexicon(), {name: set() for name in entries()}
-        texts = [(e.name, words_of(text)) for e in entries().values() for text in (*e.ask, e.name)]
+        texts = [(e.name, plain(text).split()) for e in entries().values() for text in (*e.ask, e.name)]
         sets = [(name, _features(map(stem, words))) for name, words in texts]
         for name, features in sets:
             self.answers[name] |= features
@@ -183,17 +181,11 @@ def _lexicon() -> dict[str, Any]:
         first, *_ = members = [_bare(word) for word in group.split()]
         same = {member: same.get(first, first) for member in members} | same
     slang = "|".join(map(re.escape, sorted(words["slang"], key=len, reverse=True)))
-    stems = {
-        kind: {same.get(_bare(w), _bare(w)) for w in words[kind].split()} for kind in ("everyday", "common")
-    }
-    return {
-        "same": same,
-        "slang": words["slang"],
-        "pattern": re.compile(rf"\b(?:{slang})\b"),
-        "light": {*words["empty"].split(), *words["sorts"].split()},
-        "everyday": stems["everyday"],
-        "common": stems["common"] - stems["everyday"],
-    }
+    lexicon = {"same": same, "slang": words["slang"], "pattern": re.compile(rf"\b(?:{slang})\b")}
+    lexicon["light"] = {*words["empty"].split(), *words["sorts"].split()}
+    everyday, common = (map(_bare, words[kind].split()) for kind in ("everyday", "common"))
+    lexicon["everyday"] = {same.get(word, word) for word in everyday}
+    return lexicon | {"common": {same.get(word, word) for word in common} - lexicon["everyday"]}
 
 
 def _bare(word: str) -> str:

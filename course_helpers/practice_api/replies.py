@@ -167,8 +167,8 @@ def _found(asked: list[str], said: list[str], wishes: instructions.Wishes, unsee
 def kind_of_talk(text: str) -> str:
     """The name of the [[talk]] in talk.toml that `text` is; "" if it is none, or not all of it is."""
     text = re.sub(r"([a-z])\1{2,}", r"\1", text[:300].lower())  # heyyy
-    words = _words(text)
-    parts = [*filter(None, map(_words, re.split(r"[.!?,;:\n]+|\b(?:and|but)\b", text)))]
+    words = knowledge.plain(text)
+    parts = [*filter(None, map(knowledge.plain, re.split(r"[.!?,;:\n]+|\b(?:and|but)\b", text)))]
     forms = ([words], [re.sub(_OPENING, "", words)], parts)
     talks = _talks().items()
     kinds = ([next((n for n, t in talks if re.fullmatch(t["fits"], p)), "") for p in form] for form in forms)
@@ -183,7 +183,7 @@ def kind_of_talk(text: str) -> str:
 @lru_cache(maxsize=500)
 def subject(text: str, before: Subject | None) -> Subject | None:
     """What `text` is about, after `before`; None if nothing in knowledge.toml comes near."""
-    words = _words(text)
+    words = knowledge.plain(text)
     part = _part_asked(words)
     rest = re.sub(table("talk.toml")["facets"].get(part, r"\Z"), " ", words)
     named, (ours, elsewhere) = knowledge.loud(rest), knowledge.leaning(rest)
@@ -226,6 +226,7 @@ def say(found: Subject, text: str, said: Sequence[str]) -> Saying:
 
 
 def _part(entry: knowledge.Entry, name: str) -> str:
+    """The part `name` of what is known, with the words around it; "" where it has none."""
     text = f"Lesson {entry.lesson} shows it." if name == "lesson" else fill(entry.part(name))
     if name == "price" and not text:
         return fill(f"{entry.brief} {knowledge.entries()['price'].brief}")
@@ -241,7 +242,7 @@ def _part_asked(words: str) -> str:
 
 def _off(text: str, said: Sequence[str]) -> Saying:
     """An honest answer where nothing fits, or nothing is there to follow."""
-    lost = not knowledge.loud(text) and _part_asked(_words(text)) != "say"
+    lost = not knowledge.loud(text) and _part_asked(knowledge.plain(text)) != "say"
     return Saying(fresh("lost" if lost else "off", text, said))
 
 
@@ -265,7 +266,3 @@ def _talks() -> dict[str, dict[str, Any]]:
         options = "|".join(talk["ask"]).replace("{more}", file["more"])
         talk["fits"] = rf"(?:{options})(?: please| ?)*"
     return {talk["name"]: talk for talk in file["talk"]}
-
-
-def _words(text: str) -> str:
-    return " ".join(knowledge.words_of(text))

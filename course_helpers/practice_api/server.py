@@ -9,10 +9,9 @@ import socket
 import threading
 
 import uvicorn
+from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
-
-from .app import Api
 
 
 class Protocol(H11Protocol):
@@ -39,15 +38,15 @@ class Protocol(H11Protocol):
 
 
 class Server:
-    """A server for `api`, which can be reached once the constructor returns."""
+    """A server for the ASGI application `app`, reached once the constructor returns: lesson 4 has one too."""
 
-    def __init__(self, api: Api, port: int = 0) -> None:
+    def __init__(self, app: ASGIApp, port: int = 0) -> None:
         self._socket = socket.create_server(("127.0.0.1", port), backlog=1024)
         self.port = self._socket.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
         quiet = {"log_config": None, "log_level": "error", "access_log": False}
         plain = {"interface": "asgi3", "ws": "none", "lifespan": "off", "proxy_headers": False}
-        self._config = uvicorn.Config(api.app, timeout_keep_alive=60, **quiet, **plain)
+        self._config = uvicorn.Config(app, timeout_keep_alive=60, **quiet, **plain)
         self._config.load()
         self._state, self._stopping = ServerState(), asyncio.Event()
         self._state.default_headers = self._config.encoded_headers
