@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import itertools
 import re
 import warnings
@@ -81,13 +80,6 @@ def draw(name: str, frame: int | pd.DataFrame, ax=None):
     return getattr(charts, name)(FRAMES[name](frame) if isinstance(frame, int) else frame, ax=ax)
 
 
-def png(figure) -> bytes:
-    """The picture as the notebook's backend makes it."""
-    file = io.BytesIO()
-    figure.savefig(file, format="png", bbox_inches="tight", metadata={"Software": None})
-    return file.getvalue()
-
-
 def texts(figure) -> list:
     """Every text of `figure` that can be seen; ticks beyond the ends of an axis are not."""
     figure.draw_without_rendering()
@@ -97,8 +89,8 @@ def texts(figure) -> list:
         for tick in axis.get_major_ticks():
             if not low - 1e-9 * high <= tick.get_loc() <= high * (1 + 1e-9):
                 beyond |= {tick.label1, tick.label2}
-    seen = [text for text in figure.findobj(plt.Text) if text.get_visible() and text.get_text().strip()]
-    return [text for text in seen if text not in beyond]
+    seen = [text for text in figure.findobj(plt.Text) if text not in beyond and text.get_visible()]
+    return [text for text in seen if text.get_text().strip()]
 
 
 @pytest.mark.parametrize("name", FRAMES)
@@ -135,12 +127,12 @@ def test_nothing_else_has_a_part_in_it(name):
     frame, settings = FRAMES[name](8), dict(matplotlib.rcParams)
     before = frame.copy(deep=True)
     ax = draw(name, frame)
-    first, words = png(ax.figure), caption(ax)
+    first, words = theme.in_page(ax.figure, "")["image/png"], caption(ax)
     assert dict(matplotlib.rcParams) == settings
     pd.testing.assert_frame_equal(frame, before)
     with plt.rc_context({"text.usetex": True, "axes.titlelocation": "right", "lines.linewidth": 9}):
-        assert png(draw(name, frame).figure) == first
-        png(draw(name, 8, plt.subplots()[1]).figure)  # LaTeX would be missed here
+        assert theme.in_page(draw(name, frame).figure, "")["image/png"] == first
+        draw(name, 8, plt.subplots()[1]).figure.draw_without_rendering()  # LaTeX would be missed here
     for way, there_and_back in WAYS.items():
         back = there_and_back(frame)
         if name == "plot_sessions" and isinstance(back, list):
@@ -197,8 +189,7 @@ def test_numbers_as_people_write_them():
     assert {pair: share(*pair) for pair in pairs} == pairs
     assert short("a" * 40 + "\n" + "b" * 40) == "a" * 16 + "…" + "b" * 16
     for top in (1.2e-6, 0.9, 12_000):
-        ax = theme.style_axes(plt.subplots()[1], "", y="USD")
-        ax.set_ylim(0, top)
+        ax = theme.style_axes(plt.subplots(subplot_kw={"ylim": (0, top)})[1], "", y="USD")
         ax.figure.draw_without_rendering()
         values = [float(label.get_text().replace("$", "").replace(",", "")) for label in ax.get_yticklabels()]
         assert values == pytest.approx(list(ax.get_yticks()), rel=1e-9)
@@ -259,9 +250,9 @@ def test_what_the_captions_say():
         assert caption(one, seconds=False) == caption(other, seconds=False)
 
 
-def held(turns: int, **settings) -> Conversation:
-    """A chat with the practice API."""
-    chat = Conversation(connect("practice"), **settings)
+def held(turns: int, chat: Conversation | None = None, **settings) -> Conversation:
+    """A chat with the practice API, or `chat` itself, after `turns` more turns."""
+    chat = chat or Conversation(connect("practice"), **settings)
     for number in range(turns):
         chat.send(f"Question {number}: what is a token? " + "And why? " * (number % 4))
     return chat
@@ -293,8 +284,7 @@ def test_a_forecast_against_what_then_came(keep, name):
     chat = held(8, keep=keep, max_tokens=40)  # turns of one size, whatever the practice model says
     said = caption(charts.plot_forecast(chat, turns=16))
     words = re.search(rf"{name}[^:;]*, as now: \$([\d.]+) to \$([\d.]+)", said)
-    for number in range(8, 16):
-        chat.send(f"Question {number}: what is a token? " + "And why? " * (number % 4))
+    held(8, chat)
     assert float(words[1]) * 0.9 <= chat.total.cost_usd <= float(words[2]) * 1.1
     with pytest.raises(ValueError, match="16 turns already"):
         charts.plot_forecast(chat, turns=16)
@@ -303,8 +293,7 @@ def test_a_forecast_against_what_then_came(keep, name):
 @pytest.mark.parametrize("explore", [sliders.explore_session, sliders.explore_crowd])
 def test_a_slider_draws_the_figure_anew(explore):
     """Each control changes the picture; the static form stays as it was, and no figure is left open."""
-    explorer = explore()
-    static = explorer._repr_mimebundle_()
+    explorer, static = explore(), explore()._repr_mimebundle_()
     for control in explorer._controls.values():
         before, first = explorer._figure.value, control.value
         if isinstance(control, widgets.Dropdown):

@@ -89,7 +89,6 @@ def test_a_session_over_a_pipe(here):
 
 def at_terminal(term: str, steps: list[tuple[str, str]], *options: object) -> tuple[int, str]:
     """The chatbot at a terminal: of each step, what to wait for and what to type then; "" closes it."""
-    pytest.importorskip("termios")  # not on Windows
     env, shown = os.environ | {"TERM": term}, io.StringIO()
     child = pexpect.spawn(CHAT[0], [*CHAT[1:], *map(str, options)], env=env, encoding="utf-8", timeout=30)
     child.logfile_read = shown
@@ -102,6 +101,7 @@ def at_terminal(term: str, steps: list[tuple[str, str]], *options: object) -> tu
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="no pty there")
 def test_at_a_terminal(tmp_path):
     """A paste is one message, also while an answer comes, and its lines are no commands; Ctrl-C stops an
     answer; a terminal that is closed ends the session as quit would. A dumb one is used line by line; a
@@ -200,8 +200,7 @@ def test_commands(here):
 
 
 def test_faults_and_budget(here):
-    """A wait is shown, an error is one line, keeps the session, and over a pipe shows in the exit status.
-    Over the budget nothing is sent, and what to do is said."""
+    """A wait is shown, an error is one line, keeps the session, and over a pipe shows in the exit status."""
     with practice.fail_next(429, times=2, retry_after=0.01):
         status, out, err = here("What is the capital of France?\n")
     assert (status, out) == (0, "The capital of France is Paris.\n")

@@ -62,10 +62,10 @@ def plot_first_token(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
         return look.empty(ax, "no calls yet")
     whole, streamed = frame["seconds"].to_numpy(), frame["first_token_seconds"].notna().to_numpy()
     first = frame["first_token_seconds"].fillna(frame["seconds"]).to_numpy()
-    left, right = [], []
-    for number, (early, late, flows) in enumerate(zip(first, whole, streamed, strict=True), 1):
-        left.append(f"call {number}, {'streamed' if flows else 'blocking'}")
-        right.append((f"first words {early:.2f} s, " if flows else "") + f"all {late:.2f} s")
+    left = [f"call {n}, {'streamed' if flows else 'blocking'}" for n, flows in enumerate(streamed, 1)]
+    right = [f"all {late:.2f} s" for late in whole]
+    for n in np.flatnonzero(streamed):
+        right[n] = f"first words {first[n]:.2f} s, {right[n]}"
     bars = {"nothing to read yet": (look.IDLE, 0 * first, first)}
     bars["text flows"] = look.INPUT, first, whole - first
     handles = look.rows(ax, bars, [*map(short, frame.get("label", left))], right, 0, whole.max())

@@ -61,13 +61,12 @@ class ChatCell(Page):
         self.on_msg(lambda _widget, message, _buffers: self._act(**message))
         self._show(self._caught_up())
         self._refresh()
-        message = (
-            getattr(get_ipython(), "parent_header", None) or {}
-        )  # of the notebook cell that is being run
-        self._made_in = message.get("metadata", {}).get("cellId"), message.get("header", {}).get("msg_id")
+        message = getattr(get_ipython(), "parent_header", None) or {}  # that runs a cell of the notebook
+        cell, run = message.get("metadata", {}).get("cellId"), message.get("header", {}).get("msg_id")
+        self._made_in = cell, run
         for other in list(_open):
-            if self._made_in[0] and other._made_in[0] == self._made_in[0] and other._made_in != self._made_in:
-                other.close()  # that cell was run again: its view is gone from the page
+            if cell and other._made_in[0] == cell and other._made_in[1] != run:
+                other.close()  # the cell was run again: the old view is gone from the page
         _open.add(self)
 
     def send(self, text: str) -> Reply:  # in place of the widget's own, which `Page.post` does without
