@@ -16,13 +16,11 @@ from typing import TYPE_CHECKING, Any
 from .graders import Exercise, NotYet, exercises, require
 from .grading import Bench
 from .progress import record_try
-from .redirect import others_have_ended
 from .sandbox import clean, in_words, shown
 
 if TYPE_CHECKING:
     from ..practice_api.journal import Exchange
 
-UNDER_WAY = "Another request of yours was still under way: it took no part, and is answered where it belongs."
 EMPTY = {"RESUME", "NOP", "RETURN_VALUE"}  # what a function that does nothing consists of, besides its None
 _failures: dict[str, Counter[str]] = {}
 """For each exercise that is not yet passed: how often each mistake was seen; "" is a body not yet written."""
@@ -81,7 +79,6 @@ def exercise(name: str) -> Outcome:
     if name not in known:
         raise LookupError(f"There is no exercise {name!r}. The exercises: {', '.join(known)}.")
     found, function = known[name], notebook.f_locals.get(name, notebook.f_globals.get(name))
-    note = "" if others_have_ended(2) else UNDER_WAY
     bench, mistake = Bench(function, notebook.f_globals), ""
     try:
         _is_written(name, function)
@@ -100,7 +97,7 @@ def exercise(name: str) -> Outcome:
     finally:
         bench.close()
     sent = [exchange for ran in bench.runs for exchange in ran.sent]
-    return Outcome(found, state, [*lines, note], mistake, sent)
+    return Outcome(found, state, lines, mistake, sent)
 
 
 def _is_written(name: str, function: Any) -> None:
