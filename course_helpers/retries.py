@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 import random
-import ssl
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -28,7 +27,6 @@ T = TypeVar("T")
 FIRST_WAIT = 0.5  # seconds before the first retry, as in the SDK; doubled for each further one
 SPEND_CAP = "enforced_spend_limit_reached"
 POLICY = {"on_wait", "max_wait", "max_total_wait", "sleep", "clock", "random"}
-RETRIED_STATUSES = {408, 409, 429}  # beside all of 500 and above
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,10 +35,16 @@ class Wait:
 
     attempt: int  # which request failed: 1 is the first
     seconds: float
-    reason: str
     error: anthropic.APIError
     max_retries: int
     asked: bool  # did the server name the wait (`retry-after`), or is it our own backoff?
+
+    @property
+    def reason(self) -> str:
+        """What went wrong, for people."""
+        outcome = _outcome(self.error)
+        known = {"429": "Rate limited", "timeout": "Timeout", "connection error": "Connection error"}
+        return known.get(outcome, f"API error {outcome}")
 
     def __str__(self) -> str:
         seconds = f"{self.seconds:.1f}s, as the server asks," if self.asked else f"{self.seconds:.1f}s"
@@ -88,21 +92,18 @@ def why_not_retried(error: anthropic.APIError) -> str:
     says, status = error.response.headers.get("x-should-retry"), error.status_code
     if says == "false":
         return f"Not retried: with this {status} the server says x-should-retry: false."
-    if says == "true" or status in RETRIED_STATUSES or status >= 500:
-        return ""
-    return f"Not retried: a {status} stays a {status} until the request changes."
+    may_pass = says == "true" or status in (408, 409, 429) or status >= 500
+    return "" if may_pass else f"Not retried: a {status} stays a {status} until the request changes."
 
 
 def final_cause(error: BaseException) -> str:
     """What is wrong, in a sentence, where a connection error is one that no waiting mends; else ""."""
-    cause = each = error.__cause__
+    cause = error.__cause__
     if cause is None or not isinstance(error, anthropic.APIConnectionError) or hasattr(error, "final"):
         return ""
-    while each is not None and not isinstance(each, ssl.SSLCertVerificationError):
-        each = each.__cause__ or each.__context__
-    if each is not None:
+    if "CERTIFICATE_VERIFY_FAILED" in str(cause):
         own = "where the network has a certificate of its own, SSL_CERT_FILE names its file"
-        return f"The server's certificate is not trusted ({each.verify_message}): {own}."
+        return f"The server's certificate is not trusted: {own}. {cause}"
     if isinstance(cause, httpx2.LocalProtocolError):  # its own words hold the header: perhaps a key
         return "The request has a header that HTTP does not allow: a line break, perhaps, in a key."
     if "client has been closed" in str(cause):
@@ -154,8 +155,9 @@ class Retries:
                 result = yield from request()
             except anthropic.APIError as failure:
                 error = failure
-            row = {"attempt": len(self.attempts) + 1, "started": started - began, "outcome": _outcome(error)}
-            self.attempts.append(this := Attempt(seconds=self.clock() - started, **row))
+            row = {"attempt": len(self.attempts) + 1, "outcome": _outcome(error) if error else "reply"}
+            this = Attempt(started=started - began, seconds=self.clock() - started, **row)
+            self.attempts.append(this)
             if error is None:
                 return result
             self._plan_wait(error, this)
@@ -177,10 +179,8 @@ class Retries:
             raise error
         this.wait, this.asked = seconds, asked is not None
         if self.on_wait is not None:
-            reason = f"API error {this.outcome}" if this.outcome.isdigit() else this.outcome.capitalize()
-            told = {"seconds": seconds, "asked": this.asked, "max_retries": self.max_retries, "error": error}
-            reason = "Rate limited" if this.outcome == "429" else reason
-            self.on_wait(Wait(attempt=this.attempt, reason=reason, **told))
+            told = {"asked": this.asked, "max_retries": self.max_retries}
+            self.on_wait(Wait(attempt=this.attempt, seconds=seconds, error=error, **told))
 
     def _why_enough(self, tried: int, seconds: float) -> str:
         """Which bound is met after `tried` requests and before a wait of `seconds`; empty for none."""
@@ -198,10 +198,8 @@ class Retries:
         return step / 2 + step / 2 * self.random()
 
 
-def _outcome(error: anthropic.APIError | None) -> str:
-    """`error` in a word or two: its status, or what happened to the connection; "reply" for none."""
-    if error is None:
-        return "reply"
+def _outcome(error: anthropic.APIError) -> str:
+    """`error` in a word or two: its status, or what happened to the connection."""
     if isinstance(error, anthropic.APIConnectionError):
         return "timeout" if isinstance(error, anthropic.APITimeoutError) else "connection error"
     return str(getattr(error, "status_code", type(error).__name__))

@@ -28,32 +28,28 @@ def test_dates_decide_the_lifecycle():
     assert {row.id: row for row in read_rows(moved, "model", Model, "models.toml")} == MODELS
 
 
-@pytest.mark.parametrize(
-    ("right", "wrong", "words"),
-    [
-        ('line = "opus"', 'lime = "opus"', "line: Field required"),
-        ('effort = "medium"\nthinking = "always"', 'thinking = "alwais"', "thinking: Input should be 'off'"),
-        ("released = 2026-09-22", 'released = "some day"', "released: Input should be a valid date"),
-        ("released = 2026-09-22", "released = 2026-19-22", "at line"),
-        ('id = "claude-opus-5-5"', 'id = "claude-haiku-5-5"', "id: another row has it already"),
-        ("max_output = 8192", 'max_output = "many"', "max_output: Input should be a valid integer"),
-        ('like = "4.7"', 'like = "4.9"', "like: there is no generation of that name"),
-    ],
-)
-def test_a_mistake_in_the_table_is_named_by_its_line(right, wrong, words):
+MISTAKES = [
+    (Model, 'line = "opus"', 'lime = "opus"', "line: Field required"),
+    (Model, 'effort = "medium"\nthinking = "always"', 'thinking = "alwais"', "thinking: Input should be"),
+    (Model, "released = 2026-09-22", 'released = "some day"', "released: Input should be a valid date"),
+    (Model, "released = 2026-09-22", "released = 2026-19-22", "at line"),
+    (Model, 'id = "claude-opus-5-5"', 'id = "claude-haiku-5-5"', "id: another row has it already"),
+    (Model, "max_output = 8192", 'max_output = "many"', "max_output: Input should be a valid integer"),
+    (Model, 'like = "4.7"', 'like = "4.9"', "like: there is no generation of that name"),
+    (pricing.OwnRow, "successor =", "successors =", "successors: "),
+]
+
+
+@pytest.mark.parametrize(("kind", "right", "wrong", "words"), MISTAKES)
+def test_a_mistake_in_a_table_is_named_by_its_line(kind, right, wrong, words):
     """A teacher edits these files, and finds the place; a field that is missing is told by its row."""
-    line = TEXT[: TEXT.index(right)].count("\n") + 1
+    file = models.FILE if kind is Model else pricing.FILE
+    text = file.read_text(encoding="utf-8")
+    line = text[: text.index(right)].count("\n") + 1
     with pytest.raises(ValueError, match=words) as caught:
-        read_rows(TEXT.replace(right, wrong, 1), "model", Model, "models.toml")
-    number = int(re.search(r"^models\.toml.*(?:, |at )line (\d+)", str(caught.value))[1])
+        read_rows(text.replace(right, wrong, 1), "model", kind, file.name)
+    number = int(re.search(rf"^{file.name}.*(?:, |at )line (\d+)", str(caught.value))[1])
     assert number == line or ("required" in words and line - 4 < number < line)
-
-
-def test_a_mistake_in_the_prices_is_named_too():
-    text = pricing.FILE.read_text(encoding="utf-8").replace("successor =", "successors =", 1)
-    line = text[: text.index("successors")].count("\n") + 1
-    with pytest.raises(ValueError, match=rf"^prices\.toml, line {line}: successors: "):
-        read_rows(text, "model", pricing.OwnRow, "prices.toml")
 
 
 @pytest.mark.parametrize("gone", [{m.id} for m in available()] + [{m.id for m in MODELS.values()}])
@@ -121,8 +117,12 @@ def test_the_lessons_show_the_courses_models_alone():
 
 def test_each_model_has_what_the_practice_api_needs():
     """Its names lead to it, it has a price, and its numbers are those of a model."""
+    for alias, id in models.ALIASES.items():
+        assert pricing.rates(alias) == pricing.rates(id)
     for model in MODELS.values():
-        assert find_model(model.snapshot or model.id) is find_model(model.id) is model
+        name = model.snapshot or model.id
+        assert find_model(name) is find_model(model.id) is model
+        assert pricing.rates(name) == pricing.rates(model.id)
         assert model.line in model.id
         assert model.max_output < model.context_window
         assert model.id in pricing.rates(model.id).model

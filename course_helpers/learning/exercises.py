@@ -11,18 +11,13 @@ import warnings
 from collections import Counter
 from dataclasses import dataclass, field
 from types import FunctionType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from .graders import Exercise, NotYet, exercises, require
 from .grading import Bench
 from .progress import record_try
-from .redirect import others_have_ended
 from .sandbox import clean, in_words, shown
 
-if TYPE_CHECKING:
-    from ..practice_api.journal import Exchange
-
-UNDER_WAY = "Another request of yours was still under way: it took no part, and is answered where it belongs."
 EMPTY = {"RESUME", "NOP", "RETURN_VALUE"}  # what a function that does nothing consists of, besides its None
 _failures: dict[str, Counter[str]] = {}
 """For each exercise that is not yet passed: how often each mistake was seen; "" is a body not yet written."""
@@ -56,8 +51,8 @@ class Outcome:
     lines: list[str]
     mistake: str = ""
     """The mistake's name, without a word of the answer; "" where there was none."""
-    sent: list[Exchange] = field(default_factory=list)
-    """What was really sent while it was graded, as in the journal."""
+    sent: list[Any] = field(default_factory=list)
+    """The exchanges of the journal: what was really sent while it was graded."""
 
     @property
     def passed(self) -> bool:
@@ -81,7 +76,6 @@ def exercise(name: str) -> Outcome:
     if name not in known:
         raise LookupError(f"There is no exercise {name!r}. The exercises: {', '.join(known)}.")
     found, function = known[name], notebook.f_locals.get(name, notebook.f_globals.get(name))
-    note = "" if others_have_ended(2) else UNDER_WAY
     bench, mistake = Bench(function, notebook.f_globals), ""
     try:
         _is_written(name, function)
@@ -100,7 +94,7 @@ def exercise(name: str) -> Outcome:
     finally:
         bench.close()
     sent = [exchange for ran in bench.runs for exchange in ran.sent]
-    return Outcome(found, state, [*lines, note], mistake, sent)
+    return Outcome(found, state, lines, mistake, sent)
 
 
 def _is_written(name: str, function: Any) -> None:

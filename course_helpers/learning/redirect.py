@@ -1,4 +1,4 @@
-"""While a learner's function runs, its requests lead to the graders' practice API; everybody else's wait.
+"""While a learner's function runs, its requests lead to the graders' practice API, and nobody else's.
 
 A context variable, which goes along into tasks, threads and executors, tells whose a request is. It is asked
 where httpx2 sends, however a client is held. What does not go through httpx2 (urllib, requests) meets another
@@ -8,14 +8,12 @@ this module on, so that what outlives its run reaches nothing; others pass throu
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import re
 import socket
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -28,7 +26,6 @@ import httpx2
 
 from ..practice_api import PRACTICE_KEY, Practice
 
-LONGEST_WAIT = 60  # seconds that a request of somebody else waits at most
 # Variables that a graded function does not see, and headers that hold for the place a request was meant for.
 UNSEEN = re.compile(r"(all|http|https)_proxy|ANTHROPIC_(AUTH_TOKEN|CUSTOM_HEADERS)", re.I)
 OWN_HEADERS = {"host", "authorization", "x-api-key", "content-length", "transfer-encoding"}
@@ -42,12 +39,12 @@ class Run:
     """One run of a learner's function: where its requests go, and whether it is over."""
 
     def __init__(self, place: Practice) -> None:
-        self.url, self.options, self.over = httpx2.URL(place.url), options_for(place), threading.Event()
+        self.url, self.options, self.over = httpx2.URL(place.url), options_for(place), False
         self.meant_for: list[str] = []  # where those were to go that had to be led here
 
     def led(self, request: httpx2.Request) -> httpx2.Request:
         """`request` as it goes to this run's place, with the key for it. Its body must have been read."""
-        if self.over.is_set():
+        if self.over:
             raise httpx2.ConnectError("The exercise that this belongs to is no longer being graded.")
         if request.url.netloc != self.url.netloc:
             self.meant_for.append(str(request.url))
@@ -66,8 +63,6 @@ class Run:
 
 
 _mine: ContextVar[Run | None] = ContextVar("graded_run", default=None)  # which this thread or task belongs to
-_active: Run | None = None
-_under_way: list[httpx2.Request] = []  # the requests of everybody else that wait for an answer
 
 
 def options_for(place: Practice) -> dict[str, Any]:
@@ -83,67 +78,41 @@ def is_graded() -> bool:
 
 @contextmanager
 def redirected(place: Practice, key: str, url: str = "") -> Iterator[Run]:
-    """Within the block, requests of this context lead to `place`, and those of other threads and tasks wait.
+    """Within the block, requests of this context lead to `place`; those of other threads and tasks do not.
 
     The environment names `place`, or the `url` of a place that nobody has, with `key`, and knows no proxy.
     """
-    global _active
-    run = Run(place)
     seen = {name: value for name, value in os.environ.items() if not UNSEEN.fullmatch(name)}
     seen |= {"ANTHROPIC_BASE_URL": url or place.url, "ANTHROPIC_API_KEY": key}
-    token, _active = _mine.set(run), run
+    run = Run(place)
+    token = _mine.set(run)
     try:
         with patch.dict(os.environ, seen | {"NO_PROXY": "*", "no_proxy": "*"}, clear=True):
             yield run
     finally:
-        _active = None
-        run.over.set()
+        run.over = True
         _mine.reset(token)
 
 
-def others_have_ended(seconds: float) -> bool:
-    """Whether no other thread or task waits for an answer, at the latest after `seconds`."""
-    deadline = time.monotonic() + seconds
-    while _under_way and time.monotonic() < deadline:
-        time.sleep(0.02)
-    return not _under_way
-
-
-# What stands in the place of httpx2's and Python's own methods; each is given the real one.
-
-
-@contextmanager
-def _of_somebody_else(request: httpx2.Request) -> Iterator[None]:
-    _under_way.append(request)
-    try:
-        yield
-    finally:
-        _under_way.remove(request)
+# What stands in the place of httpx2's and Python's own methods; each is given the real one. Each request of a
+# run has a client of its own: an interrupt inside the learner's would leave its pool locked for good.
 
 
 def _send(client: httpx2.Client, send: Callable, request: httpx2.Request, **options: Any) -> httpx2.Response:
-    # Each request of a run has a client of its own: an interrupt inside the learner's would leave its pool
-    # locked for good.
-    if run := _mine.get():
-        request.read()
-        return send(httpx2.Client(**run.options), run.led(request), stream=options.get("stream", False))
-    if active := _active:
-        active.over.wait(LONGEST_WAIT)
-    with _of_somebody_else(request):
+    if (run := _mine.get()) is None:
         return send(client, request, **options)
+    request.read()
+    return send(httpx2.Client(**run.options), run.led(request), stream=options.get("stream", False))
 
 
 async def _async_send(
     client: httpx2.AsyncClient, send: Callable, request: httpx2.Request, **options: Any
 ) -> httpx2.Response:
-    if run := _mine.get():
-        await request.aread()
-        there = httpx2.AsyncClient(**run.options)
-        return await send(there, run.led(request), stream=options.get("stream", False))
-    if active := _active:
-        await asyncio.to_thread(active.over.wait, LONGEST_WAIT)
-    with _of_somebody_else(request):
+    if (run := _mine.get()) is None:
         return await send(client, request, **options)
+    await request.aread()
+    there = httpx2.AsyncClient(**run.options)
+    return await send(there, run.led(request), stream=options.get("stream", False))
 
 
 def _start(thread: threading.Thread, start: Callable) -> None:
@@ -164,7 +133,7 @@ def _connect(sock: socket.socket, connect: Callable, address: Any) -> Any:
     if run is None or pair or not internet:
         return connect(sock, address)
     loopback = sock.family == socket.AF_INET and address[0].startswith(("localhost", "127."))
-    if run.over.is_set() or not loopback:
+    if run.over or not loopback:
         raise ConnectionRefusedError("a function that is graded reaches ANTHROPIC_BASE_URL and nothing else")
     here = run.url.host, run.url.port
     run.meant_for += [] if address == here else [f"{address[0]}:{address[1]}"]

@@ -18,7 +18,7 @@ from unittest.mock import patch
 from ..formatting import count
 from ..practice_api import Practice
 from . import sandbox
-from .redirect import others_have_ended, redirected
+from .redirect import redirected
 from .storm import ASKING, KEY, LESSONS, Case, Storm
 
 SESSION_LIMIT, CARD_LIMIT = 12.0, 17.0  # seconds that one start of the bot, and all of them, may take
@@ -30,11 +30,9 @@ def report_card(bot: Any) -> ReportCard:
 
     `bot` is a `main` (typed lines in, printed lines out), a function `ask(text)`, or an object with `send`.
     It prints a line a case and takes 20 seconds at most. No request reaches any other server.
-    Raises TypeError for anything else, RuntimeError while another call of this process is under way.
+    Raises TypeError for anything else.
     """
     program, practice = _program(bot), Practice()
-    if not others_have_ended(2):
-        raise RuntimeError("Another call is under way, of a chat for instance: wait for it, then try again.")
     storm, deadline = Storm(practice), time.monotonic() + CARD_LIMIT
     try:
         with redirected(practice, KEY), patch.object(time, "sleep", storm.sleep):

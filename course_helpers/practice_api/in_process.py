@@ -29,7 +29,7 @@ _running: dict[str, InProcess] = {}  # by the host in their URL, which no networ
 class InProcess(httpx2.BaseTransport, httpx2.AsyncBaseTransport):
     """Takes the place of a `server.Server`: leads blocking and asynchronous clients to `api`."""
 
-    def __init__(self, api: Api, port: int = 0) -> None:
+    def __init__(self, api: Api) -> None:
         self.api, self.host = api, f"practice-{next(_numbers)}.invalid"
         self.url = f"http://{self.host}"
         _running[self.host] = self
