@@ -15,27 +15,13 @@ import pytest
 
 import course_helpers
 from course_helpers import Conversation, connect, estimate_cost, history, practice
-from course_helpers.history import (
-    BudgetExceeded,
-    Call,
-    Reply,
-    summarise_older,
-    within_tokens,
-)
-from course_helpers.history.turn import Exchange
+from course_helpers.history import BudgetExceeded, Call, Reply, summarise_older, within_tokens
+from course_helpers.history.turn import Server
 from course_helpers.models import MODELS, UnknownModelError, available
 from course_helpers.pricing import rates
 from tests import scripted_server as broken
-from tests.drivers import (
-    Waits,
-    all_drivers,
-    chat_with,
-    send,
-    standing_in_for_live,
-    state,
-    stream,
-    streaming_drivers,
-)
+from tests.drivers import Waits, all_drivers, chat_with, send, standing_in_for_live, state, stream
+from tests.drivers import streaming_drivers as streaming
 from tests.scripted_server import MESSAGE, ScriptedServer, answer, failure, hang, reply
 
 FRANCE, PARIS = "What is the capital of France?", "The capital of France is Paris."
@@ -58,13 +44,8 @@ def test_a_turn(take):
     assert (str(answered), answered.stop_reason, answered.note) == (PARIS, "end_turn", None)
     assert chat.messages == [{"role": "user", "content": FRANCE}, {"role": "assistant", "content": PARIS}]
     assert (answered.turn, answered.call, call) == (turn, call, turn.call)
-    assert (turn.user, turn.assistant, call.model, call.kind, call.turn) == (
-        FRANCE,
-        PARIS,
-        chat.model,
-        "reply",
-        1,
-    )
+    assert (turn.user, turn.assistant) == (FRANCE, PARIS)
+    assert (call.model, call.kind, call.turn) == (chat.model, "reply", 1)
     usage = sent.reply["usage"]
     assert (call.input_tokens, call.output_tokens) == (usage["input_tokens"], usage["output_tokens"])
     cost = estimate_cost(call.input_tokens, call.output_tokens, chat.model)
@@ -83,11 +64,8 @@ def test_readers():
     chat.stream(FRANCE).close()
     pieces = chat.stream(FRANCE)
     assert (len(practice.journal), pieces.reply, next(pieces), pieces.text) == (0, None, "The", "The")
-    assert ([*pieces], [*pieces], str(pieces.reply)) == (
-        [" capital", " of", " France", " is", " Paris."],
-        [],
-        PARIS,
-    )
+    rest = [" capital", " of", " France", " is", " Paris."]
+    assert ([*pieces], [*pieces], str(pieces.reply)) == (rest, [], PARIS)
 
 
 def test_every_model():
@@ -142,10 +120,9 @@ def test_undo_and_reset_forget_no_money():
     assert [call.turn for call in chat.calls] == [1, 2, 3, 4]
 
 
-PLAIN, THOUGHT = (
-    [{"type": "text", "text": "Paris."}],
-    [{"type": "thinking", "thinking": "", "signature": "x"}],
-)
+PLAIN = [{"type": "text", "text": "Paris."}]
+THOUGHT = [{"type": "thinking", "thinking": "", "signature": "x"}]
+BLANK = [{"type": "text", "text": " \n"}]
 STOPPED = [
     (PLAIN, "model_context_window_exceeded", True, "Cut off by the context window: shorten the history"),
     (PLAIN, "max_tokens", True, "Cut off at max_tokens=1,024: raise it, or ask the model to go on."),
@@ -155,12 +132,7 @@ STOPPED = [
     (PLAIN, "refusal", False, "The model refused to answer. Nothing was kept"),
     ([], "model_context_window_exceeded", False, "Nothing was kept: shorten the history"),
     (THOUGHT, "max_tokens", False, "Nothing was kept: raise it"),
-    (
-        [{"type": "text", "text": " \n"}],
-        "end_turn",
-        False,
-        "The reply was empty (stop reason end_turn)",
-    ),
+    (BLANK, "end_turn", False, "The reply was empty (stop reason end_turn)"),
 ]
 
 
@@ -225,9 +197,6 @@ def test_errors_leave_no_trace(take):
     assert str(take(chat, "What is my name?")) == "Your name is Sam."
 
 
-# ------------------------------------------------------------------------------------- budget
-
-
 @all_drivers
 def test_budget(take):
     """What could go over the budget is not sent: counted input at its dearest, max_tokens, what is spent."""
@@ -247,7 +216,7 @@ def test_budget(take):
     assert chat.total.cost_usd <= chat.budget_usd
 
 
-@streaming_drivers
+@streaming
 def test_lost_attempts_count_toward_the_budget(take):
     """An attempt that broke off before its first piece is billed, and the next is sent only if it fits."""
     chat = Conversation(max_tokens=50, budget_usd=0.003)
@@ -259,7 +228,7 @@ def test_lost_attempts_count_toward_the_budget(take):
     assert 0.001 < chat.total.cost_usd <= 0.003
 
 
-REFUSALS = [failure(status) for status in (400, 403, 404, 422, 429, 500, 529)]
+REFUSALS = [failure(status) for status in (400, 401, 403, 404, 422, 429, 500, 529)]
 REFUSALS += [answer(200, {"error": "Unexpected endpoint"}), answer(200, "no"), hang]
 
 
@@ -279,10 +248,6 @@ def test_counts_that_fail(monkeypatch):
             server.play(refusal)
             with pytest.raises(BudgetExceeded, match=COUNTLESS):
                 chat.send(FRANCE)
-    with ScriptedServer(failure(401, "authentication_error")) as server, standing_in_for_live(server.url):
-        with pytest.raises(anthropic.AuthenticationError):
-            chat_with(server.url, budget_usd=1.0).send(FRANCE)
-        assert len(server.requests) == 1
 
 
 def test_prices_by_place():
@@ -292,15 +257,10 @@ def test_prices_by_place():
         assert len(server.requests) == 1
     chat = chat_with("http://gateway.example:1", model="their-own-model", budget_usd=1.0)
     settings = chat._settings()
-    assert math.isnan(settings.rates.cost({"input_tokens": 10, "output_tokens": 10}))
-    request = settings.request([{"role": "user", "content": "x"}])
-    steps = Exchange(chat._settings, chat._ledger)._afford(request, settings)
+    steps = Server(chat._settings, chat._ledger).afford(settings.request(chat.messages), settings)
     next(steps)
     with pytest.raises(BudgetExceeded, match="where a price is not known"):
         steps.send(anthropic.types.MessageTokensCount(input_tokens=10))
-
-
-# ----------------------------------------------------------------------------- forks, previews, copies
 
 
 def test_forks(tmp_path):
@@ -334,8 +294,7 @@ def test_copies():
     answered = chat.send(FRANCE)
     for copied in (copy.copy(chat), copy.deepcopy(chat)):
         copied.send("Hello!")
-        known = (len(chat.turns), len(copied.turns), copied.past.calls, len(copied.calls))
-        assert (*known, copied.client) == (1, 2, 1, 1, chat.client)
+        assert (len(chat.turns), len(copied.turns), copied.past.calls, len(copied.calls)) == (1, 2, 1, 1)
     with pytest.raises(TypeError, match=r"use chat\.save"):
         pickle.dumps(chat)
     assert pickle.loads(pickle.dumps(answered)).turn == chat.turns[0] == copy.deepcopy(chat.turns)[0]

@@ -46,10 +46,11 @@ from tests.test_history_interrupts import NAME, QUESTION, works
 
 chat, dice, seen = Conversation(connect()), random.Random(11), {"done": 0, "not begun": 0}
 chat.send("My name is Sam.")
-began = time.perf_counter()
-stream(chat, QUESTION)
-longest = 2 * (time.perf_counter() - began)
-chat.undo()
+for _ in range(2):  # the practice model reads what it knows when it is first asked
+    began = time.perf_counter()
+    stream(chat, QUESTION)
+    longest = 2 * (time.perf_counter() - began)
+    chat.undo()
 for number in range(int(sys.argv[1])):
     before = chat.turns
     stop = threading.Timer(dice.uniform(0, longest), os.kill, (os.getpid(), signal.SIGINT))
@@ -147,10 +148,7 @@ def test_cancelled(chat, name):
 
 def left(chat: Conversation, how: str) -> None:
     pieces = chat.stream(QUESTION)
-    if how == "break":
-        for _ in pieces:
-            break
-    elif how == "with":
+    if how == "with":
         with pieces:
             next(pieces)
         assert (pieces.reply, pieces.text, list(pieces)) == (None, "The", [])
@@ -189,7 +187,7 @@ async def aleft(chat: Conversation, how: str) -> object:
     return pieces if how in ("outlives its loop", "closed") else None
 
 
-WAYS = ("break", "with", "forgotten by a thread", "closed by a thread", "dead")
+WAYS = ("with", "forgotten by a thread", "closed by a thread", "dead")
 AWAYS = ("error", "forgotten", "outlives its loop", "closed")
 
 

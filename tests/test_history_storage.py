@@ -101,10 +101,8 @@ def first(part: str, **changes):
 
 
 DAMAGED = [
-    (lambda data: [data], "not a conversation saved by this course: it holds messages"),
-    (lambda data: {"cells": [], "nbformat": 4}, "not a conversation saved by this course"),
+    (lambda data: [data], "not a conversation saved by this course"),
     (changed(version=3), "is damaged: version: Input should be 1 or 2"),
-    (changed(version="1"), "is damaged: version"),
     (lambda data: {k: v for k, v in data.items() if k != "turns"}, "is damaged: turns: Field required"),
     (changed(model=""), "is damaged: model"),
     (changed(max_tokens="500"), "is damaged: max_tokens"),

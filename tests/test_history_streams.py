@@ -10,19 +10,7 @@ from course_helpers.history import StreamInterrupted
 from tests import scripted_server as broken
 from tests.drivers import Waits, all_drivers, chat_with, send, standing_in_for_live, state, stream
 from tests.drivers import streaming_drivers as both
-from tests.scripted_server import (
-    BREAKS,
-    BROKEN_BEFORE,
-    MESSAGE,
-    NO_REPLY,
-    PARTIAL,
-    ScriptedServer,
-    answer,
-    cut,
-    drop,
-    hang,
-    reply,
-)
+from tests.scripted_server import MESSAGE, ScriptedServer, answer, cut, drop, hang, reply
 
 QUESTION = "What is the capital of France?"
 
@@ -53,18 +41,18 @@ SAID = {
 
 
 @both
-@pytest.mark.parametrize("name", BREAKS)
+@pytest.mark.parametrize("name", broken.BREAKS)
 def test_broken_streams(take, name):
     """However a stream breaks: one request, one exception, the partial text, no turn, and its known cost."""
     with ScriptedServer() as server, standing_in_for_live(server.url):
         chat = chat_after_a_turn(server)
         before = state(chat)
-        server.play(BREAKS[name])
+        server.play(broken.BREAKS[name])
         with pytest.raises(StreamInterrupted) as caught:
             take(chat, QUESTION)
         error, lost = caught.value, chat.calls[-1]
         assert str(error) == SAID.get(name, str(error))
-        assert (error.partial, isinstance(error, anthropic.APIConnectionError)) == (PARTIAL, True)
+        assert (error.partial, isinstance(error, anthropic.APIConnectionError)) == (broken.PARTIAL, True)
         assert (len(server.requests), state(chat), len(chat.calls)) == (1, before, 2)
         assert (lost.kind, lost.turn, lost.input_tokens, lost.attempts) == ("lost", None, 40, 1)
         assert lost.cost_usd == pytest.approx(estimate_cost(40, lost.output_tokens, chat.model))
@@ -72,18 +60,18 @@ def test_broken_streams(take, name):
 
 
 @both
-@pytest.mark.parametrize("name", BROKEN_BEFORE)
+@pytest.mark.parametrize("name", broken.BROKEN_BEFORE)
 def test_broken_before_the_first_piece(take, name):
     """Nothing has been shown, so it is tried again, in bounds; what a try is known to cost counts."""
     with ScriptedServer() as server, standing_in_for_live(server.url):
         chat = chat_after_a_turn(server)
-        server.play(BROKEN_BEFORE[name], broken.stream(broken.whole()))
+        server.play(broken.BROKEN_BEFORE[name], broken.stream(broken.whole()))
         answered = take(chat, QUESTION)
         assert (str(answered), len(server.requests), answered.call.attempts) == ("Paris is it.", 2, 2)
         known = "think" in name or "overl" in name
         assert [call.input_tokens for call in chat.calls if call.kind == "lost"] == [40] * known
         chat.waits["max_retries"], calls = 1, len(chat.calls)
-        server.play(BROKEN_BEFORE[name])
+        server.play(broken.BROKEN_BEFORE[name])
         with pytest.raises(anthropic.APIConnectionError) as caught:
             take(chat, QUESTION)
         assert (getattr(caught.value, "partial", ""), len(server.requests)) == ("", 2)
@@ -91,12 +79,9 @@ def test_broken_before_the_first_piece(take, name):
         assert [call.attempts for call in chat.calls[calls:]] == [1, 2] * known
 
 
-MALFORMED = (
-    {"content": None},
-    {"usage": {"input_tokens": -1, "output_tokens": 1}},
-    {"content": [{"type": "text"}]},
-)
-FINAL = NO_REPLY | {str(changes): answer(200, MESSAGE | changes) for changes in MALFORMED}
+NEGATIVE = {"input_tokens": -1, "output_tokens": 1}
+MALFORMED = ({"content": None}, {"usage": NEGATIVE}, {"content": [{"type": "text"}]})
+FINAL = broken.NO_REPLY | {str(changes): answer(200, MESSAGE | changes) for changes in MALFORMED}
 
 
 @all_drivers

@@ -17,6 +17,11 @@ from course_helpers.learning.report_card import ReportCard
 CASES = dict(storm.CASES)
 
 
+@pytest.fixture(autouse=True)
+def _connected():
+    connect()
+
+
 def card(bot, *names: str) -> ReportCard:
     """The card of `bot` in these cases; where none is named, in all but the stall, which takes seconds."""
     cases = {name: CASES[name] for name in names or CASES if names or name != "stream stalled"}
@@ -123,7 +128,7 @@ def test_a_bot_with_one_fault_gets_just_that(name, make, cases, capsys):
 
 def test_clean_bots():
     """Conversation, mains that count all calls, functions, plain and async, get a clean card."""
-    made = card(Conversation(connect()))
+    made = card(Conversation())
     assert made.clean, made
     assert list(made.cases["requests"]) == [1, 2, 2, 1, 2, 6, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1]
     assert set(made.cases["history"][:-1]) == {"valid"}

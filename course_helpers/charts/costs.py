@@ -44,10 +44,9 @@ def plot_session(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
         tokens = {name: (paint, spoken[[*PARTS[part]]].sum(axis=1)) for name, (part, paint) in LOOKS.items()}
         tokens["output, thinking"] = look.THINKING, frame["thinking_tokens"]
         look.legend(panel, look.stacked(panel, tokens))
-    if not len(frame):
-        return look.with_caption(top, "No calls yet.")
     if unknown == len(frame):
-        return look.with_caption(top, f"{count(unknown, 'call')} at prices that are not known.")
+        said = f"{count(unknown, 'call')} at prices that are not known." if unknown else "No calls yet."
+        return look.with_caption(top, said)
     cache = sums["cache_read_usd"] + sums["cache_write_usd"]
     of = {"input": sums["input_usd"], "output": sums["output_usd"], "cache": cache}
     made = ", ".join(f"{name} {dollars(usd)} ({share(usd, costs.sum())})" for name, usd in of.items() if usd)

@@ -20,12 +20,12 @@ from ..formatting import count
 from ..models import UnknownModelError, find_model, model_id
 from ..pricing import Rates, Tier, rates
 from ..retries import Retries, Wait
-from ..wire import Steps, advance
+from ..wire import advance
 from . import storage
 from .records import Call, Ledger, Preview, Purse, Reply, Total, Turn, meter, sendable
 from .strategies import Blocking, NotAsked, Strategy, Transcript, at_least, chosen
 from .stream import AsyncPieces, Pieces
-from .turn import Exchange, TurnSettings, practice_tokens, preview
+from .turn import Exchange, Server, TurnSettings, practice_tokens, preview
 
 if TYPE_CHECKING:
     import pandas
@@ -115,18 +115,15 @@ class Conversation:
         return self._read(AsyncPieces, text, streamed=True)
 
     def _read(self, reader: type, text: str, *, streamed: bool) -> Any:
-        turn = Exchange(self._settings, self._ledger)
-        return reader(turn, turn.run(sendable(text), self._choose, streamed), self.client)
-
-    def _choose(self, messages: Transcript, server: Any) -> Steps[list[dict[str, Any]]]:
-        return chosen(self.keep, messages, self, server)
+        choose = functools.partial(chosen, self.keep, self)
+        return reader(Exchange(self._settings, self._ledger, sendable(text), choose, streamed), self.client)
 
     def preview(self, text: str) -> Preview:
         """What a turn would send for `text` now, and what that would cost. Nothing is sent."""
         looking = _looking.set(True)
         try:
             messages = Transcript(self._ledger.now.turns, sendable(text))
-            messages = advance(self._choose(messages, Blocking(self)))
+            messages = advance(chosen(self.keep, self, messages, Blocking(self)))
             return preview(messages, self._settings(), self.count(messages), self._ledger.latest)
         finally:
             _looking.reset(looking)
@@ -134,7 +131,7 @@ class Conversation:
     def count(self, messages: list[dict[str, Any]]) -> int | None:
         """The input tokens of `messages` and the system prompt; None where the server does not count them."""
         if not _looking.get():
-            return advance(Exchange(self._settings, self._ledger).count(messages), self.client)
+            return advance(Server(self._settings, self._ledger).count(messages), self.client)
         if place(self.client) == "practice":  # where nothing of it is seen in the journal
             return practice_tokens(messages, self.model, self.system)
         return None
@@ -143,7 +140,7 @@ class Conversation:
         """What the model answers to `messages`, outside of the conversation; its call is counted."""
         if _looking.get():
             return NotAsked()
-        return advance(Exchange(self._settings, self._ledger).ask(messages), self.client)
+        return advance(Server(self._settings, self._ledger).ask(messages), self.client)
 
     def fork(self, after_turn: int | Turn | None = None, **settings: Any) -> Conversation:
         """A conversation with the same past and a future of its own.
@@ -171,11 +168,10 @@ class Conversation:
         """What the shared past of a fork had cost when it was forked; nothing for other conversations."""
         return Total().plus(self._ledger.past)
 
-    def __copy__(self) -> Conversation:
-        return self.fork()
-
-    def __deepcopy__(self, memo: dict) -> Conversation:
+    def __deepcopy__(self, memo: dict | None = None) -> Conversation:
         return self.fork()  # turns and calls are frozen, and a client cannot be copied
+
+    __copy__ = __deepcopy__
 
     def __reduce__(self) -> Any:
         raise TypeError(
@@ -200,7 +196,7 @@ class Conversation:
     @property
     def total(self) -> Total:
         """The sum of the ledger."""
-        return self._ledger.now.total
+        return Total().plus(self._ledger.now.calls)
 
     def undo(self) -> Turn | None:
         """Take back the last turn and return it; None if there is none. Its cost stays in the ledger."""

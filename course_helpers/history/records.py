@@ -6,7 +6,7 @@ import itertools
 import math
 import re
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -99,14 +99,11 @@ class Total(Figures):
     def __repr__(self) -> str:
         return f"Total({count(self.calls, 'call')}, {meter(self)})"
 
-    def plus(self, calls: Iterable[Call]) -> Total:
+    def plus(self, calls: Sequence[Call]) -> Total:
         """This total and `calls`."""
-        sums = dict(self)
-        for call in calls:
-            sums["calls"] += 1
-            for name in (*TOKENS, "cost_usd"):
-                sums[name] += getattr(call, name)
-        return Total(**sums)
+        more = {name: sum(getattr(call, name) for call in calls) for name in (*TOKENS, "cost_usd")}
+        more["calls"] = len(calls)
+        return Total(**{name: before + more[name] for name, before in self})
 
 
 @dataclass(frozen=True)
@@ -194,13 +191,14 @@ class Purse:
 
     def check(self, worst: float, said: str) -> None:
         """Raises `BudgetExceeded`, which begins with `said`, where `worst` dollars are more than is left."""
-        spent = sum(ledger.now.total.cost_usd for ledger in self.ledgers)
-        if self.budget_usd is None or spent + worst <= self.budget_usd * (1 + 1e-9):
+        if self.budget_usd is None:
             return
+        spent = sum(call.cost_usd for ledger in self.ledgers for call in ledger.now.calls)
         if math.isnan(spent + worst):
             raise BudgetExceeded("Nothing was sent: budget_usd cannot be kept where a price is not known.")
-        said += f", and {dollars(spent)} of the budget of {dollars(self.budget_usd)} is spent."
-        raise BudgetExceeded(f"{said} Raise budget_usd, lower max_tokens or shorten the history.")
+        if spent + worst > self.budget_usd * (1 + 1e-9):
+            said += f", and {dollars(spent)} of the budget of {dollars(self.budget_usd)} is spent."
+            raise BudgetExceeded(f"{said} Raise budget_usd, lower max_tokens or shorten the history.")
 
 
 class State(NamedTuple):
@@ -208,10 +206,6 @@ class State(NamedTuple):
 
     turns: tuple[Turn, ...]
     calls: tuple[Call, ...]
-    total: Total
-
-
-BUSY = "This conversation is waiting for a reply"
 
 
 class Ledger:
@@ -221,7 +215,7 @@ class Ledger:
     """
 
     def __init__(self, purse: Purse, turns: tuple = (), calls: tuple = (), past: tuple = ()) -> None:
-        self.now, self.purse = State(turns, calls, Total().plus(calls)), purse
+        self.now, self.purse = State(turns, calls), purse
         self.past = past  # the calls that the turns of a fork had taken before it was one
         self.latest: Reply | None = None  # the last that was kept: an estimate of the next builds on it
         self._reader: Callable[[], Any] = lambda: None  # weak, so that one whom nobody holds is gone
@@ -239,7 +233,7 @@ class Ledger:
         new = () if turn is None else (turn,)
         while True:
             before = self.now
-            after = State(before.turns + new, (*before.calls, call), before.total.plus([call]))
+            after = State(before.turns + new, (*before.calls, call))
             # CPython lets another thread, a finalizer or an interrupt in at calls and jumps only: not here.
             if self.now is before:
                 self.now = after
@@ -248,7 +242,7 @@ class Ledger:
     def keep_turns(self, count: int) -> None:
         """Forget all turns but the first `count`; what they cost stays."""
         self.begin(lambda: None)
-        self.now = State(self.now.turns[:count], self.now.calls, self.now.total)
+        self.now = self.now._replace(turns=self.now.turns[:count])
 
     def begin(self, reader: Callable[[], Any]) -> None:
         """Give the turn to `reader()`. One that was left standing loses it; raises where one is waiting."""
@@ -256,7 +250,9 @@ class Ledger:
             other, new = self._reader(), reader()
             other = None if other is new else other
             if other is not None and other.busy:
-                raise RuntimeError(f"{BUSY}: let it come, or close its stream, first.")
+                raise RuntimeError(
+                    "This conversation is waiting for a reply: let it come, or close its stream, first."
+                )
             self._reader = reader
         if other is not None and not other.over:
             other.end(RuntimeError("This reply was ended: another turn of the conversation has begun since."))

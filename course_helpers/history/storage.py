@@ -44,9 +44,9 @@ def write(
     path: str | os.PathLike, settings: dict[str, Any], turns: Iterable, calls: Iterable, past: Iterable = ()
 ) -> None:
     """Write a conversation to `path`, readable by its owner alone: the file is the new one, or the old."""
-    whole = {**settings, "turns": [*turns], "calls": [*calls]}
-    whole |= {"version": 2, "past": [*past]} if past else {}
-    saved = Saved.model_construct(**whole)
+    saved = Saved.model_construct(
+        version=2 if past else 1, **settings, turns=[*turns], calls=[*calls], past=[*past]
+    )
     write_whole(path, saved.model_dump_json(indent=1, exclude=None if past else {"past"}).encode() + b"\n")
 
 
@@ -54,24 +54,19 @@ def read(path: str | os.PathLike) -> Saved:
     """The conversation in the file `path`; raises `NotAConversation` where it holds none."""
     try:
         content = from_json(Path(path).read_bytes())
-        if not isinstance(content, dict) or content.get("format") != FORMAT:
-            known = content if isinstance(content, dict) else {"messages": content}
-            messages = isinstance(known.get("history") or known.get("messages"), list)
-            lacks = "it holds messages, but not what each turn took: its model, tokens and cost"
-            lacks = lacks if messages else "it has another form"
-            raise NotAConversation(f"is JSON, but not a conversation saved by this course: {lacks}")
-        saved = Saved.model_validate(content)
-        billed = [call.turn for call in (*saved.past, *saved.calls) if call.turn is not None]
-        numbers = [turn.turn for turn in saved.turns]
-        # Every turn has its entry in the ledger, in the same order; no number stands there twice.
-        if billed == sorted({*billed}) and numbers == sorted({*numbers} & {*billed}):
-            return saved
-        why = "is damaged: its turns do not fit its ledger"
+        if isinstance(content, dict) and content.get("format") == FORMAT:
+            saved = Saved.model_validate(content)
+            billed = [call.turn for call in (*saved.past, *saved.calls) if call.turn is not None]
+            numbers = [turn.turn for turn in saved.turns]
+            # Every turn has its entry in the ledger, in the same order; no number stands there twice.
+            if billed == sorted({*billed}) and numbers == sorted({*numbers} & {*billed}):
+                return saved
+            why = "is damaged: its turns do not fit its ledger"
+        else:
+            why = "is JSON, but not a conversation saved by this course: that holds what each turn took, too"
     except ValidationError as error:  # where and what, without the text that stands there
         first: dict[str, Any] = error.errors(include_input=False, include_url=False)[0]
         why = f"is damaged: {'.'.join(map(str, first['loc']))}: {first['msg']}"
-    except NotAConversation as error:
-        why = str(error)
     except ValueError as error:
         why = f"is damaged, or no saved conversation: it is not JSON ({error})"
     raise NotAConversation(f"{os.path.basename(os.fspath(path))} {why}.")

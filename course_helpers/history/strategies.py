@@ -22,7 +22,7 @@ from weakref import WeakKeyDictionary
 
 from ..models import MODELS
 from ..wire import Need, Steps, advance
-from .records import Turn, sendable
+from .records import Turn
 
 Message = dict[str, Any]
 Strategy = Callable[[list[Message], Any], list[Message]]
@@ -62,7 +62,7 @@ class Transcript(Sequence):
         return {"role": "user", "content": asked}
 
 
-def chosen(keep: Strategy | None, messages: Transcript, chat: Any, server: Any) -> Steps[list[Message]]:
+def chosen(keep: Strategy | None, chat: Any, messages: Transcript, server: Any) -> Steps[list[Message]]:
     """Those of `messages` that `keep` chooses, in an order that the API takes. `server`: see `Asking`."""
     if keep is None:
         return list(messages)
@@ -70,21 +70,11 @@ def chosen(keep: Strategy | None, messages: Transcript, chat: Any, server: Any) 
         raise TypeError(f"keep is a strategy, such as last_turns(5), or None, not {keep!r}.")
     if isinstance(keep, Asking):
         kept = yield from keep.steps(messages, chat, server)
-    else:
-        kept = keep(messages if isinstance(keep, BuiltIn) else list(messages), chat)
-    try:
-        kept = list(kept)
-        for message in kept:
-            if message["role"] not in ("user", "assistant"):
-                raise ValueError(f"there is no role {message['role']!r} in messages")
-            if isinstance(message["content"], str):  # content in blocks is left to the API
-                sendable(message["content"])
-    except (TypeError, ValueError, LookupError, AttributeError) as error:
-        name = getattr(keep, "__name__", repr(keep))
-        raise ValueError(f"What the strategy {name} gave back cannot be sent: {error}") from error
+    else:  # a function of one's own may change what it gets
+        kept = keep(messages if isinstance(keep, last_turns | drop_where) else list(messages), chat)
+    kept, new = list(kept), messages[-1]
     first = next((at for at, message in enumerate(kept) if message["role"] == "user"), len(kept))
-    new = messages[-1]
-    return kept[first:] if kept and kept[-1] == new else [*kept[first:], new]
+    return kept[first:] if kept[first:] and kept[-1] == new else [*kept[first:], new]
 
 
 def _exchanges(messages: Sequence[Message]) -> Iterator[list[Message]]:
@@ -101,12 +91,8 @@ def _joined(exchanges: Iterable[list[Message]]) -> list[Message]:
     return [*chain(*reversed([*exchanges]))]
 
 
-class BuiltIn:
-    """A strategy of this module. It changes nothing in what it gets, and so needs no list of its own."""
-
-
 @dataclass(frozen=True)
-class last_turns(BuiltIn):
+class last_turns:
     """The last `turns` exchanges and the new question: a sliding window."""
 
     turns: int
@@ -119,7 +105,7 @@ class last_turns(BuiltIn):
 
 
 @dataclass(frozen=True)
-class drop_where(BuiltIn):
+class drop_where:
     """Everything but the exchanges of which `predicate(message)` holds for the question or the answer."""
 
     predicate: Callable[[Message], object]
@@ -129,7 +115,7 @@ class drop_where(BuiltIn):
         return _joined([new, *(each for each in old if not any(map(self.predicate, each)))])
 
 
-class Asking(BuiltIn):
+class Asking:
     """A strategy that asks, through generators: in a turn it is carried out as that is, blocking or not."""
 
     def __call__(self, messages: Sequence[Message], chat: Any) -> list[Message]:

@@ -6,54 +6,37 @@ All that a turn does stands in `turn.py`.
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import sys
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
-from weakref import WeakKeyDictionary, ref
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, suppress
+from weakref import WeakKeyDictionary
 
 import anthropic
 
 from ..client import async_client
-from ..wire import Steps, aadvance, advance, unlocked
+from ..wire import aadvance, advance, unlocked
 from .records import Reply
 from .turn import Exchange
 
 
 class _Reader:
-    """What both kinds of pieces have in common."""
+    """What both have in common: what has come so far."""
 
-    def __init__(self, turn: Exchange, steps: Steps[Reply], client: anthropic.Anthropic) -> None:
-        self._turn, self._steps, self._client = turn, steps, client
-        self._pieces: list[str] = []
-        self._why: Exception | None = None
-        self.busy = self.over = False  # is it waiting just now? has its turn ended, in whatever way?
-        self.reply: Reply | None = None  # once the last piece has been read
+    def __init__(self, turn: Exchange, client: anthropic.Anthropic) -> None:
+        self._turn, self._client = turn, client
 
     @property
     def text(self) -> str:
         """The text so far."""
-        return "".join(self._pieces)
+        return "".join(self._turn.pieces)
 
-    def end(self, why: Exception | None = None) -> None:
-        """No more of this turn: what is not complete is not kept, only what it cost. `why` is said once."""
-        self.over, self._why = True, why or self._why
-        with contextlib.suppress(ValueError):  # it is running in another thread, which looks at `over` then
-            self._steps.close()
-
-    def _took(self, came: str | Reply | None) -> bool:
-        """Is `came`, from the turn, a piece? Not at its end, also where another thread has ended it."""
-        self.busy = False
-        if isinstance(came, str) and not self.over:
-            self._pieces.append(came)
-            return True
-        self.reply = came if isinstance(came, Reply) else None
-        return False
-
-    def _stopped(self, stop: Exception) -> Exception:
-        why, self._why = self._why, None
-        return why or stop
+    @property
+    def reply(self) -> Reply | None:
+        """The whole reply, once the last piece has been read."""
+        return self._turn.reply
 
 
-class Pieces(_Reader, Iterator[str]):
+class Pieces(_Reader, Iterator[str], AbstractContextManager):
     """The pieces of a reply, as they come. Read to the end they are a turn, and `reply` says so; else not.
 
     Use it in a `with` block, or read it in a plain `for`: leaving early closes the stream.
@@ -61,70 +44,51 @@ class Pieces(_Reader, Iterator[str]):
 
     def __next__(self) -> str:
         try:
-            if not self.over:
-                self.busy = True
-                self._turn.ledger.begin(ref(self))
-                if self._took(piece := advance(self._steps, self._client)):
-                    return piece
+            if piece := advance(self._turn.piece(), self._client):
+                return piece
+            raise StopIteration
         except BaseException:
-            self.busy = False
+            self._turn.busy = False
             self.close()
             raise
-        self.close()
-        raise self._stopped(StopIteration())
 
     def close(self) -> None:
         """Stop the reply. What has not come to its end is not kept."""
-        self.end()
-        while self._turn.opened and not self.busy:  # else the thread that is reading closes it
-            stream = self._turn.opened.pop()
-            unlocked(self._client)
-            stream.close()
-
-    def __enter__(self) -> Pieces:
-        return self
+        unlocked(self._client)
+        advance(self._turn.close())
 
     def __exit__(self, *_: object) -> None:
         self.close()
 
     def __del__(self) -> None:
-        with contextlib.suppress(Exception):
-            self.close()
+        with suppress(Exception):
+            if not sys.is_finalizing():  # a process that ends closes all that it has
+                self.close()
 
 
-class AsyncPieces(_Reader, AsyncIterator[str]):
+class AsyncPieces(_Reader, AsyncIterator[str], AbstractAsyncContextManager):
     """`Pieces` for `async with` and `async for`; close it with `await pieces.aclose()`."""
 
     async def __anext__(self) -> str:
         try:
-            if not self.over:
-                self.busy = True
-                self._turn.ledger.begin(ref(self))
-                twin = await _twin_of(self._client)
-                if self._took(piece := await aadvance(self._steps, twin)):
-                    return piece
+            if piece := await aadvance(self._turn.piece(), await _twin_of(self._client)):
+                return piece
+            raise StopAsyncIteration
         except BaseException:
-            self.busy = False
+            self._turn.busy = False
             await self.aclose()
             raise
-        await self.aclose()
-        raise self._stopped(StopAsyncIteration())
 
     async def aclose(self) -> None:
         """Stop the reply. What has not come to its end is not kept."""
-        self.end()
-        while self._turn.opened and not self.busy:  # else the task that is reading closes it
-            await self._turn.opened.pop().aclose()
-
-    async def __aenter__(self) -> AsyncPieces:
-        return self
+        await aadvance(self._turn.close())
 
     async def __aexit__(self, *_: object) -> None:
         await self.aclose()
 
     def __del__(self) -> None:
-        with contextlib.suppress(Exception):
-            self.end()
+        with suppress(Exception):
+            self._turn.end()
             self._turn.opened.clear()  # an async generator that is dropped is closed by its loop
 
 

@@ -1,6 +1,6 @@
 """One turn, sans-IO: chosen, weighed against the budget, asked, and then kept whole or not at all.
 
-`Exchange.run` yields what it needs (`wire.Need`) and pieces of the reply; readers (`stream.py`) carry it out.
+Its generators say what they need (`wire.Need`); the two readers in `stream.py` have it carried out.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
+from weakref import ref
 
 import anthropic
 
@@ -60,37 +61,12 @@ class TurnSettings:
 
 
 @dataclass
-class Exchange:
-    """All that one turn asks of the server. What its failed requests are known to cost is written down."""
+class Server:
+    """What a conversation, and a strategy within a turn, asks of the server."""
 
     settings: Callable[[], TurnSettings]  # asked anew for each request: a strategy may choose another model
     ledger: Ledger
-    opened: list[Any] = field(default_factory=list)  # streams of events, which its reader closes
-    uncounted: bool = False  # could the server not count tokens? It is asked once
-    attempts: int = 0
-    first: float | None = None  # seconds until the first piece of text
-    reading: Reading | None = None
-    call: Call | None = None
-
-    def run(self, question: str, choose: Callable[..., Steps[list[Message]]], streamed: bool) -> Steps[Reply]:
-        """The whole turn. Raises before anything is sent: unknown model, over budget."""
-        self.settings()
-        messages = yield from choose(Transcript(self.ledger.now.turns, question), self)
-        remarks = [f"The history was cut by {ESTIMATED}."] if self.uncounted else []
-        self.now = self.settings()
-        self.request = self.now.request(messages)
-        self.worst = yield from self._afford(self.request, self.now)
-        remarks += [f"The budget was checked with {ESTIMATED}."] if self.uncounted and self.worst else []
-        self.started = time.perf_counter()
-        try:
-            piece = yield from self.now.retries().steps(lambda: self._try(streamed))
-            while piece:
-                yield piece
-                piece = yield from self.reading.piece(self.opened[-1])
-            return self._keep(question, remarks)
-        except BaseException:  # an error, an interrupt, or a reader that leaves (GeneratorExit)
-            self._lose()
-            raise
+    uncounted: bool = field(default=False, init=False)  # could it not count tokens? It is asked once
 
     def count(self, messages: list[Message]) -> Steps[int | None]:
         """The input tokens of `messages` and the system prompt; None where the server cannot count them."""
@@ -99,8 +75,6 @@ class Exchange:
         request = _input_of(self.settings().request(messages))
         try:
             tokens = getattr((yield Need("count", request)), "input_tokens", None)
-        except anthropic.AuthenticationError:
-            raise
         except (anthropic.APIError, ValueError):
             tokens = None
         self.uncounted = not isinstance(tokens, int)
@@ -111,13 +85,13 @@ class Exchange:
         now, reading, started = self.settings(), Reading(), time.perf_counter()
         limit, retries = max(now.max_tokens, SUMMARY_TOKENS), now.retries()
         request = {"model": now.model, "max_tokens": limit, "messages": messages}
-        yield from self._afford(request, now)
+        yield from self.afford(request, now)
         yield from retries.steps(lambda: reply_to(request, reading.take))
         times = {"seconds": time.perf_counter() - started, "attempts": len(retries.attempts)}
         self.ledger.add(Call(kind="summary", **now.figures(reading, **times)))
         return "" if reading.stop_reason == "refusal" else reading.text.strip()
 
-    def _afford(self, request: dict[str, Any], now: TurnSettings) -> Steps[float]:
+    def afford(self, request: dict[str, Any], now: TurnSettings) -> Steps[float]:
         """The most that `request` can cost in USD; raises `BudgetExceeded` where it is more than is left."""
         if self.ledger.purse.budget_usd is None or now.rates is None:
             return 0.0  # and nothing is counted
@@ -130,20 +104,86 @@ class Exchange:
         self.ledger.purse.check(worst, said)
         return worst
 
-    def _try(self, streamed: bool) -> Steps[str]:
-        """One request; the first piece of text of a stream, or "" for a reply that has come whole."""
+
+@dataclass(eq=False)
+class Exchange(Server):
+    """One turn, as it goes: its reply piece by piece. It is over when it is kept, or when it is ended."""
+
+    question: str
+    choose: Callable[..., Steps[list[Message]]]
+    streamed: bool
+
+    def __post_init__(self) -> None:
+        self.pieces: list[str] = []
+        self.opened: list[Any] = []  # streams of events that are still to be closed
+        self.attempts, self.first = 0, None  # requests so far; seconds until the first piece of text
+        self.reading: Reading | None = None  # of the request that goes on
+        self.call: Call | None = None
+        self.reply: Reply | None = None  # once the last piece has been read
+        self.busy = self.over = False  # is somebody waiting for it just now? is there nothing to come?
+        self.why: Exception | None = None  # it was ended, if it was; said once
+
+    def piece(self) -> Steps[str]:
+        """The next piece; "" at the end. Raises before anything is sent: unknown model, over budget."""
+        if not self.over:
+            self.busy = True
+            self.ledger.begin(ref(self))
+            try:
+                going_on = self.reading is not None
+                piece = yield from self.reading.piece(self.opened[-1]) if going_on else self._first_piece()
+                if not self.over:  # which another thread may have ended
+                    self.pieces.append(piece)
+                    self.reply = None if piece else self._keep()
+                    return piece
+            except BaseException:  # an error, or an interrupt
+                self.end()
+                raise
+            finally:
+                self.busy = False
+        why, self.why = self.why, None
+        if why is not None:
+            raise why
+        return ""
+
+    def end(self, why: Exception | None = None) -> None:
+        """No more of this turn: what is not complete is not kept, only what it cost."""
+        self.over, self.why = True, why or self.why
+        self._lose()
+
+    def close(self) -> Steps[None]:
+        """`end`, and close what is open, if nobody is waiting: else whoever waits does it."""
+        self.end()
+        while self.opened and not self.busy:
+            stream = self.opened.pop()
+            yield Need("call", getattr(stream, "aclose", None) or stream.close)
+
+    def _first_piece(self) -> Steps[str]:
+        """What to send is chosen, weighed against the budget, and asked; "" for a reply that came whole."""
+        self.settings()
+        messages = yield from self.choose(Transcript(self.ledger.now.turns, self.question), self)
+        self.remarks = [f"The history was cut by {ESTIMATED}."] if self.uncounted else []
+        self.now = self.settings()
+        self.request = self.now.request(messages)
+        self.worst = yield from self.afford(self.request, self.now)
+        if self.uncounted and self.worst:
+            self.remarks.append(f"The budget was checked with {ESTIMATED}.")
+        self.started = time.perf_counter()
+        return (yield from self.now.retries().steps(self._try))
+
+    def _try(self) -> Steps[str]:
+        """One request, up to its first piece of text."""
         self._lose()
         if self.attempts and self.now.rates:  # what was lost may have been dear
             said = f"Not tried again: another request could cost {dollars(self.worst)}"
             self.ledger.purse.check(self.worst, said)
         self.attempts, self.reading = self.attempts + 1, Reading()
-        if not streamed:
+        if not self.streamed:
             yield from reply_to(self.request, self.reading.take)
             return ""
         stream = yield Need("open", self.request)
         self.reading.response = stream.response
         self.opened.append(
-            events_of(stream, self._lose) if isinstance(stream, anthropic.AsyncStream) else stream
+            events_of(stream, self.end) if isinstance(stream, anthropic.AsyncStream) else stream
         )
         piece = yield from self.reading.piece(self.opened[-1])
         self.first = time.perf_counter() - self.started if piece else None
@@ -156,15 +196,15 @@ class Exchange:
         if reading is not None and reading.counts is not None and not kept:
             self.ledger.add(Call(kind="lost", **self._figures(reading)))
 
-    def _keep(self, question: str, remarks: list[str]) -> Reply:
+    def _keep(self) -> Reply:
         """Keep the turn, or say why there is none; the call is in the ledger either way."""
         reading, turn, figures = self.reading, None, self._figures(self.reading)
         kept = reading.stop_reason != "refusal" and bool(reading.text.strip())
         if kept:
-            texts = {"user": question, "assistant": reading.text}
+            texts = {"user": self.question, "assistant": reading.text}
             turn = Turn(kind="reply", turn=self.ledger.next_number, **texts, **figures)
         self.call = turn.call if kept else Call(kind="lost", **figures)
-        note = " ".join(filter(None, [remark(reading, kept, self.now.max_tokens), *remarks])) or None
+        note = " ".join(filter(None, [remark(reading, kept, self.now.max_tokens), *self.remarks])) or None
         text = reading.text if kept else ""
         reply = Reply(text, turn, reading.stop_reason, note, self.call, self.request)
         self.ledger.add(self.call, turn)
@@ -197,10 +237,8 @@ def preview(messages: list[Message], now: TurnSettings, counted: int | None, las
     request, size = now.request(messages), counted
     if size is None:
         size = estimate_tokens(**_input_of(request))
-        if last is not None and last.request["model"] == now.model:  # only what is new need be guessed
-            said = [*last.request["messages"], {"role": "assistant", "content": last.text}]
-            known = last.call.prompt_tokens + last.call.output_tokens - last.call.thinking_tokens
-            size = max(1, size + known - estimate_tokens(**_input_of(last.request) | {"messages": said}))
+        if last is not None and last.request["model"] == now.model:  # the guess is wrong as it was then
+            size = round(size * last.call.prompt_tokens / estimate_tokens(**_input_of(last.request))) or 1
     least = now.rates.cost({"input_tokens": size, "output_tokens": 1}) if now.rates else 0.0
     window = MODELS[now.model].context_window if now.model in MODELS else None
     return Preview(request, size, counted is None, least, now.worst(request, size), window)

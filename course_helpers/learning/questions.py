@@ -50,19 +50,15 @@ def quiz_widget(lesson: Lesson) -> Any:
     return widget
 
 
-def _check(lesson: Lesson, chosen: Sequence[int | None]) -> tuple[list[str], str]:
-    """The feedback to each question as HTML, "" where `chosen` has None for it, and how things stand."""
-    feedback, said, left, passed = [], [], 0, passed_parts(store.events())
-    for question, number in zip(lesson.questions, chosen, strict=True):
-        if number is None:
-            feedback.append("")
-            left += question.id not in passed
-        else:
-            choice = question.choices[number]
-            feedback.append(_html(question.feedback(choice)))
-            said.append(record_try(question.id, choice == question.right, kind="question"))
-    open_ones = f"{left} still open." if left else ""
-    return feedback, " ".join(filter(None, [_answered(lesson), open_ones, *said]))
+def _check(lesson: Lesson, chosen: Sequence[str]) -> tuple[list[str], str]:
+    """The feedback to each question as HTML, "" where nothing was chosen, and how things stand."""
+    picked = list(zip(lesson.questions, chosen, strict=True))
+    feedback = [_html(question.feedback(choice)) if choice else "" for question, choice in picked]
+    said = [record_try(q.id, choice == q.right, kind="question") for q, choice in picked if choice]
+    passed = passed_parts(store.events())
+    left = sum(not choice and question.id not in passed for question, choice in picked)
+    said.insert(0, f"{left} still open." if left else "")
+    return feedback, " ".join(filter(None, [_answered(lesson), *said]))
 
 
 def _answered(lesson: Lesson) -> str:
@@ -137,11 +133,9 @@ def how_far(value: float, truth: float) -> str:
     if value * truth <= 0:
         return f"{_shown(off)} too {side}"
     factor = max(value / truth, truth / value)
-    return (
-        f"too {side}, {_shown(factor, 2)} times"
-        if factor >= 2
-        else f"{100 * off / abs(truth):.0f} % too {side}"
-    )
+    if factor >= 2:
+        return f"too {side}, {_shown(factor, 2)} times"
+    return f"{100 * off / abs(truth):.0f} % too {side}"
 
 
 def _shown(value: float, digits: int = 4) -> str:

@@ -1,7 +1,7 @@
 // A quiz: each question a named group of radio buttons, among which the browser itself moves with the arrow keys.
 //
 // From the kernel come `title`, `questions` (pairs of HTML and choices), `summary`, and the message
-// {feedback, summary}. To the kernel goes {check: [number of the choice or null, one for each question]}.
+// {feedback, summary}. To the kernel goes {check: [the choice or "", one for each question]}.
 
 const PATIENCE = 5000; // milliseconds after which a check without an answer is given up
 const GONE = "No answer: run the setup cell and this cell again.";
@@ -27,7 +27,7 @@ function render({ model, el }) {
     group.setAttribute("aria-labelledby", question.id);
     const radios = choices.map((text) => {
       const label = make(group, "label", {});
-      const radio = make(label, "input", { type: "radio", name: `${name}-${number}` });
+      const radio = make(label, "input", { type: "radio", name: `${name}-${number}`, value: text });
       make(label, "span", { textContent: text });
       return radio;
     });
@@ -44,10 +44,10 @@ function render({ model, el }) {
 
   let timer = null;
   button.addEventListener("click", () => {
-    const chosen = rows.map(({ radios }) => radios.findIndex((radio) => radio.checked));
+    const chosen = rows.map(({ radios }) => radios.find((radio) => radio.checked)?.value ?? "");
     clearTimeout(timer);
     timer = setTimeout(() => (summary.textContent = GONE), PATIENCE);
-    model.send({ check: chosen.map((number) => (number < 0 ? null : number)) });
+    model.send({ check: chosen });
   });
   const answered = (message) => {
     clearTimeout(timer);

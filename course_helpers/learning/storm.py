@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -87,8 +86,8 @@ class Request:
     def is_endless(self) -> bool:
         """Does an SDK's client announce no timeout for reading, or a longer one than the SDK's own?"""
         headers = self.exchange.headers
-        timeout = float(headers.get("x-stainless-read-timeout", math.inf))
-        return "x-stainless-lang" in headers and timeout > LONGEST_TIMEOUT
+        announced = float(headers.get("x-stainless-read-timeout", "inf"))
+        return "x-stainless-lang" in headers and announced > LONGEST_TIMEOUT
 
 
 @dataclass

@@ -33,18 +33,14 @@ def best(work: Callable[..., object], *given: object, times: int = 15) -> float:
 
 def row_by_row(frame) -> list[float]:
     """What genai-prices says of each row."""
-    prices = []
-    for row in frame.itertuples():
-        usage = genai_prices.Usage(
-            input_tokens=sum(getattr(row, name) for name in PROMPT_TOKENS),
-            output_tokens=row.output_tokens,
-            cache_write_tokens=row.cache_write_tokens + row.cache_write_1h_tokens,
-            cache_write_1h_tokens=row.cache_write_1h_tokens,
-            cache_read_tokens=row.cache_read_tokens,
-        )
-        price = genai_prices.calc_price(usage, TO, provider_id="anthropic", genai_request_timestamp=NOON)
-        prices.append(float(price.total_price))
-    return prices
+    counts = frame[list(TOKENS)].drop(columns="thinking_tokens")
+    counts["input_tokens"] = frame[list(PROMPT_TOKENS)].sum(
+        axis=1
+    )  # there the whole prompt, here a part of it
+    counts["cache_write_tokens"] += frame["cache_write_1h_tokens"]
+    told = {"provider_id": "anthropic", "genai_request_timestamp": NOON}
+    usages = [genai_prices.Usage(**row) for row in counts.to_dict("records")]
+    return [float(genai_prices.calc_price(usage, TO, **told).total_price) for usage in usages]
 
 
 def bench() -> Iterator[Row]:
