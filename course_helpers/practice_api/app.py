@@ -26,7 +26,6 @@ from .schemas import MAX_REQUESTS, CreateBatch, CreateMessage, Object, Prompt, p
 
 MAX_BODY, MAX_BATCH_BODY = 32 * 1024 * 1024, 256 * 1024 * 1024
 BATCHES, NAME = "/v1/messages/batches", "([^/]+)"
-NOT_CACHED = {"cache-control": "no-cache"}
 ACCOUNT = {f"anthropic-{name}-id": f"practice-{name}" for name in ("organization", "workspace")}
 
 
@@ -103,7 +102,8 @@ class Api:
         limits = self.faults.value("limit").headers()
         headers = {"request-id": exchange.request_id, **ACCOUNT, **limits, **headers}
         if isinstance(reply, AsyncIterator):
-            return StreamingResponse(reply, status, headers | NOT_CACHED, "text/event-stream")
+            headers["cache-control"] = "no-cache"
+            return StreamingResponse(reply, status, headers, "text/event-stream")
         if isinstance(reply, bytes):
             return Response(reply, status, headers, "application/x-jsonl")
         exchange.answered = pydantic_core.to_json(reply)
@@ -125,9 +125,10 @@ class Api:
         if not (key in self.keys if key else bearer):  # a wrong key is not looked at again
             missing = "invalid bearer token" if scheme else "x-api-key header is required"
             raise ApiError(401, "invalid x-api-key" if key else missing)
-        require(exchange.version, "anthropic-version: header is required")
-        known = exchange.version in (rules.OLD_VERSION, rules.NEW_VERSION)
-        require(known, f'anthropic-version: "{exchange.version[:100]}" is not a valid version')
+        version = headers.get("anthropic-version")
+        require(version, "anthropic-version: header is required")
+        known = version in (rules.OLD_VERSION, rules.NEW_VERSION)
+        require(known, f'anthropic-version: "{version[:100]}" is not a valid version')
         query = QueryParams(exchange.path.partition("?")[2])
         given = match.groups() or [read_json(exchange.raw) if exchange.method == "POST" else query]
         self.faults.strike()
@@ -139,7 +140,7 @@ class Api:
         model = rules.served_model(wanted.model)
         if wanted.model == self.faults.value("retire"):
             raise ApiError(404, f"model: {wanted.model}")
-        rules.check(wanted, model, exchange.version)
+        rules.check(wanted, model, exchange.headers["anthropic-version"])
         return wanted, model
 
     def _message(self, data: Object, exchange: Exchange, *, batched: bool = False) -> Object:

@@ -55,11 +55,6 @@ class Exchange:
     cache_miss: CacheMiss | None = None  # why less was read from the cache than could be
 
     @property
-    def version(self) -> str:
-        """The version of the API that was asked for; "" for none."""
-        return self.headers.get("anthropic-version", "")
-
-    @property
     def reply(self) -> dict[str, Any] | None:
         """The message or error that was answered; None where a stream was cut or a body was not JSON."""
         return pydantic_core.from_json(self.answered) if self.answered else None
