@@ -29,7 +29,7 @@ QUESTION = "What is the capital of France?"
 @pytest.fixture(scope="session")
 def url() -> Iterator[str]:
     """Where the local model answers. `make test-all` installs it, and requires it then."""
-    if any(importlib.util.find_spec(name) is None for name in PACKAGES):
+    if not all(map(importlib.util.find_spec, PACKAGES)):
         stop = pytest.fail if os.environ.get("COURSE_REQUIRE_LOCAL_MODEL") == "1" else pytest.skip
         stop(f"the local model needs {' and '.join(PACKAGES)}, which `make local-model` installs")
     with serving() as base_url:

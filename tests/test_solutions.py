@@ -49,11 +49,11 @@ def answered(name: str, code: str, setup: str = SETUP) -> learning.Outcome:
 
 def cells(lessons: Path, lesson: int) -> list[tuple[str, str]]:
     """Kind and source of each cell of a lesson, without magics."""
-    notebook = json.loads(find_lesson(f"{lesson:02}", lesson_paths(lessons)).read_text(encoding="utf-8"))
-    return [
-        (each["cell_type"], re.sub(r"(?m)^[%!].*$", "", "".join(each["source"])))
-        for each in notebook["cells"]
+    path = find_lesson(f"{lesson:02}", lesson_paths(lessons))
+    made = [
+        (each["cell_type"], "".join(each["source"])) for each in json.loads(path.read_text("utf-8"))["cells"]
     ]
+    return [(kind, re.sub(r"(?m)^[%!].*$", "", source)) for kind, source in made]
 
 
 @pytest.mark.parametrize("lesson", range(1, 9))
@@ -63,9 +63,8 @@ def test_a_lesson_and_its_exercises(lessons: Path, lesson: int, capsys):
     code = [text.strip() for kind, text in cells(lessons, lesson) if kind == "code"]
     for each in here:
         at = code.index(f'exercise("{each.name}")')
-        assert re.search(
-            rf"^def {each.name}\(.*:\n(.*\n)*    \.\.\.$|^class {each.name}:", code[at - 1], re.M
-        )
+        starter = rf"^def {each.name}\(.*:\n(.*\n)*    \.\.\.$|^class {each.name}:"
+        assert re.search(starter, code[at - 1], re.M)
     for kind, source in cells(lessons, lesson):
         before += "\n".join(IMPORT.findall(source)) + "\n" if kind == "code" else ""
         for number, solution in FOLDED.findall(source):

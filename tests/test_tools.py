@@ -60,9 +60,8 @@ def test_running_twice_gives_the_same_bytes(tmp_path, monkeypatch):
 def test_a_failing_lesson_stays_as_it_was(tmp_path):
     """The error is named, and so is what an output has of this machine: paths, ports and keys."""
     path = write(tmp_path / "01_a.ipynb", "1 / 0")
-    before = path.read_bytes()
-    assert "ZeroDivisionError" in notebooks.run(path)
-    assert path.read_bytes() == before
+    before, said = path.read_bytes(), notebooks.run(path)
+    assert ("ZeroDivisionError" in said, path.read_bytes()) == (True, before)
     notebook = nbformat.read(path, as_version=4)
     said = f"see {ROOT}, http://127.0.0.1:1234/ and {'sk-ant-'}api03-abc"
     notebook.cells[1].outputs = [nbformat.v4.new_output("stream", text=said)]

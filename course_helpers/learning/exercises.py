@@ -11,15 +11,12 @@ import warnings
 from collections import Counter
 from dataclasses import dataclass, field
 from types import FunctionType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from .graders import Exercise, NotYet, exercises, require
 from .grading import Bench
 from .progress import record_try
 from .sandbox import clean, in_words, shown
-
-if TYPE_CHECKING:
-    from ..practice_api.journal import Exchange
 
 EMPTY = {"RESUME", "NOP", "RETURN_VALUE"}  # what a function that does nothing consists of, besides its None
 _failures: dict[str, Counter[str]] = {}
@@ -54,8 +51,8 @@ class Outcome:
     lines: list[str]
     mistake: str = ""
     """The mistake's name, without a word of the answer; "" where there was none."""
-    sent: list[Exchange] = field(default_factory=list)
-    """What was really sent while it was graded, as in the journal."""
+    sent: list[Any] = field(default_factory=list)
+    """The exchanges of the journal: what was really sent while it was graded."""
 
     @property
     def passed(self) -> bool:

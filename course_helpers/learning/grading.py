@@ -73,7 +73,9 @@ class Bench:
             vars(course_client).update(before)
         self.last.sent, self.last.meant_for = self.sent, led.meant_for
         self.runs.append(self.last)
-        if isinstance(self.last.error, NotImplementedError):
+        if isinstance(
+            self.last.error, (NotImplementedError, NotYet)
+        ):  # NotYet: of a callback of the grader's
             raise self.last.error
         return self.last
 

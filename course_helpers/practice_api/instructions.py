@@ -94,15 +94,12 @@ def _clause(clause: str, held: list[str], before: Wishes, spoken: bool) -> tuple
     if found.get("json") or (before.get("json") == ["answer"] and _search("keys", clause)):
         found["json"] = _keys(clause, held)
     for limit in re.finditer(file["patterns"]["limit"], lower):
-        if spoken and not _search("length", lower[: limit.start()]):
-            continue
+        unit, listed = _UNITS.get(limit["unit"], "items"), limit["unit"] not in _UNITS
+        if (limit["least"] and not listed) or (spoken and not _search("length", lower[: limit.start()])):
+            continue  # an answer is never made longer, but a list has as many items as are asked for
         left = left.replace(limit[0], " ")
-        unit, most = _UNITS.get(limit["unit"], "items"), int(limit["most"])
-        exact = most if limit["least"] or re.search(r"exactly|precisely|always", lower) else 0
-        found[f"least_{unit}"] = int(limit["low"] or exact)
-        if not limit["least"]:
-            found[unit] = max(1, most - bool(limit["less"]))
-        if unit == "items":
+        found[unit] = max(1, int(limit["most"]) - bool(limit["less"]))
+        if listed:
             found.setdefault("list", before.get("list") or "-")
     return found, left if found else clause
 
@@ -143,7 +140,7 @@ class Saying(NamedTuple):
     word: str = ""
     simple: str = ""
     more: tuple[str, ...] = ()
-    """Sentences that may follow where a longer answer is wished for."""
+    """Sentences that may follow where a list wants more of them."""
     about: str = ""
     """The name of its subject."""
 
@@ -180,14 +177,13 @@ def _body(saying: Saying, wishes: Wishes) -> str:
     child, mark, words = (wishes.get(name) for name in ("audience", "list", "words"))
     text = (saying.simple or saying.brief or saying.text) if child else saying.text
     code, whole = "".join(_FENCE.findall(text)).rstrip(), sentences(text)
-    unit = "items" if mark else "sentences"
-    most = wishes.get(unit) or wishes.get("sentences") or 99
-    least = wishes.get(f"least_{unit}") or (0 if not mark else 2 if most == 99 else most)
+    most = (mark and wishes.get("items")) or wishes.get("sentences") or 99
     short = (most == 1 and not child) or (mark and words)
-    parts = [saying.brief or whole[0]] if short else whole
-    spare = [more for more in (saying.brief, *saying.more) if more and more not in parts]
-    parts = (parts + spare[: max(0, least - len(parts))])[:most]
+    parts = ([saying.brief or whole[0]] if short else whole)[:most]
     if mark:
+        least = 2 if most == 99 else most
+        spare = [more for more in (saying.brief, *saying.more) if more and more not in parts]
+        parts = parts + spare[: max(0, least - len(parts))]
         if len(parts) < least:
             parts = [piece.strip(" .") for part in parts for piece in _PART.split(part)][:most]
         each = words // len(parts) or 1 if words else 999

@@ -125,13 +125,16 @@ def match(question: str, about: str = "") -> dict[str, float]:
     total = sum(cost.values())
     strange = sum(3 if f in everyday else 1 for f in asked.keys() - index.weight.keys() if f.isalpha())
     wanted, best = set(asked), defaultdict(float)
+    telling = wanted - _lexicon()["light"] or wanted
     for name, phrasing, size in index.phrasings:
-        if shared := phrasing & wanted:
-            common, known = sum(asked[f] for f in shared), len(index.ours & shared)
-            missing, extra = max(0, size - common), total - sum(cost[f] for f in shared)
-            score = common / (common + _MISSING * missing + _EXTRA * extra)
-            doubt = _DOUBT if not known or strange > known - (known == 1) else 1
-            best[name] = max(best[name], doubt * score * (1 - _ANSWERED))
+        if telling.isdisjoint(phrasing):
+            continue  # small words alone make no entry a likely one
+        shared = phrasing & wanted
+        common, known = sum(asked[f] for f in shared), len(index.ours & shared)
+        missing, extra = max(0, size - common), total - sum(cost[f] for f in shared)
+        score = common / (common + _MISSING * missing + _EXTRA * extra)
+        doubt = _DOUBT if not known or strange > known - (known == 1) else 1
+        best[name] = max(best[name], doubt * score * (1 - _ANSWERED))
     for name in best:
         best[name] += _ANSWERED * sum(asked[f] for f in wanted & index.answers[name]) / total
     # A set has another order in each process, and so a sum other last digits: they decide nothing.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from bisect import bisect_right
 from pathlib import Path
 
 import anthropic
@@ -124,13 +125,14 @@ def test_thinking_of_newer_models(wire, model):
 def test_a_reply_that_runs_into_the_end_of_the_window(wire):
     """A prompt that fits, but leaves less room than the reply needs: accepted, and stopped there."""
     window = find_model(HAIKU_4).context_window
-    low, high = 0, window * 5
-    while high - low > 1:
-        middle = (low + high) // 2
-        asked = user(f"{'a ' * middle} capital of France")
-        count = wire.count(model=HAIKU_4, messages=[asked]).json()["input_tokens"]
-        low, high = (middle, high) if count <= window - 3 else (low, middle)
-    reply = wire.ok(model=HAIKU_4, max_tokens=1_000, messages=[user(f"{'a ' * low} capital of France")])
+
+    def asked(size: int) -> dict:
+        return {"model": HAIKU_4, "messages": [user(f"{'a ' * size} capital of France")]}
+
+    def counted(size: int) -> int:
+        return wire.count(**asked(size)).json()["input_tokens"]
+
+    reply = wire.ok(**asked(bisect_right(range(window * 5), window - 3, key=counted) - 1))
     assert reply["stop_reason"] == "model_context_window_exceeded"
     assert reply["usage"]["input_tokens"] + reply["usage"]["output_tokens"] == window
 
