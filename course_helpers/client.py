@@ -25,7 +25,6 @@ LIVE_URL = "https://api.anthropic.com"
 # On which port they listen unless told otherwise, in the order in which `connect("local")` asks.
 LOCAL_SERVERS = {"Ollama": 11434, "LM Studio": 1234, "llama.cpp": 8080}
 SECONDS = 5.0  # how long a first look at a server may take
-ADVICE = "Start again with COURSE_MODEL={0}, or pass model={0!r} in each call."
 # Models that are sold and not given away: a server on this machine that lists one may pass any call on.
 _SOLD = re.compile(
     r"(^|[/.])(claude|gpt-(\d|chat)|chatgpt|o\d(-|$)|gemini|grok|muse-|sonar|deepseek-(chat|reasoner))", re.I
@@ -132,10 +131,6 @@ def _practice(api_key: str | None, model: str) -> Place:
     if practice.replaced > before:
         print("The practice API had stopped answering: another one was started.")
     print(f"Practice API · {model} · free: no key, no network, no money is spent")
-    try:
-        models.find_model(model)
-    except models.UnknownModelError as error:
-        print(f"The practice API will answer 404: {error} {ADVICE.format(models.DEFAULT_MODEL)}")
     return client, model
 
 
@@ -182,17 +177,17 @@ def _server(api_key: str | None, model: str, url: str, name: str = "") -> Place:
     try:
         names += _models_of(client)
     except anthropic.AuthenticationError:
-        about = "refuses this" if api_key else "wants a"
-        note = f"\nIt {about} key (401): pass the right one as api_key=…"
+        note = "\nIt wants a key (401): pass the right one as api_key=…"
     if name and not names and not note:
         raise LookupError(f"{name} runs, but lists no model.")
-    known = {_plain_name(each): each for each in names}
-    if _plain_name(model) in known:
-        model = known[_plain_name(model)]
+    same = {_plain_name(each): each for each in names}.get(_plain_name(model))
+    if same:
+        model = same
     elif names and name:  # the first that runs here and can chat
         model = min(names, key=lambda each: bool(_CLOUD.search(each)) + ("embed" in each))
     elif names:
-        note = f"\nIts models: {', '.join(names[:8])}. {ADVICE.format(names[0])}"
+        note = f"\nIts models: {', '.join(names[:8])}. Start again with COURSE_MODEL={names[0]}, or pass "
+        note += f"model={names[0]!r} in each call."
     kind, money = name or "Local server", "runs on this machine, costs nothing"
     if not is_loopback(host):
         kind, money = "Server", "whoever runs it may charge for calls"

@@ -242,6 +242,6 @@ def _row(name: str, day: date) -> dict[str, Any]:
     if higher and (window is None or higher[0].above < window):
         row |= {f"tier_{name}": getattr(higher[0], name) for name in ("above", "input", "output")}
     steps = info.prices if isinstance(info.prices, list) else ()
-    days = [getattr(step.constraint, "start_date", None) or day for step in steps]
+    days = [getattr(step.constraint, "start_date", day) for step in steps]
     row["changes"] = min((start for start in days if start > day), default=None)
     return row

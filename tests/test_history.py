@@ -264,7 +264,7 @@ def test_prices_by_place():
 
 
 def test_forks(tmp_path):
-    """The same past, a future of its own, one purse; each call stands in one ledger; saved and loaded too."""
+    """The same past, a future of its own, one purse; each call stands in one ledger; a copy is a fork."""
     chat = Conversation(system="Be brief.", budget_usd=1)
     for text in (FRANCE, "My town is Bern.", "Hello!"):
         chat.send(text)
@@ -279,25 +279,19 @@ def test_forks(tmp_path):
     loaded = Conversation.load(tmp_path / "fork.json")
     assert (loaded.turns, loaded.calls, loaded.past) == (fork.turns, fork.calls, fork.past)
     assert loaded.send("Hello!").turn.turn == 4
-    fork.budget_usd = chat.total.cost_usd + fork.total.cost_usd
+    copied = copy.deepcopy(chat)
+    copied.send("Hello!")
+    assert (len(chat.turns), len(copied.turns), copied.past.calls, len(copied.calls)) == (3, 4, 3, 1)
+    with pytest.raises(TypeError, match=r"use chat\.save"):
+        pickle.dumps(chat)
+    assert pickle.loads(pickle.dumps(chat.turns))[0] == chat.turns[0] == copy.deepcopy(chat.turns)[0]
+    fork.budget_usd = sum(each.total.cost_usd for each in (chat, fork, copied))
     assert chat.budget_usd == fork.budget_usd == again.budget_usd
     for each in (chat, fork, again, chat.fork(), copy.copy(chat)):
         with pytest.raises(BudgetExceeded):
             each.send(FRANCE)
     with pytest.raises(ValueError, match=r"one of \[0, 1, 2, 3\]"):
         chat.fork(9)
-
-
-def test_copies():
-    """A copy is a fork: it has turns of its own; a pickle refuses in a sentence, values do not."""
-    chat = Conversation()
-    answered = chat.send(FRANCE)
-    for copied in (copy.copy(chat), copy.deepcopy(chat)):
-        copied.send("Hello!")
-        assert (len(chat.turns), len(copied.turns), copied.past.calls, len(copied.calls)) == (1, 2, 1, 1)
-    with pytest.raises(TypeError, match=r"use chat\.save"):
-        pickle.dumps(chat)
-    assert pickle.loads(pickle.dumps(answered)).turn == chat.turns[0] == copy.deepcopy(chat.turns)[0]
 
 
 def test_preview(client):

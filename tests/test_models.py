@@ -98,9 +98,10 @@ except anthropic.NotFoundError:
 def test_the_course_goes_on_without(which):
     """Retiring is data alone: connect, a chat, prices and frames work, and the retired one is a 404."""
     default = find_model(models.DEFAULT_MODEL)
-    gone = [m.id for m in MODELS.values() if which == "all" or m.line == default.line]
-    gone = [default.id] if which == "the default" else gone
-    done = subprocess.run([sys.executable, "-c", RETIRED, *gone], capture_output=True, text=True, timeout=100)
+    lines = {"the default": [default], "all": MODELS.values()}
+    gone = lines.get(which) or [model for model in MODELS.values() if model.line == default.line]
+    child = [sys.executable, "-c", RETIRED, *(model.id for model in gone)]
+    done = subprocess.run(child, capture_output=True, text=True, timeout=100)
     assert done.returncode == 0, done.stderr
 
 

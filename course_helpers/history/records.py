@@ -250,9 +250,8 @@ class Ledger:
             other, new = self._reader(), reader()
             other = None if other is new else other
             if other is not None and other.busy:
-                raise RuntimeError(
-                    "This conversation is waiting for a reply: let it come, or close its stream, first."
-                )
+                what = "let it come, or close its stream, first"
+                raise RuntimeError(f"This conversation is waiting for a reply: {what}.")
             self._reader = reader
         if other is not None and not other.over:
             other.end(RuntimeError("This reply was ended: another turn of the conversation has begun since."))

@@ -44,9 +44,8 @@ def write(
     path: str | os.PathLike, settings: dict[str, Any], turns: Iterable, calls: Iterable, past: Iterable = ()
 ) -> None:
     """Write a conversation to `path`, readable by its owner alone: the file is the new one, or the old."""
-    saved = Saved.model_construct(
-        version=2 if past else 1, **settings, turns=[*turns], calls=[*calls], past=[*past]
-    )
+    ledger = {"turns": [*turns], "calls": [*calls], "past": [*past]}
+    saved = Saved.model_construct(version=2 if past else 1, **settings, **ledger)
     write_whole(path, saved.model_dump_json(indent=1, exclude=None if past else {"past"}).encode() + b"\n")
 
 

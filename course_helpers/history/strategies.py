@@ -7,7 +7,8 @@ Of `chat` it may use `model`, `system`, `count(messages)` and `ask(messages)`.
     def without_small_talk(messages, chat):
         return [message for message in messages if "weather" not in message["content"]]
 
-What it gives back is put in order: what stands before the first question goes, the new question comes last.
+It may change the list that it gets. What it gives back is put in order, and not looked at otherwise: what
+stands before the first question goes, the new question comes last.
 An exchange, below, is a question and what was answered to it.
 """
 

@@ -26,6 +26,11 @@ from .schemas import MAX_REQUESTS, CreateBatch, CreateMessage, Object, Prompt, p
 
 MAX_BODY, MAX_BATCH_BODY = 32 * 1024 * 1024, 256 * 1024 * 1024
 BATCHES, NAME = "/v1/messages/batches", "([^/]+)"
+ELSEWHERE = re.compile(
+    "/v1/(agents|complete|compliance|deployment_runs|deployments|dreams|environments|files|memory_stores"
+    "|oauth|organizations|projects|sessions|skills|tunnels|user_profiles|vaults)(?![^/])"
+)
+"""How the paths begin that the real API has and this one has not."""
 ACCOUNT = {f"anthropic-{name}-id": f"practice-{name}" for name in ("organization", "workspace")}
 
 
@@ -116,7 +121,9 @@ class Api:
         found = ((re.fullmatch(pattern, path), endpoints) for pattern, endpoints in self._endpoints.items())
         match, endpoints = next((each for each in found if each[0]), (None, {}))
         if match is None:
-            raise ApiError(404, f"{exchange.method} {path[:200]}: Not Found")
+            there = ELSEWHERE.match(path)
+            live = there and f'. The real API has {there[0]}, the practice API has not: use connect("live").'
+            raise ApiError(404, f"{exchange.method} {path[:200]}: Not Found{live or ''}")
         if (endpoint := endpoints.get(exchange.method.replace("HEAD", "GET"))) is None:
             allowed = {"allow": ", ".join(endpoints)}
             raise ApiError(405, f"{exchange.method} {path[:200]}: Method Not Allowed", headers=allowed)
@@ -129,6 +136,8 @@ class Api:
         require(version, "anthropic-version: header is required")
         known = version in (rules.OLD_VERSION, rules.NEW_VERSION)
         require(known, f'anthropic-version: "{version[:100]}" is not a valid version')
+        coding = headers.get("content-encoding", "identity")[:50]
+        require(coding == "identity", f"content-encoding: {coding} is not supported, send the body as it is")
         query = QueryParams(exchange.path.partition("?")[2])
         given = match.groups() or [read_json(exchange.raw) if exchange.method == "POST" else query]
         self.faults.strike()

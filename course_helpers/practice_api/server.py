@@ -8,15 +8,19 @@ import functools
 import socket
 import threading
 
+import h11
+import pydantic_core
 import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
+from .errors import ApiError
+
 
 class Protocol(H11Protocol):
-    """Uvicorn's own protocol, but the application gets at the transport, in the state of its scope, and a
-    client that has closed its half of the connection gets its answer."""
+    """Uvicorn's own protocol, but the application gets at the transport, in the state of its scope, a client
+    that has closed its half of the connection gets its answer, and what is no HTTP an error like others."""
 
     half_closed = False
 
@@ -35,6 +39,15 @@ class Protocol(H11Protocol):
         super().on_response_complete()
         if self.half_closed and self.cycle.response_complete:
             self.transport.close()
+
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what is no HTTP, in the API's shape. It is no exchange, so the id is always the same."""
+        body = pydantic_core.to_json(ApiError(400, msg).body(name := "req_practice_unreadable"))
+        headers = {"content-type": "application/json", "request-id": name, "connection": "close"}
+        head = h11.Response(status_code=400, headers=[*headers.items(), ("content-length", f"{len(body)}")])
+        for event in (head, h11.Data(data=body), h11.EndOfMessage()):
+            self.transport.write(self.conn.send(event))
+        self.transport.close()
 
 
 class Server:

@@ -56,16 +56,23 @@ def test_how_long_to_wait(practice, wire, client):
     assert "retry-after" not in caught.value.response.headers
 
 
-NOT_FOUND = ("GET /", "GET /v1/files", "POST /v1/v1/messages", "POST /v1/messages/", "GET /v1/models/a/b")
+MISSING = '. The real API has {}, the practice API has not: use connect("live").'
+WRONG = {
+    **dict.fromkeys(("GET /", "GET /v1/filesystem", "GET /v1/models/a/b"), ""),
+    **dict.fromkeys(("POST /v1/v1/messages", "POST /v1/messages/"), ""),
+    **{f"POST {path}": MISSING.format(path) for path in ("/v1/files", "/v1/complete", "/v1/organizations")},
+    "DELETE /v1/skills/a": MISSING.format("/v1/skills"),
+}
 ALLOWED = {"GET /v1/messages": "POST", "PATCH /v1/messages/batches": "POST, GET", "DELETE /v1/models": "GET"}
 
 
 def test_wrong_paths_and_methods_in_the_same_shape(practice, wire):
-    """404 and 405, with a request id, in the journal; a 405 names the methods that are allowed."""
-    for line in (*NOT_FOUND, *ALLOWED):
-        status, said = (405, "Method Not Allowed") if line in ALLOWED else (404, "Not Found")
+    """404 and 405, in the journal too; a 404 says what only the real API has, a 405 which methods it has."""
+    told = {line: (404, f"{line}: Not Found{live}") for line, live in WRONG.items()}
+    told |= {line: (405, f"{line}: Method Not Allowed") for line in ALLOWED}
+    for line, (status, said) in told.items():
         answer = wire.http.request(*line.split(), headers=KEY | {"anthropic-version": OLD})
-        assert error_message(answer, status) == f"{line}: {said}"
+        assert error_message(answer, status) == said
         assert answer.headers.get("allow") == ALLOWED.get(line)
         exchange = practice.journal[-1]
         assert (exchange.status, exchange.request_id) == (status, answer.headers["request-id"])
@@ -92,5 +99,6 @@ def test_what_is_quoted_is_short(wire):
     answers = [wire.http.get("/" + long), wire.get("/v1/models/" + "x" * 5_000)]
     answers += [wire.get("/v1/models", after_id="x" * 5_000), wire.send("/v1/messages", body() | {long: 1})]
     answers += [wire.post(version=long), wire.post(model=long), wire.post(model="x" * 256)]
+    answers += [wire.post(headers=KEY | {"content-encoding": long})]
     for answer in answers:
         assert len(error_message(answer, answer.status_code)) < 1_001

@@ -153,6 +153,9 @@ REFUSED = {
     "document blocks are not permitted": [talks(user(), assistant([DOCUMENT, text("Yes.")]), user())],
     "citations: must be empty in user messages": [asks(CITED), asks(FOUND), called(FOUND)],
     "anthropic-version: header is required": [{"version": None}],
+    "content-encoding: ": [
+        {"headers": KEY | {"content-encoding": coding}} for coding in ("gzip", "deflate", "br", "zstd")
+    ],
     "is not a valid version": [{"version": v} for v in ("2023-01-01", "latest", f"{OLD}, {OLD}")],
 }
 ACCEPTED = [
