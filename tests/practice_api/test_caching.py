@@ -11,9 +11,8 @@ from course_helpers.models import available, find_model
 from course_helpers.practice_api import caching
 from course_helpers.practice_api.schemas import CreateMessage, parse
 from tests.practice_api.conftest import Clock
-from tests.practice_api.wire import ALL_5, HAIKU, OPUS, assistant, body, text, user
+from tests.practice_api.wire import ALL_5, HAIKU, HOUR, MARK, OPUS, assistant, body, text, user
 
-MARK, HOUR = {"type": "ephemeral"}, {"type": "ephemeral", "ttl": "1h"}
 RULES = "Answer in one short and friendly sentence. "
 BIG = RULES * 100
 TOOL = {"name": "look_up", "input_schema": {"type": "object"}, "description": BIG}

@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 
 from course_helpers.practice_api import Practice
-from tests.practice_api.test_rules import ACCEPTED, TOOL
-from tests.practice_api.wire import KEY, NEW, OLD, Wire, body, user
+from tests.practice_api.test_rules import ACCEPTED
+from tests.practice_api.wire import KEY, NEW, OLD, WEATHER, Wire, body, user
 
 PATHS = ("/v1/messages", "/v1/messages/count_tokens")
-FORCED = {"tools": [TOOL], "tool_choice": {"type": "tool", "name": TOOL["name"]}}
+FORCED = {"tools": [WEATHER], "tool_choice": {"type": "tool", "name": WEATHER["name"]}}
 
 
 def places(data: Any) -> Iterator[tuple[Any, Any, Any]]:
@@ -94,7 +94,7 @@ def corpus() -> Iterator[bytes]:
     for deep in (50, 201, 100_000):
         yield good.replace('"What is the capital of France?"', "[" * deep + "]" * deep).encode()
         schema = '{"type": "object", "properties": {"a": ' * (deep // 3) + "{}" + "}}" * (deep // 3)
-        tool = json.dumps(body(**FORCED | {"tools": [TOOL | {"input_schema": 0}]}))
+        tool = json.dumps(body(**FORCED | {"tools": [WEATHER | {"input_schema": 0}]}))
         yield tool.replace('"input_schema": 0', f'"input_schema": {schema}').encode()
     many = 30_000
     for fields in (
@@ -105,9 +105,9 @@ def corpus() -> Iterator[bytes]:
         {"stop_sequences": [1] * many},
         {"model": "m" * 1_000_000},
         {"system": "🎉" * 300_000},
-        {"tools": [TOOL | {"name": f"t{n}"} for n in range(5_000)]},
-        FORCED | {"tools": [TOOL | {"input_schema": {"type": "array"}}]},
-        FORCED | {"tools": [TOOL | {"input_schema": {"type": "object", "properties": []}}]},
+        {"tools": [WEATHER | {"name": f"t{n}"} for n in range(5_000)]},
+        FORCED | {"tools": [WEATHER | {"input_schema": {"type": "array"}}]},
+        FORCED | {"tools": [WEATHER | {"input_schema": {"type": "object", "properties": []}}]},
     ):
         yield json.dumps(body(**fields)).encode()
 

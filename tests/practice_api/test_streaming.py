@@ -11,12 +11,12 @@ import httpx2
 import pytest
 
 from tests.practice_api.conftest import BOTH_WAYS, sdk
-from tests.practice_api.wire import ALL_4, ALL_5, HAIKU_4, OPUS, body, text, user
+from tests.practice_api.wire import ALL_4, ALL_5, HAIKU_4, OPUS, WEATHER, body, text, user
 
 pytestmark = BOTH_WAYS
 HARD = user("Explain step by step why the sky is blue.")
 LONG = body(messages=[user("Tell me something about yourself.")])
-TOOL = {"name": "get_weather", "input_schema": {"type": "object", "properties": {"city": {"type": "string"}}}}
+
 BLOCK = ["content_block_start", "content_block_delta", "content_block_stop"]
 
 
@@ -48,7 +48,7 @@ STREAMS = [
     {"model": HAIKU_4, "messages": [HARD]},
     {"messages": [HARD], "thinking": {"type": "adaptive", "display": "summarized"}},
     {"max_tokens": 3, "stop_sequences": ["France"]},
-    {"tools": [TOOL], "messages": [user("What is the weather?")]},
+    {"tools": [WEATHER], "messages": [user("What is the weather?")]},
     {"system": [text("Be brief. " * 300, cache_control={"type": "ephemeral"})]},
 ]
 
