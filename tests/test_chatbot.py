@@ -150,7 +150,10 @@ def test_files(here, tmp_path):
     assert err.count(f"[Saved to {copy}]") == 4
     assert "cost" in precious.read_text()
     assert here("", "--save", tmp_path / "missing" / "chat.json")[0] == 2
-    assert "messages, but not what each turn took: its model, tokens" in here("", "--load", precious)[2]
+    assert (
+        "not a conversation saved by this course: that holds what each turn took"
+        in here("", "--load", precious)[2]
+    )
 
 
 BAD_OPTIONS = {

@@ -229,7 +229,6 @@ def test_live_after_practice_finds_the_learners_own_key(monkeypatch, live, capsy
         assert "X-Team" not in other.default_headers
     for other in (client, once(client), async_client(client), once(async_client(client))):
         assert other.default_headers["X-Team"] == "a: b"
-    assert (once(client).max_retries, async_client(client).max_retries) == (0, client.max_retries)
 
 
 def test_a_token_or_a_key_that_is_passed(monkeypatch, live):
@@ -292,6 +291,19 @@ def test_the_key_is_asked_for_without_showing_it(live, typed):
     assert sent == ([f"Bearer {SECRET}"] if typed else [])
 
 
+BEDROCK = {"aws_region": "x", "aws_access_key": "x", "aws_secret_key": "x"}
+CLIENTS = [anthropic.Anthropic(api_key="x"), anthropic.AsyncAnthropic(api_key="x")]
+
+
+@pytest.mark.parametrize("client", [*CLIENTS, anthropic.AnthropicBedrock(**BEDROCK)])
+def test_a_client_without_retries(client):
+    """What was made for the original, by its first use or with it (Bedrock), is the copy's own."""
+    assert client.messages._client is client.beta._client is client
+    alone = once(client)
+    assert alone.messages._client is alone.beta._client is alone
+    assert (alone.max_retries, client.max_retries, client.beta._client) == (0, 2, client)
+
+
 # A base URL, and a model of this machine
 
 
@@ -314,6 +326,8 @@ def test_a_server_of_your_own(monkeypatch, local, capsys, end):
     assert local.requests[-1].headers["authorization"] == f"Bearer {SECRET}"
 
 
+SOLD = """anthropic/claude-opus-5-5 gpt-6-luna gemini-4-argon command-r command-a-03-2025 kimi-latest
+    mistral-large-latest mistral/mistral-small-latest qwen-max qwen-plus qwen-turbo"""
 LISTED = [
     ("qwen3:8b", models.MODEL, True),  # llama.cpp answers to any name
     ("openai/gpt-oss-20b google/gemma-3-12b deepseek-r1:8b", "deepseek-r1:8b", True),
@@ -321,8 +335,7 @@ LISTED = [
     ("qwen3:8b gpt-oss:120b-cloud", "gpt-oss:120b-cloud", False),
     ("glm-4.6:cloud", "glm-4.6:cloud", False),
     (models.MODEL, models.MODEL, False),
-    *((f"my-alias {sold}", "my-alias", False) for sold in ("anthropic/claude-opus-5-5", "gpt-6-luna")),
-    ("my-alias gemini-4-argon", "my-alias", False),
+    *((f"my-alias {sold}", "my-alias", False) for sold in SOLD.split()),
     (None, models.MODEL, False),
     (None, "qwen3:8b", True),
 ]
@@ -442,14 +455,6 @@ def test_local_with_a_model_of_ones_choice(monkeypatch, local, nobody, capsys, b
         monkeypatch.setattr(module, "LOCAL_SERVERS", servers)
         with pytest.raises(anthropic.APIConnectionError, match=r"^There is no model .*`ollama .*`make local"):
             connect()
-
-
-def test_reply_text_joins_text_and_nothing_else():
-    """Thinking first, tools between, nothing at all."""
-    hello = "Hello! What would you like to know?"
-    for shape, text in {"thinking_first": hello, "refusal": "", "empty": ""}.items():
-        with practice.shape(shape):
-            assert reply_text(connect().messages.create(**HELLO)) == text
 
 
 def test_importing_touches_nothing():

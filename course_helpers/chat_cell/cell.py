@@ -60,7 +60,6 @@ class ChatCell(Page):
         self.add_class("course-chat")
         self.on_msg(lambda _widget, message, _buffers: self._act(**message))
         self._show(self._caught_up())
-        self._refresh()
         message = getattr(get_ipython(), "parent_header", None) or {}  # that runs a cell of the notebook
         cell, run = message.get("metadata", {}).get("cellId"), message.get("header", {}).get("msg_id")
         self._made_in = cell, run
@@ -191,9 +190,9 @@ class ChatCell(Page):
         """The turn itself, in a thread of its own: pieces to the screen, then the bill or what went wrong."""
         chat, known, on_wait = self.chat, len(self.chat.calls), self.chat.on_wait
         told = chat.on_wait = lambda wait: self._refresh(f"{wait}.")
-        self.status = "Waiting for the first piece… Stop or Esc ends it."
         note, kind = "", "note"
         try:
+            self.status = "Waiting for the first piece… Stop or Esc ends it."
             async with chat.astream(text) as pieces:
                 async for piece in pieces:
                     if not exchange.text:
@@ -251,6 +250,7 @@ class ChatCell(Page):
         for exchange in exchanges:
             if exchange not in before:
                 self.post(**exchange.whole())
+        self._refresh()
 
     def _refresh(self, said: str | None = None) -> None:
         """The lines and controls around the transcript, for what is so now."""
