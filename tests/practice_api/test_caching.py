@@ -10,7 +10,6 @@ import pytest
 from course_helpers.models import available, find_model
 from course_helpers.practice_api import caching
 from course_helpers.practice_api.schemas import CreateMessage, parse
-from tests.practice_api.conftest import Clock
 from tests.practice_api.wire import ALL_5, HAIKU, HOUR, MARK, OPUS, assistant, body, text, user
 
 BIG = "Answer in one short and friendly sentence. " * 100
@@ -89,8 +88,8 @@ def test_what_a_change_leaves_to_read(practice, wire):
 def test_entries_live_as_long_as_their_ttl_and_a_read_renews_them(monkeypatch):
     """Just before the end it is there; a read starts the time anew, and a short mark shortens no hour."""
     monkeypatch.setattr(caching, "MAX_ENTRIES", 3)
-    clock, model = Clock(), find_model(HAIKU)
-    cache = caching.PromptCache(clock)
+    now, model = [0], find_model(HAIKU)
+    cache = caching.PromptCache(lambda: now[0])
 
     def reads(mark: dict[str, str], words: str = "") -> bool:
         prompt = parse(CreateMessage, body(system=[text(words + BIG, cache_control=mark)]))
@@ -99,9 +98,9 @@ def test_entries_live_as_long_as_their_ttl_and_a_read_renews_them(monkeypatch):
     for mark, seconds in ((MARK, 300), (HOUR, 3600)):
         assert not reads(mark)
         for _ in range(3):
-            clock.now += seconds - 1
+            now[0] += seconds - 1
             assert reads(MARK)
-        clock.now += seconds + 1
+        now[0] += seconds + 1
     assert [reads(MARK, words) for words in ("a", "b", "c", "d", "b", "a")] == [False] * 4 + [True, False]
 
 
