@@ -57,7 +57,7 @@ class Server:
         # It takes a free port, and says which in its log.
         while not (found := re.search(r"http://127\.0\.0\.1:\d+", self.log.read_text())):
             if self.process.poll() is not None or time.monotonic() > deadline:
-                self.stop()
+                self.close()
                 raise RuntimeError("JupyterLab did not start:\n" + self.log.read_text()[-2000:])
             time.sleep(0.1)
         self.url = found[0]
@@ -71,7 +71,7 @@ class Server:
             for session in client.get("/api/sessions").json():
                 client.delete(f"/api/sessions/{session['id']}")
 
-    def stop(self) -> None:
+    def close(self) -> None:
         """End the server and its kernels."""
         self.process.terminate()
         try:
@@ -183,11 +183,6 @@ class Lab:
         name = "JupyterLab Dark" if dark else "JupyterLab Light"
         self.command("apputils:change-theme", {"theme": name})
         expect(self.page.locator("body")).to_have_attribute("data-jp-theme-name", name)
-
-    def screenshot(self, name: str, of: Locator | None = None) -> None:
-        """Save `name`.png, of the page or a part of it, in $COURSE_SCREENSHOTS, if that is set."""
-        if folder := os.environ.get("COURSE_SCREENSHOTS"):
-            (of or self.page).screenshot(path=Path(folder) / f"{name}.png")
 
     def close(self) -> None:
         """Close the page and end its kernels."""
