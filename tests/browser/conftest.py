@@ -39,7 +39,7 @@ def shared_lab(chromium, tmp_path_factory):
     """One server and one notebook for the whole session: a kernel for each test would take too long."""
     with contextlib.closing(Server(tmp_path_factory.mktemp("lab"))) as server:
         made = Lab(server, chromium)
-        made.open([SETUP])
+        made.open(SETUP)
         assert made.run_all()
         yield made
 

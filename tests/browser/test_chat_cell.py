@@ -6,8 +6,8 @@ import json
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from hostile_texts import PAYLOADS
 from playwright.sync_api import expect
+from test_render import PAYLOADS
 
 from browser.chat_page import ChatPage
 from course_helpers import Conversation, models
@@ -42,9 +42,13 @@ def test_typing_loses_nothing(chat):
     assert len(chat.lab.notebook()["cells"]) == cells
 
 
-def test_a_first_turn(lab):
-    """Starters, forecast, bill; other cells run meanwhile; a double click stops nothing, Stop and Esc do."""
-    chat = ChatPage.make(lab, f"cell = ChatCell(starters=[{PARIS!r}, 'Two?'], budget_usd=0.01)\ncell")
+def test_a_first_turn(lab, chat):
+    """Starters, forecast, bill; other cells run meanwhile; a double click stops nothing, Stop and Esc do.
+
+    Where its cell is run again, a chat ends, and leaves others alone.
+    """
+    other, source = chat, f"cell = ChatCell(starters=[{PARIS!r}, 'Two?'], budget_usd=0.01)\ncell"
+    chat = ChatPage.make(lab, source)
     chat.box.fill("My cat is called Tom.")
     expect(chat.part("forecast")).to_contain_text("tokens in · $")
     expect(chat.part("bar")).to_be_visible()
@@ -61,7 +65,7 @@ def test_a_first_turn(lab):
     assert (lab.run("6 * 7"), chat.main.inner_text()) == ("42", "Stop")
     chat.wait()
     assert chat.replies()[1] == lab.run("print(cell.chat.turns[-1].assistant)").strip()
-    lab.run("practice.pace(20, 1)")
+    lab.run("practice.pace(20, 0.5)")
     chat.ask(LONG, wait=False)
     chat.box.press("Escape")  # at the instant of sending
     chat.wait()
@@ -70,19 +74,12 @@ def test_a_first_turn(lab):
     chat.click("Stop")
     chat.wait()
     assert ["Stopped" in foot for foot in chat.feet()] == [False, False, True, True]
-
-
-def test_running_a_cell_again_ends_its_old_chat(lab):
-    """And leaves others alone."""
-    other, chat = (ChatPage.make(lab, f"{name} = ChatCell()\n{name}") for name in ("one", "two"))
-    lab.run("practice.pace(90, 1)")
-    for each in (chat, other):
-        each.ask("My cat is called Tom.", wait=False)
+    other.ask(LONG, wait=False)
     lab.run_cell(chat.index)
     expect(chat.root).to_have_count(1)
     assert chat.questions() == []
-    other.wait()
-    assert "Stopped" not in other.feet()[0]
+    assert other.main.inner_text() == "Stop"
+    other.click("Stop")
 
 
 def test_retry_undo_edit_and_clear(chat):
@@ -219,7 +216,7 @@ def test_turns_from_code(chat):
     expect(shown).to_have_text("KeyboardInterrupt: the reply was stopped and is not kept.")
     chat.wait()
     assert "Stopped" in chat.feet()[-1]
-    lab.remove_cell(index)
+    lab.command("notebook:delete-cell")
 
 
 def test_reader_who_scrolls_up_is_left_in_peace(echoing):
@@ -286,5 +283,5 @@ def test_hostile_texts_run_nowhere(lab, echo, every):
     raw = "<img src=x onerror=window.pwned=1><img src=http://hostile.test/a.png>"
     index = lab.show(f"display(ipywidgets.HTML({raw!r}))")
     lab.page.wait_for_function("window.pwned === 1")
-    lab.remove_cell(index)
+    lab.command("notebook:delete-cell")
     assert lab.strangers.pop() == "http://hostile.test/a.png"
