@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 
@@ -62,14 +64,13 @@ def test_every_model_of_a_maker(provider):
     """No entry of the data is priced differently from genai-prices; what is no text model raises."""
     priced, (maker,) = 0, (known for known in providers if known.id == provider)
     for model in maker.models:
-        try:
-            found = rates(model.id)
-        except UnknownModelError:
-            continue
-        if (found.provider, found.model) == (provider, model.id):
-            for counts in [(10, 5, 0, 0, 0), (150_000, 7, 3, 2, 1), (900_000, 9, 0, 0, 70_000)]:
-                assert ours(model.id, counts) == pytest.approx(theirs(maker, model, counts), abs=1e-9, rel=0)
-            priced += 1
+        with suppress(UnknownModelError):
+            if rates(model.id)[:2] == (model.id, provider):
+                priced += 1
+                for counts in [(10, 5, 0, 0, 0), (150_000, 7, 3, 2, 1), (900_000, 9, 0, 0, 70_000)]:
+                    assert ours(model.id, counts) == pytest.approx(
+                        theirs(maker, model, counts), abs=1e-9, rel=0
+                    )
     assert priced >= 3
 
 
@@ -83,24 +84,24 @@ def test_columns_at_once():
     assert [rates(CLIFF).at(n) for n in (0, 100_000, 100_001)] == [low, low, high]
 
 
-@pytest.mark.parametrize(
-    ("name", "words"),
-    [
-        ("claude-opus-5-5-20260922", "claude-opus-5-5"),
-        ("claude-haiku-4-5-turbo", "claude-haiku-4-5"),
-        ("claude-5-5-haiku", "claude-haiku-5-5"),
-        ("gpt-6-luna-2026-10-12", "gpt-6-luna"),
-        ("gemini-3.8-flash-something", "gemini-3.8-flash"),
-        ("deepseek/deepseek-v4-pro", "sold by arcee, avian"),
-        ("", "Known models"),
-        ("llama3.2", "Unknown model"),
-        ("text-embedding-3-small", "sold by azure, openai"),
-        ("sonar", "not sold by text tokens"),
-    ],
-)
-def test_what_has_no_one_price_raises(name, words):
+NO_ONE_PRICE = {
+    "claude-opus-5-5-20260922": "claude-opus-5-5",
+    "claude-haiku-4-5-turbo": "claude-haiku-4-5",
+    "claude-5-5-haiku": "claude-haiku-5-5",
+    "gpt-6-luna-2026-10-12": "gpt-6-luna",
+    "gemini-3.8-flash-something": "gemini-3.8-flash",
+    "deepseek/deepseek-v4-pro": "sold by arcee, avian",
+    "": "Known models",
+    "llama3.2": "Unknown model",
+    "text-embedding-3-small": "sold by azure, openai",
+    "sonar": "not sold by text tokens",
+}
+
+
+@pytest.mark.parametrize("name", NO_ONE_PRICE)
+def test_what_has_no_one_price_raises(name):
     """An id that does not exist has none, although genai-prices finds one; the nearest ids are named."""
-    with pytest.raises(UnknownModelError, match=words.replace(".", r"\.")):
+    with pytest.raises(UnknownModelError, match=re.escape(NO_ONE_PRICE[name])):
         estimate_cost(1, 1, name)
 
 
