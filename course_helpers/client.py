@@ -27,9 +27,12 @@ LOCAL_SERVERS = {"Ollama": 11434, "LM Studio": 1234, "llama.cpp": 8080}
 SECONDS = 5.0  # how long a first look at a server may take
 # Models that are sold and not given away: a server on this machine that lists one may pass any call on.
 _SOLD = re.compile(
-    r"(^|[/.])(claude|gpt-(\d|chat)|chatgpt|o\d(-|$)|gemini|grok|muse-|sonar|deepseek-(chat|reasoner))", re.I
+    r"(^|[/.])(claude|gpt-(\d|chat)|chatgpt|o\d(-|$)|gemini|grok|muse-|sonar|command-[ar]\b|kimi-latest|"
+    r"deepseek-(chat|reasoner)|mistral-\w+-latest|qwen-(max|plus|turbo))",
+    re.IGNORECASE,
 )
-_CLOUD = re.compile("[-:]cloud$", re.I)  # what Ollama calls those that run elsewhere; the others run here
+# What Ollama calls those that run elsewhere; the others run here.
+_CLOUD = re.compile("[-:]cloud$", re.IGNORECASE)
 AnyClient = anthropic.Anthropic | anthropic.AsyncAnthropic
 Place = tuple[anthropic.Anthropic, str]  # a client, and the model that goes with it
 
@@ -68,7 +71,7 @@ def connect(
         client, model = make(environment.clean(api_key), _model_before or models.MODEL)
     except BaseException as error:
         environment.set_to(before)
-        raise error.with_traceback(None) from None
+        raise error.with_traceback(None) from None  # without the SDK's frames, which fill a screen
     client = client if timeout is None else client.with_options(timeout=timeout)
     _settle(client, model)
     curl.offer(lambda: client._client)
@@ -104,7 +107,9 @@ def once(client: AnyClient) -> AnyClient:
     """`client` without the SDK's own retries. Its `with_options` would read ANTHROPIC_CUSTOM_HEADERS anew."""
     alone = copy.copy(client)
     alone.max_retries = 0
-    vars(alone).pop("messages", None)  # made on first use, for the client that it belongs to
+    for name, part in list(vars(alone).items()):
+        if getattr(part, "_client", None) is client:  # `messages`, `beta` and so on send through their client
+            setattr(alone, name, type(part)(alone))
     return alone
 
 
@@ -136,7 +141,7 @@ def _practice(api_key: str | None, model: str) -> Place:
 
 def _live(api_key: str | None, model: str) -> Place:
     global _live_url
-    own = environment.remember()
+    own = environment.remember()  # and what is changed in it is what the next connect("live") finds
     _live_url = _base(own.get("ANTHROPIC_BASE_URL", LIVE_URL))
     environment.mend(httpx2.URL(_live_url).host)
     if api_key or not any(map(own.get, environment.KEYS)):
@@ -147,7 +152,7 @@ def _live(api_key: str | None, model: str) -> Place:
         _models_of(client)
     except anthropic.AuthenticationError as error:
         for name in environment.KEYS:
-            own.pop(name, None)  # the next connect("live") asks for another key
+            own.pop(name, None)
         said = 'The API refused the key (401). connect("live") once more asks for another (the console makes '
         said += 'new ones); connect("practice") needs none. Nothing changed: calls go where they went before.'
         error.args = (said,)
@@ -169,19 +174,18 @@ def _local(api_key: str | None, model: str) -> Place:
 
 
 def _server(api_key: str | None, model: str, url: str, name: str = "") -> Place:
-    """The server at `url`; its list of models chooses one if it has a `name`, being one of LOCAL_SERVERS."""
-    host, names, note = httpx2.URL(url).host, [], ""
+    """The server at `url`. Where it has a `name`, as for "local", the first model that it lists will do."""
+    host = httpx2.URL(url).host
     environment.mend(host)
     # Local servers ignore the key, but the SDK insists on one. The learner's own never goes along unasked.
     client = _new_client(url, api_key or "not-needed")
     try:
-        names += _models_of(client)
+        names, note = _models_of(client), ""
+        if name and not names:
+            raise LookupError(f"{name} runs, but lists no model.")
     except anthropic.AuthenticationError:
-        note = "\nIt wants a key (401): pass the right one as api_key=…"
-    if name and not names and not note:
-        raise LookupError(f"{name} runs, but lists no model.")
-    same = {_plain_name(each): each for each in names}.get(_plain_name(model))
-    if same:
+        names, note = [], "\nIt wants a key (401): pass the right one as api_key=…"
+    if same := {_plain_name(each): each for each in names}.get(_plain_name(model)):
         model = same
     elif names and name:  # the first that runs here and can chat
         model = min(names, key=lambda each: bool(_CLOUD.search(each)) + ("embed" in each))
@@ -263,8 +267,8 @@ def _inside(http_client: type, url: object) -> httpx2.Client | httpx2.AsyncClien
 def _settle(client: anthropic.Anthropic, model: str) -> None:
     """Make `client` the current one, and `model` the one of the lessons."""
     global _current, _model_before
-    _current, own = client, _model_before or models.MODEL
-    _model_before = own if model != own else None
+    own = _model_before or models.MODEL
+    _current, _model_before = client, own if model != own else None
     for name in ("course_helpers", "__main__"):  # the MODEL that lessons import, before they connect
         names = vars(sys.modules.get(name, models))
         if names.get("MODEL") == models.MODEL:

@@ -60,7 +60,8 @@ class Rates(NamedTuple):
 
     def at(self, prompt_tokens: int) -> Tier:
         """The tier that a prompt of `prompt_tokens` (uncached, written and read) puts a request into."""
-        return [tier for tier in self.tiers if tier is self.tiers[0] or prompt_tokens > tier.above][-1]
+        first, *higher = self.tiers
+        return [first, *(tier for tier in higher if prompt_tokens > tier.above)][-1]
 
     def cost(self, tokens: Mapping[str, Any]):
         """USD for the counts of one request, or for whole columns of them (NumPy, pandas) at once.
@@ -68,9 +69,11 @@ class Rates(NamedTuple):
         `tokens` holds them by name, as the ledger does: `input_tokens`, `cache_write_tokens` and so on.
         A tier is a cliff: a prompt above it moves every token of the request, the output too.
         """
-        prompt, cost = sum(tokens.get(f"{kind}_tokens", 0) for kind in _KINDS if kind != "output"), 0
-        for tier in self.tiers:
-            cost = cost + (tier.cost(tokens) - cost) * ((prompt > tier.above) | (tier is self.tiers[0]))
+        prompt = sum(tokens.get(f"{kind}_tokens", 0) for kind in _KINDS if kind != "output")
+        first, *higher = self.tiers
+        cost = first.cost(tokens)
+        for tier in higher:
+            cost = cost + (tier.cost(tokens) - cost) * (prompt > tier.above)  # an `if` for columns too
         return cost
 
 
@@ -89,7 +92,8 @@ def estimate_cost(
     The counts are those of the API's `usage`: `input_tokens` is the uncached part, cached tokens come on top.
     A tier that is beyond a model's context window by now is priced as the data has it.
     """
-    counts = {name: value for name, value in locals().items() if name.endswith("_tokens")}
+    given = (input_tokens, output_tokens, cache_write_tokens, cache_write_1h_tokens, cache_read_tokens)
+    counts = {f"{kind}_tokens": count for kind, count in zip(_KINDS, given, strict=True)}
     for name, count in counts.items():
         if isinstance(count, bool) or not hasattr(count, "__index__") or count < 0:
             raise ValueError(f"{name} is {count!r}: a count of tokens is a whole number from 0.")
@@ -111,12 +115,13 @@ def rates(model: str = MODEL, *, batch: bool = False, as_of: date | str | None =
     if batch and not any(variant.when == _BATCH for variant in info.price_variants or ()):
         raise ValueError(f"The price data has no batch prices for {id}.")
     noon = datetime.combine(day, time(12), tzinfo=UTC)
-    prices = vars(info.get_prices(noon, _BATCH if batch else None))
-    if None in (prices.get("input_mtok"), prices.get("output_mtok")) or "requests_kcount" in prices:
+    known = vars(info.get_prices(noon, _BATCH if batch else None))
+    known = {name: price for name, price in known.items() if price is not None}
+    if not {"input_mtok", "output_mtok"} <= known.keys() or "requests_kcount" in known:
         raise UnknownModelError(f"{id} is not sold by text tokens alone, so it has no price here.")
-    paid = [prices[next(n for n in names if prices.get(n) is not None)] for names in _KINDS.values()]
-    starts = {0} | {tier.start for price in paid for tier in getattr(price, "tiers", ())}
-    tiers = [Tier(start, *(_rate(price, start) for price in paid)) for start in sorted(starts)]
+    prices = [next(known[name] for name in names if name in known) for names in _KINDS.values()]
+    starts = {0} | {tier.start for price in prices for tier in getattr(price, "tiers", ())}
+    tiers = [Tier(start, *(_rate(price, start) for price in prices)) for start in sorted(starts)]
     return Rates(id, provider.id, tuple(tiers))
 
 
@@ -177,13 +182,13 @@ def _find(name: str):
 
     with suppress(UnknownModelError):
         name = find_model(name).id
-    makers, own = [provider for provider in providers if provider.model_match], own_rows().get(name)
+    makers = [provider for provider in providers if provider.model_match]
     maker = next((provider for provider in makers if provider.model_match.is_match(name)), None)
     sold = [(provider, info) for provider in providers for info in provider.models if info.id == name]
-    found = [hit for hit in sold if hit[0] is maker] or sold
+    found = [hit for hit in sold if hit[0] is maker] or sold  # hosts count where the maker has no entry
     if not found and name in MODELS:  # the data has an old one under another of its names, which leads to it
         found = [(maker, info) for info in [maker.find_model(name)] if info]
-    if not found and own and own.prices:
+    if not found and (own := own_rows().get(name)) and own.prices:
         found = [(provider, own.info()) for provider in providers if provider.id == own.maker]
     if not found:
         ids = {info.id for maker in makers for info in maker.models if maker.model_match.is_match(info.id)}

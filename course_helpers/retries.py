@@ -85,7 +85,8 @@ def why_not_retried(error: anthropic.APIError) -> str:
     """Why a retry of `error` cannot help, in a sentence; empty where it can."""
     if getattr(error, "error_code", None) == SPEND_CAP:
         return "Not retried: the spend cap is reached, and seconds do not bring back a budget."
-    if isinstance(error, anthropic.APIConnectionError) and not getattr(error, "final", False):
+    final = getattr(error, "final", False)  # as a StreamInterrupted says, which has its own sentence
+    if isinstance(error, anthropic.APIConnectionError) and not final:
         return "Not retried: waiting does not mend this." if final_cause(error) else ""
     if not isinstance(error, anthropic.APIStatusError) or error.status_code < 400:
         return "Not retried: the answer had begun, or come, when this went wrong."

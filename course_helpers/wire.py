@@ -46,7 +46,7 @@ def _get(need: Need, client: Any, sleep: Callable) -> Any:
             return once(unlocked(client)).messages.create(**request, stream=True)
         case ("event", events):  # None at their end
             return anext(events, None) if hasattr(events, "aclose") else next(events, None)
-        case ("wait", (seconds, how)):
+        case ("wait", (seconds, how)):  # the driver's own sleep in place of the default; another one stays
             return (sleep if how is time.sleep else how)(seconds)
         case ("call", function):
             return function()

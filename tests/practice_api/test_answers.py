@@ -8,9 +8,8 @@ from pathlib import Path
 
 import anthropic
 import pytest
-from anthropic.resources.messages.messages import DEPRECATED_MODELS
 
-from course_helpers.models import ALIASES, AS_OF, MODELS, find_model
+from course_helpers.models import ALIASES, MODELS, find_model
 from tests.practice_api.wire import ALL_4, ALL_5, HAIKU, HAIKU_4, SONNET, assistant, text, user
 
 COUNT = "/v1/messages/count_tokens"
@@ -95,11 +94,11 @@ def test_who_thinks_and_when(wire):
     off = ((HAIKU, "disabled"), (SONNET, "between_tools"), (HAIKU_4, "disabled"))
     cases += [(model, HARD, {"type": type}, False) for model, type in off]
     for model, asked, thinking, thinks in cases:
-        reply = wire.ok(model=model, messages=[asked], thinking=thinking, max_tokens=2_000)
-        assert (kinds(reply), thought(reply) > 0) == (["thinking"] * thinks + ["text"], thinks), (
-            model,
-            thinking,
+        reply, case = (
+            wire.ok(model=model, messages=[asked], thinking=thinking, max_tokens=2_000),
+            (model, thinking),
         )
+        assert (kinds(reply), thought(reply) > 0) == (["thinking"] * thinks + ["text"], thinks), case
         # Older models show what they think, newer ones do not.
         assert not thinks or bool(reply["content"][0]["thinking"]) == (model in ALL_4), model
 
@@ -156,15 +155,6 @@ def test_the_list_of_models(wire, client):
     for query in (*wrong, {"after_id": "nothing"}, {"before_id": ""}, {"lifecycle": "old"}):
         answer = wire.get("/v1/models", **query)
         assert (answer.status_code, next(iter(query)) in answer.text) == (400, True)
-
-
-def test_deprecated_models_answer(client):
-    """They retire after the lessons' day; of those that the SDK knows it warns."""
-    for model in client.models.list(lifecycle=["deprecated"]):
-        assert model.retires_at.date() > AS_OF
-        if model.id in DEPRECATED_MODELS:
-            with pytest.warns(DeprecationWarning, match=model.id):
-                assert client.messages.create(model=model.id, max_tokens=50, messages=[user()]).content
 
 
 def test_models_by_name(wire, client):

@@ -17,11 +17,9 @@ from course_helpers.practice_api import Practice, instructions, knowledge, repli
 from course_helpers.practice_api.schemas import CreateMessage, parse
 from course_helpers.pricing import rates
 from tests.practice_api.wire import HAIKU, HAIKU_4, OPUS, assistant, body, text, user
-from tools import glossary
 
 NOTE = re.compile(r"\s*\[practice model:[^\]]*\]\s*")
 LIST_ITEM = re.compile(r"\s*(?:[-*•]|\d+[.)])\s")
-ENTRY = "[[entry]]\nname = 'x'\nask = ['y']\nsay = 'y'\nbrief = 'z'\nlesson = 1\n"
 PROSE = """Large language models read text in small pieces that are called tokens. A token may be a whole \
 word, a part of a word, or a single mark of punctuation. When you call such a model, you pay for every \
 token that goes in and for every token that comes out, so it helps to have a feeling for how long a text \
@@ -96,8 +94,6 @@ def test_every_entry_is_whole():
         assert (len(entry.word.split()) <= 3, 0 <= entry.lesson <= 8) == (True, True), entry.name
         wrong.update(entry.name for ask in entry.ask if next(iter(knowledge.match(ask))) != entry.name)
     assert wrong.total() <= 30, wrong
-    for entry in replies.entries():
-        assert not entry.ask.search("zzz qqq")
 
 
 def test_prices_are_those_of_the_data():
@@ -113,21 +109,13 @@ def test_prices_are_those_of_the_data():
     assert not re.search(r"\$\d", knowledge.FILE.read_text("utf-8"))
 
 
-@pytest.mark.parametrize(
-    "words", ["", "?", "'" * 999, "🎉" * 50_000, "{" * 99, "⟦9⟧", "if asked about", "\x00"]
-)
-def test_any_text_gets_some_answer(words):
+def test_any_text_gets_some_answer():
     """As a question, as a system prompt, and as an example."""
-    assert say(f"{words} .")
-    assert say("What is a token?", system=f"{words} .")
-    assert say(f"{words} .", "x", "y", "z", f"{words} .")
-    assert isinstance(instructions.read(words)[0], dict)
-
-
-def test_the_glossary_is_that_of_the_file():
-    """`make notebooks` writes it."""
-    assert glossary.PAGE.read_text("utf-8") == glossary.page()
-    assert "**streaming**" in glossary.terms(4)
+    for words in ("", "?", "'" * 999, "🎉" * 50_000, "{" * 99, "⟦9⟧", "if asked about", "\x00"):
+        assert say(f"{words} .")
+        assert say("What is a token?", system=f"{words} .")
+        assert say(f"{words} .", "x", "y", "z", f"{words} .")
+        assert isinstance(instructions.read(words)[0], dict)
 
 
 def test_it_remembers_only_what_is_in_the_messages():
@@ -195,12 +183,13 @@ def test_canned_answers_can_depend_on_system_prompt_and_earlier_turns(files, wir
     [
         (replies, "[[reply]]\nask = 'x'", "replies.toml, reply 1, say: Field required"),
         (replies, "[[reply]]\nask = 7\nsay = 'y'", "reply 1, ask: it must be a text in quotes"),
-        (replies, "[[reply]]\nask = 'x'\nsay = 'y'\nthink = 'z'", "reply 1, think: Extra inputs"),
         (replies, "[[reply]]\nask = '(big'\nsay = 'y'", "reply 1, ask: missing )"),
         (replies, '[[reply]]\nask = "\\d"', "replies.toml: Unescaped '\\' in a string (at line 2, "),
-        (replies, "[[replies]]\nask = 'x'\nsay = 'y'", "replies.toml, reply: Field required"),
-        (knowledge, ENTRY.replace("['y']", "['']"), "entry 1, ask, 0: String should"),
-        (knowledge, ENTRY + "of = 'a'", "knowledge.toml, x: of names no entry of its own, 'a'."),
+        (
+            knowledge,
+            "[[entry]]\nname = 'x'\nask = ['y']\nsay = 'y'\nbrief = 'z'\nlesson = 1\nof = 'a'",
+            "knowledge.toml, x: of names no entry of its own, 'a'.",
+        ),
     ],
 )
 def test_a_mistake_in_a_file_is_told_at_the_start(files, module, rows, words):
@@ -213,10 +202,7 @@ def test_a_mistake_in_a_file_is_told_at_the_start(files, module, rows, words):
 def test_answers_are_in_the_sdks_own_types(client, wire):
     """Nothing missing, nothing misspelt; what came in can be sent back."""
     for fields in ({}, {"model": OPUS}, {"max_tokens": 1}, {"system": "Be brief."}):
-        reply = wire.ok(**fields)
-        parsed = anthropic.types.Message.model_validate(reply, strict=False)
+        parsed = anthropic.types.Message.model_validate(wire.ok(**fields), strict=False)
         assert not any(part.model_extra for part in (parsed, parsed.usage, *parsed.content))
-        assert [*reply][:4] == ["id", "type", "role", "model"]
-        assert all(next(iter(block)) == "type" for block in reply["content"])
     again = [user(), assistant(parsed.content), user([text("Go on.")])]
     assert client.messages.create(**body(messages=again))
