@@ -15,19 +15,16 @@ def there():
     """In place of the real API, with another key."""
     practice = Practice(in_process=True)
     practice.api.keys = {SECRET}
-    yield practice
-    practice.stop()
+    return practice
 
 
 def compared(there: Practice) -> dict[str, list[str]]:
     """What differs, by probe, from a practice API as it is."""
     clients = []
-    for practice, key in ((there, SECRET), (here := Practice(in_process=True), PRACTICE_KEY)):
+    for practice, key in ((there, SECRET), (Practice(in_process=True), PRACTICE_KEY)):
         clients.append(live_check.client(practice.url, key))
         clients[-1]._transport = practice.transport()
-    found = dict(live_check.differences(*clients))
-    here.stop()
-    return found
+    return dict(live_check.differences(*clients))
 
 
 def test_two_that_are_alike_do_not_differ(there):

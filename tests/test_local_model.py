@@ -11,7 +11,7 @@ import anthropic
 import httpx2
 import nbformat
 import pytest
-from drivers import all_drivers, state
+from drivers import state
 from nbclient import NotebookClient
 
 from course_helpers import Conversation, connect, models, reply_text
@@ -34,13 +34,6 @@ def url() -> Iterator[str]:
         stop(f"the local model needs {' and '.join(PACKAGES)}, which `make local-model` installs")
     with serving() as base_url:
         yield base_url
-
-
-@pytest.fixture
-def chat(url) -> Iterator[Conversation]:
-    """A conversation with it."""
-    with anthropic.Anthropic(base_url=url, api_key="not-needed") as client:
-        yield Conversation(client, model=NAME, system="Be brief.", max_tokens=30)
 
 
 def counted(chat: Conversation, question: str) -> int:
@@ -74,45 +67,31 @@ def test_connect(monkeypatch, url, capsys):
     assert f"Its models: {NAME}. Start again with COURSE_MODEL={NAME}" in capsys.readouterr().out
 
 
-@all_drivers
-def test_two_turns_with_memory(chat, take):
-    """The transcript goes with the second question: the server counts it in full. Nothing is paid."""
-    chat.budget_usd = 0.0
-    assert "Paris" in take(chat, QUESTION).text
-    expected = counted(chat, "Tell me more about it.")
-    second = take(chat, "Tell me more about it.")
-    assert second.turn.prompt_tokens == expected > chat.turns[0].prompt_tokens
-    assert (chat.total.cost_usd, chat.total.calls) == (0.0, 2)
+def test_a_conversation(url):
+    """Free, with memory; a reply closed early ends there; `within_tokens` keeps its bound, and no more."""
+    client = anthropic.Anthropic(base_url=url, api_key="not-needed")
+    chat = Conversation(client, model=NAME, system="Be brief.", max_tokens=30, budget_usd=0.0)
+    assert "Paris" in chat.send(QUESTION).text
+    whole = counted(chat, QUESTION)
+    assert chat.send(QUESTION).turn.prompt_tokens == whole > chat.turns[0].prompt_tokens
 
-
-def test_an_interrupted_stream_leaves_no_trace_but_its_tokens(chat, url):
-    """Closed early, a reply is no turn; the model stops writing, and the next question is answered."""
-    story = "Tell me a long story about a ship and its crew."
-    chat.send(QUESTION)
     before, chat.max_tokens = state(chat), CONTEXT_TOKENS // 2
-    with chat.stream(story) as pieces:
+    with chat.stream("Tell me a long story about a ship and its crew.") as pieces:
         assert all(isinstance(next(pieces), str) for _ in range(3))
         assert is_busy(url)
-    assert (pieces.reply, state(chat)) == (None, before)
-    assert (chat.calls[-1].kind, chat.calls[-1].prompt_tokens) == ("lost", counted(chat, story))
+    assert (pieces.reply, state(chat), chat.calls[-1].kind) == (None, before, "lost")
     deadline = time.monotonic() + 30
     while is_busy(url):
         assert time.monotonic() < deadline, "the server went on writing"
         time.sleep(0.05)
-    assert "Paris" in chat.send(QUESTION).text
 
-
-def test_the_context_window(chat):
-    """Beyond it a question is refused and not kept; `within_tokens` stays below a bound, and near it."""
+    whole = counted(chat, QUESTION)
+    chat.keep, chat.max_tokens = within_tokens(whole - 1), 30
+    assert chat.turns[0].prompt_tokens < chat.send(QUESTION).turn.prompt_tokens < whole
+    before, chat.keep = state(chat), None
     with pytest.raises(anthropic.BadRequestError, match="context size"):
         chat.send("word " * 2 * CONTEXT_TOKENS)
-    assert (chat.messages, chat.calls) == ([], [])
-    for _ in range(4):
-        chat.send(QUESTION)
-    whole = counted(chat, QUESTION)
-    chat.keep = within_tokens(whole - 1)
-    one_turn = (whole - chat.turns[0].prompt_tokens) // 4
-    assert whole - 2 * one_turn < chat.send(QUESTION).turn.prompt_tokens < whole
+    assert (state(chat), chat.total.calls, chat.total.cost_usd) == (before, 4, 0.0)
 
 
 def test_lesson_7_takes_its_tour_there(url, lessons, tmp_path):

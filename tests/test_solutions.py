@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from course_helpers import connect, learning, practice
-from course_helpers.learning import exercise
+from course_helpers import connect, practice
+from course_helpers.learning import Outcome, exercise
 from course_helpers.learning import exercises as marking
 from course_helpers.learning.graders import exercises
 from tools.lessons import find_lesson, lesson_paths
@@ -37,7 +37,7 @@ def _own_progress(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     practice.reset()
 
 
-def answered(name: str, code: str, setup: str = SETUP) -> learning.Outcome:
+def answered(name: str, code: str, setup: str = SETUP) -> Outcome:
     """The outcome of exercise `name` where a learner's cell holds `code`."""
     namespace: dict[str, Any] = {}
     exec(setup, namespace)
@@ -50,29 +50,27 @@ def answered(name: str, code: str, setup: str = SETUP) -> learning.Outcome:
 def cells(lessons: Path, lesson: int) -> list[tuple[str, str]]:
     """Kind and source of each cell of a lesson, without magics."""
     path = find_lesson(f"{lesson:02}", lesson_paths(lessons))
-    made = [
-        (each["cell_type"], "".join(each["source"])) for each in json.loads(path.read_text("utf-8"))["cells"]
-    ]
-    return [(kind, re.sub(r"(?m)^[%!].*$", "", source)) for kind, source in made]
+    made = json.loads(path.read_text("utf-8"))["cells"]
+    return [(each["cell_type"], re.sub(r"(?m)^[%!].*$", "", "".join(each["source"]))) for each in made]
 
 
 @pytest.mark.parametrize("lesson", range(1, 9))
 def test_a_lesson_and_its_exercises(lessons: Path, lesson: int, capsys):
     """Starter, grader cell and, with the imports of the cells before it, a solution that passes, in order."""
     here, before, solved = [each for each in exercises().values() if each.lesson == lesson], "", []
-    code = [text.strip() for kind, text in cells(lessons, lesson) if kind == "code"]
+    given = cells(lessons, lesson)
+    code = [text.strip() for kind, text in given if kind == "code"]
     for each in here:
         at = code.index(f'exercise("{each.name}")')
         starter = rf"^def {each.name}\(.*:\n(.*\n)*    \.\.\.$|^class {each.name}:"
         assert re.search(starter, code[at - 1], re.M)
-    for kind, source in cells(lessons, lesson):
+    for kind, source in given:
         before += "\n".join(IMPORT.findall(source)) + "\n" if kind == "code" else ""
         for number, solution in FOLDED.findall(source):
             outcome = answered(here[len(solved)].name, solution, before)
             assert outcome.passed, f"Solution {number}\n{outcome!r}"
             solved.append(number)
     assert solved == [each.number for each in here]
-    assert sum(bool(re.search(r"^quiz\(", text, re.M)) for text in code) == 1
 
 
 @pytest.mark.parametrize("name", exercises())
@@ -81,7 +79,6 @@ def test_right_answers_pass_and_wrong_ones_are_told_why(name: str, capsys):
     right = [answered(name, answer["code"]) for answer in RIGHT.get(name, [])]
     assert [outcome for outcome in right if not outcome.passed] == []
     told = [(answer["mistake"], answered(name, answer["code"])) for answer in WRONG[name]]
-    assert len(told) >= 2
     assert [outcome for mistake, outcome in told if outcome.mistake != mistake or outcome.passed] == []
 
 
@@ -97,16 +94,14 @@ def test_the_finished_chatbot(lessons: Path, tmp_path: Path, monkeypatch: pytest
     typed = "\nMy name is Ada.\nWhat is my name?\nstats\n!model opus\nreset\nWhat is my name?\nquit\n"
     monkeypatch.setattr(sys, "stdin", io.StringIO(typed))
     monkeypatch.chdir(tmp_path)
-    capsys.readouterr()
     with practice.fail_next(429, retry_after=1):
         namespace["main"]()
     printed = capsys.readouterr().out
     saved = json.loads((tmp_path / "chat.json").read_text(encoding="utf-8"))
     for said in ("Waiting 1.0s", "[2 turns · ", "[3 turns · claude-opus-5-5]"):
         assert said in printed
-    assert printed.count("Assistant: ") == 3
-    assert "Ada" in printed.split("Assistant: ")[2]
-    assert "Ada" not in printed.split("[History cleared]")[1]
+    answers = printed.split("Assistant: ")[1:]
+    assert ["Ada" in each for each in answers] == [True, True, False]
     assert (len(saved["history"]), saved["turns"]) == (2, 3)
     sent = [len(each.body["messages"]) for each in practice.journal if each.status == 200]
     assert sent == [1, 3, 1]

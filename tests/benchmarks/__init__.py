@@ -2,7 +2,7 @@
 
 A benchmark is a module `bench_<name>.py` here with a function `bench()` that yields rows:
 
-    yield at_most("import, wall time", 1.02, goal=1.05, unit="× import anthropic")
+    yield Row("import, wall time", 1.02, 1.05, "× import anthropic")
 """
 
 from __future__ import annotations
@@ -14,28 +14,21 @@ import numpy as np
 
 
 class Row(NamedTuple):
-    """One measured figure and the goal it is held to."""
+    """One measured figure, and the goal that it should not exceed, or should reach where `bound` is "≥"."""
 
     name: str
     measured: float
     goal: float
     unit: str
-    ok: bool
-    bound: str
+    bound: str = "≤"
+
+    @property
+    def ok(self) -> bool:
+        return self.measured <= self.goal if self.bound == "≤" else self.measured >= self.goal
 
     def __str__(self) -> str:
         mark = "ok" if self.ok else "MISSED"
         return f"{self.name:44}  {self.measured:>9.3g}  {self.bound} {self.goal:<8.3g}  {mark:6}  {self.unit}"
-
-
-def at_most(name: str, measured: float, goal: float, unit: str = "×") -> Row:
-    """The row of a figure that should not exceed `goal`."""
-    return Row(name, measured, goal, unit, measured <= goal, "≤")
-
-
-def at_least(name: str, measured: float, goal: float, unit: str = "×") -> Row:
-    """The row of a figure that should reach `goal`."""
-    return Row(name, measured, goal, unit, measured >= goal, "≥")
 
 
 def medians(rounds: int, *measurements: Callable[[], object], warm: int = 0) -> np.ndarray:

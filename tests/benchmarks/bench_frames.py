@@ -13,7 +13,7 @@ import numpy as np
 from course_helpers.frames import reprice, to_frame
 from course_helpers.history.records import PROMPT_TOKENS, TOKENS, Call
 from course_helpers.models import AS_OF
-from tests.benchmarks import Row, at_least, at_most
+from tests.benchmarks import Row
 
 FROM, TO = "claude-haiku-4-5", "claude-haiku-5-5"
 NOON = datetime(AS_OF.year, AS_OF.month, AS_OF.day, 12, tzinfo=UTC)
@@ -34,9 +34,7 @@ def best(work: Callable[..., object], *given: object, times: int = 15) -> float:
 def row_by_row(frame) -> list[float]:
     """What genai-prices says of each row."""
     counts = frame[list(TOKENS)].drop(columns="thinking_tokens")
-    counts["input_tokens"] = frame[list(PROMPT_TOKENS)].sum(
-        axis=1
-    )  # there the whole prompt, here a part of it
+    counts["input_tokens"] = frame[list(PROMPT_TOKENS)].sum(axis=1)  # there the whole prompt
     counts["cache_write_tokens"] += frame["cache_write_1h_tokens"]
     told = {"provider_id": "anthropic", "genai_request_timestamp": NOON}
     usages = [genai_prices.Usage(**row) for row in counts.to_dict("records")]
@@ -48,6 +46,6 @@ def bench() -> Iterator[Row]:
     ours = reprice(some, TO, scale_tokens=False)["cost_usd"]
     assert np.allclose(ours, row_by_row(some), rtol=0, atol=1e-9)
     ratio = best(row_by_row, some, times=3) * len(many) / len(some) / best(reprice, many, TO, times=5)
-    yield at_least("reprice, 100,000 rows", ratio, 50, "× genai-prices row by row")
+    yield Row("reprice, 100,000 rows", ratio, 50, "× genai-prices row by row", "≥")
     ratio = best(to_frame, ledger(10_000)) / best(to_frame, ledger(1_000))
-    yield at_most("to_frame, 10,000 calls", ratio, 10, "× 1,000 calls")
+    yield Row("to_frame, 10,000 calls", ratio, 10, "× 1,000 calls")

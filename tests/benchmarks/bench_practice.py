@@ -15,7 +15,7 @@ import anthropic
 
 from course_helpers import MODEL
 from course_helpers.practice_api import PRACTICE_KEY, Practice
-from tests.benchmarks import Row, at_least, at_most, medians
+from tests.benchmarks import Row, medians
 
 ROUNDS, SECONDS, CONNECTIONS, FIRST_EVENTS = 5, 2.0, 8, 200
 QUESTION = {"role": "user", "content": "What is the capital of France?"}
@@ -94,7 +94,6 @@ def seconds_to_first_event(client: anthropic.Anthropic) -> float:
 
 
 def bench() -> Iterator[Row]:
-    """Throughput and first event beside those of the bare route."""
     practice = Practice()
     raw = anthropic.Anthropic(base_url=practice.url, api_key=PRACTICE_KEY).messages.with_raw_response
     bodies = [raw.create(**MESSAGE, stream=stream).http_response.read().decode() for stream in (False, True)]
@@ -106,7 +105,6 @@ def bench() -> Iterator[Row]:
         clients = [anthropic.Anthropic(base_url=url, api_key=PRACTICE_KEY) for url in (bare, ours)]
         firsts = 1000 * medians(FIRST_EVENTS, *(partial(seconds_to_first_event, each) for each in clients))
     of = "× a bare Starlette route (of {:,.0f} to {:,.0f} a second)".format(*throughput)
-    yield at_least("requests a second, validation on", throughput[1] / throughput[0], 0.5, of)
-    yield at_most(
-        "first event of a stream", firsts[1], 5, f"ms, median, through the SDK (bare: {firsts[0]:.2f})"
-    )
+    yield Row("requests a second, validation on", throughput[1] / throughput[0], 0.5, of, "≥")
+    of = f"ms, median, through the SDK (bare: {firsts[0]:.2f})"
+    yield Row("first event of a stream", firsts[1], 5, of)

@@ -36,28 +36,19 @@ def practice(module_practice: Practice) -> Practice:
 def wire(practice: Practice) -> Iterator[Wire]:
     """Raw HTTP to the practice API."""
     made = Wire(practice.url, practice.transport())
-    with made.http:
-        yield made
+    yield made
+    made.http.close()
 
 
 @pytest.fixture
 def client(practice: Practice) -> Iterator[anthropic.Anthropic]:
     """The SDK's client, without retries."""
-    with anthropic.Anthropic(**sdk_arguments(practice), max_retries=0) as made:
+    with sdk(practice) as made:
         yield made
 
 
-def sdk_arguments(practice: Practice, *, asynchronous: bool = False) -> dict[str, Any]:
-    """What leads a client of the SDK to `practice`, by its server or without one."""
-    kind = anthropic.DefaultAsyncHttpxClient if asynchronous else anthropic.DefaultHttpxClient
-    inside = {"http_client": kind(transport=practice.transport())} if practice.in_process else {}
-    return {"base_url": practice.url, "api_key": PRACTICE_KEY} | inside
-
-
-class Clock:
-    """A clock that the test moves."""
-
-    now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
+def sdk(practice: Practice, kind: type = anthropic.Anthropic) -> Any:
+    """A client of the SDK, led to `practice` by its server or without one."""
+    http = anthropic.DefaultHttpxClient if kind is anthropic.Anthropic else anthropic.DefaultAsyncHttpxClient
+    inside = {"http_client": http(transport=practice.transport())} if practice.in_process else {}
+    return kind(base_url=practice.url, api_key=PRACTICE_KEY, max_retries=0, **inside)

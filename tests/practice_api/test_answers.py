@@ -8,9 +8,8 @@ from pathlib import Path
 
 import anthropic
 import pytest
-from anthropic.resources.messages.messages import DEPRECATED_MODELS
 
-from course_helpers.models import ALIASES, AS_OF, MODELS, find_model
+from course_helpers.models import ALIASES, MODELS, find_model
 from tests.practice_api.wire import ALL_4, ALL_5, HAIKU, HAIKU_4, SONNET, assistant, text, user
 
 COUNT = "/v1/messages/count_tokens"
@@ -34,15 +33,13 @@ def thought(reply: dict) -> int:
     return reply["usage"]["output_tokens_details"]["thinking_tokens"]
 
 
-def test_turns_of_one_role_are_one_turn_and_a_system_turn_is_obeyed(wire):
-    """The same answer as for one message of two blocks; what a system turn says about the user is known."""
+def test_turns_of_one_role_are_one_turn(wire):
+    """The same answer as for one message of two blocks."""
     told, asked = "My name is Ada.", "What is my name?"
     apart = wire.ok(messages=[user(told), user(asked)])
     together = wire.ok(messages=[user([text(told), text(asked)])])
     assert "Ada" in apart["content"][0]["text"]
     assert together["content"] == apart["content"]
-    system = {"role": "system", "content": "The user's name is Ada."}
-    assert "Ada" in wire.ok(messages=[user(asked), system])["content"][0]["text"]
 
 
 def test_stop_sequences_stop_and_prefill_is_gone_on_from(wire):
@@ -95,11 +92,11 @@ def test_who_thinks_and_when(wire):
     off = ((HAIKU, "disabled"), (SONNET, "between_tools"), (HAIKU_4, "disabled"))
     cases += [(model, HARD, {"type": type}, False) for model, type in off]
     for model, asked, thinking, thinks in cases:
-        reply = wire.ok(model=model, messages=[asked], thinking=thinking, max_tokens=2_000)
-        assert (kinds(reply), thought(reply) > 0) == (["thinking"] * thinks + ["text"], thinks), (
-            model,
-            thinking,
+        reply, case = (
+            wire.ok(model=model, messages=[asked], thinking=thinking, max_tokens=2_000),
+            (model, thinking),
         )
+        assert (kinds(reply), thought(reply) > 0) == (["thinking"] * thinks + ["text"], thinks), case
         # Older models show what they think, newer ones do not.
         assert not thinks or bool(reply["content"][0]["thinking"]) == (model in ALL_4), model
 
@@ -156,15 +153,6 @@ def test_the_list_of_models(wire, client):
     for query in (*wrong, {"after_id": "nothing"}, {"before_id": ""}, {"lifecycle": "old"}):
         answer = wire.get("/v1/models", **query)
         assert (answer.status_code, next(iter(query)) in answer.text) == (400, True)
-
-
-def test_deprecated_models_answer(client):
-    """They retire after the lessons' day; of those that the SDK knows it warns."""
-    for model in client.models.list(lifecycle=["deprecated"]):
-        assert model.retires_at.date() > AS_OF
-        if model.id in DEPRECATED_MODELS:
-            with pytest.warns(DeprecationWarning, match=model.id):
-                assert client.messages.create(model=model.id, max_tokens=50, messages=[user()]).content
 
 
 def test_models_by_name(wire, client):

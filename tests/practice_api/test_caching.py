@@ -8,17 +8,13 @@ from typing import Any
 import pytest
 
 from course_helpers.models import available, find_model
-from course_helpers.practice_api.caching import PromptCache
+from course_helpers.practice_api import caching
 from course_helpers.practice_api.schemas import CreateMessage, parse
-from tests.practice_api.conftest import Clock
-from tests.practice_api.wire import ALL_5, HAIKU, OPUS, assistant, body, text, user
+from tests.practice_api.wire import ALL_5, HAIKU, HOUR, MARK, OPUS, assistant, body, text, user
 
-MARK, HOUR = {"type": "ephemeral"}, {"type": "ephemeral", "ttl": "1h"}
-RULES = "Answer in one short and friendly sentence. "
-BIG = RULES * 100
+BIG = "Answer in one short and friendly sentence. " * 100
 TOOL = {"name": "look_up", "input_schema": {"type": "object"}, "description": BIG}
-MARKED = {"system": [text(BIG, cache_control=MARK)]}
-FIRST = MARKED | {"tools": [TOOL], "messages": [user("Hello!")]}
+FIRST = {"tools": [TOOL], "system": [text(BIG, cache_control=MARK)], "messages": [user("Hello!")]}
 MORE = [user("Hello!"), assistant("Good day."), user([text("And now?", cache_control=MARK)])]
 
 
@@ -29,15 +25,16 @@ def counters(wire, **fields: Any) -> tuple[int, int, int]:
     return usage["input_tokens"], usage["cache_creation_input_tokens"], usage["cache_read_input_tokens"]
 
 
-@pytest.mark.parametrize("mark", [MARK, HOUR])
-def test_first_written_then_read(practice, wire, mark):
+def test_first_written_then_read(practice, wire):
     """The same prefix, in the counter of its lifetime; the three counters are the whole prompt."""
-    fields = {"system": [text(BIG, cache_control=mark)]}
-    rest, written, read = counters(wire, **fields)
-    usage = practice.journal[-1].reply["usage"]
-    assert usage["cache_creation"][f"ephemeral_{mark.get('ttl', '5m')}_input_tokens"] == written > 512 > rest
-    assert (read, counters(wire, **fields)) == (0, (rest, 0, written))
-    assert rest + written == wire.count(**fields).json()["input_tokens"]
+    for mark, ttl in ((MARK, "5m"), (HOUR, "1h")):
+        practice.reset()
+        fields = {"system": [text(BIG, cache_control=mark)]}
+        rest, written, read = counters(wire, **fields)
+        usage = practice.journal[-1].reply["usage"]
+        assert usage["cache_creation"][f"ephemeral_{ttl}_input_tokens"] == written > 512 > rest
+        assert (read, counters(wire, **fields)) == (0, (rest, 0, written))
+        assert rest + written == wire.count(**fields).json()["input_tokens"]
 
 
 @pytest.mark.parametrize("model", [model.id for model in available()])
@@ -53,7 +50,7 @@ def test_the_shortest_prefix_that_is_cached(wire, model):
 
 
 def test_a_growing_conversation_reads_all_that_went_before(wire):
-    """Top-level `cache_control` marks the last block by itself, turn after turn."""
+    """Top-level `cache_control` marks the last block, turn after turn; the look-back is 20 blocks."""
     messages, before = [user(BIG)], 0
     for _ in range(4):
         rest, written, read = counters(wire, cache_control=MARK, messages=messages)
@@ -62,72 +59,55 @@ def test_a_growing_conversation_reads_all_that_went_before(wire):
         messages += [assistant("I see."), user("Go on, please.")]
     hidden = {"messages": [user([{"type": "redacted_thinking", "data": "x"}])], "cache_control": MARK}
     assert (wire.post(**hidden).status_code, wire.count(**hidden).status_code) == (200, 200)  # none to mark
+    for blocks, found in ((19, True), (20, False)):
+        more = [text(f"{blocks}, {n}.") for n in range(blocks)]
+        assert (counters(wire, messages=[user([text(BIG), *more])], cache_control=MARK)[2] > 0) == found
 
 
-def test_the_order_is_tools_system_messages(wire):
-    """A changed message leaves tools and system cached; the look-back from a mark is 20 blocks."""
-    prompt = {"tools": [TOOL | {"cache_control": MARK}], **MARKED}
-    _, written, _ = counters(wire, **prompt)
-    assert counters(wire, **prompt | {"messages": [user("Hello!")]})[1:] == (0, written)
-    assert 0 < counters(wire, **prompt | {"system": "Hello."})[2] < written
-    for blocks, found in ((18, True), (19, False)):
-        more = [text(f"{blocks}, {n}.") for n in range(blocks)] + [text("Well?", cache_control=MARK)]
-        assert (counters(wire, tools=[TOOL], messages=[user(more)])[2] > 0) == found
+READ = {
+    "all": [{"max_tokens": 7}, {"messages": [user("Hello again!")]}, {"stream": True}],
+    "tools": [{"system": BIG}, {"system": [text("Be brief. " + BIG, cache_control=MARK)]}],
+    "none": [{"model": ALL_5[1]}, {"thinking": {"type": "disabled"}}, {"output_config": {"effort": "low"}}],
+}
 
 
-CHANGES = [
-    ({"system": [text(BIG.replace("short", "brief", 1), cache_control=MARK)]}, False),
-    ({"model": ALL_5[1]}, False),
-    ({"thinking": {"type": "disabled"}}, False),
-    ({"output_config": {"effort": "low"}}, False),
-    ({"system": BIG}, False),
-    ({"max_tokens": 7}, True),
-    ({"messages": [user("Hello!")]}, True),
-    ({"stream": True}, True),
-]
-
-
-def test_what_breaks_the_cache_and_what_leaves_it_alone(practice, wire):
-    """An earlier change, another model, thinking, effort, no mark; a refused request caches nothing."""
-    for change, hits in CHANGES:
+def test_what_a_change_leaves_to_read(practice, wire):
+    """Tools, system, messages: what stands before it; a refused request caches nothing."""
+    prompt = FIRST | {"tools": [TOOL | {"cache_control": MARK}]}
+    for left, change in ((left, change) for left, changes in READ.items() for change in changes):
         practice.reset()
-        wire.refused(**MARKED, max_tokens=-1)
+        wire.refused(**prompt, max_tokens=-1)
         with practice.fail_next(529):
-            wire.post(**MARKED)
-        assert counters(wire, **MARKED)[2] == 0
-        assert wire.post(**MARKED | change).status_code == 200
-        assert (practice.journal[-1].reply["usage"]["cache_read_input_tokens"] > 0) == hits, change
-        assert counters(wire, **MARKED)[2] > 0
+            wire.post(**prompt)
+        _, written, read = counters(wire, **prompt)
+        assert (read, wire.post(**prompt | change).status_code) == (0, 200)
+        read = practice.journal[-1].reply["usage"]["cache_read_input_tokens"]
+        assert {0: "none", written: "all"}.get(read, "tools") == left, change
 
 
-@pytest.mark.parametrize(("mark", "seconds"), [(MARK, 300), (HOUR, 3600)])
-def test_entries_live_as_long_as_their_ttl_and_a_read_renews_them(mark, seconds):
+def test_entries_live_as_long_as_their_ttl_and_a_read_renews_them(monkeypatch):
     """Just before the end it is there; a read starts the time anew, and a short mark shortens no hour."""
-    clock, model = Clock(), find_model(HAIKU)
-    cache = PromptCache(clock)
+    monkeypatch.setattr(caching, "MAX_ENTRIES", 3)
+    now, model = [0], find_model(HAIKU)
+    cache = caching.PromptCache(lambda: now[0])
 
-    def read(mark: dict[str, str], words: str = "") -> int:
+    def reads(mark: dict[str, str], words: str = "") -> bool:
         prompt = parse(CreateMessage, body(system=[text(words + BIG, cache_control=mark)]))
-        return cache.use(prompt, model)["cache_read_input_tokens"]
+        return cache.use(prompt, model)["cache_read_input_tokens"] > 512
 
-    assert read(mark) == 0
-    for _ in range(3):
-        clock.now += seconds - 1
-        assert read(MARK) > 512
-    clock.now += seconds + 1
-    assert read(mark) == 0
-    for n in range(4_200):
-        read(MARK, f"{n} ")
-    assert len(cache._entries) == 4_096  # the oldest make room
+    for mark, seconds in ((MARK, 300), (HOUR, 3600)):
+        assert not reads(mark)
+        for _ in range(3):
+            now[0] += seconds - 1
+            assert reads(MARK)
+        now[0] += seconds + 1
+    assert [reads(MARK, words) for words in ("a", "b", "c", "d", "b", "a")] == [False] * 4 + [True, False]
 
 
 # Diagnosis
 
-
-MONDAY = {"system": [text(f"Monday. {BIG}", cache_control=MARK)]}
 DIVERGED = [
-    ({"messages": MORE}, None, "", ""),
-    (MONDAY, "system_changed", "system.0.text", "Monday."),
+    ({"system": [text(f"Monday. {BIG}", cache_control=MARK)]}, "system_changed", "system.0.text", "Monday."),
     ({"system": BIG + "More."}, "system_changed", "system.0.text", "sentence. More."),
     ({"tools": [TOOL, TOOL | {"name": "other"}]}, "tools_changed", "tools.1", "other"),
     ({"messages": [user("Hi."), *MORE[1:]]}, "messages_changed", "messages.0.content.0.text", "Hi."),
@@ -136,23 +116,26 @@ DIVERGED = [
 ]
 
 
-@pytest.mark.parametrize(("change", "kind", "path", "words"), DIVERGED)
-def test_the_reason_and_the_place(practice, client, change, kind, path, words):
+def test_the_reason_and_the_place(practice, client):
     """Of several, the first in the API's order, also in a stream's start; the journal alone knows where."""
-    first = client.messages.create(**body(**FIRST), diagnostics={"previous_message_id": None})
-    assert first.diagnostics is None
-    asked = body(**FIRST | change) | {"diagnostics": {"previous_message_id": first.id}}
-    with client.messages.create(**asked, stream=True) as stream:
-        found = next(iter(stream)).message.diagnostics
-    noted = practice.journal[-1].cache_miss
-    if kind is None:
-        assert found is noted is None
-        return
-    assert (found.cache_miss_reason.type, noted.reason, noted.path) == (kind, kind, path)
-    assert (words in noted.after, path in str(noted)) == (True, True)
-    if kind in ("system_changed", "tools_changed", "model_changed"):
-        missed = first.usage.cache_creation_input_tokens
-        assert found.cache_miss_reason.cache_missed_input_tokens == noted.missed_tokens == missed > 512
+
+    def asked(change: dict[str, Any]) -> tuple[Any, Any, int]:
+        practice.reset()
+        first = client.messages.create(**body(**FIRST), diagnostics={"previous_message_id": None})
+        assert first.diagnostics is None
+        now = body(**FIRST | change) | {"diagnostics": {"previous_message_id": first.id}}
+        with client.messages.create(**now, stream=True) as stream:
+            found = next(iter(stream)).message.diagnostics
+        return found, practice.journal[-1].cache_miss, first.usage.cache_creation_input_tokens
+
+    assert asked({"messages": MORE})[:2] == (None, None)
+    for change, kind, path, words in DIVERGED:
+        found, noted, written = asked(change)
+        assert (found.cache_miss_reason.type, noted.reason, noted.path) == (kind, kind, path)
+        assert (words in noted.after, path in str(noted)) == (True, True)
+        if kind in ("system_changed", "tools_changed", "model_changed"):
+            missed = found.cache_miss_reason.cache_missed_input_tokens
+            assert missed == noted.missed_tokens == written > 512
 
 
 def test_who_is_told(practice, client, wire):

@@ -11,14 +11,14 @@ import anthropic
 import pytest
 
 from course_helpers.practice_api.errors import ApiError
-from tests.practice_api.conftest import BOTH_WAYS, Clock
+from tests.practice_api.conftest import BOTH_WAYS
 from tests.practice_api.wire import HAIKU, OPUS, body, error_message, text
 
 pytestmark = BOTH_WAYS
 
 
 def outcomes(client, count: int) -> list[str]:
-    """What `count` calls come to: "ok", or the kind of error and its status."""
+    """What `count` calls come to: "ok", or the status of the error."""
     found = []
     for _ in range(count):
         try:
@@ -51,62 +51,41 @@ def test_faults_come_in_the_order_set_and_count_down(practice, client, wire):
     assert (outcomes(client, 1), str(practice.api.faults)) == (["ok"], "none")
 
 
-SET = {
-    "fail_next": {"status": 500, "times": 9},
-    "break_stream": {"kind": "disconnect", "times": 9},
-    "limit": {"requests_per_minute": 1},
-    "shape": {"kind": "refusal"},
-    "pace": {"tokens_per_second": 0.5},
-    "chaos": {"rate": 1},
-    "retire": {"model": HAIKU},
-}
+SET = [("fail_next", 500), ("break_stream", "stall"), ("limit", 1), ("pace", 1), ("chaos", 1)]
 
 
 def test_a_with_block_ends_what_it_began(practice, client):
     """Whatever is left of it is gone, also after an exception; what was set before stays."""
-
-    def use(control: str) -> None:
-        with getattr(practice, control)(**SET[control]):
-            assert control in repr(practice)
-            raise RuntimeError("a mistake in the cell")
-
     with practice.shape("thinking_first"):
-        for control in SET:
-            with pytest.raises(RuntimeError):
-                use(control)
+        for control, argument in SET:
+            with pytest.raises(RuntimeError), getattr(practice, control)(argument):  # noqa: PT012
+                assert control in repr(practice)
+                raise RuntimeError("a mistake in the cell")
             assert str(practice.api.faults) == "shape('thinking_first')"
-            assert client.messages.create(**body()).content[0].type == "thinking"
         with practice.shape("empty"):  # the latest of a kind is in force
             assert client.messages.create(**body()).content == []
+        assert client.messages.create(**body()).content[0].type == "thinking"
     assert client.messages.create(**body()).content[0].type == "text"
 
 
 MISSPELT = [
-    ("fail_next", (999,), "status\n  Input should be 400, 401"),
-    ("fail_next", ("429",), "status\n  Input should be 400, 401"),
-    ("fail_next", (500, 0), "times\n  Input should be greater than or equal to 1"),
-    ("fail_next", (500, 1.5), "times\n  Input should be a valid integer"),
-    ("fail_next", (429, 1, float("nan")), "retry_after"),
-    ("break_stream", ("disconect",), "kind\n  Input should be 'disconnect', 'truncate', "),
-    ("shape", ("thinking",), "kind\n  Input should be 'thinking_first', "),
-    ("pace", (0,), "tokens_per_second"),
-    ("chaos", (1.1,), "rate\n  Input should be less than or equal to 1"),
-    ("limit", (), "at least one of requests_per_minute"),
-    ("retire", (5,), "model\n  Input should be a valid string"),
+    ("fail_next", {"status": "429"}, "status\n  Input should be 400, 401"),
+    ("fail_next", {"status": 500, "times": 0}, "times\n  Input should be greater than or equal to 1"),
+    ("fail_next", {"status": 429, "retry_after": float("nan")}, "retry_after"),
+    ("fail_next", {"status": 429, "retry_after": 1, "spend_cap": True}, "spend_cap goes with status 429"),
+    ("fail_next", {"status": 500, "tims": 2}, "tims"),
+    ("break_stream", {"kind": "disconect"}, "kind\n  Input should be 'disconnect', 'truncate', "),
+    ("pace", {"tokens_per_second": 0}, "tokens_per_second"),
+    ("limit", {}, "at least one of requests_per_minute"),
 ]
 
 
 def test_what_is_misspelt_is_refused_and_sets_nothing(practice):
     """An error that says what there is."""
     for control, arguments, words in MISSPELT:
-        with pytest.raises(ValueError) as caught:
-            getattr(practice, control)(*arguments)
+        with pytest.raises((ValueError, TypeError)) as caught:
+            getattr(practice, control)(**arguments)
         assert words in str(caught.value), (control, arguments)
-    for fault in ({"status": 500}, {"status": 429, "retry_after": 1}):
-        with pytest.raises(ValueError, match="spend_cap goes with status 429"):
-            practice.fail_next(**fault, spend_cap=True)
-    with pytest.raises(TypeError, match="tims"):
-        practice.fail_next(500, tims=2)
     assert str(practice.api.faults) == "none"
 
 
@@ -115,13 +94,13 @@ def test_chaos_is_repeatable(practice, client):
 
     def run(rate: float, seed: int) -> list[str]:
         with practice.chaos(rate, seed):
-            return outcomes(client, 60)
+            return outcomes(client, 40)
 
     first = run(0.5, 1)
     assert run(0.5, 1) == first != run(0.5, 2)
-    assert 15 <= first.count("ok") <= 45
+    assert 10 <= first.count("ok") <= 30
     assert {*first} == {"ok", "429", "500", "502", "503", "529", "dropped"}
-    assert (run(0, 1), "ok" in run(1, 1)) == (["ok"] * 60, False)
+    assert (run(0, 1), "ok" in run(1, 1)) == (["ok"] * 40, False)
     with practice.chaos(0.9, seed=3), practice.fail_next(403, times=5):
         assert outcomes(client, 5) == ["403"] * 5
 
@@ -144,8 +123,7 @@ def test_shapes_and_a_model_that_retires(practice, client, wire):
         assert (kinds, reply["stop_reason"], tokens) == expected
         assert (reply["stop_details"] is not None) == (shape == "refusal")
     with practice.retire(HAIKU):
-        assert wire.refused(404) == f"model: {HAIKU}"
-        assert wire.count().status_code == 404
+        assert (wire.refused(404), wire.count().status_code) == (f"model: {HAIKU}", 404)
         wire.ok(model=OPUS)
 
 
@@ -153,17 +131,17 @@ def test_controls_from_many_threads(practice, client):
     """Set, cleared and used at once: each fault happens exactly once, to the next request."""
 
     def work(_) -> None:
-        for _ in range(30):
+        for _ in range(15):
             practice.fail_next(500)
             with practice.shape("empty"), practice.limit(requests_per_minute=10**6):
                 repr(practice)
 
     with ThreadPoolExecutor(8) as pool:
         done = pool.map(work, range(8))
-        seen = Counter(outcomes(client, 100))
-    assert [*done] == [None] * 8
-    seen += Counter(outcomes(client, 240))
-    assert (seen, str(practice.api.faults)) == ({"500": 240, "ok": 100}, "none")
+        seen = Counter(outcomes(client, 50))
+    seen += Counter(outcomes(client, 120))
+    assert ([*done], seen) == ([None] * 8, {"500": 120, "ok": 50})
+    assert str(practice.api.faults) == "none"
 
 
 # Rate limits
@@ -175,17 +153,16 @@ def figures(headers, kind: str) -> tuple[int, int]:
     return int(limit), int(remaining)
 
 
-def test_requests_run_out(practice, wire, client):
+def test_requests_run_out(practice, wire):
     """As many as the limit says, then a 429 that names the limit and a true wait; counting takes none."""
-    with client.messages.stream(**body()) as stream:
-        assert figures(stream.response.headers, "requests") == (1000, 1000)
-    with practice.limit(requests_per_minute=3):
-        for left in (2, 1, 0):
+    assert figures(wire.post(stream=True).headers, "requests") == (1000, 1000)
+    with practice.limit(requests_per_minute=2):
+        for left in (1, 0):
             assert wire.count().status_code == 200
-            assert figures(wire.post().headers, "requests") == (3, left)
+            assert figures(wire.post().headers, "requests") == (2, left)
         answer = wire.post()
-        assert "3 requests per minute" in error_message(answer, 429)
-        assert 1 <= int(answer.headers["retry-after"]) <= 20  # a third of a minute at most
+        assert "2 requests per minute" in error_message(answer, 429)
+        assert 1 <= int(answer.headers["retry-after"]) <= 30  # half a minute at most
         full = datetime.fromisoformat(answer.headers["anthropic-ratelimit-requests-reset"])
         assert datetime.now(UTC) < full < datetime.now(UTC) + timedelta(minutes=1)
 
@@ -197,7 +174,7 @@ def test_tokens_run_out(practice, wire):
     wire.ok(system=cached)
     with practice.limit(input_tokens_per_minute=100):
         assert wire.ok(system=cached)["usage"]["cache_read_input_tokens"] > 512
-        assert "100 input tokens per minute" in error_message(wire.post(system=other), 429)
+        assert "100 input tokens per minute" in wire.refused(429, system=other)
         headers = wire.post().headers  # it took nothing, and wrote no cache
         assert figures(headers, "tokens") == figures(headers, "input-tokens")
     assert wire.ok(system=other)["usage"]["cache_read_input_tokens"] == 0
@@ -211,21 +188,21 @@ def test_tokens_run_out(practice, wire):
 
 def test_a_bucket_refills_evenly(practice):
     """After the wait that the 429 named there is room again, and not a second before."""
-    limits, clock = practice.limit(20_000, 60, 50_000).value, Clock()
-    limits._clock, limits._at = clock, 0
+    limits, now = practice.limit(20_000, 60, 50_000).value, [0]
+    limits._clock, limits._at = (lambda: now[0]), 0
     limits.admit(60)
     with pytest.raises(ApiError) as refused:
         limits.admit(30)
-    clock.now += int(refused.value.headers["retry-after"]) - 1
+    now[0] += int(refused.value.headers["retry-after"]) - 1
     with pytest.raises(ApiError):
         limits.admit(30)
-    clock.now += 1
+    now[0] += 1
     limits.admit(30)
     limits.charge_output(900)
     # Tokens are shown in thousands, as by the real API, where the limit is not small.
     shown = [figures(limits.headers(), kind)[1] for kind in ("output-tokens", "requests", "input-tokens")]
     assert shown == [49_000, 19_999, 0]
-    clock.now += 1_000_000
+    now[0] += 1_000_000
     assert figures(limits.headers(), "input-tokens") == (60, 60)
     with pytest.raises(ApiError):
         limits.admit(61)  # more than the whole limit

@@ -16,16 +16,8 @@ import psutil
 import pytest
 
 from course_helpers.practice_api import PRACTICE_KEY, Practice, journal
-from tests.practice_api.conftest import sdk_arguments
+from tests.practice_api.conftest import sdk
 from tests.practice_api.wire import body, user
-
-PARIS = "The capital of France is Paris."
-
-
-def says(**where) -> str:
-    """The answer of a practice API to the usual question."""
-    with anthropic.Anthropic(**{"api_key": PRACTICE_KEY, "max_retries": 0} | where) as client:
-        return client.messages.create(**body()).content[0].text
 
 
 def open_here() -> tuple[int, set[int]]:
@@ -43,10 +35,9 @@ def test_it_starts_once_and_stops_without_a_trace():
         practice.pace(1)
         with ThreadPoolExecutor(8) as pool:
             [url] = {*pool.map(Practice.start, [practice] * 16)}
-        assert len(open_here()[1] - before[1]) == 1
-        assert url.startswith("http://127.0.0.1:")
+        assert (url.startswith("http://127.0.0.1:"), len(open_here()[1] - before[1])) == (True, 1)
         assert (practice.serves(url + "/"), practice.serves("http://127.0.0.1:1")) == (True, False)
-        with anthropic.Anthropic(base_url=url, api_key=PRACTICE_KEY) as client:
+        with sdk(practice) as client:
             stream = client.messages.create(**body(stream=True))
             assert next(stream).type == "message_start"
             practice.stop()
@@ -62,47 +53,40 @@ def test_a_server_that_is_stuck_is_replaced(capfd):
     """On the same port, for clients made before too; the old thread ends without a word when it can."""
     practice, until = Practice(), threading.Event()
     url, old = practice.start(), practice._server
-    with anthropic.Anthropic(base_url=url, api_key=PRACTICE_KEY) as client:
+    with sdk(practice) as client:
         client.messages.create(**body())
         old.loop.call_soon_threadsafe(until.wait, 60)  # as a finalizer that waits for a lock does
-        assert not old.answers(within=0.05)
         assert practice.start() == url
         assert client.messages.create(**body()).content
         until.set()
         old.thread.join(10)
         assert not old.thread.is_alive()
         assert client.messages.create(**body()).content
-    practice.start()
     assert (practice.replaced, len(practice.journal)) == (1, 3)
     practice.stop()
     assert capfd.readouterr() == ("", "")
 
 
-# Without a server
-
-
 def test_without_threads_and_ports():
     """As in a cell, within a running loop: blocking and awaited calls side by side, also from threads."""
-    inside, before = Practice(in_process=True), open_here()
+    inside, before, paris = Practice(in_process=True), open_here(), {"The capital of France is Paris."}
+    client = sdk(inside)
 
     async def cell(_=None) -> set[str]:
-        said = {says(**sdk_arguments(inside))}
-        async with anthropic.AsyncAnthropic(**sdk_arguments(inside, asynchronous=True)) as client:
-            many = await asyncio.gather(*(client.messages.create(**body()) for _ in range(5)))
-        return said | {message.content[0].text for message in many}
+        async with sdk(inside, anthropic.AsyncAnthropic) as awaited:
+            many = await asyncio.gather(*(awaited.messages.create(**body()) for _ in range(5)))
+        return {message.content[0].text for message in (client.messages.create(**body()), *many)}
 
-    assert asyncio.run(cell()) == {PARIS}
+    assert asyncio.run(cell()) == paris
     assert open_here() == before
     with ThreadPoolExecutor(8) as pool:
-        assert [*pool.map(lambda _: asyncio.run(cell()), range(8))] == [{PARIS}] * 8
-    inside.pace(tokens_per_second=10)
-    with anthropic.Anthropic(**sdk_arguments(inside), max_retries=0) as client:
-        with client.messages.stream(**body()) as stream:
-            next(iter(stream.text_stream))  # the rest is not made
-        assert (inside.journal[-1].status, inside.journal[-1].reply) == (200, None)
-        inside.stop()
-        with pytest.raises(anthropic.APIConnectionError):
-            client.messages.create(**body())
+        assert [*pool.map(lambda _: asyncio.run(cell()), range(8))] == [paris] * 8
+    with inside.pace(tokens_per_second=10), client.messages.stream(**body()) as stream:
+        next(iter(stream.text_stream))
+    assert (inside.journal[-1].status, inside.journal[-1].reply) == (200, None)  # the rest was not made
+    inside.stop()
+    with pytest.raises(anthropic.APIConnectionError):
+        client.messages.create(**body())
 
 
 # The journal
@@ -110,21 +94,18 @@ def test_without_threads_and_ports():
 
 def test_the_journal_shows_what_was_really_sent(practice, client):
     """Method, path, headers, body, status, reply; its curl line sends the same, the key in a variable."""
-    reply = client.messages.create(**body(system="Say 'no' to $HOME and `ls`."))
+    sent = body(system="Say 'no' to $HOME and `ls`.")
+    reply = client.messages.create(**sent)
     [exchange] = practice.journal
-    assert (exchange.number, exchange.method, exchange.path) == (1, "POST", "/v1/messages")
-    assert exchange.body == json.loads(exchange.raw) == body(system="Say 'no' to $HOME and `ls`.")
-    assert (exchange.status, exchange.reply["id"]) == (200, reply.id)
+    assert (exchange.number, exchange.status, exchange.reply["id"]) == (1, 200, reply.id)
+    assert exchange.body == json.loads(exchange.raw) == sent
     begin = "POST /v1/messages\nauthorization: Bearer [redacted]\nanthropic-version: 2026-10-21\n"
-    assert str(exchange).startswith(begin)
-    assert "→ 200" in str(exchange)
+    assert (str(exchange).startswith(begin), "→ 200" in str(exchange)) == (True, True)
     assert not any(word in str(exchange).lower() for word in ("x-stainless", "127.0.0.1"))
     assert "$ANTHROPIC_API_KEY" in exchange.curl()
     variables = {"ANTHROPIC_BASE_URL": practice.url, "ANTHROPIC_API_KEY": PRACTICE_KEY}
-    command = exchange.curl().replace("curl ", "curl -s ", 1)
-    done = subprocess.run(command, shell=True, capture_output=True, check=True, env=os.environ | variables)
-    assert json.loads(done.stdout)["id"] == reply.id
-    assert practice.journal[-1].body == practice.journal[-2].body
+    subprocess.run(exchange.curl(), shell=True, capture_output=True, check=True, env=os.environ | variables)
+    assert (practice.journal[-1].body, practice.journal[-1].reply) == (sent, exchange.reply)
 
 
 def test_the_journal_reads_like_a_list_and_is_bounded(practice, wire, monkeypatch):
@@ -136,12 +117,9 @@ def test_the_journal_reads_like_a_list_and_is_bounded(practice, wire, monkeypatc
         wire.post()
     for _ in practice.journal:
         wire.get("/v1/models")
-    numbers = [exchange.number for exchange in practice.journal]
-    assert numbers == [exchange.number for exchange in practice.journal[:]] == [*range(31, 61)]
+    assert [exchange.number for exchange in practice.journal[:]] == [*range(31, 61)]
     lines = repr(practice.journal).splitlines()
     assert (lines[0], lines[-1], len(lines)) == ("… 10 earlier", "  60  GET /v1/models → 200", 21)
     for n in range(1, 8):
         wire.post(messages=[user("x" * 10_000 * n)])
         assert sum(len(exchange.raw) for exchange in practice.journal) <= 50_000 or len(practice.journal) == 1
-    practice.journal.clear()
-    assert len(practice.journal) == 0

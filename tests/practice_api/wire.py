@@ -16,6 +16,11 @@ ALL_5 = tuple(model.id for model in available() if not model.prefill)
 HAIKU_4 = next(model.id for model in available() if model.prefill and model.effort is None)
 OLD, NEW = "2023-06-01", "2026-10-21"
 KEY = {"x-api-key": PRACTICE_KEY}
+MARK, HOUR = {"type": "ephemeral"}, {"type": "ephemeral", "ttl": "1h"}
+CITY = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
+WEATHER = {"name": "get_weather", "description": "The weather of a city on a day.", "input_schema": CITY}
+CALL = {"type": "tool_use", "id": "toolu_1", "name": "get_weather", "input": {"city": "Paris"}}
+RESULT = {"type": "tool_result", "tool_use_id": "toolu_1", "content": "19 °C"}
 
 
 def user(content: Any = "What is the capital of France?") -> dict[str, Any]:
