@@ -1,12 +1,14 @@
 """docs/cheatsheet.md: one page for all lessons, made from their own cells.
 
-A code cell whose metadata holds `"cheatsheet": "One call"` stands in it under that title. The cells of one
-lesson run in their order after its setup cell: a test runs them as somebody would who copied them.
+A code cell, or a folded solution, whose metadata holds `"cheatsheet": "One call"` stands in it under that
+title. The cells of one lesson run in their order after its setup cell: a test runs them as somebody would who
+copied them.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 from tools.lessons import cover
@@ -15,7 +17,8 @@ PAGE = "docs/cheatsheet.md"
 HEAD = """# Cheat sheet
 
 The calls to look up, made from the lessons' own cells by `make notebooks`.
-Lines with `practice` need the practice API: at work leave them out, and `pretend` too, which skips the waits.
+At work you have only `anthropic`: what is imported from `course_helpers` you replace by your own, and lines
+with `practice`, `check` and `pretend` (which skips the waits) go.
 The snippets of one lesson go together, in their order, after the setup cell:
 
 ```python
@@ -28,7 +31,13 @@ def snippets(path: Path) -> list[tuple[str, str]]:
     """Title and source of each cell of the lesson at `path` that belongs on the page."""
     cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
     marked = [cell for cell in cells if "cheatsheet" in cell["metadata"]]
-    return [(cell["metadata"]["cheatsheet"], "".join(cell["source"])) for cell in marked]
+    return [(cell["metadata"]["cheatsheet"], _code("".join(cell["source"]))) for cell in marked]
+
+
+def _code(source: str) -> str:
+    """The code of a cell; of a folded solution, which is Markdown, what stands in its fence."""
+    fenced = re.search(r"(?s)```python\n(.*?)\n```", source)
+    return fenced[1] if fenced else source
 
 
 def setup(path: Path) -> str:
