@@ -25,7 +25,7 @@ from course_helpers.charts.costs import LOOKS
 from course_helpers.formatting import dollars, share, short
 from course_helpers.frames import compare_models, cost_curve, to_frame
 from course_helpers.history.strategies import last_turns
-from tests.test_frames import FREE, HAIKU, OPUS, UNKNOWN, WAYS, call
+from tests.test_frames import FREE, OPUS, UNKNOWN, WAYS, call
 
 
 def session(length: int) -> pd.DataFrame:
@@ -195,8 +195,22 @@ def test_numbers_as_people_write_them():
         assert values == pytest.approx(list(ax.get_yticks()), rel=1e-9)
 
 
-def test_what_is_drawn():
+CHEAP, DEAR = call(output=500), call(OPUS, output=5000)
+SESSIONS = {
+    r"20 calls cost \$\d.*: input \$.* 1 call summarised .* 1 call brought no reply\.": (session(20), []),
+    r"3 calls cost \$0\.": (to_frame([FREE] * 3), ["these calls cost nothing"]),
+    r"1 call at prices that are not known\.": (to_frame([UNKNOWN]), ["what these calls cost is not known"]),
+    r".*Not in this sum: 1 call at prices that are not known\.": (to_frame([CHEAP, UNKNOWN]), []),
+    r"2 calls cost .*": (to_frame([CHEAP, DEAR]), [dollars(CHEAP.cost_usd)]),  # a bar too flat to be seen
+}
+
+
+def test_what_is_drawn_and_said():
     """Bars are the costs of the table, the line ends at the total; a summary counts to the next turn."""
+    for said, (frame, words) in SESSIONS.items():
+        ax = charts.plot_session(frame)
+        assert re.fullmatch(said, caption(ax))
+        assert [text.get_text() for text in ax.texts] == words
     frame = session(20)
     ax = charts.plot_session(frame)
     tops = np.zeros(20)
@@ -205,49 +219,15 @@ def test_what_is_drawn():
     assert tops.tolist() == pytest.approx(frame["cost_usd"].tolist(), abs=1e-12)
     (line,) = next(panel for panel in ax.figure.axes if panel.get_ylabel() == "USD so far").lines
     assert line.get_ydata()[-1] == pytest.approx(frame["cost_usd"].sum(), abs=1e-12)
-    assert [bar.get_height() for bar in charts.plot_turn_tokens(TWO_TURNS).patches] == [0, 130, 100, 60]
+    turns = to_frame([call(thinking=20), call(input=190, turn=2)])
+    assert [bar.get_height() for bar in charts.plot_turn_tokens(turns).patches] == [0, 130, 100, 60]
     calls = [call(turn=1, input=10), call(kind="summary", turn=None, input=500), call(turn=2, input=20)]
     ax = charts.plot_strategies(to_frame(calls).assign(strategy="summarise"))
     assert ax.lines[0].get_ydata().tolist() == [10, 520]
-    ranked = COMPARED.sort_values("cost_usd", kind="stable")["model"].tolist()
-    assert [label.get_text() for label in charts.plot_models(COMPARED).get_yticklabels()] == ranked
-
-
-TWO_TURNS = to_frame([call(thinking=20), call(input=190, turn=2)])
-COMPARED = compare_models(session(6))
-CHEAP, DEAR = call(output=500), call(OPUS, output=5000)
-CAPTIONS = [
-    (
-        "session",
-        session(20),
-        r"20 calls cost \$\d.*: input \$.* 1 call summarised .* 1 call brought no reply\.",
-    ),
-    ("session", to_frame([FREE] * 3), r"3 calls cost \$0\."),
-    ("session", to_frame([UNKNOWN]), r"1 call at prices that are not known\."),
-    ("session", to_frame([CHEAP, UNKNOWN]), r".*Not in this sum: 1 call at prices that are not known\."),
-    ("session", to_frame([CHEAP, DEAR]), rf".*The dearest, call 2, cost \{dollars(DEAR.cost_usd)}\."),
-    ("turn_tokens", TWO_TURNS, "2 turns sent 290 tokens, 45 % of them not for the first time; the last .*"),
-    ("models", COMPARED, r"As held, .* The cheapest is .*, the dearest .*× as much\."),
-    ("tiers", cost_curve(models=[HAIKU]), r"At 100,000 tokens .* 5 × as much\."),
-    ("tiers", cost_curve(models=["opus"]), "No cliff.*"),
-]
-IN_PLACE_OF_BARS = {
-    "these calls cost nothing": [FREE],
-    "what these calls cost is not known": [UNKNOWN],
-    dollars(CHEAP.cost_usd): [CHEAP, DEAR],  # one too flat to be seen
-}
-
-
-def test_what_the_captions_say():
-    """Also what cannot be seen in the picture; no measured seconds where they are not wanted."""
-    for name, frame, said in CAPTIONS:
-        assert re.fullmatch(said, caption(draw(f"plot_{name}", frame)))
-    for said, calls in IN_PLACE_OF_BARS.items():
-        assert [text.get_text() for text in charts.plot_session(to_frame(calls)).texts] == [said]
-    for name in ("plot_attempts", "plot_first_token"):
-        one, other = (draw(name, frame) for frame in (FRAMES[name](4), FRAMES[name](4).assign(seconds=9.5)))
-        assert caption(one) != caption(other)
-        assert caption(one, seconds=False) == caption(other, seconds=False)
+    compared = compare_models(frame)
+    ranked = compared.sort_values("cost_usd", kind="stable")["model"].tolist()
+    assert [label.get_text() for label in charts.plot_models(compared).get_yticklabels()] == ranked
+    assert caption(charts.plot_tiers(cost_curve(models=["opus"]))).startswith("No cliff")
 
 
 def held(turns: int, chat: Conversation | None = None, **settings) -> Conversation:

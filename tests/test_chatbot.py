@@ -19,16 +19,24 @@ CHAT = [sys.executable, "-m", "course_helpers.chatbot"]
 SESSION = """\
 My name is Sam.
 
-!model sonnet
+!MODEL Sonnet
 What is my name?
+!modl haiku
+!window x
+!window 0
+!Window 2
 !window 1
 What is the capital of France?
 What is my name?
 stats
 undo
-reset
+!Reset
+UNDO
+!save
+!window OFF
+HELP
 What is my name?
-quit
+!QUIT
 never read
 """
 ANSWERS = """\
@@ -38,12 +46,16 @@ The capital of France is Paris.
 I don't know your name: none of the messages I was sent says so.
 I don't know your name: none of the messages I was sent says so.
 """
-METERS = """\
+METERS = f"""\
 [This turn: 24 tokens in · 11 out · $0.0000079]
 [Session: 1 turn · 24 tokens in · 11 out · $0.0000079]
 [Model: claude-sonnet-5-5]
 [This turn: 43 tokens in · 8 out · $0.000166]
 [Session: 2 turns · 67 tokens in · 19 out · $0.000174]
+[There is no !modl. help lists the commands.]
+[!window takes a number of finished exchanges, or off, not x.]
+[Window: the new question is sent alone]
+[Window: the last 2 finished exchanges and the new question are sent]
 [Window: the last 1 finished exchange and the new question are sent]
 [This turn: 44 tokens in · 12 out · $0.000208]
 [Session: 3 turns · 111 tokens in · 31 out · $0.000382]
@@ -55,6 +67,10 @@ METERS = """\
 [Window: the last 1 finished exchange and the new question are sent]
 [Taken back: What is my name?]
 [History cleared. What was spent stays counted.]
+[There is no turn to take back.]
+[Say where: !save chat.json]
+[Window: the whole history is sent]
+{chatbot.HELP}
 [This turn: 24 tokens in · 22 out · $0.000268]
 [Session: 5 calls, 1 turn in the history · 183 tokens in · 75 out · $0.000966]
 [Session complete: 5 calls, 1 turn in the history · 183 tokens in · 75 out · $0.000966]
@@ -81,10 +97,14 @@ def here(monkeypatch, capsys):
 
 
 def test_a_session_over_a_pipe(here):
-    """Answers, and nothing else, on stdout; everything else on stderr."""
+    """Answers alone on stdout, all else on stderr; what only looks like a command is a question."""
     status, out, err = here(SESSION)
     assert (status, out) == (0, ANSWERS)
     assert err.partition("\n")[2] == METERS
+    questions = ["save the whales", "reset my password", "model", "quit smoking"]
+    here("\n".join(questions))
+    assert [entry.body["messages"][-1]["content"] for entry in practice.journal[-4:]] == questions
+    assert practice.journal[-1].body["system"] == chatbot.DEFAULT_SYSTEM
 
 
 def at_terminal(term: str, steps: list[tuple[str, str]], *options: object) -> tuple[int, str]:
@@ -135,8 +155,7 @@ def test_files(here, tmp_path):
     assert (out, err.splitlines()[-1]) == ("Noted: your name is Sam.\n", f"[Saved to {path}]")
     assert "Saved" not in here("stats\n", "--load", path)[2]  # nothing was said
     _, out, err = here("What is my name?\n", "--load", path, "--model", "opus")
-    assert out == "Your name is Sam.\n"
-    assert f"[Loaded {path}: 1 turn]" in err
+    assert (out, f"[Loaded {path}: 1 turn]" in err) == ("Your name is Sam.\n", True)
     loaded = Conversation.load(path)
     assert [call.model for call in loaded.calls] == [models.MODEL, models.ALIASES["opus"]]
     assert (loaded.system, loaded.max_tokens, len(loaded.turns)) == ("Be kind.", 99, 2)
@@ -145,15 +164,11 @@ def test_files(here, tmp_path):
     precious.write_text(json.dumps({"history": [{"role": "user", "content": "Hi"}], "cost": 0.1}))
     status, _, err = here("Hello!\n", "--save", precious)
     assert (status, f"{precious} is there already" in err) == (2, True)
-    _, _, err = here(f"Hello!\n!save {precious}\n!save {copy}\n!save\n!save {copy}\n!save {other}\n")
-    assert err.count("is there already") == 2
-    assert err.count(f"[Saved to {copy}]") == 4
+    _, _, err = here(f"Hello!\n!save {precious}\n!save {copy}\n!save\n")
+    assert (err.count("is there already"), err.count(f"[Saved to {copy}]")) == (1, 3)
     assert "cost" in precious.read_text()
     assert here("", "--save", tmp_path / "missing" / "chat.json")[0] == 2
-    assert (
-        "not a conversation saved by this course: that holds what each turn took"
-        in here("", "--load", precious)[2]
-    )
+    assert "not a conversation saved by this course: that holds" in here("", "--load", precious)[2]
 
 
 BAD_OPTIONS = {
@@ -173,33 +188,6 @@ def test_options_that_make_no_sense(here):
         status, out, err = here("Hello!\n", *options.split())
         assert (status, out, "Traceback" in err) == (2, "", False), options
         assert words in err, options
-
-
-COMMANDS = {
-    "!window": "[Window: the last 1 finished exchange and the new question are sent]",
-    "!modl haiku": "[There is no !modl. help lists the commands.]",
-    "!MODEL Sonnet": f"[Model: {models.ALIASES['sonnet']}]",
-    "!model gpt-5": "[Unknown model 'gpt-5'. Known models: ",
-    "!window x": "[!window takes a number of finished exchanges, or off, not x.]",
-    "!window 0": "[Window: the new question is sent alone]",
-    "!Window 2": "[Window: the last 2 finished exchanges and the new question are sent]",
-    "!window OFF": "[Window: the whole history is sent]",
-    "UNDO": "[There is no turn to take back.]",
-    "!Reset": "[History cleared. What was spent stays counted.]",
-    "!save": "[Say where: !save chat.json]",
-    "HELP": "help            these lines",
-}
-
-
-def test_commands(here):
-    """In any case. What is no command is said so; what only looks like one is a question."""
-    lines = here("\n".join(COMMANDS), "--last-turns", "1")[2].splitlines()[1:]
-    for command, line in zip(COMMANDS, lines, strict=False):
-        assert line.startswith(COMMANDS[command]), command
-    questions = ["save the whales", "reset my password", "model", "quit smoking"]
-    here("\n".join([*questions, "!QUIT", "never read"]))
-    assert [entry.body["messages"][-1]["content"] for entry in practice.journal[-4:]] == questions
-    assert practice.journal[-1].body["system"] == chatbot.DEFAULT_SYSTEM
 
 
 def test_faults_and_budget(here):

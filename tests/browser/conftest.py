@@ -1,13 +1,25 @@
-"""The fixtures `lab` and `shared_lab`: a page of JupyterLab in Chromium. See lab.py for what it can do."""
+"""The fixture `lab`: one page of JupyterLab in Chromium for all tests. See lab.py for what it can do."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 
 import pytest
 from playwright.sync_api import sync_playwright
 
+from browser.chat_page import ChatPage
 from browser.lab import CHROMIUM_FLAGS, Lab, Server, find_chromium
+
+SETUP = """
+import contextlib, json
+import ipywidgets
+from IPython.display import display
+from course_helpers import connect, practice
+from course_helpers.chat_cell import ChatCell
+from course_helpers.history import Reply, last_turns
+from course_helpers.learning import guess, quiz
+"""
 
 
 @pytest.fixture(scope="session")
@@ -23,21 +35,25 @@ def chromium():
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory):
-    """One JupyterLab server for the whole session."""
-    started = Server(tmp_path_factory.mktemp("lab"))
-    yield started
-    started.stop()
+def shared_lab(chromium, tmp_path_factory):
+    """One server and one notebook for the whole session: a kernel for each test would take too long."""
+    with contextlib.closing(Server(tmp_path_factory.mktemp("lab"))) as server:
+        made = Lab(server, chromium)
+        made.open(SETUP)
+        assert made.run_all()
+        yield made
 
 
-def page(server, chromium):
-    """A page, closed with its kernels at the end."""
-    made = Lab(server, chromium)
-    yield made
-    made.close()
+@pytest.fixture
+def lab(shared_lab):
+    """Each test finds no faults set, and must leave no error and no stranger behind."""
+    shared_lab.run("connect(); practice.reset()")
+    yield shared_lab
+    assert shared_lab.errors() == shared_lab.strangers == shared_lab.faults == []
 
 
-lab = pytest.fixture(page)
-shared_lab = pytest.fixture(
-    page, scope="module"
-)  # where a page and a kernel for each test would take too long
+@pytest.fixture
+def echoing(lab, echo):
+    """A fresh chat with the server that says what it is told."""
+    lab.run(f"connect({echo.url!r})")
+    return ChatPage.make(lab, "cell = ChatCell(model='echo')\ncell")

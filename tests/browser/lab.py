@@ -17,7 +17,6 @@ import httpx2
 import nbformat
 from playwright.sync_api import Browser, Locator, Request, expect
 
-CHROMIUMS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 SETTINGS = {
     # Without windowing off, outputs outside the window read as empty.
     "@jupyterlab/notebook-extension/tracker": {"windowingMode": "none"},
@@ -30,7 +29,8 @@ expect.set_options(timeout=20_000)  # milliseconds: a busy machine is slow, not 
 
 def find_chromium() -> str | None:
     """The path of a Chromium, or None."""
-    return next(filter(None, map(shutil.which, [os.environ.get("COURSE_CHROMIUM") or "", *CHROMIUMS])), None)
+    usual = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+    return next(filter(None, map(shutil.which, [os.environ.get("COURSE_CHROMIUM") or "", *usual])), None)
 
 
 class Server:
@@ -47,18 +47,18 @@ class Server:
         foreign = ("ANTHROPIC_", "COURSE_", "JUPYTER", "IPYTHON", "XDG_", "no_proxy")
         env = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
         env |= {"HOME": str(folder), "JUPYTERLAB_SETTINGS_DIR": str(folder / "settings"), "NO_PROXY": "*"}
-        self.log = folder / "server.log"
         options = ["--no-browser", "--allow-root", "--ServerApp.ip=127.0.0.1", "--ServerApp.port=0"]
         options += [f"--IdentityProvider.token={self.token}", f"--ServerApp.root_dir={self.root}"]
         command = [sys.executable, "-m", "jupyterlab", "--LabApp.expose_app_in_browser=True", *options]
-        outputs = {"stdout": self.log.open("w"), "stderr": subprocess.STDOUT}
+        log = folder / "server.log"
+        outputs = {"stdout": log.open("w"), "stderr": subprocess.STDOUT}
         self.process = subprocess.Popen(command, env=env, start_new_session=True, **outputs)
         deadline = time.monotonic() + 60
         # It takes a free port, and says which in its log.
-        while not (found := re.search(r"http://127\.0\.0\.1:\d+", self.log.read_text())):
+        while not (found := re.search(r"http://127\.0\.0\.1:\d+", log.read_text())):
             if self.process.poll() is not None or time.monotonic() > deadline:
-                self.stop()
-                raise RuntimeError("JupyterLab did not start:\n" + self.log.read_text()[-2000:])
+                self.close()
+                raise RuntimeError("JupyterLab did not start:\n" + log.read_text()[-2000:])
             time.sleep(0.1)
         self.url = found[0]
 
@@ -71,7 +71,7 @@ class Server:
             for session in client.get("/api/sessions").json():
                 client.delete(f"/api/sessions/{session['id']}")
 
-    def stop(self) -> None:
+    def close(self) -> None:
         """End the server and its kernels."""
         self.process.terminate()
         try:
@@ -103,16 +103,15 @@ class Lab:
         given = "async (given) => { const lab = window.jupyterapp, panel = lab.shell.currentWidget; "
         return self.page.evaluate(f"{given}{script} }}", arguments)
 
-    def open(self, notebook: Path | list[str]) -> None:
-        """Open a copy of the notebook at a path, or a new one with these sources of code cells."""
+    def open(self, notebook: Path | str) -> None:
+        """Open a copy of the notebook at a path, or a new one, of one code cell with this source."""
         self.name = f"{secrets.token_hex(4)}.ipynb"
         if isinstance(notebook, Path):
-            shutil.copy(notebook, self.server.root)
-            self.name = notebook.name
+            shutil.copy(notebook, self.server.root / self.name)
         else:
-            cells = [nbformat.v4.new_code_cell(source) for source in notebook]
             kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
-            made = nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernel})
+            made = nbformat.v4.new_notebook(metadata={"kernelspec": kernel})
+            made.cells = [nbformat.v4.new_code_cell(notebook)]
             nbformat.write(made, self.server.root / self.name)
         self.reload()
 
@@ -147,9 +146,6 @@ class Lab:
             return model.cells.length - 1;"""
         return self._on_panel(script, source)
 
-    def remove_cell(self, index: int) -> None:
-        self._on_panel("panel.content.model.sharedModel.deleteCell(given[0]);", index)
-
     def show(self, source: str) -> int:
         """Run `source` in a new cell at the end; returns its index."""
         index = self.add_cell(source)
@@ -183,11 +179,6 @@ class Lab:
         name = "JupyterLab Dark" if dark else "JupyterLab Light"
         self.command("apputils:change-theme", {"theme": name})
         expect(self.page.locator("body")).to_have_attribute("data-jp-theme-name", name)
-
-    def screenshot(self, name: str, of: Locator | None = None) -> None:
-        """Save `name`.png, of the page or a part of it, in $COURSE_SCREENSHOTS, if that is set."""
-        if folder := os.environ.get("COURSE_SCREENSHOTS"):
-            (of or self.page).screenshot(path=Path(folder) / f"{name}.png")
 
     def close(self) -> None:
         """Close the page and end its kernels."""

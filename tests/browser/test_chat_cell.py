@@ -6,48 +6,21 @@ import json
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from hostile_texts import PAYLOADS
 from playwright.sync_api import expect
+from test_render import PAYLOADS
 
 from browser.chat_page import ChatPage
 from course_helpers import Conversation, models
 
-SETUP = """
-import contextlib, json, threading, time
-import ipywidgets
-from IPython.display import display
-from course_helpers import connect, practice
-from course_helpers.chat_cell import ChatCell
-from course_helpers.history import Reply, last_turns
-"""
 LONG = "Tell me a very long story about the sea."
 PARIS, ANSWER = "What is the capital of France?", "The capital of France is Paris."
-STAND_IN = "A chat with a language model: run this cell to open it."
 WIDTH = "node => node.scrollWidth - node.clientWidth"
-
-
-@pytest.fixture
-def lab(shared_lab):
-    """One notebook for all: each test finds no faults set, and must leave no error and no stranger behind."""
-    if not hasattr(shared_lab, "name"):
-        shared_lab.open([SETUP])
-        assert shared_lab.run_all()
-    shared_lab.run("connect(); practice.reset()")
-    yield shared_lab
-    assert shared_lab.errors() == shared_lab.strangers == shared_lab.faults == []
 
 
 @pytest.fixture
 def chat(lab):
     """A fresh chat."""
     return ChatPage.make(lab)
-
-
-@pytest.fixture
-def echoing(lab, echo):
-    """A fresh chat with the server that says what it is told."""
-    lab.run(f"connect({echo.url!r})")
-    return ChatPage.make(lab, "cell = ChatCell(model='echo')\ncell")
 
 
 def test_typing_loses_nothing(chat):
@@ -69,9 +42,13 @@ def test_typing_loses_nothing(chat):
     assert len(chat.lab.notebook()["cells"]) == cells
 
 
-def test_a_first_turn(lab):
-    """Starters, forecast, bill; other cells run meanwhile; a double click stops nothing."""
-    chat = ChatPage.make(lab, f"cell = ChatCell(starters=[{PARIS!r}, 'Two?'], budget_usd=0.01)\ncell")
+def test_a_first_turn(lab, chat):
+    """Starters, forecast, bill; other cells run meanwhile; a double click stops nothing, Stop and Esc do.
+
+    Where its cell is run again, a chat ends, and leaves others alone.
+    """
+    other, source = chat, f"cell = ChatCell(starters=[{PARIS!r}, 'Two?'], budget_usd=0.01)\ncell"
+    chat = ChatPage.make(lab, source)
     chat.box.fill("My cat is called Tom.")
     expect(chat.part("forecast")).to_contain_text("tokens in · $")
     expect(chat.part("bar")).to_be_visible()
@@ -88,32 +65,21 @@ def test_a_first_turn(lab):
     assert (lab.run("6 * 7"), chat.main.inner_text()) == ("42", "Stop")
     chat.wait()
     assert chat.replies()[1] == lab.run("print(cell.chat.turns[-1].assistant)").strip()
-
-
-def test_stop_at_any_moment(chat):
-    """At the instant of sending, before the first piece, in the middle; the next turn works."""
-    for pace, wanted in (("50, 30", ""), ("50, 30", "Waiting"), ("20, 0.1", "is coming"), ("999", None)):
-        chat.lab.run(f"practice.pace({pace})")
-        chat.ask(LONG, wait=False)
-        expect(chat.status).to_contain_text(wanted or "")
-        if wanted is not None:
-            chat.click("Stop") if wanted else chat.box.press("Escape")
-        chat.wait()
-        assert ("Stopped" in chat.feet()[-1]) == (wanted is not None)
-
-
-def test_running_a_cell_again_ends_its_old_chat(lab):
-    """And leaves others alone."""
-    other, chat = (ChatPage.make(lab, f"{name} = ChatCell()\n{name}") for name in ("one", "two"))
-    lab.run("practice.pace(90, 1)")
-    for each in (chat, other):
-        each.ask("My cat is called Tom. Tell me about it.", wait=False)
+    lab.run("practice.pace(20, 0.5)")
+    chat.ask(LONG, wait=False)
+    chat.box.press("Escape")  # at the instant of sending
+    chat.wait()
+    chat.ask(LONG, wait=False)
+    expect(chat.status).to_contain_text("is coming")
+    chat.click("Stop")
+    chat.wait()
+    assert ["Stopped" in foot for foot in chat.feet()] == [False, False, True, True]
+    other.ask(LONG, wait=False)
     lab.run_cell(chat.index)
     expect(chat.root).to_have_count(1)
     assert chat.questions() == []
-    other.wait()
-    assert "Stopped" not in other.feet()[0]
-    assert "course-chat" not in lab.run("time.sleep(.3); [t.name for t in threading.enumerate()]")
+    assert other.main.inner_text() == "Stop"
+    other.click("Stop")
 
 
 def test_retry_undo_edit_and_clear(chat):
@@ -185,10 +151,11 @@ def test_copy_request_and_export(lab, echoing, echo, tmp_path):
     assert AWKWARD in (tmp_path / "chat.md").read_text()
 
 
-CONTROLS = """System prompt, Retry, Undo, Clear, Conversation, Copy the question, Edit the question and ask
-again, Copy the reply, What was sent for this reply, Send, Save as Markdown, Save as JSON""".replace(
-    "\n", " "
-)
+CONTROLS = [
+    *("System prompt", "Retry", "Undo", "Clear", "Conversation", "Copy the question"),
+    *("Edit the question and ask again", "Copy the reply", "What was sent for this reply"),
+    *("Send", "Save as Markdown", "Save as JSON"),
+]
 
 
 def test_settings_and_the_keyboard_alone(chat):
@@ -204,7 +171,7 @@ def test_settings_and_the_keyboard_alone(chat):
     for _ in range(17):
         names.append(chat.lab.page.evaluate(f"{focused}.getAttribute('aria-label') ?? {focused}.innerText"))
         chat.lab.page.keyboard.press("Tab")
-    assert [name for name in names if name in CONTROLS.split(", ")] == CONTROLS.split(", ")
+    assert [name for name in names if name in CONTROLS] == CONTROLS
     copy = chat.root.get_by_role("button", name="Copy the reply")
     copy.focus()
     expect(copy).to_have_css("opacity", "1")
@@ -233,7 +200,6 @@ def test_nothing_hinders_a_reader(lab, echoing):
         serious = [each for each in found if each["impact"] in ("serious", "critical")]
         assert not serious, [(each["id"], each["nodes"][0]["html"]) for each in serious]
         assert max(part.evaluate(WIDTH) for part in (chat.root, chat.talk)) <= 1
-        lab.screenshot(f"chat-{'dark' if dark else 'light'}", of=chat.root)
     lab.page.evaluate("() => { document.body.style.zoom = 1; }")
 
 
@@ -250,7 +216,7 @@ def test_turns_from_code(chat):
     expect(shown).to_have_text("KeyboardInterrupt: the reply was stopped and is not kept.")
     chat.wait()
     assert "Stopped" in chat.feet()[-1]
-    lab.remove_cell(index)
+    lab.command("notebook:delete-cell")
 
 
 def test_reader_who_scrolls_up_is_left_in_peace(echoing):
@@ -317,25 +283,5 @@ def test_hostile_texts_run_nowhere(lab, echo, every):
     raw = "<img src=x onerror=window.pwned=1><img src=http://hostile.test/a.png>"
     index = lab.show(f"display(ipywidgets.HTML({raw!r}))")
     lab.page.wait_for_function("window.pwned === 1")
-    lab.remove_cell(index)
+    lab.command("notebook:delete-cell")
     assert lab.strangers.pop() == "http://hostile.test/a.png"
-
-
-def test_saved_and_opened_again(lab, echoing):
-    """While the kernel lives, the chat is there with a Stop that works; afterwards, one constant sentence."""
-    echoing.ask("hello")
-    echoing.ask("say 2000 at 20", wait=False)  # the page is loaded anew while it comes
-    echoing.until(lambda: len(echoing.replies()[-1]) > 5)
-    assert lab.text(echoing.index) == STAND_IN
-    lab.command("docmanager:save")
-    lab.reload()
-    chat = ChatPage(lab, echoing.index)
-    chat.until(lambda: chat.questions() == ["hello", "say 2000 at 20"])
-    grown = len(chat.replies()[-1])
-    chat.until(lambda: len(chat.replies()[-1]) > grown + 20 > 25)
-    chat.click("Stop")
-    chat.wait()
-    assert "Stopped" in chat.feet()[1]
-    lab.server.end_kernels()
-    lab.reload()
-    expect(lab.cell(chat.index).locator(".jp-OutputArea")).to_have_text(STAND_IN, use_inner_text=True)
