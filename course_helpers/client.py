@@ -94,9 +94,7 @@ def current_client() -> anthropic.Anthropic:
 def async_client(client: anthropic.Anthropic) -> anthropic.AsyncAnthropic:
     """A new asynchronous client for the same place and key. It belongs to one event loop."""
     same = {name: getattr(client, name) for name in ("base_url", "api_key", "timeout", "max_retries")}
-    http_client = _inside(anthropic.DefaultAsyncHttpxClient, client.base_url)
-    token = None if client.api_key else client.auth_token
-    twin = anthropic.AsyncAnthropic(**same, auth_token=token, http_client=http_client)
+    twin = anthropic.AsyncAnthropic(**same, auth_token=None if client.api_key else client.auth_token)
     twin._custom_headers = client._custom_headers  # else they are those that the environment has now
     if sys.platform == "emscripten":  # the SDK would ask in a thread, which a browser tab has not
         twin._platform = anthropic._base_client.get_platform()
@@ -254,14 +252,8 @@ def _base(url: str) -> str:
 def _new_client(url: str, key: str | None = None, **own: str) -> anthropic.Anthropic:
     """What `anthropic.Anthropic()` makes of an environment with these. It is never garbage."""
     environment.set_to(own | {"ANTHROPIC_BASE_URL": url} | ({"ANTHROPIC_API_KEY": key} if key else {}))
-    _kept.append(anthropic.Anthropic(http_client=_inside(anthropic.DefaultHttpxClient, url)))
+    _kept.append(anthropic.Anthropic())
     return _kept[-1]
-
-
-def _inside(http_client: type, url: object) -> httpx2.Client | httpx2.AsyncClient | None:
-    """What leads a client to a practice API without sockets, called in process as in a browser tab."""
-    here = practice.transport() if practice.serves(str(url)) else None
-    return http_client(transport=here) if here else None
 
 
 def _settle(client: anthropic.Anthropic, model: str) -> None:
