@@ -190,17 +190,13 @@ def test_clients_that_stop_in_the_middle(practice, wire, silent):
     still_there(wire)
 
 
-def test_several_requests_at_once_on_one_connection(practice):
-    """Pipelined: answered one after the other, in order. The method and the path may be odd, too."""
-    good, last = request(json.dumps(body()).encode()), "Content-Length: 0\r\nConnection: close"
-    odd = request(method="post") + request(b"", last, path="/%ff?%")
-    received = talk(practice, good + request(b"{}") + good + odd)
+def test_several_requests_at_once_and_half_a_connection(practice):
+    """Answered one after the other, in order, odd ones too, also to a client that has closed its half."""
+    good = [request(json.dumps(body(stream=stream)).encode()) for stream in (False, True)]
+    odd = [request(b"{}"), request(method="post"), request(path="/%ff?%")]
+    received = talk(practice, b"".join([*odd, *good, request(b"", "Connection: close\r\nContent-Length: 0")]))
     statuses = [int(part[:3]) for part in received.split(b"HTTP/1.1 ")[1:]]
-    assert statuses == [200, 400, 200, 405, 404]
-
-
-def test_a_client_that_closes_its_half_gets_its_answer(practice, wire):
-    """Plain and streaming; then the connection closes."""
-    for stream in (False, True):
-        received = talk(practice, request(json.dumps(body(stream=stream)).encode()), shut=True)
+    assert statuses == [400, 405, 404, 200, 200, 400]
+    for sent in good:
+        received = talk(practice, sent, shut=True)
         assert (received[:12], b"Paris" in received) == (b"HTTP/1.1 200", True)
