@@ -31,9 +31,6 @@ class Files(ThreadingHTTPServer):
     def address(self, name: str) -> str:
         return f"{self.url}/lab/index.html?path={name}"
 
-    def end_kernels(self) -> None:
-        """They end with the page."""
-
 
 @pytest.mark.timeout(600)
 def test_lesson_1_in_a_browser_tab(chromium):
@@ -62,5 +59,5 @@ def test_lesson_1_in_a_browser_tab(chromium):
         tab.reload()
         tab.run_cell(1)
         assert tab.run("progress()").splitlines()[1] == kept
-        tab.close()
+        tab.context.close()
         files.shutdown()
