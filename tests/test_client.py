@@ -253,6 +253,10 @@ def test_a_refused_key_is_not_shown_nor_tried_again(monkeypatch, live, capsys):
         # The next is a child of a process connected to practice: that key and address are not the learner's.
         monkeypatch.setattr(environment, "_remembered", None)
         monkeypatch.setenv("ANTHROPIC_BASE_URL", "http://127.0.0.1:9")
+    monkeypatch.setattr(environment, "getpass", f"{SECRET} {{}}".format)
+    with pytest.raises(ValueError, match="copy it once more"):
+        connect("live")
+    assert "ANTHROPIC_API_KEY" not in environment.remember()  # else it would never be asked for again
 
 
 @pytest.mark.slow
