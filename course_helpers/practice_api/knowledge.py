@@ -21,6 +21,7 @@ from .rows import Row, Text, read, table
 FILE = Path(__file__).with_name("knowledge.toml")
 _LIGHT, _COMMON, _UNKNOWN, _EVERYDAY, _PAIR = 0.2, 1.2, 3.5, 10.0, 0.5
 """The weight of a word that says little, is common, is new or of something else; a pair, to its rarity."""
+_PERSONS = {"you", "your", "my"}
 _MISSING, _EXTRA, _DOUBT, _ANSWERED = 0.45, 0.35, 0.45, 0.25
 """The weight of what only the phrasing or the question has; what is left of a score where as many words are
 strange as ours; the share of an entry's answer in it."""
@@ -126,6 +127,7 @@ def match(question: str, about: str = "") -> dict[str, float]:
     strange = sum(3 if f in everyday else 1 for f in asked.keys() - index.weight.keys() if f.isalpha())
     wanted, best = set(asked), defaultdict(float)
     telling = wanted - _lexicon()["light"] or wanted
+    of_nobody = features.isdisjoint(_PERSONS)
     for name, phrasing, size in index.phrasings:
         if telling.isdisjoint(phrasing):
             continue  # small words alone make no entry a likely one
@@ -133,8 +135,10 @@ def match(question: str, about: str = "") -> dict[str, float]:
         common, known = sum(asked[f] for f in shared), len(index.ours & shared)
         missing, extra = max(0, size - common), total - sum(cost[f] for f in shared)
         score = common / (common + _MISSING * missing + _EXTRA * extra)
-        doubt = _DOUBT if not known or strange > known - (known == 1) else 1
-        best[name] = max(best[name], doubt * score * (1 - _ANSWERED))
+        doubtful = not known or strange > known - (known == 1)
+        if phrasing == features or (telling == index.names[name] and of_nobody):
+            doubtful = False  # in everyday words alone: "what is thinking", and not "what do you think"
+        best[name] = max(best[name], (_DOUBT if doubtful else 1) * score * (1 - _ANSWERED))
     for name in best:
         best[name] += _ANSWERED * sum(asked[f] for f in wanted & index.answers[name]) / total
     # A set has another order in each process, and so a sum other last digits: they decide nothing.
@@ -158,6 +162,7 @@ class _Index:
         self.ours = {f for f in rare if " " not in f} - lexicon["everyday"] - known.keys()
         self.vocabulary = sorted({word for _, words in texts for word in words if len(word) > 3})
         self.phrasings = [(name, f, sum(self.weight[each] for each in f)) for name, f in sets]
+        self.names = {name: set(loud(name)) for name in entries()}
         for name, entry in entries().items():
             self.answers[name].update(loud(f"{entry.brief} {entry.say}"))
             self.answers[name] -= known.keys()

@@ -52,12 +52,3 @@ def sdk(practice: Practice, kind: type = anthropic.Anthropic) -> Any:
     http = anthropic.DefaultHttpxClient if kind is anthropic.Anthropic else anthropic.DefaultAsyncHttpxClient
     inside = {"http_client": http(transport=practice.transport())} if practice.in_process else {}
     return kind(base_url=practice.url, api_key=PRACTICE_KEY, max_retries=0, **inside)
-
-
-class Clock:
-    """A clock that the test moves."""
-
-    now = 0.0
-
-    def __call__(self) -> float:
-        return self.now

@@ -33,15 +33,13 @@ def thought(reply: dict) -> int:
     return reply["usage"]["output_tokens_details"]["thinking_tokens"]
 
 
-def test_turns_of_one_role_are_one_turn_and_a_system_turn_is_obeyed(wire):
-    """The same answer as for one message of two blocks; what a system turn says about the user is known."""
+def test_turns_of_one_role_are_one_turn(wire):
+    """The same answer as for one message of two blocks."""
     told, asked = "My name is Ada.", "What is my name?"
     apart = wire.ok(messages=[user(told), user(asked)])
     together = wire.ok(messages=[user([text(told), text(asked)])])
     assert "Ada" in apart["content"][0]["text"]
     assert together["content"] == apart["content"]
-    system = {"role": "system", "content": "The user's name is Ada."}
-    assert "Ada" in wire.ok(messages=[user(asked), system])["content"][0]["text"]
 
 
 def test_stop_sequences_stop_and_prefill_is_gone_on_from(wire):

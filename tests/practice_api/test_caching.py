@@ -10,14 +10,11 @@ import pytest
 from course_helpers.models import available, find_model
 from course_helpers.practice_api import caching
 from course_helpers.practice_api.schemas import CreateMessage, parse
-from tests.practice_api.conftest import Clock
 from tests.practice_api.wire import ALL_5, HAIKU, HOUR, MARK, OPUS, assistant, body, text, user
 
-RULES = "Answer in one short and friendly sentence. "
-BIG = RULES * 100
+BIG = "Answer in one short and friendly sentence. " * 100
 TOOL = {"name": "look_up", "input_schema": {"type": "object"}, "description": BIG}
-MARKED = {"system": [text(BIG, cache_control=MARK)]}
-FIRST = MARKED | {"tools": [TOOL], "messages": [user("Hello!")]}
+FIRST = {"tools": [TOOL], "system": [text(BIG, cache_control=MARK)], "messages": [user("Hello!")]}
 MORE = [user("Hello!"), assistant("Good day."), user([text("And now?", cache_control=MARK)])]
 
 
@@ -53,7 +50,7 @@ def test_the_shortest_prefix_that_is_cached(wire, model):
 
 
 def test_a_growing_conversation_reads_all_that_went_before(wire):
-    """Top-level `cache_control` marks the last block by itself, turn after turn."""
+    """Top-level `cache_control` marks the last block, turn after turn; the look-back is 20 blocks."""
     messages, before = [user(BIG)], 0
     for _ in range(4):
         rest, written, read = counters(wire, cache_control=MARK, messages=messages)
@@ -62,45 +59,37 @@ def test_a_growing_conversation_reads_all_that_went_before(wire):
         messages += [assistant("I see."), user("Go on, please.")]
     hidden = {"messages": [user([{"type": "redacted_thinking", "data": "x"}])], "cache_control": MARK}
     assert (wire.post(**hidden).status_code, wire.count(**hidden).status_code) == (200, 200)  # none to mark
+    for blocks, found in ((19, True), (20, False)):
+        more = [text(f"{blocks}, {n}.") for n in range(blocks)]
+        assert (counters(wire, messages=[user([text(BIG), *more])], cache_control=MARK)[2] > 0) == found
 
 
-def test_the_order_is_tools_system_messages(wire):
-    """A changed message leaves tools and system cached; the look-back from a mark is 20 blocks."""
-    prompt = {"tools": [TOOL | {"cache_control": MARK}], **MARKED}
-    _, written, _ = counters(wire, **prompt)
-    assert counters(wire, **prompt | {"messages": [user("Hello!")]})[1:] == (0, written)
-    assert 0 < counters(wire, **prompt | {"system": "Hello."})[2] < written
-    for blocks, found in ((18, True), (19, False)):
-        more = [text(f"{blocks}, {n}.") for n in range(blocks)] + [text("Well?", cache_control=MARK)]
-        assert (counters(wire, tools=[TOOL], messages=[user(more)])[2] > 0) == found
+READ = {
+    "all": [{"max_tokens": 7}, {"messages": [user("Hello again!")]}, {"stream": True}],
+    "tools": [{"system": BIG}, {"system": [text("Be brief. " + BIG, cache_control=MARK)]}],
+    "none": [{"model": ALL_5[1]}, {"thinking": {"type": "disabled"}}, {"output_config": {"effort": "low"}}],
+}
 
 
-BREAKING = [
-    {"system": [text(BIG.replace("short", "brief", 1), cache_control=MARK)]},
-    *({"model": ALL_5[1]}, {"thinking": {"type": "disabled"}}, {"output_config": {"effort": "low"}}),
-    {"system": BIG},
-]
-HARMLESS = [{"max_tokens": 7}, {"messages": [user("Hello!")]}, {"stream": True}]
-
-
-def test_what_breaks_the_cache_and_what_leaves_it_alone(practice, wire):
-    """An earlier change, another model, thinking, effort, no mark; a refused request caches nothing."""
-    for change in (*BREAKING, *HARMLESS):
+def test_what_a_change_leaves_to_read(practice, wire):
+    """Tools, system, messages: what stands before it; a refused request caches nothing."""
+    prompt = FIRST | {"tools": [TOOL | {"cache_control": MARK}]}
+    for left, change in ((left, change) for left, changes in READ.items() for change in changes):
         practice.reset()
-        wire.refused(**MARKED, max_tokens=-1)
+        wire.refused(**prompt, max_tokens=-1)
         with practice.fail_next(529):
-            wire.post(**MARKED)
-        assert counters(wire, **MARKED)[2] == 0
-        assert wire.post(**MARKED | change).status_code == 200
+            wire.post(**prompt)
+        _, written, read = counters(wire, **prompt)
+        assert (read, wire.post(**prompt | change).status_code) == (0, 200)
         read = practice.journal[-1].reply["usage"]["cache_read_input_tokens"]
-        assert (read > 0) == (change in HARMLESS), change
+        assert {0: "none", written: "all"}.get(read, "tools") == left, change
 
 
 def test_entries_live_as_long_as_their_ttl_and_a_read_renews_them(monkeypatch):
     """Just before the end it is there; a read starts the time anew, and a short mark shortens no hour."""
     monkeypatch.setattr(caching, "MAX_ENTRIES", 3)
-    clock, model = Clock(), find_model(HAIKU)
-    cache = caching.PromptCache(clock)
+    now, model = [0], find_model(HAIKU)
+    cache = caching.PromptCache(lambda: now[0])
 
     def reads(mark: dict[str, str], words: str = "") -> bool:
         prompt = parse(CreateMessage, body(system=[text(words + BIG, cache_control=mark)]))
@@ -109,9 +98,9 @@ def test_entries_live_as_long_as_their_ttl_and_a_read_renews_them(monkeypatch):
     for mark, seconds in ((MARK, 300), (HOUR, 3600)):
         assert not reads(mark)
         for _ in range(3):
-            clock.now += seconds - 1
+            now[0] += seconds - 1
             assert reads(MARK)
-        clock.now += seconds + 1
+        now[0] += seconds + 1
     assert [reads(MARK, words) for words in ("a", "b", "c", "d", "b", "a")] == [False] * 4 + [True, False]
 
 
@@ -158,5 +147,3 @@ def test_who_is_told(practice, client, wire):
     assert practice.journal[-1].cache_miss.reason == "system_changed"
     wire.ok(model=HAIKU)
     assert practice.journal[-1].cache_miss is None
-    for wrong in (5, "msg_1", {"previous_message_id": 5}, {"x": None}):
-        assert wire.refused(diagnostics=wrong).startswith("diagnostics")

@@ -89,7 +89,7 @@ def test_a_broken_stream(practice, client, fault, error):
     """After so many pieces, with what the SDK raises of it; it is not asked again."""
     pieces, raised = [], None
     practice.break_stream(**fault)
-    patience = 0.3 if error is httpx2.ReadTimeout else 20
+    patience = 0.5 if error is httpx2.ReadTimeout else 20
     try:
         with client.with_options(timeout=patience).messages.stream(**LONG) as stream:
             pieces.extend(stream.text_stream)
@@ -114,7 +114,7 @@ def test_a_plain_answer_breaks_at_once(practice, client):
 
 def test_pace(practice, client):
     """The first piece is there while the answer is still made; who has less patience gives up."""
-    with practice.pace(200, first_token_seconds=0.1), client.messages.stream(**LONG) as stream:
+    with practice.pace(100, first_token_seconds=0.1), client.messages.stream(**LONG) as stream:
         next(pieces := iter(stream.text_stream))
         assert practice.journal[-1].reply is None
         assert list(pieces)

@@ -59,25 +59,13 @@ def test_an_instance_is_valid_and_always_the_same():
     assert max(len(json.dumps(instance(schema, "Well?"))) for schema in ENDLESS) < 200_000
 
 
-class Leaf(BaseModel):
-    kind: Literal["leaf"]
-    name: str = Field(max_length=4)
-
-
-class Tree(BaseModel):
-    kind: Literal["tree"]
-    leaves: list[Leaf] = Field(min_length=2)
-
-
 class Person(BaseModel):
     name: str = Field(min_length=3)
     email: str
     age: int = Field(ge=18, le=99)
     share: float = Field(gt=0, lt=1, description="A share.")
-    born: date
     tags: set[str] = Field(min_length=3)
-    plant: Leaf | Tree = Field(discriminator="kind")
-    note: str | None = None
+    mood: Literal["good", "bad"] | date
 
 
 def test_messages_parse_gets_what_its_model_takes(client, wire):
