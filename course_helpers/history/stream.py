@@ -64,7 +64,7 @@ class Pieces(_Reader, Iterator[str], AbstractContextManager):
         with suppress(Exception):
             # A process that ends closes all that it has; and httpx2 notes with `datetime` how long a response
             # was open, which by then crashes CPython 3.13.0. The SDK's own streams take the same care.
-            # Where nothing is open nothing is done: Ctrl-C within a finalizer is said by Python, and forgotten.
+            # Where nothing is open nothing is done: a Ctrl-C that comes within a finalizer is lost.
             if self._turn.opened and not sys.is_finalizing():
                 self.close()
 
