@@ -87,16 +87,14 @@ def current_client() -> anthropic.Anthropic:
     """The client of the last `connect`, else one for the practice API."""
     if _current is None:
         environment.mend()
-        _settle(_new_client(practice.start(), PRACTICE_KEY), models.MODEL)
+        _settle(_new_client(practice.start(), ANTHROPIC_API_KEY=PRACTICE_KEY), models.MODEL)
     return _current
 
 
 def async_client(client: anthropic.Anthropic) -> anthropic.AsyncAnthropic:
     """A new asynchronous client for the same place and key. It belongs to one event loop."""
     same = {name: getattr(client, name) for name in ("base_url", "api_key", "timeout", "max_retries")}
-    http_client = _inside(anthropic.DefaultAsyncHttpxClient, client.base_url)
-    token = None if client.api_key else client.auth_token
-    twin = anthropic.AsyncAnthropic(**same, auth_token=token, http_client=http_client)
+    twin = anthropic.AsyncAnthropic(**same, auth_token=None if client.api_key else client.auth_token)
     twin._custom_headers = client._custom_headers  # else they are those that the environment has now
     if sys.platform == "emscripten":  # the SDK would ask in a thread, which a browser tab has not
         twin._platform = anthropic._base_client.get_platform()
@@ -132,7 +130,7 @@ def costs_nothing(client: AnyClient, model: str) -> bool:
 
 def _practice(api_key: str | None, model: str) -> Place:
     before = practice.replaced
-    client = _new_client(practice.start(), api_key or PRACTICE_KEY)
+    client = _new_client(practice.start(), ANTHROPIC_API_KEY=api_key or PRACTICE_KEY)
     if practice.replaced > before:
         print("The practice API had stopped answering: another one was started.")
     print(f"Practice API · {model} · free: no key, no network, no money is spent")
@@ -178,7 +176,7 @@ def _server(api_key: str | None, model: str, url: str, name: str = "") -> Place:
     host = httpx2.URL(url).host
     environment.mend(host)
     # Local servers ignore the key, but the SDK insists on one. The learner's own never goes along unasked.
-    client = _new_client(url, api_key or "not-needed")
+    client = _new_client(url, ANTHROPIC_API_KEY=api_key or "not-needed")
     try:
         names, note = _models_of(client), ""
         if name and not names:
@@ -251,17 +249,11 @@ def _base(url: str) -> str:
     return re.sub(r"/v1(/messages)?/*$", "", url.rstrip("/")).rstrip("/")
 
 
-def _new_client(url: str, key: str | None = None, **own: str) -> anthropic.Anthropic:
+def _new_client(url: str, **variables: str) -> anthropic.Anthropic:
     """What `anthropic.Anthropic()` makes of an environment with these. It is never garbage."""
-    environment.set_to(own | {"ANTHROPIC_BASE_URL": url} | ({"ANTHROPIC_API_KEY": key} if key else {}))
-    _kept.append(anthropic.Anthropic(http_client=_inside(anthropic.DefaultHttpxClient, url)))
+    environment.set_to(variables | {"ANTHROPIC_BASE_URL": url})
+    _kept.append(anthropic.Anthropic())
     return _kept[-1]
-
-
-def _inside(http_client: type, url: object) -> httpx2.Client | httpx2.AsyncClient | None:
-    """What leads a client to a practice API without sockets, called in process as in a browser tab."""
-    here = practice.transport() if practice.serves(str(url)) else None
-    return http_client(transport=here) if here else None
 
 
 def _settle(client: anthropic.Anthropic, model: str) -> None:

@@ -105,4 +105,4 @@ def ask_for_key() -> str:
     if not key.strip():
         ways = 'pass api_key=…, or go on for free with connect("practice")'
         raise RuntimeError(f"No API key: set ANTHROPIC_API_KEY and start again, {ways}.")
-    return key
+    return clean(key)

@@ -29,7 +29,7 @@ SPEND_CAP = "enforced_spend_limit_reached"
 POLICY = {"on_wait", "max_wait", "max_total_wait", "sleep", "clock", "random"}
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Wait:
     """What `on_wait` gets, before each wait."""
 
@@ -51,7 +51,7 @@ class Wait:
         return f"{self.reason}. Waiting {seconds} before retry {self.attempt}/{self.max_retries}"
 
 
-@dataclass(kw_only=True)
+@dataclass
 class Attempt:
     """One request of a call, for the timeline: times in seconds since the call began."""
 
@@ -115,7 +115,7 @@ def final_cause(error: BaseException) -> str:
     return f"The request could not be made ({type(cause).__name__}): {cause}"
 
 
-@dataclass(kw_only=True)
+@dataclass
 class Retries:
     """How long to go on trying, and what was tried: one object for each call.
 
@@ -156,8 +156,8 @@ class Retries:
                 result = yield from request()
             except anthropic.APIError as failure:
                 error = failure
-            row = {"attempt": len(self.attempts) + 1, "outcome": _outcome(error) if error else "reply"}
-            this = Attempt(started=started - began, seconds=self.clock() - started, **row)
+            outcome = _outcome(error) if error else "reply"
+            this = Attempt(len(self.attempts) + 1, started - began, self.clock() - started, outcome)
             self.attempts.append(this)
             if error is None:
                 return result
@@ -180,8 +180,7 @@ class Retries:
             raise error
         this.wait, this.asked = seconds, asked is not None
         if self.on_wait is not None:
-            told = {"asked": this.asked, "max_retries": self.max_retries}
-            self.on_wait(Wait(attempt=this.attempt, seconds=seconds, error=error, **told))
+            self.on_wait(Wait(this.attempt, seconds, error, self.max_retries, this.asked))
 
     def _why_enough(self, tried: int, seconds: float) -> str:
         """Which bound is met after `tried` requests and before a wait of `seconds`; empty for none."""
@@ -237,8 +236,7 @@ def call_with_retry(
 
     See `Retries` for the policy. `on_wait` gets a `Wait` before each one; None keeps it silent.
     """
-    bounds = {"max_retries": max_retries, "max_wait": max_wait, "max_total_wait": max_total_wait}
-    retries = Retries(on_wait=on_wait, sleep=sleep, clock=clock, random=random, **bounds)
+    retries = Retries(max_retries, max_wait, max_total_wait, on_wait, sleep, clock, random)
     return advance(retries.steps(_request(client, anthropic.Anthropic, create_arguments)), client)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import gc
 import itertools
 import os
@@ -88,17 +87,6 @@ def shown(error: BaseException) -> str:
     return "".join(traceback.format_exception(error)) + repr(error)
 
 
-def test_practice_is_the_default_and_costs_nothing(capsys):
-    """One line says where, which model, and that no money is spent."""
-    for to in ([], [None], ["practice"]):
-        client = connect(*to)
-        assert (type(client), place(client)) == (anthropic.Anthropic, "practice")
-        line = f"Practice API · {models.MODEL} · free: no key, no network, no money is spent\n"
-        assert capsys.readouterr().out == line
-    assert client.timeout == anthropic.Anthropic(api_key="x").timeout
-    assert connect(timeout=3).timeout == current_client().timeout == 3
-
-
 def test_practice_sets_what_the_sdk_and_curl_read(monkeypatch, capsys):
     """A key in the environment alone never goes live: code of the course text reaches no other place."""
     for name in environment.KEYS:
@@ -106,7 +94,9 @@ def test_practice_sets_what_the_sdk_and_curl_read(monkeypatch, capsys):
     monkeypatch.setenv("ANTHROPIC_CUSTOM_HEADERS", f"x-other: {SECRET}")
     assert place(current_client()) == "practice"
     assert capsys.readouterr().out == ""
-    connect()
+    client = connect(None)
+    assert (type(client), client.timeout) == (anthropic.Anthropic, anthropic.Anthropic(api_key="x").timeout)
+    assert connect("practice", timeout=3).timeout == current_client().timeout == 3
     here = {"ANTHROPIC_BASE_URL": practice.url, "ANTHROPIC_API_KEY": "practice"}
     assert environment.managed() == here | {"COURSE_MODEL": models.MODEL}
     assert anthropic.Anthropic().messages.create(**HELLO).content
@@ -141,15 +131,6 @@ def test_the_sdk_does_not_warn_of_what_the_course_knows(monkeypatch, recwarn, li
         practice_client.messages.create(**HELLO | {"model": "claude-of-tomorrow"})
     connect("live", api_key=SECRET).messages.create(**HELLO)
     assert [str(each.message).split("'")[1] for each in recwarn] == ["claude-of-tomorrow", models.MODEL]
-
-
-def test_without_sockets(monkeypatch):
-    """As in a browser tab: the practice API is called in process, and connect's clients find it."""
-    monkeypatch.setattr(module, "practice", Practice(in_process=True))
-    client = connect()
-    assert place(client) == "practice"
-    assert client.messages.create(**HELLO).content
-    assert asyncio.run(async_client(client).messages.create(**HELLO)).content
 
 
 def test_proxy_variables_that_nobody_can_read(monkeypatch):
@@ -272,6 +253,10 @@ def test_a_refused_key_is_not_shown_nor_tried_again(monkeypatch, live, capsys):
         # The next is a child of a process connected to practice: that key and address are not the learner's.
         monkeypatch.setattr(environment, "_remembered", None)
         monkeypatch.setenv("ANTHROPIC_BASE_URL", "http://127.0.0.1:9")
+    monkeypatch.setattr(environment, "getpass", f"{SECRET} {{}}".format)
+    with pytest.raises(ValueError, match="copy it once more"):
+        connect("live")
+    assert "ANTHROPIC_API_KEY" not in environment.remember()  # else it would never be asked for again
 
 
 @pytest.mark.slow

@@ -29,11 +29,3 @@ def test_the_first_cell_installs_the_course(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "google.colab", there)
     exec(code, {"get_ipython": lambda: shell})
     assert done == [("pip", 'install --quiet "git+https://github.com/ada/llm-course"'), "widgets"]
-
-
-def test_a_repository_must_be_named(tmp_path, capsys):
-    """What to type is said, and nothing is written."""
-    for arguments in ([], [""], ["https://github.com/ada/llm-course"]):
-        assert colab.main(arguments, tmp_path / "colab") == 2
-        assert "make colab REPO=owner/name" in capsys.readouterr().err
-    assert not (tmp_path / "colab").exists()

@@ -131,7 +131,7 @@ SEEN = {
     "assert question == 'x', 'a word'": "it raised AssertionError: a word (line 2",
     "raise type('Odd', (Exception,), {'__str__': None})": "it raised Odd (line 2",
     "raise ValueError(f'{object()} ' * 1000)": "it raised ValueError: <object object> <",
-    f"{CALL}; print(*['spam'] * 10**6)": "It printed: spam spam",
+    f"{CALL}; print(*['spam'] * 10**5)": "It printed: spam spam",
     f"{CALL}; return type('Odd', (str,), {{'__eq__': 0, '__repr__': 0}})()": "of type Odd",
     f"{CALL}; x = []; return [x := [x] for _ in range(9999)][-1]": "returns no text",
 }
@@ -165,13 +165,13 @@ def test_endless_code_ends(code):
 
 
 def test_a_coroutine_is_run_to_its_end_or_its_limit():
-    """What an `async def` comes to, also where a loop is running already, as in a notebook."""
+    """What an `async def` comes to, where a loop is running already, as in a notebook."""
 
     async def in_a_notebook(seconds: float) -> sandbox.Ran:
         return sandbox.run(lambda: asyncio.sleep(seconds, 7), seconds=0.5)
 
-    for run in (sandbox.run(lambda: asyncio.sleep(0.1, 7)), asyncio.run(in_a_notebook(0.1))):
-        assert (run.is_async, run.value) == (True, 7)
+    run = asyncio.run(in_a_notebook(0.1))
+    assert (run.is_async, run.value) == (True, 7)
     assert isinstance(asyncio.run(in_a_notebook(60)).error, sandbox.TimeUp)
 
 

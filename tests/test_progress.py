@@ -191,16 +191,6 @@ def test_guess_and_truth(capsys):
     assert {pair: how_far(*pair) for pair in far} == far
 
 
-def test_quiz_widget_answers_reach_python():
-    """The page says which choices are picked; each gets its feedback, and right ones are kept."""
-    first, second, *_ = find_lesson("multi_turn").questions
-    wrong = next(choice for choice in first.choices if choice != first.right)
-    told = answer(3, wrong, second.right)
-    assert told == answer(3, wrong, second.right)
-    assert re.fullmatch("✗ Not quite. .+ ✓ Right. .+  ", " ".join(told["feedback"]))
-    assert told["summary"] == "1 of 4 answered correctly. 2 still open."
-
-
 def test_the_questions():
     """Three to five a lesson, one right choice each, which can neither be guessed by place nor by length."""
     questions = [question for lesson in lessons() for question in lesson.questions]

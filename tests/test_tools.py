@@ -154,7 +154,6 @@ def test_lessons_are_found_by_number_and_name(tmp_path):
         assert find_lesson(name, paths) == paths[1]
     for typed, opened, rest in (
         ("", "01_raw_call", []),
-        ("3", "03_multi_turn", []),
         ("03 --no-browser", "03_multi_turn", ["--no-browser"]),
         ("--port 9000", "01_raw_call", ["--port", "9000"]),
     ):

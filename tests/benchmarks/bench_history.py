@@ -11,7 +11,7 @@ from pathlib import Path
 import anthropic
 
 from course_helpers import MODEL, Conversation, practice
-from course_helpers.history import Turn, last_turns, storage
+from course_helpers.history import last_turns, storage
 from tests.benchmarks import Row, medians
 
 ROUNDS, LONG = 400, 10_000
@@ -52,10 +52,8 @@ def timed(make: Callable) -> tuple[float, float]:
 
 def long_conversations(client: anthropic.Anthropic) -> Iterator[Row]:
     """Seconds to save and load `LONG` turns."""
-    figures = {"kind": "reply", "model": MODEL, "input_tokens": 900, "output_tokens": 60, "cost_usd": 0.0001}
-    figures |= {"seconds": 1.5, "stop_reason": "end_turn"}
-    texts = {"user": "Tell me one more thing about the sea, please.", "assistant": "The sea is wide. " * 15}
-    kept = [Turn(turn=number, **figures, **texts) for number in range(1, LONG + 1)]
+    turn = Conversation(client).send("Tell me a story about the sea, please.").turn
+    kept = [turn.model_copy(update={"turn": number}) for number in range(1, LONG + 1)]
     settings = {"model": MODEL, "system": None, "max_tokens": 1024, "cache": False, "budget_usd": None}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "chat.json")

@@ -147,5 +147,3 @@ def test_who_is_told(practice, client, wire):
     assert practice.journal[-1].cache_miss.reason == "system_changed"
     wire.ok(model=HAIKU)
     assert practice.journal[-1].cache_miss is None
-    for wrong in (5, "msg_1", {"previous_message_id": 5}, {"x": None}):
-        assert wire.refused(diagnostics=wrong).startswith("diagnostics")

@@ -58,11 +58,6 @@ def called(*content, **fields) -> dict:
     return talks(user(), assistant([CALL]), user([RESULT | {"content": [*content]} | fields]))
 
 
-def tool(**fields) -> dict:
-    """A request with a tool of these fields."""
-    return {"tools": [WEATHER | fields]}
-
-
 REFUSED = {
     # Shapes
     "model: Field required": [{"model": None}],
@@ -113,18 +108,18 @@ REFUSED = {
     ],
     # Tools and what comes back from them
     "Tool names must be unique": [{"tools": [WEATHER, WEATHER]}],
-    "tools.0.custom.name: String should match": [tool(name="get weather")],
-    "tools.0.server.type": [tool(type="made up")],
-    "'other' not found": [tool() | {"tool_choice": {"type": "tool", "name": "other"}}],
+    "tools.0.custom.name: String should match": [{"tools": [WEATHER | {"name": "get weather"}]}],
+    "tools.0.server.type": [{"tools": [WEATHER | {"type": "made up"}]}],
+    "'other' not found": [ANY | {"tool_choice": {"type": "tool", "name": "other"}}],
     "not found in provided tools": [{"tool_choice": {"type": "any"}}],
     "type any is not supported": [{"model": m} | ANY for m in (SONNET, OPUS)],
     "unexpected `tool_use_id`": [talks(user([RESULT])), called(tool_use_id="toolu_2")],
     "without `tool_result`": [talks(user(), assistant([CALL]), user("19 °C"))],
     # Schemas
     "tools.0.custom.input_schema: Field required": [{"tools": [{"name": "t"}]}],
-    "tools.0.custom.input_schema.type: Field required": [tool(input_schema={})],
-    "type: Input should be 'object'": [tool(input_schema={"type": "string"})],
-    "draft 2020-12": [tool(input_schema={"type": "object", "required": 1}), form({"anyOf": [{"type": "x"}]})],
+    "tools.0.custom.input_schema.type: Field required": [{"tools": [WEATHER | {"input_schema": {}}]}],
+    "type: Input should be 'object'": [{"tools": [WEATHER | {"input_schema": {"type": "string"}}]}],
+    "draft 2020-12": [form({"required": 1}), form({"anyOf": [{"type": "x"}]})],
     "output_config.format.type": [{"output_config": {"format": {"type": "xml", "schema": {}}}}],
     "output_format: This field was renamed: use output_config.format instead.": [{"output_format": {}}],
     "For 'integer' type, property 'minimum' is not": [form(n={"type": "integer", "minimum": 1})],
@@ -191,9 +186,7 @@ def test_what_is_accepted(wire):
 def test_which_error_comes_first(wire):
     """Size, key, version, JSON, shape, model, rules."""
     wrong = {"max_tokens": "x", "messages": [], "model": "nothing"}
-    assert wire.refused(413, headers={}, messages=[user("x" * 33 * 1024 * 1024)]).startswith(
-        "Request exceeds"
-    )
+    assert "exceeds" in wire.refused(413, headers={}, messages=[user("x" * 33 * 1024 * 1024)])
     assert wire.refused(401, headers={}, version=None, **wrong)
     assert "anthropic-version" in wire.refused(version=None, **wrong)
     assert " JSON" in error_message(wire.send("/v1/messages", [wrong]))
@@ -210,8 +203,7 @@ def test_an_edited_thinking_block_in_the_latest_assistant_turn_is_refused(wire):
         wire.ok(messages=[asked, assistant(passing), user("Go on.")])
     for change in ({"thinking": "I plot."}, {"signature": "x"}, {"signature": ""}):
         turns = [asked, assistant([thought | change, said]), user("Go on.")]
-        words = "messages.1.content.0: `thinking` blocks in the latest assistant message cannot"
-        assert wire.refused(messages=turns).startswith(words)
+        assert "messages.1.content.0: `thinking` blocks in the latest" in wire.refused(messages=turns)
         wire.ok(messages=[*turns, assistant([said]), user("And then?")])
 
 

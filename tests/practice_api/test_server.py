@@ -1,12 +1,13 @@
-"""The server's life, its stand-in without sockets, and the journal."""
+"""The server's life, its stand-in without sockets, its command line, and the journal."""
 
 from __future__ import annotations
 
-import asyncio
 import gc
 import json
 import os
+import signal
 import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -16,6 +17,7 @@ import psutil
 import pytest
 
 from course_helpers.practice_api import PRACTICE_KEY, Practice, journal
+from course_helpers.practice_api.__main__ import main
 from tests.practice_api.conftest import sdk
 from tests.practice_api.wire import body, user
 
@@ -67,26 +69,40 @@ def test_a_server_that_is_stuck_is_replaced(capfd):
     assert capfd.readouterr() == ("", "")
 
 
-def test_without_threads_and_ports():
-    """As in a cell, within a running loop: blocking and awaited calls side by side, also from threads."""
-    inside, before, paris = Practice(in_process=True), open_here(), {"The capital of France is Paris."}
+def test_without_a_server_it_stops_too():
+    """What nobody reads of a stream is not made; `test_history.py` runs where no thread can be started."""
+    inside = Practice(in_process=True)
     client = sdk(inside)
-
-    async def cell(_=None) -> set[str]:
-        async with sdk(inside, anthropic.AsyncAnthropic) as awaited:
-            many = await asyncio.gather(*(awaited.messages.create(**body()) for _ in range(5)))
-        return {message.content[0].text for message in (client.messages.create(**body()), *many)}
-
-    assert asyncio.run(cell()) == paris
-    assert open_here() == before
-    with ThreadPoolExecutor(8) as pool:
-        assert [*pool.map(lambda _: asyncio.run(cell()), range(8))] == [paris] * 8
     with inside.pace(tokens_per_second=10), client.messages.stream(**body()) as stream:
         next(iter(stream.text_stream))
-    assert (inside.journal[-1].status, inside.journal[-1].reply) == (200, None)  # the rest was not made
+    assert (inside.journal[-1].status, inside.journal[-1].reply) == (200, None)
     inside.stop()
     with pytest.raises(anthropic.APIConnectionError):
         client.messages.create(**body())
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="Ctrl-C is sent differently there")
+def test_it_serves_until_it_is_stopped_and_says_so(monkeypatch):
+    """The curl line works as printed, a storm meets the second question, a port that cannot be is told."""
+    monkeypatch.setattr(signal, "signal", lambda *_: None)  # main sets handlers: not in this process
+    command = [sys.executable, "-m", "course_helpers.practice_api", "--port", "0", "--storm"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            lines = [process.stdout.readline() for _ in range(11)]
+            url = lines[0].split()[3].rstrip(",")
+            assert f"  ANTHROPIC_BASE_URL={url} ANTHROPIC_API_KEY=practice python my_program.py\n" in lines
+            curl = "".join(lines[lines.index("curl:\n") + 1 : -2])
+            assert '"text":"Hello! What would you like to know?"' in subprocess.getoutput(curl)
+            assert '"type":"rate_limit_error"' in subprocess.getoutput(curl.replace("Hello!", "Who are you?"))
+            for port in (url.rpartition(":")[2], "70000"):
+                assert main(["--port", port]).startswith(f"Port {port} cannot be used (")
+            process.send_signal(signal.SIGTERM)
+            out, err = process.communicate(timeout=20)
+        finally:
+            process.kill()
+    assert (process.returncode, err, "Report card" in out) == (0, "", True)
+    assert out.endswith("The practice API has stopped.\n")
 
 
 # The journal
@@ -105,7 +121,8 @@ def test_the_journal_shows_what_was_really_sent(practice, client):
     assert "$ANTHROPIC_API_KEY" in exchange.curl()
     variables = {"ANTHROPIC_BASE_URL": practice.url, "ANTHROPIC_API_KEY": PRACTICE_KEY}
     subprocess.run(exchange.curl(), shell=True, capture_output=True, check=True, env=os.environ | variables)
-    assert (practice.journal[-1].body, practice.journal[-1].reply) == (sent, exchange.reply)
+    _, again = practice.journal
+    assert (again.body, again.reply) == (sent, exchange.reply)
 
 
 def test_the_journal_reads_like_a_list_and_is_bounded(practice, wire, monkeypatch):
