@@ -6,11 +6,6 @@ import itertools
 import re
 import warnings
 
-import matplotlib
-
-matplotlib.use("agg")
-
-import ipywidgets as widgets
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -25,7 +20,10 @@ from course_helpers.charts.costs import LOOKS
 from course_helpers.formatting import dollars, share, short
 from course_helpers.frames import compare_models, cost_curve, to_frame
 from course_helpers.history.strategies import last_turns
+from course_helpers.models import find_model
 from tests.test_frames import FREE, OPUS, UNKNOWN, WAYS, call
+
+plt.switch_backend("agg")
 
 
 def session(length: int) -> pd.DataFrame:
@@ -95,10 +93,7 @@ def texts(figure) -> list:
 
 @pytest.mark.parametrize("name", FRAMES)
 def test_it_draws_any_number_of_rows(name):
-    """Titled, labelled, with a caption; each text stands inside the figure, and none covers another.
-
-    On a given Axes no other figure is made, and no text becomes a formula, also with ticks made before.
-    """
+    """Titled, labelled, said in words, also on a given Axes; no text is cut off, covered or a formula."""
     for length in (0, 1, 8, 40):
         ax = draw(name, length)
         figure = ax.figure
@@ -124,11 +119,11 @@ def test_it_draws_any_number_of_rows(name):
 @pytest.mark.parametrize("name", FRAMES)
 def test_nothing_else_has_a_part_in_it(name):
     """The same frame makes the same picture; frame and settings stay as they were, and have no say in it."""
-    frame, settings = FRAMES[name](8), dict(matplotlib.rcParams)
-    before = frame.copy(deep=True)
+    frame, settings = FRAMES[name](8), dict(plt.rcParams)
+    before = before = frame.copy(deep=True)
     ax = draw(name, frame)
     first, words = theme.in_page(ax.figure, "")["image/png"], caption(ax)
-    assert dict(matplotlib.rcParams) == settings
+    assert dict(plt.rcParams) == settings
     pd.testing.assert_frame_equal(frame, before)
     with plt.rc_context({"text.usetex": True, "axes.titlelocation": "right", "lines.linewidth": 9}):
         assert theme.in_page(draw(name, frame).figure, "")["image/png"] == first
@@ -227,7 +222,9 @@ def test_what_is_drawn_and_said():
     compared = compare_models(frame)
     ranked = compared.sort_values("cost_usd", kind="stable")["model"].tolist()
     assert [label.get_text() for label in charts.plot_models(compared).get_yticklabels()] == ranked
-    assert caption(charts.plot_tiers(cost_curve(models=["opus"]))).startswith("No cliff")
+    ax = charts.plot_tiers(cost_curve(9_999_999, models=["opus"]))
+    assert caption(ax).startswith("No cliff")
+    assert ax.lines[0].get_xdata()[-1] == find_model("opus").context_window  # no prompt is longer
 
 
 def held(turns: int, chat: Conversation | None = None, **settings) -> Conversation:
@@ -276,10 +273,8 @@ def test_a_slider_draws_the_figure_anew(explore):
     explorer, static = explore(), explore()._repr_mimebundle_()
     for control in explorer._controls.values():
         before, first = explorer._figure.value, control.value
-        if isinstance(control, widgets.Dropdown):
-            control.index = (control.index + 1) % len(control.options)
-        else:
-            control.value = not first if isinstance(first, bool) else control.max
+        is_choice = hasattr(control, "options")
+        control.value = control.options[-1] if is_choice else getattr(control, "max", not first)
         assert explorer._figure.value != before, control.description
         control.value = first
         assert explorer._figure.value == before

@@ -20,26 +20,15 @@ ASK = '''def ask(question):
 '''
 
 
-class Files(ThreadingHTTPServer):
-    """Serves the built page as any web server would; `lab.Lab` opens notebooks there."""
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), functools.partial(SimpleHTTPRequestHandler, directory=site.SITE))
-        self.url = f"http://127.0.0.1:{self.server_port}"
-        threading.Thread(target=self.serve_forever, daemon=True).start()
-
-    def address(self, name: str) -> str:
-        return f"{self.url}/lab/index.html?path={name}"
-
-    def end_kernels(self) -> None:
-        """They end with the page."""
-
-
 @pytest.mark.timeout(600)
 def test_lesson_1_in_a_browser_tab(chromium):
     """It runs from top to bottom, an exercise is graded, a quiz answered, and both survive a reload."""
-    with Files() as files:
-        tab = Lab(files, chromium)
+    files = functools.partial(SimpleHTTPRequestHandler, directory=site.SITE)  # as any web server would
+    with ThreadingHTTPServer(("127.0.0.1", 0), files) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        server.url = f"http://127.0.0.1:{server.server_port}"
+        server.address = lambda name: f"{server.url}/lab/index.html?path={name}"
+        tab = Lab(server, chromium)
         tab.name = "notebooks/01_raw_call.ipynb"
         tab.page.set_default_timeout(180_000)
         tab.reload()
@@ -62,5 +51,5 @@ def test_lesson_1_in_a_browser_tab(chromium):
         tab.reload()
         tab.run_cell(1)
         assert tab.run("progress()").splitlines()[1] == kept
-        tab.close()
-        files.shutdown()
+        tab.context.close()
+        server.shutdown()

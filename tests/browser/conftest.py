@@ -53,6 +53,12 @@ def lab(shared_lab):
 
 
 @pytest.fixture
+def chat(lab):
+    """A fresh chat with the practice API."""
+    return ChatPage.make(lab)
+
+
+@pytest.fixture
 def echoing(lab, echo):
     """A fresh chat with the server that says what it is told."""
     lab.run(f"connect({echo.url!r})")

@@ -129,15 +129,11 @@ class Lab:
         """Run all cells and wait until all have ended; False where one failed."""
         return self.command("notebook:run-all-cells") is not False
 
-    def start_cell(self, index: int) -> None:
-        """Run the cell `index` without waiting for it."""
+    def run_cell(self, index: int, *, wait: bool = True) -> bool:
+        """Run the cell `index`, and wait until it has ended; False where it failed."""
         self._on_panel("panel.content.activeCellIndex = given[0]; panel.content.deselectAll();", index)
-        self._on_panel("window.lastRun = lab.commands.execute('notebook:run-cell');")
-
-    def run_cell(self, index: int) -> bool:
-        """Run the cell `index` and wait until it has ended; False where it failed."""
-        self.start_cell(index)
-        return self._on_panel("return (await window.lastRun) !== false;")
+        ran = "const ran = lab.commands.execute('notebook:run-cell');"
+        return self._on_panel(f"{ran} return !given[0] || (await ran) !== false;", wait)
 
     def add_cell(self, source: str) -> int:
         """Append a code cell; returns its index."""

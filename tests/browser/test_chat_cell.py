@@ -17,12 +17,6 @@ PARIS, ANSWER = "What is the capital of France?", "The capital of France is Pari
 WIDTH = "node => node.scrollWidth - node.clientWidth"
 
 
-@pytest.fixture
-def chat(lab):
-    """A fresh chat."""
-    return ChatPage.make(lab)
-
-
 def test_typing_loses_nothing(chat):
     """Every keystroke is sent, at 120 a second and while the forecast counts, also JupyterLab's shortcuts.
     Enter does not send while composing, nor with Safari's key code 229, nor with Shift."""
@@ -209,7 +203,7 @@ def test_turns_from_code(chat):
     assert lab.run(f"reply = cell.send({PARIS!r})\nreply").startswith("In the chat: ")
     lab.run("practice.pace(20, 0.1)")
     index = lab.add_cell(f"cell.send({LONG!r})")
-    lab.start_cell(index)
+    lab.run_cell(index, wait=False)
     chat.until(lambda: len(chat.replies()) == 2 and chat.replies()[-1] != "")
     lab.command("notebook:interrupt-kernel")
     shown = lab.cell(index).locator(".jp-OutputArea-output")

@@ -121,7 +121,8 @@ def test_the_journal_shows_what_was_really_sent(practice, client):
     assert "$ANTHROPIC_API_KEY" in exchange.curl()
     variables = {"ANTHROPIC_BASE_URL": practice.url, "ANTHROPIC_API_KEY": PRACTICE_KEY}
     subprocess.run(exchange.curl(), shell=True, capture_output=True, check=True, env=os.environ | variables)
-    assert (practice.journal[-1].body, practice.journal[-1].reply) == (sent, exchange.reply)
+    _, again = practice.journal
+    assert (again.body, again.reply) == (sent, exchange.reply)
 
 
 def test_the_journal_reads_like_a_list_and_is_bounded(practice, wire, monkeypatch):
