@@ -27,7 +27,6 @@ from . import models, render
 from .client import connect, place
 from .formatting import count, dollars, in_one_line
 from .history import Conversation, Total, last_turns
-from .history.records import meter
 from .practice_api import practice
 
 DEFAULT_SYSTEM = "You are a helpful assistant. Be concise."
@@ -201,7 +200,7 @@ class Chatbot:
         if note:
             say(f"[{note}]")
         if calls := self.chat.calls[known:]:
-            say(f"[This turn: {meter(Total().plus(calls))}]")
+            say(f"[This turn: {Total().plus(calls)}]")
         say(f"[Session: {self.session()}]")
 
     def session(self) -> str:
@@ -209,7 +208,7 @@ class Chatbot:
         turns, total = count(len(self.chat.turns), "turn"), self.chat.total
         if total.calls != len(self.chat.turns):
             turns = f"{count(total.calls, 'call')}, {turns} in the history"
-        return f"{turns} · {meter(total)}"
+        return f"{turns} · {total}"
 
     def stats(self, _: str) -> None:
         """The session so far."""

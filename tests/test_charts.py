@@ -120,7 +120,7 @@ def test_it_draws_any_number_of_rows(name):
 def test_nothing_else_has_a_part_in_it(name):
     """The same frame makes the same picture; frame and settings stay as they were, and have no say in it."""
     frame, settings = FRAMES[name](8), dict(plt.rcParams)
-    before = before = frame.copy(deep=True)
+    before = frame.copy(deep=True)
     ax = draw(name, frame)
     first, words = theme.in_page(ax.figure, "")["image/png"], caption(ax)
     assert dict(plt.rcParams) == settings

@@ -204,8 +204,11 @@ def test_faults_and_budget(here):
         status, out, err = here("Hello!\nstats\n")
     assert (status, out, "Nothing was kept" in err) == (0, "", True)
     assert "[Calls: 1, 1 of them brought no answer]" in err
-    status, out, err = here("Hello!\nHello!\nstats\n", "--budget", "0.00052", "--model", "haiku")
+    status, out, err = here(
+        "!model gpt-5\nHello!\nHello!\nstats\n", "--budget", "0.00052", "--model", "haiku"
+    )
     assert (status, out.count("\n")) == (1, 1)
+    assert "[Unknown model 'gpt-5'. Known models: " in err
     assert "[Nothing was sent: the call could cost" in err
     assert "Raise budget_usd, lower max_tokens or" in err
     assert "[Budget: $0.00052, $0.000511 of it left]" in err

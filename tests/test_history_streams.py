@@ -8,9 +8,9 @@ import pytest
 from course_helpers import Conversation, estimate_cost
 from course_helpers.history import StreamInterrupted
 from tests import scripted_server as broken
-from tests.drivers import Waits, all_drivers, chat_with, send, standing_in_for_live, state, stream
+from tests.drivers import Waits, all_drivers, chat_with, standing_in_for_live, state, stream
 from tests.drivers import streaming_drivers as both
-from tests.scripted_server import MESSAGE, ScriptedServer, answer, cut, drop, hang, reply
+from tests.scripted_server import MESSAGE, ScriptedServer, answer, drop, reply
 
 QUESTION = "What is the capital of France?"
 
@@ -98,20 +98,6 @@ def test_a_200_that_is_no_reply(take):
             assert (len(server.requests), state(chat)) == (1, before)
             assert caught.value.__notes__[0].startswith("Not retried")
         goes_on(server, chat)
-
-
-def test_blocking_calls_that_break():
-    """Without a stream, a broken connection is the SDK's own error, tried again like any other."""
-    for step in (drop, cut, hang):
-        with ScriptedServer() as server:
-            chat = chat_after_a_turn(server)
-            server.play(step, reply())
-            assert send(chat, QUESTION).call.attempts == 2
-            chat.waits["max_retries"], before = 0, state(chat)
-            server.play(step)
-            with pytest.raises(anthropic.APIConnectionError):
-                send(chat, "And of Spain?")
-            assert (len(server.requests), state(chat)) == (1, before)
 
 
 @both

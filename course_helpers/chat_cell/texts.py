@@ -15,7 +15,6 @@ from .. import models, render
 from ..client import place
 from ..formatting import count, dollars, in_one_line, share, short
 from ..history import Call, Conversation, Preview, StreamInterrupted
-from ..history.records import meter
 from ..retries import SPEND_CAP, final_cause
 
 STARTERS = (  # what an empty chat offers to ask
@@ -55,12 +54,12 @@ def explain(error: BaseException) -> str:
 def session(chat: Conversation) -> str:
     """One line on all of `chat`: what it holds, what it cost and where that is paid."""
     budget = "" if chat.budget_usd is None else f" of a budget of {dollars(chat.budget_usd)}"
-    return f"{count(len(chat.turns), 'turn')} · {meter(chat.total)}{budget} ({_AT[place(chat.client)]})"
+    return f"{count(len(chat.turns), 'turn')} · {chat.total}{budget} ({_AT[place(chat.client)]})"
 
 
 def bill(call: Call) -> str:
     """One line on one call: tokens and cost, times, and attempts where there were several."""
-    parts = [meter(call), f"{call.seconds:.2f} s in all"]
+    parts = [str(call), f"{call.seconds:.2f} s in all"]
     if call.first_token_seconds is not None:
         parts.insert(1, f"first piece {call.first_token_seconds:.2f} s")
     if call.attempts > 1:
@@ -116,8 +115,8 @@ def as_markdown(chat: Conversation) -> str:
     """What `chat` holds, to be read anywhere: questions, answers, what each cost and all together."""
     parts = ["# A chat", *([f"**System prompt:** {chat.system}"] if chat.system else [])]
     for turn in chat.turns:
-        parts += ["## You", turn.user, f"## {turn.model}", turn.assistant, f"*{meter(turn)}*"]
-    return "\n\n".join([*parts, "---", f"{len(chat.turns)} turns · {meter(chat.total)}", ""])
+        parts += ["## You", turn.user, f"## {turn.model}", turn.assistant, f"*{turn}*"]
+    return "\n\n".join([*parts, "---", f"{len(chat.turns)} turns · {chat.total}", ""])
 
 
 def as_json(chat: Conversation) -> str:

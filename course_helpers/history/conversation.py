@@ -22,7 +22,7 @@ from ..pricing import Rates, Tier, rates
 from ..retries import Retries, Wait
 from ..wire import advance
 from . import storage
-from .records import Call, Ledger, Preview, Purse, Reply, Total, Turn, meter, sendable
+from .records import Call, Ledger, Preview, Purse, Reply, Total, Turn, sendable
 from .strategies import Blocking, NotAsked, Strategy, Transcript, at_least, chosen
 from .stream import AsyncPieces, Pieces
 from .turn import Exchange, Server, TurnSettings, practice_tokens, preview
@@ -232,7 +232,7 @@ class Conversation:
         return to_frame(self.calls)
 
     def __repr__(self) -> str:
-        return f"Conversation({self.model}, {count(len(self.turns), 'turn')}, {meter(self.total)})"
+        return f"Conversation({self.model}, {count(len(self.turns), 'turn')}, {self.total})"
 
     def _settings(self) -> TurnSettings:
         """Raises `UnknownModelError` where the model has no price; only another's server may have such."""

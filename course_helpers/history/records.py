@@ -53,7 +53,11 @@ class Figures(BaseModel):
         return sum(getattr(self, name) for name in PROMPT_TOKENS)
 
     def __str__(self) -> str:
-        return meter(self)
+        """Tokens and dollars on one line; no seconds, so that a lesson shows the same everywhere."""
+        cached, thought = self.cache_read_tokens, self.thinking_tokens
+        sent = f"{self.prompt_tokens:,} tokens in" + (f" ({cached:,} from the cache)" if cached else "")
+        came = f"{self.output_tokens:,} out" + (f" ({thought:,} of thinking)" if thought else "")
+        return f"{sent} · {came} · {dollars(self.cost_usd)}"
 
 
 TOKENS = tuple(name for name in Figures.model_fields if name.endswith("_tokens"))
@@ -72,7 +76,7 @@ class Call(Figures):
     attempts: Number = 1
 
     def __repr__(self) -> str:
-        return f"Call({self.kind}, {self.model}, {meter(self)})"
+        return f"Call({self.kind}, {self.model}, {self})"
 
 
 class Turn(Call):
@@ -87,7 +91,7 @@ class Turn(Call):
         return Call.model_construct(**{name: getattr(self, name) for name in Call.model_fields})
 
     def __repr__(self) -> str:
-        return f"Turn({short(self.user, 60)!r} → {short(self.assistant, 60)!r}, {meter(self)})"
+        return f"Turn({short(self.user, 60)!r} → {short(self.assistant, 60)!r}, {self})"
 
 
 class Total(Figures):
@@ -97,7 +101,7 @@ class Total(Figures):
     cost_usd: Usd = 0.0
 
     def __repr__(self) -> str:
-        return f"Total({count(self.calls, 'call')}, {meter(self)})"
+        return f"Total({count(self.calls, 'call')}, {self})"
 
     def plus(self, calls: Sequence[Call]) -> Total:
         """This total and `calls`."""
@@ -136,7 +140,7 @@ class Reply:
 
     @property
     def _small(self) -> list[str]:
-        return [words for words in (self.call and meter(self.call), self.note) if words]
+        return [words for words in (self.call and str(self.call), self.note) if words]
 
 
 @dataclass(frozen=True)
@@ -168,14 +172,6 @@ def counts(usage: dict[str, Any]) -> dict[str, int]:
             raise ValueError(f"usage has {value!r} {name}, which is no count of tokens")
     written, hour = told["cache_write_tokens"], told["cache_write_1h_tokens"]  # the first are both together
     return told | {"cache_write_tokens": max(0, written - hour), "cache_write_1h_tokens": min(hour, written)}
-
-
-def meter(figures: Figures) -> str:
-    """Tokens and dollars on one line; no seconds, so that a lesson shows the same everywhere."""
-    cached, thought = figures.cache_read_tokens, figures.thinking_tokens
-    sent = f"{figures.prompt_tokens:,} tokens in" + (f" ({cached:,} from the cache)" if cached else "")
-    came = f"{figures.output_tokens:,} out" + (f" ({thought:,} of thinking)" if thought else "")
-    return f"{sent} · {came} · {dollars(figures.cost_usd)}"
 
 
 class BudgetExceeded(ValueError):

@@ -62,7 +62,10 @@ class Pieces(_Reader, Iterator[str], AbstractContextManager):
 
     def __del__(self) -> None:
         with suppress(Exception):
-            if not sys.is_finalizing():  # a process that ends closes all that it has
+            # A process that ends closes all that it has; and httpx2 notes with `datetime` how long a response
+            # was open, which by then crashes CPython 3.13.0. The SDK's own streams take the same care.
+            # Where nothing is open nothing is done: a Ctrl-C that comes within a finalizer is lost.
+            if self._turn.opened and not sys.is_finalizing():
                 self.close()
 
 
@@ -110,9 +113,3 @@ async def _lent(twin: anthropic.AsyncAnthropic) -> AsyncGenerator[anthropic.Asyn
     async with twin:
         while True:
             yield twin
-
-
-async def close_async_client(client: anthropic.Anthropic) -> None:
-    """Close the twin of `client` on the running loop, where that does not end as `asyncio.run` ends it."""
-    if lender := _twins.get(client, {}).pop(asyncio.get_running_loop(), None):
-        await lender.aclose()

@@ -159,7 +159,7 @@ class Exchange(Server):
 
     def _first_piece(self) -> Steps[str]:
         """What to send is chosen, weighed against the budget, and asked; "" for a reply that came whole."""
-        self.settings()
+        self.settings()  # raises for an unknown model, before a strategy asks anything
         messages = yield from self.choose(Transcript(self.ledger.now.turns, self.question), self)
         self.remarks = [f"The history was cut by {ESTIMATED}."] if self.uncounted else []
         self.now = self.settings()

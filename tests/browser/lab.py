@@ -98,7 +98,7 @@ class Lab:
         self.strangers.append(request.url)
         route.abort()
 
-    def _on_panel(self, script: str, *arguments: object) -> object:
+    def on_panel(self, script: str, *arguments: object) -> object:
         """The result of JavaScript in which `panel` is the notebook, `lab` is JupyterLab."""
         given = "async (given) => { const lab = window.jupyterapp, panel = lab.shell.currentWidget; "
         return self.page.evaluate(f"{given}{script} }}", arguments)
@@ -119,11 +119,11 @@ class Lab:
         """Load the page anew: the kernel lives on, the page forgets its widgets."""
         self.page.goto(self.server.address(self.name))
         self.page.wait_for_selector(".jp-Notebook .jp-Cell")
-        self._on_panel("await panel.context.ready; await panel.sessionContext.ready;")
+        self.on_panel("await panel.context.ready; await panel.sessionContext.ready;")
 
     def command(self, name: str, arguments: dict | None = None) -> object:
         """Run a command of JupyterLab and wait for it."""
-        return self._on_panel("return (await lab.commands.execute(...given)) ?? null;", name, arguments or {})
+        return self.on_panel("return (await lab.commands.execute(...given)) ?? null;", name, arguments or {})
 
     def run_all(self) -> bool:
         """Run all cells and wait until all have ended; False where one failed."""
@@ -131,16 +131,16 @@ class Lab:
 
     def run_cell(self, index: int, *, wait: bool = True) -> bool:
         """Run the cell `index`, and wait until it has ended; False where it failed."""
-        self._on_panel("panel.content.activeCellIndex = given[0]; panel.content.deselectAll();", index)
+        self.on_panel("panel.content.activeCellIndex = given[0]; panel.content.deselectAll();", index)
         ran = "const ran = lab.commands.execute('notebook:run-cell');"
-        return self._on_panel(f"{ran} return !given[0] || (await ran) !== false;", wait)
+        return self.on_panel(f"{ran} return !given[0] || (await ran) !== false;", wait)
 
     def add_cell(self, source: str) -> int:
         """Append a code cell; returns its index."""
         script = """const model = panel.content.model.sharedModel, [source] = given;
             model.insertCell(model.cells.length, {cell_type: "code", source, metadata: {trusted: true}});
             return model.cells.length - 1;"""
-        return self._on_panel(script, source)
+        return self.on_panel(script, source)
 
     def show(self, source: str) -> int:
         """Run `source` in a new cell at the end; returns its index."""
@@ -154,7 +154,7 @@ class Lab:
 
     def notebook(self) -> dict:
         """The notebook as it stands in the page and would be saved."""
-        return self._on_panel("return panel.content.model.toJSON();")
+        return self.on_panel("return panel.content.model.toJSON();")
 
     def text(self, index: int) -> str:
         """What the cell `index` printed and displayed, as text."""

@@ -37,12 +37,10 @@ def test_typing_loses_nothing(chat):
 
 
 def test_a_first_turn(lab, chat):
-    """Starters, forecast, bill; other cells run meanwhile; a double click stops nothing, Stop and Esc do.
-
-    Where its cell is run again, a chat ends, and leaves others alone.
-    """
-    other, source = chat, f"cell = ChatCell(starters=[{PARIS!r}, 'Two?'], budget_usd=0.01)\ncell"
-    chat = ChatPage.make(lab, source)
+    """Starters, forecast, bill; other cells run meanwhile; a double click stops nothing, Stop and Esc do;
+    where its cell is run again, a chat ends, and leaves others alone."""
+    other = chat
+    chat = ChatPage.make(lab, f"cell = ChatCell(starters=[{PARIS!r}, 'Two?'], budget_usd=0.01)\ncell")
     chat.box.fill("My cat is called Tom.")
     expect(chat.part("forecast")).to_contain_text("tokens in · $")
     expect(chat.part("bar")).to_be_visible()
@@ -197,9 +195,8 @@ def test_nothing_hinders_a_reader(lab, echoing):
     lab.page.evaluate("() => { document.body.style.zoom = 1; }")
 
 
-def test_turns_from_code(chat):
-    """They show in the chat, not twice beneath the cell; Stop and an interrupt end them in one sentence."""
-    lab = chat.lab
+def test_turns_from_code(lab, chat):
+    """They show in the chat, not twice beneath the cell; an interrupt ends them in one sentence."""
     assert lab.run(f"reply = cell.send({PARIS!r})\nreply").startswith("In the chat: ")
     lab.run("practice.pace(20, 0.1)")
     index = lab.add_cell(f"cell.send({LONG!r})")

@@ -37,12 +37,9 @@ def test_opening_a_lesson_changes_nothing(shared_lab):
     """JupyterLab notes in the file what the kernel says of itself: it must be what stands there."""
     settle()  # the installation as `make lab` leaves it: a kernel reads its settings when it starts
     shared_lab.open(NOTEBOOKS / "01_raw_call.ipynb")
-    noted, dirty = shared_lab.page.evaluate(
-        """async () => {
-            const { context, sessionContext } = jupyterapp.shell.currentWidget;
-            const answer = await sessionContext.session.kernel.info;
-            await new Promise(requestAnimationFrame);
-            return [answer.language_info, context.model.dirty];
-        }"""
+    noted, dirty = shared_lab.on_panel(
+        """const answer = await panel.sessionContext.session.kernel.info;
+        await new Promise(requestAnimationFrame);
+        return [answer.language_info, panel.context.model.dirty];"""
     )
     assert (noted["file_extension"], dirty) == (".py", False)
