@@ -24,9 +24,10 @@ os.environ["COURSE_DATA_DIR"] = _home.name
 
 
 @pytest.fixture(autouse=True)
-def environment_afterwards() -> Iterator[None]:
-    """Each test leaves the environment as it found it: `connect` sets variables there."""
+def environment_of_its_own(tmp_path: Path) -> Iterator[None]:
+    """Each test has its own progress, and leaves the environment as it found it: `connect` sets variables."""
     before = dict(os.environ)
+    os.environ["COURSE_DATA_DIR"] = str(tmp_path / "data")
     yield
     os.environ.clear()
     os.environ.update(before)

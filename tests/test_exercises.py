@@ -48,8 +48,7 @@ LIVE = {"base_url": ELSEWHERE, "api_key": "sk-ant-real", "max_retries": 0, "time
 
 
 @pytest.fixture(autouse=True)
-def _own_progress(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("COURSE_DATA_DIR", str(tmp_path / "progress"))
+def _no_failure_yet(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(marking, "_failures", {})
 
 

@@ -20,11 +20,10 @@ from course_helpers.learning.questions import guess_widget, how_far, quiz_widget
 
 
 @pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A data folder and a record for this test alone; the folder does not exist yet."""
-    monkeypatch.setenv("COURSE_DATA_DIR", str(tmp_path / "data"))
+def home() -> Path:
+    """The data folder of this test, which does not exist yet."""
     store.__init__()
-    return tmp_path / "data"
+    return store.folder
 
 
 def pass_lesson(number: int) -> str:

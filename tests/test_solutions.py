@@ -31,15 +31,10 @@ from course_helpers.models import find_model
 """
 
 
-@pytest.fixture(autouse=True)
-def _own_progress(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("COURSE_DATA_DIR", str(tmp_path / "progress"))
-    practice.reset()
-
-
 def answered(name: str, code: str, setup: str = SETUP) -> Outcome:
     """The outcome of exercise `name` where a learner's cell holds `code`."""
     namespace: dict[str, Any] = {}
+    practice.reset()
     exec(setup, namespace)
     namespace["client"] = connect()
     exec(code, namespace)
@@ -94,6 +89,7 @@ def test_the_finished_chatbot(lessons: Path, tmp_path: Path, monkeypatch: pytest
     typed = "\nMy name is Ada.\nWhat is my name?\nstats\n!model opus\nreset\nWhat is my name?\nquit\n"
     monkeypatch.setattr(sys, "stdin", io.StringIO(typed))
     monkeypatch.chdir(tmp_path)
+    practice.reset()
     with practice.fail_next(429, retry_after=1):
         namespace["main"]()
     printed = capsys.readouterr().out

@@ -92,11 +92,9 @@ def test_who_thinks_and_when(wire):
     off = ((HAIKU, "disabled"), (SONNET, "between_tools"), (HAIKU_4, "disabled"))
     cases += [(model, HARD, {"type": type}, False) for model, type in off]
     for model, asked, thinking, thinks in cases:
-        reply, case = (
-            wire.ok(model=model, messages=[asked], thinking=thinking, max_tokens=2_000),
-            (model, thinking),
-        )
-        assert (kinds(reply), thought(reply) > 0) == (["thinking"] * thinks + ["text"], thinks), case
+        reply = wire.ok(model=model, messages=[asked], thinking=thinking, max_tokens=2_000)
+        told = kinds(reply), thought(reply) > 0
+        assert told == (["thinking"] * thinks + ["text"], thinks), (model, thinking)
         # Older models show what they think, newer ones do not.
         assert not thinks or bool(reply["content"][0]["thinking"]) == (model in ALL_4), model
 
