@@ -9,7 +9,6 @@ import re
 import subprocess
 import sys
 import threading
-import time
 from types import SimpleNamespace
 
 import anthropic
@@ -23,6 +22,7 @@ from course_helpers.chat_cell import Busy, ChatCell, exchange
 from course_helpers.chat_cell.exchange import Exchange
 from course_helpers.chat_cell.texts import bill, explain, in_three_languages
 from course_helpers.history import BudgetExceeded, Call, StreamInterrupted, last_turns
+from tests.drivers import wait_until
 
 PARIS, ANSWER = "What is the capital of France?", "The capital of France is Paris."
 
@@ -59,13 +59,6 @@ def cell():
     practice.reset()
     chat_cell.close()
     wait_until(lambda: "course-chat" not in [thread.name for thread in threading.enumerate()])
-
-
-def wait_until(truth) -> None:
-    deadline = time.monotonic() + 20
-    while not truth():
-        assert time.monotonic() < deadline, "did not happen"
-        time.sleep(0.01)
 
 
 def test_turns_from_code(cell):
