@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import anthropic
@@ -66,3 +67,11 @@ def standing_in_for_live(url: str) -> Iterator[None]:
 def state(chat: Conversation) -> tuple:
     """What a turn that fails must leave as it was."""
     return chat.messages, chat.turns
+
+
+def wait_until(truth: Callable[[], object]) -> None:
+    """Comes back once it is true, and fails where that takes longer than 20 seconds."""
+    deadline = time.monotonic() + 20
+    while not truth():
+        assert time.monotonic() < deadline, "did not happen"
+        time.sleep(0.01)

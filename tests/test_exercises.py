@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -25,9 +25,9 @@ from course_helpers import Conversation, practice
 from course_helpers import client as course_client
 from course_helpers.learning import CheckFailed, Outcome, check, exercise, grading, sandbox
 from course_helpers.learning import exercises as marking
-from course_helpers.learning.graders import FILE, exercises, read
 from course_helpers.learning.progress import store
 from course_helpers.practice_api import PRACTICE_KEY, Practice
+from tests.drivers import wait_until
 
 HELD = tomllib.loads(Path(__file__).with_name("clients_held.toml").read_text(encoding="utf-8"))
 HELPERS = """
@@ -90,19 +90,10 @@ def everything() -> list[object]:
     return [dict(os.environ), dict(vars(course_client)), sys.stdout, sys.stderr, builtins.input]
 
 
-def wait_until(truth: Callable[[], bool]) -> bool:
-    """Whether it becomes true within ten seconds."""
-    deadline = time.monotonic() + 10
-    while not truth() and time.monotonic() < deadline:
-        time.sleep(0.02)
-    return truth()
-
-
 def test_check(capsys):
     """A claim that holds is one line; one that does not raises and says what was seen, whatever that is."""
-    hostile = type("Hostile", (list,), {"__repr__": lambda self: 1 / 0})()
-    odd = [(numpy.zeros(2), "ndarray, which is not one truth"), (hostile, "an object of type Hostile")]
-    for truth, seen in (*((falsy, repr(falsy)) for falsy in (False, 0, "", [], None)), *odd):
+    odd = numpy.zeros(2), "ndarray, which is not one truth"
+    for truth, seen in (*((falsy, repr(falsy)) for falsy in (False, 0, "", [], None)), odd):
         with pytest.raises(CheckFailed, match=rf"^the claim\n  seen: {re.escape(seen)}"):
             check("the claim", truth)
     assert check("two and two are four", 2 + 2 == 4) is None
@@ -122,17 +113,13 @@ def test_not_started(body):
 CALL = "call(anthropic.Anthropic(), question)"
 SEEN = {
     "ask = 'Paris'": "ask is no function but of type str",
-    "def ask(): return 1": "it raised TypeError: ask() takes 0 positional arguments but 1 was given",
     "async def ask(question): return 'Paris'": "no request reached the API",
     "import sys; sys.exit(3)": "it called sys.exit() or exit(): return instead",
-    "return ask(question)": "it raised RecursionError",
     "return input('Which? ')": "input() has nobody to ask here",
     "assert question == 'x', 'a word'": "it raised AssertionError: a word (line 2",
-    "raise type('Odd', (Exception,), {'__str__': None})": "it raised Odd (line 2",
     "raise ValueError(f'{object()} ' * 1000)": "it raised ValueError: <object object> <",
     f"{CALL}; print(*['spam'] * 10**5)": "It printed: spam spam",
     f"{CALL}; return type('Odd', (str,), {{'__eq__': 0, '__repr__': 0}})()": "of type Odd",
-    f"{CALL}; x = []; return [x := [x] for _ in range(9999)][-1]": "returns no text",
 }
 
 
@@ -149,7 +136,6 @@ def test_mistakes_in_words(code, capsys):
 
 ENDLESS = (
     "time.sleep(1)",
-    "while True:\n  try: 1 / 0\n  except Exception: continue",
     "while True:\n  try:\n    while True: x = 1\n  except: pass",
     "while True:\n  try: x = 1\n  finally: continue",
 )
@@ -160,7 +146,7 @@ def test_endless_code_ends(code):
     """Each kind ends at the limit, also one that swallows everything, and so does its thread."""
     ran = sandbox.run(lambda: exec(code, {"time": time}), seconds=0.3)
     assert "loop that never ends" in sandbox.in_words(ran.error)
-    assert wait_until(lambda: all(thread.name != "exercise" for thread in threading.enumerate()))
+    wait_until(lambda: all(thread.name != "exercise" for thread in threading.enumerate()))
 
 
 def test_a_coroutine_is_run_to_its_end_or_its_limit():
@@ -172,6 +158,9 @@ def test_a_coroutine_is_run_to_its_end_or_its_limit():
     run = asyncio.run(in_a_notebook(0.1))
     assert (run.is_async, run.value) == (True, 7)
     assert isinstance(asyncio.run(in_a_notebook(60)).error, sandbox.TimeUp)
+    said = words(graded(f"async def ask(question):\n    return {CALL}"))
+    assert "✓ Exercise 1.1" in said
+    assert "It is async: whoever calls it must await it." in said
 
 
 def test_a_browser_tab(monkeypatch):
@@ -188,45 +177,18 @@ def test_a_browser_tab(monkeypatch):
 
 @pytest.mark.slow
 def test_in_a_kernel():
-    """In a notebook: a syntax error hides no older version, async works, a failed check is one line."""
-    asynchronous = "message = await anthropic.AsyncAnthropic().messages.create(**asking(question))"
+    """In a notebook: a syntax error hides no older version, a failed check is one line."""
     cells = [
         f"from course_helpers.learning import check, exercise\n{HELPERS}\n{RIGHT}",
         "def ask(question):\n    return client.messages.create(model=MODEL",
         "exercise('ask')",
-        f"async def ask(question):\n    {asynchronous}\n    return reply_text(message)\nexercise('ask')",
         "check('this one fails', False)",
     ]
     made = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in cells])
     NotebookClient(made, timeout=60, kernel_name="python3", allow_errors=True).execute()
-    broken, passed = (" ".join(made.cells[n].outputs[-1].data["text/plain"].split()) for n in (2, 3))
+    broken = " ".join(made.cells[2].outputs[-1].data["text/plain"].split())
     assert "syntax error: '(' was never closed (line 2: return client.mess" in broken
-    assert passed.startswith("✓ Exercise 1.1")
-    assert "It is async: whoever calls it must await it." in passed
     assert made.cells[-1].outputs[0].traceback == ["✗ this one fails\n  seen: False"]
-
-
-def test_a_hint_is_for_a_mistake_that_a_grader_knows():
-    """Others would never be shown."""
-    files = [FILE.parent / "grading.py", *(FILE.parent / "graders").glob("*.py")]
-    sources = "".join(path.read_text(encoding="utf-8") for path in files)
-    for each in exercises().values():
-        for mistake in each.mistakes:
-            made = r"^(raises|status|timeout|other)\b.*|.* (?=not (caught|changed|printed))"
-            assert re.sub(made, "", mistake) in sources, (each.name, mistake)
-
-
-def test_a_mistake_in_the_file_is_named_with_its_line():
-    """A teacher who edits it is told where."""
-    good = FILE.read_text(encoding="utf-8")
-    for before, after, said in (
-        ('number = "2.1"', 'number = "two"', "line {}: number: String should match pattern"),
-        ('id = "review"', 'id = "revue"', "line {}: id: Value error, there is no grader called revue"),
-        ("[[exercise]]", "[[exercise]", "(at line"),
-    ):
-        said = said.format(good.splitlines().index(before) + 1)
-        with pytest.raises(ValueError, match=rf"exercises\.toml.*{re.escape(said)}"):
-            read(good.replace(before, after, 1))
 
 
 def test_a_hint_speaks_of_the_mistake():

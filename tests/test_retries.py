@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 import time
 from email.utils import formatdate
 from functools import partial
@@ -16,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from course_helpers import retries
-from course_helpers.retries import Attempt, Retries, acall_with_retry, call_with_retry
+from course_helpers.retries import Retries, acall_with_retry, call_with_retry
 from tests.scripted_server import MESSAGE, ScriptedServer, answer, cut, drop, failure, hang, reply, reset
 
 REQUEST = {"model": "any", "max_tokens": 64, "messages": [{"role": "user", "content": "What is it?"}]}
@@ -85,8 +84,6 @@ def test_good_reply_is_the_sdks_own(server, call):
     assert (message, message._request_id) == (bare, "req_1")
     ours, theirs = (request.body for request in server.requests)
     assert ours == theirs
-    policy = ["client", "max_retries", "on_wait", "max_wait", "max_total_wait", "sleep", "clock", "random"]
-    assert list(inspect.signature(call_with_retry).parameters) == [*policy, "create_arguments"]
 
 
 def test_what_is_retried(call):
@@ -146,7 +143,6 @@ CAUSES = [  # what is said, of what, after how many requests
     ("The client is closed", RuntimeError("Cannot send a request, as the client has been closed."), 1),
     (r"\(InvalidURL\)", httpx2.InvalidURL("Invalid port"), 1),
     (r"\(UnsupportedProtocol\)", httpx2.UnsupportedProtocol("no http"), 1),
-    (r"\(DecodingError\)", httpx2.DecodingError("no gzip"), 1),
     ("that HTTP does not allow", httpx2.LocalProtocolError("Illegal header value b'sk-ant-x\\n'"), 1),
     *(("Connection error", kind("x"), 3) for kind in (httpx2.ConnectError, httpx2.ReadError, OSError)),
 ]
@@ -222,25 +218,6 @@ def test_on_wait(call, capsys):
     assert capsys.readouterr().out == ""
 
 
-def test_attempts_are_a_timeline(server):
-    """`Retries` keeps what was tried: one row a request, in seconds since the call began."""
-    server.play(failure(429, retry_after="2"), BUSY, reply())
-    clock = Clock()
-
-    def request():
-        clock.time += 0.5
-        return retries.one_request(client, **REQUEST)
-
-    client = anthropic.Anthropic(base_url=server.url, api_key="practice")
-    run = Retries(on_wait=None, clock=clock, sleep=clock.sleep, random=lambda: 0.5)
-    run.run(request)
-    assert run.attempts == [
-        Attempt(attempt=1, started=0.0, seconds=0.5, outcome="429", wait=2.0, asked=True),
-        Attempt(attempt=2, started=2.5, seconds=0.5, outcome="529", wait=0.75),
-        Attempt(attempt=3, started=3.75, seconds=0.5, outcome="reply"),
-    ]
-
-
 def test_stop_during_a_wait(server, call):
     """An interruption ends the call there and then; a cancelled task does not wait either."""
 
@@ -253,9 +230,9 @@ def test_stop_during_a_wait(server, call):
     server.play(failure(429, retry_after="60"))
 
     async def main():
-        async with anthropic.AsyncAnthropic(base_url=server.url, api_key="practice") as client:
-            await asyncio.wait_for(acall_with_retry(client, on_wait=None, **REQUEST), 0.5)
+        client = anthropic.AsyncAnthropic(base_url=server.url, api_key="practice")
+        await asyncio.wait_for(acall_with_retry(client, on_wait=None, **REQUEST), 0.5)
 
     with pytest.raises(TimeoutError):
-        asyncio.run(asyncio.wait_for(main(), 10))
+        asyncio.run(main())
     assert len(server.requests) == 1

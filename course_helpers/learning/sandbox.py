@@ -92,13 +92,14 @@ def run(
 
     def work() -> None:
         value, is_async = None, False
-        try:
-            value = call()
-            if is_async := inspect.iscoroutine(value):
-                value = asyncio.run(asyncio.wait_for(value, limit + 0.5))
-            ends.append(Ran(value, is_async=is_async))
-        except BaseException as error:  # a learner may raise anything, SystemExit too
-            ends.append(Ran(error=error, is_async=is_async))
+        with contextlib.suppress(TimeUp):  # one that strikes while an error is kept: nothing kept, time up
+            try:
+                value = call()
+                if is_async := inspect.iscoroutine(value):
+                    value = asyncio.run(asyncio.wait_for(value, limit + 0.5))
+                ends.append(Ran(value, is_async=is_async))
+            except BaseException as error:  # a learner may raise anything, SystemExit too
+                ends.append(Ran(error=error, is_async=is_async))
 
     real_input, builtins.input = builtins.input, type_in
     started = time.monotonic()

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import json
-from bisect import bisect_right
 from pathlib import Path
 
 import anthropic
 import pytest
 
 from course_helpers.models import ALIASES, MODELS, find_model
-from tests.practice_api.wire import ALL_4, ALL_5, HAIKU, HAIKU_4, SONNET, assistant, text, user
+from tests.practice_api.wire import ALL_4, ALL_5, CALL, HAIKU, HAIKU_4, RESULT, SONNET, assistant, text, user
 
 COUNT = "/v1/messages/count_tokens"
-HARD = user("Explain step by step why the sky is blue.")
 TOOL = {"name": "get_weather", "input_schema": {"type": "object", "properties": {"city": {"type": "string"}}}}
-CALL = {"type": "tool_use", "id": "toolu_1", "name": "get_weather", "input": {"city": "Paris"}}
-RESULT = {"type": "tool_result", "tool_use_id": "toolu_1", "content": "19 °C"}
+HARD = user("Explain step by step why the sky is blue.")
 EFFORTS = ("low", "medium", "high", "max")
 MANUAL = {"type": "enabled", "budget_tokens": 1024}
 SERVED = [model for model in MODELS.values() if model.lifecycle != "retired" and not model.limited]
@@ -51,15 +48,6 @@ def test_stop_sequences_stop_and_prefill_is_gone_on_from(wire):
     for model in ALL_4:
         [block] = wire.ok(model=model, messages=[user(), assistant("The capital")])["content"]
         assert block["text"] == " of France is Paris."
-
-
-def test_max_tokens_0_only_warms_the_cache(wire):
-    """No content, nothing billed for output, and the cache is filled."""
-    system = [text("Be brief. " * 600, cache_control={"type": "ephemeral"})]
-    warmed = wire.ok(max_tokens=0, system=system)
-    assert (warmed["content"], warmed["stop_reason"]) == ([], "max_tokens")
-    assert (warmed["usage"]["output_tokens"], warmed["usage"]["cache_read_input_tokens"]) == (0, 0)
-    assert wire.ok(system=system)["usage"]["cache_read_input_tokens"] > 512
 
 
 @pytest.mark.parametrize("model", [*ALL_4, *ALL_5])
@@ -115,21 +103,6 @@ def test_thinking_of_newer_models(wire, model):
     efforts = {effort: thought(ask(output_config={"effort": effort})) for effort in EFFORTS}
     assert efforts["low"] < efforts["high"] < efforts["max"]
     assert thought(hidden) == efforts[find_model(model).effort]
-
-
-def test_a_reply_that_runs_into_the_end_of_the_window(wire):
-    """A prompt that fits, but leaves less room than the reply needs: accepted, and stopped there."""
-    window = find_model(HAIKU_4).context_window
-
-    def asked(size: int) -> dict:
-        return {"model": HAIKU_4, "messages": [user(f"{'a ' * size} capital of France")]}
-
-    def counted(size: int) -> int:
-        return wire.count(**asked(size)).json()["input_tokens"]
-
-    reply = wire.ok(**asked(bisect_right(range(window * 5), window - 3, key=counted) - 1))
-    assert reply["stop_reason"] == "model_context_window_exceeded"
-    assert reply["usage"]["input_tokens"] + reply["usage"]["output_tokens"] == window
 
 
 # The models

@@ -26,12 +26,14 @@ def counters(wire, **fields: Any) -> tuple[int, int, int]:
 
 
 def test_first_written_then_read(practice, wire):
-    """The same prefix, in the counter of its lifetime; the three counters are the whole prompt."""
+    """The same prefix, in the counter of its lifetime; `max_tokens` 0 only warms, and bills no output."""
     for mark, ttl in ((MARK, "5m"), (HOUR, "1h")):
         practice.reset()
         fields = {"system": [text(BIG, cache_control=mark)]}
-        rest, written, read = counters(wire, **fields)
-        usage = practice.journal[-1].reply["usage"]
+        rest, written, read = counters(wire, **fields, max_tokens=0)
+        warmed = practice.journal[-1].reply
+        usage = warmed["usage"]
+        assert (warmed["content"], warmed["stop_reason"], usage["output_tokens"]) == ([], "max_tokens", 0)
         assert usage["cache_creation"][f"ephemeral_{ttl}_input_tokens"] == written > 512 > rest
         assert (read, counters(wire, **fields)) == (0, (rest, 0, written))
         assert rest + written == wire.count(**fields).json()["input_tokens"]

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import gc
-from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 import anthropic
@@ -92,16 +89,6 @@ def test_every_answer_has_the_account_and_its_limits(practice, wire):
     assert (len({*ids}), wire.post().headers["request-id"]) == (len(ids), ids[0])
 
 
-def test_what_is_quoted_is_short(wire):
-    """Paths, versions, models and field names do not come back whole."""
-    long = "x" * 50_000
-    answers = [wire.http.get("/" + long), wire.get("/v1/models/" + "x" * 5_000)]
-    answers += [wire.get("/v1/models", after_id="x" * 5_000), wire.send("/v1/messages", body() | {long: 1})]
-    answers += [wire.post(version=long), wire.post(model=long), wire.post(model="x" * 256)]
-    answers += [wire.post(headers=KEY | {"content-encoding": long})]
-    assert all(len(error_message(answer, answer.status_code)) < 1_001 for answer in answers)
-
-
 # The fault lab
 
 
@@ -131,9 +118,6 @@ def test_faults_come_in_the_order_set_and_count_down(practice, client, wire):
     assert (wire.get("/v1/models").status_code, wire.count().status_code) == (529, 200)
     control = practice.fail_next(500, times=99)
     assert outcomes(client, 2) == ["500"] * 2
-    practice.journal.clear()
-    gc.collect()  # each had an error of its own, and none keeps its request alive
-    assert [e for e in gc.get_objects() if type(e) is ApiError and e.__traceback__ is not None] == []
     control.clear()
     control.clear()
     assert (outcomes(client, 1), str(practice.api.faults)) == (["ok"], "none")
@@ -214,23 +198,6 @@ def test_shapes_and_a_model_that_retires(practice, client, wire):
         wire.ok(model=OPUS)
 
 
-def test_controls_from_many_threads(practice, client):
-    """Set, cleared and used at once: each fault happens exactly once, to the next request."""
-
-    def work(_) -> None:
-        for _ in range(15):
-            practice.fail_next(500)
-            with practice.shape("empty"), practice.limit(requests_per_minute=10**6):
-                repr(practice)
-
-    with ThreadPoolExecutor(8) as pool:
-        done = pool.map(work, range(8))
-        seen = Counter(outcomes(client, 50))
-    seen += Counter(outcomes(client, 120))
-    assert ([*done], seen) == ([None] * 8, {"500": 120, "ok": 50})
-    assert str(practice.api.faults) == "none"
-
-
 # Rate limits
 
 
@@ -274,7 +241,7 @@ def test_tokens_run_out(practice, wire):
 
 def test_a_bucket_refills_evenly(practice):
     """After the wait that the 429 named there is room again, and not a second before."""
-    limits, now = practice.limit(20_000, 60, 50_000).value, [0]
+    limits, now = practice.limit(input_tokens_per_minute=60).value, [0]
     limits._clock, limits._at = (lambda: now[0]), 0
     limits.admit(60)
     with pytest.raises(ApiError) as refused:
@@ -284,10 +251,6 @@ def test_a_bucket_refills_evenly(practice):
         limits.admit(30)
     now[0] += 1
     limits.admit(30)
-    limits.charge_output(900)
-    # Tokens are shown in thousands, as by the real API, where the limit is not small.
-    shown = [figures(limits.headers(), kind)[1] for kind in ("output-tokens", "requests", "input-tokens")]
-    assert shown == [49_000, 19_999, 0]
     now[0] += 1_000_000
     assert figures(limits.headers(), "input-tokens") == (60, 60)
     with pytest.raises(ApiError):

@@ -97,6 +97,7 @@ def corpus() -> Iterator[bytes]:
         {f"f{n}": 1 for n in range(many)},
         *({"messages": messages} for messages in ([user([{}] * many)], [user("a")] * many)),
         {"messages": [user("my a is b. " * many)]},
+        *({"messages": [user(odd)], "system": odd} for odd in ("'" * 999, "{" * 99, "⟦9⟧", "if asked about")),
         {"stop_sequences": [1] * many},
         *({"model": "m" * 1_000_000}, {"system": "🎉" * 300_000}),
         {"tools": [WEATHER | {"name": f"t{n}"} for n in range(5_000)]},
@@ -152,13 +153,7 @@ UNREADABLE = {
     "a negative length": request(b"", "Content-Length: -1"),
     "a bad chunk": request(b"zz\r\n", CHUNKED),
 }
-CUT = [
-    request(b'{"model"', "Content-Length: 5000"),
-    request(b"5\r\n{", CHUNKED),
-    request()[:40],
-    b"\r\n",
-    b"",
-]
+CUT = [request(b'{"model"', "Content-Length: 5000"), request(b"5\r\n{", CHUNKED), request()[:40]]
 
 
 def test_what_is_no_request_is_refused(practice, wire, silent):
@@ -171,7 +166,7 @@ def test_what_is_no_request_is_refused(practice, wire, silent):
 
 
 def test_clients_that_stop_in_the_middle(practice, wire, silent):
-    """Nothing is answered, nothing is logged, nothing hangs; who does not read leaves others be."""
+    """Nothing is answered, nothing is logged, nothing hangs."""
     for sent in CUT:
         talk(practice, sent, shut=True)
     long = body(messages=[user("Tell me something. " * 50)], max_tokens=1000, stream=True)
@@ -181,12 +176,6 @@ def test_clients_that_stop_in_the_middle(practice, wire, silent):
             connection.sendall(sent)
             connection.recv(10)
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    with connect(practice) as connection:
-        connection.settimeout(0.5)
-        with contextlib.suppress(TimeoutError):
-            for _ in range(3_000):
-                connection.sendall(sent)
-        still_there(wire)
     still_there(wire)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from course_helpers.models import ALIASES, available
-from course_helpers.practice_api import Practice, instructions, knowledge, replies, rows, tokens
+from course_helpers.practice_api import Practice, knowledge, replies, rows, tokens
 from course_helpers.practice_api.schemas import CreateMessage, parse
 from course_helpers.pricing import rates
 from tests.practice_api.wire import assistant, body, text, user
@@ -108,15 +108,6 @@ def test_prices_are_those_of_the_data():
     assert not re.search(r"\$\d", knowledge.FILE.read_text("utf-8"))
 
 
-def test_any_text_gets_some_answer():
-    """As a question, as a system prompt, and as an example."""
-    for words in ("", "?", "'" * 999, "🎉" * 50_000, "{" * 99, "⟦9⟧", "if asked about", "\x00"):
-        assert say(f"{words} .")
-        assert say("What is a token?", system=f"{words} .")
-        assert say(f"{words} .", "x", "y", "z", f"{words} .")
-        assert isinstance(instructions.read(words)[0], dict)
-
-
 def test_it_remembers_only_what_is_in_the_messages():
     """Statelessness shows: of facts, and of the subject of a follow-up."""
     told = ("Hi, my name is Ada and my favourite colour is green.", "Hello Ada!")
@@ -155,11 +146,7 @@ def test_tokens_are_counted_by_kind():
         (replies, "[[reply]]\nask = 7\nsay = 'y'", "reply 1, ask: it must be a text in quotes"),
         (replies, "[[reply]]\nask = '(big'\nsay = 'y'", "reply 1, ask: missing )"),
         (replies, '[[reply]]\nask = "\\d"', "replies.toml: Unescaped '\\' in a string (at line 2, "),
-        (
-            knowledge,
-            "[[entry]]\nname = 'x'\nask = ['y']\nsay = 'y'\nbrief = 'z'\nlesson = 1\nof = 'a'",
-            "knowledge.toml, x: of names no entry of its own, 'a'.",
-        ),
+        (knowledge, "[[entry]]\nname = 'x'\nsay = 'y'", "knowledge.toml, entry 1, ask: Field required"),
     ],
 )
 def test_a_mistake_in_a_file_is_told_at_the_start(tmp_path, monkeypatch, module, rows, words):

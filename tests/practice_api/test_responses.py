@@ -106,15 +106,6 @@ def test_a_broken_stream(practice, client, fault, error):
         assert (raised.status_code, raised.type) == (200, "overloaded_error")
 
 
-def test_a_plain_answer_breaks_at_once(practice, client):
-    """No response: a connection error, which the SDK retries."""
-    practice.break_stream("disconnect", times=2)
-    with pytest.raises(anthropic.APIConnectionError):
-        client.messages.create(**body())
-    assert client.with_options(max_retries=1).messages.create(**body()).stop_reason == "end_turn"
-    assert len(practice.journal) == 3
-
-
 def test_pace(practice, client):
     """The first piece is there while the answer is still made; who has less patience gives up."""
     with practice.pace(100, first_token_seconds=0.1), client.messages.stream(**LONG) as stream:
@@ -136,17 +127,19 @@ def one(custom_id: str, **fields: Any) -> dict[str, Any]:
 
 
 def test_each_request_has_its_result(practice, client, wire):
-    """One bad request fails alone; all is in the shape of the SDK's types."""
+    """One bad request fails alone; they share the cache and use up no limit; all is in the SDK's shapes."""
     requests = [one("a"), one("b", messages=[user("Hello!")]), one("c", max_tokens=-1)]
     requests += [one("d", max_tokens=0), one("e", model="claude-nope"), one("f", stream=True)]
-    with practice.pace(batch_seconds=0):
+    requests += [one("g", **CACHED), one("h", **CACHED)]
+    with practice.pace(batch_seconds=0), practice.limit(requests_per_minute=1):
         batch = client.messages.batches.create(requests=requests)
     counts = batch.request_counts
     seen = (batch.processing_status, counts.succeeded, counts.errored, counts.processing)
-    assert seen == ("ended", 2, 4, 0)
+    assert seen == ("ended", 4, 4, 0)
     found = {line.custom_id: line.result for line in client.messages.batches.results(batch.id)}
     assert found["a"].message.content == client.messages.create(**body()).content
     assert found["a"].message.usage.service_tier == "batch"
+    assert [found[name].message.usage.cache_read_input_tokens > 512 for name in "gh"] == [False, True]
     kinds = {name: result.error.error.type for name, result in found.items() if result.type == "errored"}
     assert kinds == dict.fromkeys("cdf", "invalid_request_error") | {"e": "not_found_error"}
     MessageBatch.model_validate(wire.get(f"{PATH}/{batch.id}").json())
@@ -194,17 +187,3 @@ def test_a_batch_that_is_refused_whole(wire):
     refused = {"List should have at least 1 item": [], "custom_id: String should match": [one("a b")]}
     for words, requests in (refused | {"each custom_id must be unique": [one("a"), one("a")]}).items():
         assert words in error_message(wire.send(PATH, {"requests": requests}))
-
-
-def test_batches_share_the_cache_and_use_up_no_limit(practice):
-    """Half price stacks with what is read from the cache; the async client gets the same."""
-
-    async def reads() -> list[bool]:
-        async with sdk(practice, anthropic.AsyncAnthropic) as client:
-            batches = client.messages.batches
-            batch = await batches.create(requests=[one(name, **CACHED) for name in "abc"])
-            usages = [line.result.message.usage async for line in await batches.results(batch.id)]
-            return sorted(usage.cache_read_input_tokens > 512 for usage in usages)
-
-    with practice.pace(batch_seconds=0), practice.limit(requests_per_minute=1):
-        assert asyncio.run(reads()) == [False, True, True]

@@ -64,7 +64,6 @@ REFUSED = {
     "max_tokens": [{"max_tokens": value} for value in (None, -1, 1.5, "10", True, [10], 1e30, 10**30)],
     "top: Extra inputs are not permitted": [{"top": 1}],
     "max_tokens: Extra inputs": [{"path": "/v1/messages/count_tokens"}],
-    "thinking.adaptive.x: Extra inputs": [{"thinking": ADAPTIVE | {"x": 1}}],
     "messages.2.content.0.tool_result.content.0.text.y: Extra inputs": [called(text("x", y=1))],
     "messages.0.role: Input should be 'user'": [talks(user() | {"role": role}) for role in ("human", 5)],
     "messages.0.content.0": [asks(block) for block in ({"type": "video"}, {"text": "Hi"}, {}, "Hi", 5, None)],
@@ -85,7 +84,6 @@ REFUSED = {
     "a system message must come right after a user turn": [
         *(talks(SYSTEM, user()), talks(user(), SYSTEM, user()), talks(user(), assistant("Yes."), SYSTEM)),
     ],
-    "at most 100000 items": [talks(*[user("a"), assistant("b")] * 50_000, user("a"))],
     # Thinking, effort, sampling, sizes
     "thinking.type: adaptive is not supported": [{"model": HAIKU_4, "thinking": ADAPTIVE}],
     "thinking.type: enabled is not supported": [{"thinking": MANUAL}],
@@ -130,16 +128,13 @@ REFUSED = {
     "0.image.source.base64.media_type: Input should be": [asks(image(kind="image/bmp"))],
     "Could not process image": [asks(image("aGVsbG8=")), asks(image("%%%%"))],
     "does not match the provided media type image/gif: it is image/png": [asks(image(PNG, "image/gif"))],
-    "tool_result.content.0.image.source.base64: The image does not match": [called(image(GIF))],
     "Found 5": [{"system": [text(f"{n}", cache_control=MARK) for n in range(4)], "cache_control": MARK}],
     "ttl='1h' block must not": [{"system": [text("a", cache_control=MARK)], "cache_control": HOUR}],
     "document blocks are not permitted": [talks(user(), assistant([DOCUMENT, text("Yes.")]), user())],
     "citations: must be empty in user messages": [asks(CITED), asks(FOUND), called(FOUND)],
     "anthropic-version: header is required": [{"version": None}],
     "is not a valid version": [{"version": v} for v in ("2023-01-01", "latest", f"{OLD}, {OLD}")],
-    "content-encoding: ": [
-        {"headers": KEY | {"content-encoding": c}} for c in ("gzip", "deflate", "br", "zstd")
-    ],
+    "content-encoding: ": [{"headers": KEY | {"content-encoding": kind}} for kind in ("gzip", "br")],
 }
 ACCEPTED = [
     {"system": [], "metadata": {"user_id": "u-17"}, "stop_sequences": ["Berlin"]},

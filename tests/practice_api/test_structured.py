@@ -108,9 +108,8 @@ def test_which_tool_is_called_and_with_what(wire, question, called, choice):
     given = [block for block in reply["content"] if block["type"] == "tool_use"]
     assert (reply["stop_reason"] == "tool_use", len(given)) == (called is not None, called is not None)
     for block in given:
-        Draft202012Validator((SHOP if "query" in called else WEATHER)["input_schema"]).validate(
-            block["input"]
-        )
+        tool = SHOP if "query" in called else WEATHER
+        Draft202012Validator(tool["input_schema"]).validate(block["input"])
         assert called.items() <= block["input"].items()
 
 
