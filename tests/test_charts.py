@@ -16,11 +16,9 @@ from matplotlib.colors import to_rgb
 
 from course_helpers import Conversation, charts, connect
 from course_helpers.charts import sliders, theme
-from course_helpers.charts.costs import LOOKS
 from course_helpers.formatting import dollars, share, short
 from course_helpers.frames import compare_models, cost_curve, to_frame
 from course_helpers.history.strategies import last_turns
-from course_helpers.models import find_model
 from tests.test_frames import FREE, OPUS, UNKNOWN, WAYS, call
 
 plt.switch_backend("agg")
@@ -165,16 +163,6 @@ def test_it_can_be_read_on_any_ground_and_be_heard(name):
     assert min(contrast(text.get_color(), "black") for text in texts(ax.figure)) >= 4.5
 
 
-def test_nothing_depends_on_colour_alone():
-    """Parts of a bar differ in their hatch, lines in dashes and marker, far beyond seven of them."""
-    parts = [*(paint for _, paint in LOOKS.values()), theme.THINKING]
-    for paints in (parts, [theme.GOOD, theme.BAD, theme.IDLE, theme.ASKED]):
-        assert len({paint.get("hatch") for paint in paints}) == len(paints)
-    lines = [theme.line(plt.gca(), [1], [1], number, str(number)) for number in range(49)]
-    assert len({(li.get_color(), li.get_linestyle(), li.get_marker()) for li in lines}) == 49
-    assert len({li.get_marker() for li in lines[:7]}) == 7
-
-
 def test_numbers_as_people_write_them():
     """No powers of ten, no cents below what they are worth; each tick of money has its own, exact words."""
     written = {0: "$0", 1.2e-6: "$0.0000012", 0.000123456: "$0.000123", 0.1: "$0.10", 0.99999: "$1.00"}
@@ -222,9 +210,6 @@ def test_what_is_drawn_and_said():
     compared = compare_models(frame)
     ranked = compared.sort_values("cost_usd", kind="stable")["model"].tolist()
     assert [label.get_text() for label in charts.plot_models(compared).get_yticklabels()] == ranked
-    ax = charts.plot_tiers(cost_curve(9_999_999, models=["opus"]))
-    assert caption(ax).startswith("No cliff")
-    assert ax.lines[0].get_xdata()[-1] == find_model("opus").context_window  # no prompt is longer
 
 
 def held(turns: int, chat: Conversation | None = None, **settings) -> Conversation:

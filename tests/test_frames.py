@@ -61,8 +61,15 @@ def test_each_ledger_entry_is_a_row(calls):
     assert reprice(frame, OPUS).dtypes.equals(frame.dtypes)
 
 
-def test_an_unknown_price_stays_unknown():
-    """What is not known is neither nothing nor left out of a total; what is free has parts that are free."""
+def test_the_table_shown_and_an_unknown_price():
+    """Exact dollars, whose sum is the total; no seconds; no columns of zeros. What is not known is neither
+    nothing nor left out of a total; what is free has parts that are free."""
+    frame = to_frame(MIXED)
+    table = shown(frame)
+    assert not {"seconds", "first_token_seconds"} & set(table)
+    assert ["thinking_tokens" in each for each in (table, shown(to_frame([call()])))] == [True, False]
+    by_hand = sum(float(text.removeprefix("$")) for text in table["cost_usd"])
+    assert by_hand == pytest.approx(frame["cost_usd"].sum(), abs=1e-12)
     frame = to_frame([call(), UNKNOWN, call()])
     assert frame["cumulative_cost_usd"].isna().tolist() == [False, True, True]
     assert cost_parts(frame).isna().all(axis=1).tolist() == [False, True, False]
@@ -169,13 +176,3 @@ def test_what_nobody_knows_is_refused():
             reprice(to_frame(calls), model)
     there = reprice(to_frame([FREE]), HAIKU, scale_tokens=False)
     assert there["cost_usd"].iloc[0] == call(HAIKU, 1000, 100).cost_usd
-
-
-def test_the_table_shown_can_be_redone_by_hand():
-    """Exact dollars, whose sum is the total; no seconds; no columns of zeros."""
-    frame = to_frame(MIXED)
-    table = shown(frame)
-    assert not {"seconds", "first_token_seconds"} & set(table)
-    assert ["thinking_tokens" in each for each in (table, shown(to_frame([call()])))] == [True, False]
-    by_hand = sum(float(text.removeprefix("$")) for text in table["cost_usd"])
-    assert by_hand == pytest.approx(frame["cost_usd"].sum(), abs=1e-12)

@@ -95,8 +95,6 @@ AS_MEANT = {
     "1. one\n2. two\n\n> said\n\n---\n": "ol li blockquote hr",
     "| a | b |\n|:--|--:|\n| 1 | 2 |\n": "table td",
     "これは**「重要」**です": "strong",
-    "请看**“引号”**。": "strong",
-    "한국**어(語)**는": "strong",
     "3 * 4 * 5 and a*": "",
 }
 
@@ -160,12 +158,3 @@ def test_nothing_is_lost_however_deep_or_long():
     text = "**x** <b>\n" * 20_000
     assert read(text).text == text
     assert all(len(render.to_html(text)) >= 1000 for text in HUGE)
-
-
-def test_style_stands_once_and_only_names_our_classes():
-    """The style cannot reach anything else on the page."""
-    assert render.to_html("a").count("<style>") == 1
-    assert "<style>" not in render.to_html("a", style=False)
-    for selector in re.split(r"[|,](?![^()]*\))", re.sub(r"\{[^}]*\}", "|", render.CSS)):
-        assert not selector.strip() or selector.strip().startswith(".course-"), selector
-    assert "url(" not in render.STYLE
