@@ -134,7 +134,8 @@ def control(function: Callable[..., Any]) -> Callable[..., Control]:
     def set_it(self: Faults, *given: Any, **named: Any) -> Control:
         bound = signature.bind(self, *given, **named)
         bound.apply_defaults()
-        value = checked(**bound.arguments) or SimpleNamespace(**bound.arguments)
+        # By position: pydantic 2.10 takes no argument that is called self.
+        value = checked(*bound.args, **bound.kwargs) or SimpleNamespace(**bound.arguments)
         said = [f"{name}={each!r}" for name, each in named.items() if name != "times"]
         text = f"{kind}({', '.join([*map(repr, given), *said])})"
         self.controls.append(made := Control(kind, text, value, bound.arguments.get("times"), self.controls))
