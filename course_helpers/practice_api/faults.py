@@ -134,11 +134,12 @@ def control(function: Callable[..., Any]) -> Callable[..., Control]:
     def set_it(self: Faults, *given: Any, **named: Any) -> Control:
         bound = signature.bind(self, *given, **named)
         bound.apply_defaults()
-        # By position: pydantic 2.10 takes no argument that is called self.
-        value = checked(*bound.args, **bound.kwargs) or SimpleNamespace(**bound.arguments)
+        arguments = bound.arguments
+        arguments.pop("self")  # given by position, since pydantic 2.10 takes none of that name
+        value = checked(self, **arguments) or SimpleNamespace(**arguments)
         said = [f"{name}={each!r}" for name, each in named.items() if name != "times"]
         text = f"{kind}({', '.join([*map(repr, given), *said])})"
-        self.controls.append(made := Control(kind, text, value, bound.arguments.get("times"), self.controls))
+        self.controls.append(made := Control(kind, text, value, arguments.get("times"), self.controls))
         return made
 
     return set_it
