@@ -154,32 +154,22 @@ def left(chat: Conversation, how: str) -> None:
         with pieces:
             next(pieces)
         assert (pieces.reply, pieces.text, list(pieces)) == (None, "The", [])
-    elif how == "forgotten by a thread":  # which is what the collector may be
+    else:  # forgotten by a thread, which is what the collector may be
         next(pieces)
         kept = [pieces]
         del pieces
         (other := threading.Thread(target=kept.clear)).start()
         other.join(5)
-    else:  # closed by a thread
-        with practice.pace(tokens_per_second=10):
-            next(pieces)
-            closer = threading.Thread(target=pieces.close)
-            closer.start()
-            assert len(list(pieces)) < 5
-            closer.join(5)
 
 
 async def aleft(chat: Conversation, how: str) -> object:
     pieces = chat.astream(QUESTION)
     await anext(pieces)
-    if how == "error":
-        with pytest.raises(ZeroDivisionError):
-            [1 / 0 async for _ in pieces]
     return pieces if how == "outlives its loop" else None
 
 
-WAYS = ("with", "forgotten by a thread", "closed by a thread")
-AWAYS = ("error", "forgotten", "outlives its loop")
+WAYS = ("with", "forgotten by a thread")
+AWAYS = ("forgotten", "outlives its loop")
 
 
 def test_a_stream_that_is_left_early(chat):
@@ -196,6 +186,7 @@ def test_a_stream_that_is_left_early(chat):
 
 def test_a_stream_left_standing_gives_way(chat):
     """Whoever asks again has done with the stream before: it ends, unkept; not within the turn itself."""
+    chat.stream(QUESTION).close()  # one that nobody reads asks nothing
     for change in (lambda: chat.send(NAME), chat.undo):
         pieces = chat.stream(QUESTION)
         next(pieces)
