@@ -214,7 +214,6 @@ BREAKS: dict[str, Step] = {
     "no message_stop": stream([*begun(), end().partition(b"event: message_stop")[0]]),
     "overloaded": stream([*begun(), OVERLOADED, *whole()]),
     "garbled": stream([*begun(), event("content_block_delta", '{"type": "content_blo')]),
-    "usage of nonsense": stream([*begun(), end(output_tokens=-5)]),
 }
 """Streams that break after two pieces."""
 

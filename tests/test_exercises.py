@@ -221,8 +221,6 @@ def test_what_was_sent_can_be_looked_at(monkeypatch):
     assert not re.search(r"127\.0\.0\.1|0x[0-9a-f]+|\d+\.\d+ ?s\b", repr(outcome))
     with pytest.raises(LookupError, match="ask, raw_call"):
         exercise("aks")
-    wrecks = "class Odd:\n  def __eq__(*_): 1 / 0\ndef reset(session): session['history'] = Odd()"
-    assert "could not be judged: it raised ZeroDivisionError" in words(graded(wrecks, "reset"))
 
 
 @pytest.mark.parametrize("holding", HELD)

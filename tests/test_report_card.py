@@ -135,9 +135,6 @@ def test_clean_bots():
         assert list(made.attempts["outcome"]) == ["429", "reply", "401", "reply"]
         assert (made.attempts["wait"] > 0.39).tolist() == [True, False, False, False]
         assert made.attempts["asked"].tolist() == [True, True, False, False]
-    for no_bot in (None, "ask"):
-        with pytest.raises(TypeError, match="takes a main"):
-            report_card(no_bot)
 
 
 MISBEHAVED = {

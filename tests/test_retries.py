@@ -141,7 +141,6 @@ def test_what_is_not_retried(call):
 CAUSES = [  # what is said, of what, after how many requests
     ("SSL_CERT_FILE names", httpx2.ConnectError("[SSL: CERTIFICATE_VERIFY_FAILED] self-signed"), 1),
     ("The client is closed", RuntimeError("Cannot send a request, as the client has been closed."), 1),
-    (r"\(InvalidURL\)", httpx2.InvalidURL("Invalid port"), 1),
     (r"\(UnsupportedProtocol\)", httpx2.UnsupportedProtocol("no http"), 1),
     ("that HTTP does not allow", httpx2.LocalProtocolError("Illegal header value b'sk-ant-x\\n'"), 1),
     *(("Connection error", kind("x"), 3) for kind in (httpx2.ConnectError, httpx2.ReadError, OSError)),
@@ -163,9 +162,7 @@ def test_causes_on_this_side_of_the_wire(words, cause, requests):
 
 
 ASKED = [({"retry_after": text}, float(text)) for text in ("0.25", " 7 ", "60")]
-ASKED += [
-    ({"retry_after_ms": ms, "retry_after": "9"}, wait) for ms, wait in {"250": 0.25, "soon": 9.0}.items()
-]
+ASKED += [({"retry_after_ms": "250", "retry_after": "9"}, 0.25)]
 DATES = "Wed, 21 Oct 2015 07:28:00 GMT", "Wed, 99 Foo 99999999999999 07:28:00 GMT"
 SENSELESS = [{"retry_after": text} for text in ("0", "-3", "nan", "inf", "1e999", "soon", "", *DATES)]
 SENSELESS += [{"retry_after_ms": "0", "retry_after": "9"}]
@@ -203,7 +200,6 @@ def test_bounds(call):
     note = "max_total_wait=120 s. Requests: 3 (429, 429, 429); waited 100.0 s. Come back in 50 s."
     call.fails(limited, note, failure(429, retry_after="50"))
     call.fails(limited, "Requests: 3 ", sleep=lambda seconds: None)  # a pretended sleep counts too
-    call.fails(busy, "waited 3600.0 s", BUSY, sleep=lambda seconds: Clock.sleep(call.clock, 3600))  # a laptop
 
 
 def test_on_wait(call, capsys):
