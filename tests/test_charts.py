@@ -159,8 +159,6 @@ def test_it_can_be_read_on_any_ground_and_be_heard(name):
         assert re.search('alt="([^"]*)"', html)[1] == caption(ax, seconds=False).replace("'", "&#x27;")
         assert ('class="course-figure"' in html) == (ground == "white")
         assert f'src="data:image/png;base64,{picture}"' in html
-    ax = draw(name, 8, plt.subplots(facecolor="black")[1])
-    assert min(contrast(text.get_color(), "black") for text in texts(ax.figure)) >= 4.5
 
 
 def test_numbers_as_people_write_them():
@@ -248,8 +246,6 @@ def test_a_forecast_against_what_then_came(keep, name):
     words = re.search(rf"{name}[^:;]*, as now: \$([\d.]+) to \$([\d.]+)", said)
     held(8, chat)
     assert float(words[1]) * 0.9 <= chat.total.cost_usd <= float(words[2]) * 1.1
-    with pytest.raises(ValueError, match="16 turns already"):
-        charts.plot_forecast(chat, turns=16)
 
 
 @pytest.mark.parametrize("explore", [sliders.explore_session, sliders.explore_crowd])

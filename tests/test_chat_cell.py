@@ -63,8 +63,6 @@ def cell():
 
 def test_turns_from_code(cell):
     """Sent, awaited or made by the conversation itself, before and after: each stands in the transcript."""
-    with pytest.raises(TypeError, match="not both"):
-        ChatCell(Conversation(), model="haiku")
     reply = cell.send(PARIS)
     assert (str(reply), reply.turn) == (ANSWER, cell.chat.turns[-1])
     shown = cell._exchanges[0].whole()
@@ -154,7 +152,7 @@ def test_without_threads_it_runs_on_the_loop_that_is_there(cell, monkeypatch):
 
 
 def test_model_and_system_prompt_follow_the_controls(cell, echo):
-    """And the controls follow what code sets; of another's server those models are known that were used."""
+    """And the controls follow what code sets; what was not sent never reaches another's server."""
     sonnet = models.ALIASES["sonnet"]
     cell.do("set", name="model", text=sonnet)
     cell.do("set", name="system", text="Be brief.")
@@ -163,17 +161,12 @@ def test_model_and_system_prompt_follow_the_controls(cell, echo):
     cell.send("hello")
     assert (cell.model, cell.system) == (models.ALIASES["opus"], "")
     labels = {name: label for label, name in cell.models}
-    assert labels[sonnet].startswith(f"sonnet: {sonnet}")
     assert all((f"retires {m.retires}" in labels[m.id]) == bool(m.retires) for m in models.available())
     other = Watched(connect(echo.url) and Conversation(model="qwen3:4b"))
     other.do("preview", text="a secret")
     assert other.told("forecast").startswith("This turn: ≈ ")
     assert "a secret" not in str(echo.requests)  # text that was not sent never leaves the machine
     other.send("hello")
-    other.do("set", name="model", text="llama3.2")
-    other.send("hello")
-    assert [name for _, name in other.models] == ["llama3.2", "qwen3:4b"]
-    assert echo.requests[-1].body["model"] == "llama3.2"
     assert other.session.endswith("(on this machine)")
     other.close()
 
@@ -231,27 +224,21 @@ def test_errors_show_in_the_chat_and_are_raised(cell):
         assert words in explain(error)
 
 
-def grown(text: str, monkeypatch) -> list[dict]:
-    """What the page is told while a reply grows to `text`, 24 characters in each 50 milliseconds."""
-    posted, now = [], [0.0]
-    monkeypatch.setattr(exchange, "time", SimpleNamespace(monotonic=lambda: now[0]))
-    shown = Exchange(1, text, text, lambda **message: posted.append(message))
-    for at in range(0, len(text), 24):
-        now[0] += 0.05
-        shown.add(text[at : at + 24])
-    shown.finish([Call(kind="reply", model="m", cost_usd=0.0, seconds=1.0)], text, "error")
-    return [*posted, shown.whole()]
-
-
 @pytest.mark.parametrize("line", ["Some words. " * 15 + "\n\n", "x = 1\n", "- an item of a list\n"])
 def test_bytes_grow_with_the_reply_not_with_its_square(line, monkeypatch):
     """Twice the reply, about twice the bytes; drawn as Markdown again and again; the end shows the whole."""
-    before = math.inf
+    before, now, posted = math.inf, [0.0], []
+    monkeypatch.setattr(exchange, "time", SimpleNamespace(monotonic=lambda: now[0]))
     for length in (6_000, 12_000, 24_000):
         text = ("```text\n" if "=" in line else "") + line * (length // len(line))
-        *posted, whole = grown(text, monkeypatch)
-        assert whole["body"] == render.to_html(text, style=False)
+        posted.clear()
+        shown = Exchange(1, text, text, lambda **message: posted.append(message))
+        for at in range(0, len(text), 24):  # 24 characters in each 50 milliseconds
+            now[0] += 0.05
+            shown.add(text[at : at + 24])
+        shown.finish([Call(kind="reply", model="m", cost_usd=0.0, seconds=1.0)], text, "error")
+        assert shown.whole()["body"] == render.to_html(text, style=False)
         assert sum("tail" in message for message in posted) > length / 2_500
-        now = sum(len(json.dumps(message)) for message in posted)
-        assert now < 2.3 * before
-        before = now
+        told = sum(len(json.dumps(message)) for message in posted)
+        assert told < 2.3 * before
+        before = told

@@ -186,7 +186,6 @@ def test_a_stream_that_is_left_early(chat):
 
 def test_a_stream_left_standing_gives_way(chat):
     """Whoever asks again has done with the stream before: it ends, unkept; not within the turn itself."""
-    chat.stream(QUESTION).close()  # one that nobody reads asks nothing
     for change in (lambda: chat.send(NAME), chat.undo):
         pieces = chat.stream(QUESTION)
         next(pieces)
@@ -205,6 +204,7 @@ def test_a_stream_left_standing_gives_way(chat):
 def test_two_at_once(chat):
     """While one thread or task waits for a reply, another's turn is refused, and nothing of it is sent."""
     known = len(practice.journal)
+    chat.stream(QUESTION).close()  # one that nobody reads asks nothing
     with practice.pace(first_token_seconds=0.5):
         waiting = threading.Thread(target=chat.send, args=(QUESTION,))
         waiting.start()

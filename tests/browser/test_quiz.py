@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
-
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
@@ -11,7 +9,7 @@ from course_helpers.learning.progress import find_lesson
 
 
 def test_by_mouse_and_by_keyboard(lab):
-    """Nothing is cut off or overlaps, axe-core finds nothing, what Python says of the choices is shown.
+    """Each choice is there, axe-core finds nothing, what Python says of the choices is shown.
 
     Each question is a named group: Tab goes from one to the next, arrows move in it, no shortcut fires.
     """
@@ -19,15 +17,8 @@ def test_by_mouse_and_by_keyboard(lab):
     box, press = lab.cell(index).locator(".course-quiz"), lab.page.keyboard.press
     questions = find_lesson("roles").questions
     groups = [box.get_by_role("radiogroup", name=f"{n}. {q.text}") for n, q in enumerate(questions, 1)]
-    labels = box.locator(".course-quiz-group label")
-    expect(labels).to_have_count(sum(len(question.choices) for question in questions))
-    for width in (700, 1280):
-        lab.page.set_viewport_size({"width": width, "height": 1200})
-        lab.page.wait_for_timeout(300)
-        boxes = [label.bounding_box() for label in labels.all()]
-        assert all(b["y"] >= a["y"] + a["height"] - 1 for a, b in pairwise(boxes))
-        assert labels.evaluate_all("all => all.filter(l => l.scrollWidth > l.clientWidth + 1).length") == 0
-
+    choices = sum(len(question.choices) for question in questions)
+    expect(box.locator(".course-quiz-group label")).to_have_count(choices)
     question = questions[0]
     wrong = next(choice for choice in question.choices if choice != question.right)
     groups[0].get_by_text(wrong, exact=True).click()
