@@ -86,6 +86,9 @@ def as_frame(source: Any, what: str, *columns: str) -> pd.DataFrame:
     return source.assign(**{name: _typed(source[name], dtype, what) for name, dtype in types.items()})
 
 
+_TRUTHS = {"True": 1, "False": 0}  # as a file writes them
+
+
 def _typed(column: pd.Series, dtype: str, what: str) -> pd.Series:
     """`column` as `dtype`."""
     if str(column.dtype) == dtype:
@@ -95,7 +98,9 @@ def _typed(column: pd.Series, dtype: str, what: str) -> pd.Series:
         texts = values.astype("string").replace("", pd.NA)
         return texts if column.name in _TYPES else texts.fillna("none")
     try:
-        numbers = pd.to_numeric(values.replace({"True": "1", "False": "0"})).astype("float64")
+        # Not `replace`, which warns in pandas 2 of what it will do in pandas 3.
+        values = values.map(lambda value: _TRUTHS.get(value, value) if isinstance(value, str) else value)
+        numbers = pd.to_numeric(values).astype("float64")
         if dtype == "float64":
             return numbers
         if (numbers < 0).any():
