@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 
 import numpy as np
 import pandas as pd
@@ -40,7 +41,7 @@ def plot_attempts(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
     right = [f"waits {seconds:,.2g} s" if seconds else "" for seconds in wait]
     look.legend(ax, look.rows(ax, bars, left, right, low, high)[::-1])
     outcomes, waits = frame["outcome"], frame[frame["wait"] > 0]
-    failed = outcomes[outcomes != "reply"].value_counts(sort=False).items()
+    failed = Counter(outcomes[outcomes != "reply"]).items()  # in the order in which they came
     listed = ", ".join(outcome if n == 1 else f"{outcome} ({n:,} times)" for outcome, n in failed)
     got = "the last got the reply" if outcomes.iloc[-1] == "reply" else "none got a reply"
     words = [f"{count(len(frame), 'request')}; {got}.", listed and f"Failed: {listed}."]

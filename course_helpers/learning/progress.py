@@ -231,5 +231,6 @@ class Progress:
         except ImportError:  # a browser tab may lack it, and shows the text
             return None
         (head, *rows), notes = self._rows()
+        rows = [(title.replace("  ", " · "), *others) for title, *others in rows]
         table = pd.DataFrame(rows, columns=head).to_html(index=False, justify="left")
         return table + "".join(f"<p>{escape(note)}</p>" for note in notes)
