@@ -28,9 +28,9 @@ ORDER = (
 RANK = {part: rank for rank, parts in enumerate(ORDER) for part in parts}
 CORE = ("models", "environment", "client", "pricing", "wire", "retries", "history")
 ROOMS = {"core": CORE, "practice_api": ("practice_api",), "learning": ("learning",)}
-MOST = {"core": 2_520, "practice_api": 3_245, "learning": 2_550, "the rest": 2_440, "tests": 9_950}
-"""Lines that a room may have, as today. They are to become 2,000, 2,700, 2,100, 2,200 and 8,000: lower a
-number when its room has become smaller, and never raise one."""
+MOST = {"core": 2_440, "practice_api": 2_995, "learning": 2_195, "the rest": 2_285, "tests": 8_000}
+"""Lines that a room may have, as today. They are to become 2,250, 2,600, 2,000 and 2,150, or 9,000 together:
+lower a number when its room has become smaller, and never raise one."""
 LATER = {("history", "frames")}
 """Imports inside a function, so that pandas is loaded only where a frame is asked for."""
 
