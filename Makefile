@@ -24,7 +24,7 @@ help:
 	@echo 'make lab                 opens lesson 1 in JupyterLab        (LESSON=03, LAB_ARGS="--no-browser --port 9000")'
 	@echo 'make local               the same on a real model of this machine, a very small one (200 MB to download)'
 	@echo 'make reset LESSON=03     puts a lesson back as it came; your version is kept beside it'
-	@echo 'make test                checks everything: no key, no network, under 3 minutes  (TEST_ARGS="-k retries")'
+	@echo 'make test                checks everything: no key, no network, 3 to 4 minutes  (TEST_ARGS="-k retries")'
 	@echo 'make test-all            the same and the long tests, with a real local model (200 MB to download)'
 	@echo 'make bench               measures speed against the bare SDK'
 	@echo 'make facts               asks whether models and prices are still those of today'
