@@ -11,8 +11,11 @@ from tools.lessons import GENERATED, ROOT, cover, fill, lesson_paths
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 CONDA = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))
+WORKFLOW = yaml.safe_load((ROOT / ".github/workflows/test.yml").read_text(encoding="utf-8"))
 PAGES = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/teaching.md")
 FROM_PYPI = {"anthropic", "genai-prices", "httpx2"}  # also for conda users: environment.yml says why
+# How Binder finds the Python of an environment.yml (repo2docker's CondaBuildPack); else it takes its own.
+REPO2DOCKER = re.compile(r"python\s*=+\s*([\d\.]*)")
 
 
 def bounds(requirements: list[str]) -> dict[str, str]:
@@ -37,6 +40,18 @@ def test_every_dependency_is_bounded():
     assert re.fullmatch(r"==[\d.]+", project.pop("genai-prices"))
     for name, at in project.items():
         assert re.fullmatch(r">=[\d.]+,<[\d.]+", at), name
+
+
+def test_the_installer_binder_and_ci_know_the_oldest_python():
+    """One oldest Python in pyproject, installer, CI and workflow; the workflow's are quoted strings."""
+    oldest = PROJECT["requires-python"].removeprefix(">=")
+    for file in ("tools/install.sh", ".ci/run"):
+        compared = f"sys.version_info < ({oldest.replace('.', ', ')})"
+        assert compared in (ROOT / file).read_text(encoding="utf-8")
+    pythons = WORKFLOW["jobs"]["test"]["strategy"]["matrix"]["python"]
+    assert pythons == [oldest, "3.12", "3.13", "3.14"]
+    (binders,) = (match[1] for each in CONDA["dependencies"] if (match := REPO2DOCKER.match(str(each))))
+    assert binders in pythons
 
 
 def test_pages_name_commands_and_files_that_exist(lessons):

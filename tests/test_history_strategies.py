@@ -177,3 +177,17 @@ def test_what_a_function_gives_back(chat):
     for make, number in ((last_turns, -1), (summarise_older, 1.5), (within_tokens, True)):
         with pytest.raises(ValueError, match="is a whole number from"):
             make(number)
+
+
+@all_drivers
+def test_strategies_are_functions_that_compose(chat, take):
+    """One's own may call the course's, the asking ones too, on what another has left."""
+    fill(chat, 4)
+
+    def recent_without_three(messages, chat):
+        rest = drop_where(lambda message: "number is 3" in message["content"])(messages, chat)
+        return within_tokens(10_000)(last_turns(2)(rest, chat), chat)
+
+    chat.keep = recent_without_three
+    take(chat, NOW)
+    assert sent()[::2] == ["My number is 2.", "My number is 4.", NOW]
