@@ -10,7 +10,7 @@ from course_helpers.history import StreamInterrupted
 from tests import scripted_server as broken
 from tests.drivers import Waits, all_drivers, chat_with, standing_in_for_live, state, stream
 from tests.drivers import streaming_drivers as both
-from tests.scripted_server import ScriptedServer, drop, reply
+from tests.scripted_server import MESSAGE, ScriptedServer, answer, drop, reply
 
 QUESTION = "What is the capital of France?"
 
@@ -79,6 +79,11 @@ def test_broken_before_the_first_piece(take, name):
         assert [call.attempts for call in chat.calls[calls:]] == [1, 2] * known
 
 
+NEGATIVE = {"input_tokens": -1, "output_tokens": 1}
+MALFORMED = ({"content": None}, {"usage": NEGATIVE}, {"content": [{"type": "text"}]})
+FINAL = broken.NO_REPLY | {str(changes): answer(200, MESSAGE | changes) for changes in MALFORMED}
+
+
 @all_drivers
 def test_a_200_that_is_no_reply(take):
     """A proxy's page, other JSON, JSON cut short: one request."""
@@ -86,7 +91,7 @@ def test_a_200_that_is_no_reply(take):
     with ScriptedServer() as server:
         chat = chat_after_a_turn(server)
         before = state(chat)
-        for step in broken.NO_REPLY.values():
+        for step in FINAL.values():
             server.play(step)
             with pytest.raises(kind) as caught:
                 take(chat, QUESTION)
@@ -97,16 +102,23 @@ def test_a_200_that_is_no_reply(take):
 
 @both
 def test_odd_but_good_streams(take):
-    """Pings, comments, thinking, unknown events and blocks, a drop after the end are fine."""
+    """Pings, comments, unknown events and blocks, text in a block's start, a drop after the end are fine."""
+    odd = {"type": "a_delta_of_the_future", "x": 1}, {"type": "text_delta", "text": ""}
     parts = [
         b": a comment\n\n",
         broken.start(),
         broken.event("something_new", data=1),
         broken.thought(),
-        broken.event("content_block_start", index=1, content_block={"type": "of_the_future", "text": 1}),
-        *broken.block("Paris", " is", " it.", index=2),
-        broken.end(),
+        broken.event("content_block_start", index=1, content_block={"type": "text", "text": "Paris"}),
+        *(broken.event("content_block_delta", index=1, delta=delta) for delta in odd),
+        broken.event("content_block_start", index=2, content_block={"type": "of_the_future", "text": 1}),
+        b'data: {"type": "nameless"}\n\n',
+        *broken.block(" is", " it.", index=3),
+        broken.event("message_delta", delta={"stop_reason": "end_turn"}),
+        broken.end(output_tokens=9),
+        broken.event("ping"),
     ]
-    for step in (broken.stream(parts), broken.stream(broken.whole(), drop)):
+    for step, tokens in ((broken.stream(parts), 9), (broken.stream(broken.whole(), drop), 5)):
         with ScriptedServer(step) as server:
-            assert str(take(chat_with(server.url), "Hello!")) == "Paris is it."
+            answered = take(chat_with(server.url), "Hello!")
+            assert (str(answered), answered.call.output_tokens) == ("Paris is it.", tokens)
