@@ -207,20 +207,20 @@ class Progress:
         """Forget everything that was passed, in every lesson."""
         store.reset()
 
-    def _rows(self) -> tuple[list[tuple[str, ...]], list[str]]:
-        """The table, its head first, and the sentences under it."""
+    def _rows(self, between: str) -> tuple[list[tuple[str, ...]], list[str]]:
+        """The table, its head first, and the sentences under it; `between` a lesson's number and title."""
         names, rows = passed_parts(store.events()), [("Lesson", "Exercises", "Quiz", "Next")]
         for lesson in lessons():
             tried, asked = len(lesson.exercises), len(lesson.questions)
             left = [each.number for each in lesson.exercises if each.name not in names]
             right = sum(question.id in names for question in lesson.questions)
             what = f"exercise {left[0]}" if left else "quiz" if right < asked else "✓ complete"
-            title = f"{lesson.number}  {lesson.title}"
+            title = f"{lesson.number}{between}{lesson.title}"
             rows.append((title, f"{tried - len(left)} of {tried}", f"{right} of {asked}", what))
         return rows, [note for note in (_summary(names), store.trouble, self._note) if note]
 
     def __repr__(self) -> str:
-        rows, notes = self._rows()
+        rows, notes = self._rows("  ")
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         lines = ["   ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
         return "\n".join([*lines, "", *notes])
@@ -230,7 +230,6 @@ class Progress:
             import pandas as pd
         except ImportError:  # a browser tab may lack it, and shows the text
             return None
-        (head, *rows), notes = self._rows()
-        rows = [(title.replace("  ", " · "), *others) for title, *others in rows]
+        (head, *rows), notes = self._rows(" · ")  # pandas releases differ on two blanks
         table = pd.DataFrame(rows, columns=head).to_html(index=False, justify="left")
         return table + "".join(f"<p>{escape(note)}</p>" for note in notes)
