@@ -24,11 +24,11 @@ def plot_session(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
 
     `frame`: as `chat.to_frame()` or `reprice` gives it.
     """
-    parts, known = cost_parts(frame).fillna(0), frame["cost_usd"].count()
+    parts, known = cost_parts(frame), frame["cost_usd"].count()
     costs, sums = parts.sum(axis=1).to_numpy(), parts.sum()
     top, *below = look.panels(ax, 4.4, nrows=2, sharex=True, height_ratios=(3, 2))
     look.style_axes(top, "What each call cost", "" if below else "call", "USD a call")
-    handles = look.stacked(top, {name: (paint, parts[part]) for name, (part, paint) in LOOKS.items()})
+    handles = look.columns(top, {name: (paint, parts[part]) for name, (part, paint) in LOOKS.items()})
     for at in np.flatnonzero((costs > 0) & (costs < 0.02 * costs.max())):  # too flat to be seen
         words = {"rotation": 90, "ha": "center", "va": "bottom", "fontsize": 8}
         top.annotate(dollars(costs[at]), (at + 1, costs[at]), (0, 6), textcoords="offset points", **words)
@@ -38,7 +38,7 @@ def plot_session(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
         spoken = frame.assign(output_tokens=frame["output_tokens"] - frame["thinking_tokens"])
         tokens = {name: (paint, spoken[[*PARTS[part]]].sum(axis=1)) for name, (part, paint) in LOOKS.items()}
         tokens["output, thinking"] = look.THINKING, frame["thinking_tokens"]
-        look.legend(panel, look.stacked(panel, tokens))
+        look.legend(panel, look.columns(panel, tokens))
     cache = sums["cache_read_usd"] + sums["cache_write_usd"]
     of = {"input": sums["input_usd"], "output": sums["output_usd"], "cache": cache}
     made = ", ".join(f"{name} {dollars(usd)} ({share(usd, costs.sum())})" for name, usd in of.items() if usd)
@@ -71,7 +71,7 @@ def plot_turn_tokens(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
     again = np.minimum(sent, np.append(0, turns.sum(axis=1))[: len(sent)])
     ax = look.style_axes(ax, "Tokens sent with each turn", "turn", "tokens sent")
     parts = {"sent before": (look.IDLE, again), "new in this turn": (look.INPUT, sent - again)}
-    look.legend(ax, [*look.stacked(ax, parts), look.running_total(ax, sent, "tokens")])
+    look.legend(ax, [*look.columns(ax, parts), look.running_total(ax, sent, "tokens")])
     words = f"{count(len(sent), 'turn')} sent {count(sent.sum(), 'token')}"
     if again.any():
         words += f", {share(again.sum(), sent.sum())} of them not for the first time"
@@ -113,14 +113,12 @@ def plot_models(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
     ranked = frame.sort_values("cost_usd", kind="stable").reset_index(drop=True)
     height = 1.5 + 0.3 * len(ranked)
     ax = look.style_axes(ax, "The same session on each model", "USD for the session", "", "x", height)
-    costs, bars, start = ranked["cost_usd"].to_numpy(float), {}, np.zeros(len(ranked))
-    parts = {name: part for name, part in LOOKS.items() if part[0] in ranked}
-    for name, (column, paint) in (parts or {"": ("cost_usd", look.INPUT)}).items():
-        usd = np.nan_to_num(ranked[column].to_numpy(float))
-        bars[name], start = (paint, start, usd), start + usd
+    costs = ranked["cost_usd"].to_numpy(float)
+    parts = {name: (paint, ranked[part]) for name, (part, paint) in LOOKS.items() if part in ranked}
+    parts = parts or {"": (look.INPUT, costs)}
     dearer = [f"  ({times(usd / costs[0])})" if usd > 1.0005 * costs[0] > 0 else "" for usd in costs]
     right = [dollars(usd) + more for usd, more in zip(costs, dearer, strict=True)]
-    look.rows(ax, bars, [*map(short, ranked["model"])], right)
+    look.rows(ax, parts, [*map(short, ranked["model"])], right)
     look.legend(ax)
     held = ranked["model"] == "as held"
     words = [f"As held, the session cost {dollars(usd)}." for usd in ranked["cost_usd"][held]]

@@ -47,26 +47,23 @@ def explore_session() -> Explorer:
     """What a session costs, by its turns, their tokens, the model, the strategy, caching and batches."""
     strategies = {name_of(strategy): strategy for strategy in STRATEGIES}
 
-    def draw(
-        turns=30, tokens_a_turn=200, model=MODEL, strategy="everything", caching=False, batch=False
-    ) -> Axes:
+    def draw(turns=30, tokens_a_turn=200, model=MODEL, strategy="everything", caching=False, batch=False):
         sizes = np.tile([tokens_a_turn / 2, tokens_a_turn / 2, 0], (turns, 1))
         usd = turn_costs(sizes, model, strategies[strategy], cache=caching, batch=batch)
         return plot_sessions({f"{strategy} on {model}": pd.DataFrame({"cost_usd": usd})})
 
     models = [model.id for model in available()]
-    sliders = {"turns": (1, 100), "tokens_a_turn": (20, 4000, 20)}
-    return Explorer(draw, model=models, strategy=list(strategies), **sliders)
+    return Explorer(draw, turns=(1, 100), tokens_a_turn=(20, 4000, 20), model=models, strategy=[*strategies])
 
 
 def explore_crowd() -> Explorer:
     """How a crowd that was turned away comes back, by its size, the jitter of its waits and the limit."""
 
-    def draw(clients=200, jitter="equal jitter", limit=20) -> Axes:
+    def draw(clients=200, jitter="equal jitter", limit=20):
         seconds = _arrivals(clients, JITTER[jitter], limit)
         return plot_crowd(pd.DataFrame({"second": seconds, "jitter": jitter}), limit=limit)
 
-    return Explorer(draw, clients=(10, 500, 10), jitter=list(JITTER), limit=(1, 100))
+    return Explorer(draw, clients=(10, 500, 10), jitter=[*JITTER], limit=(1, 100))
 
 
 def _arrivals(clients: int, jitter: float, limit: int) -> list[float]:

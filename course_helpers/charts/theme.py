@@ -138,43 +138,48 @@ def legend(ax: Axes, handles: list | None = None, above: bool = False) -> None:
     ax.set_title(ax.get_title("left"), loc="left", pad=6 + 15 * math.ceil(len(handles) / columns))
 
 
-def stacked(ax: Axes, parts: dict[str, tuple[dict, np.ndarray]]) -> list:
-    """Bars at 1, 2, 3 … of `parts` (name: paint and values) that are not all zero; the legend's handles."""
-    bottom, handles = 0, []
-    for name, (paint, values) in parts.items():
-        if np.any(values):
-            at = np.arange(1, len(values) + 1)
-            handles.append(ax.bar(at, values, 0.8, bottom, label=name, **paint))
-        bottom = bottom + np.asarray(values, float)
-    ax.set(xlim=(0.4, len(bottom) + 0.6), ylim=(0, bottom.max(initial=0) * 1.08 or 1))
+Parts = dict[str, tuple[dict, np.ndarray]]  # name: paint, and the length in each bar
+
+
+def columns(ax: Axes, parts: Parts) -> list:
+    """Bars at 1, 2, 3 … of `parts` on one another; returns the legend's handles."""
+    bars = max(len(lengths) for _, lengths in parts.values())
+    ax.set(xlim=(0.4, bars + 0.6))
+    handles = _stacked(ax.bar, np.arange(1, bars + 1), 0.8, parts, 0)
+    ax.set_ylim(bottom=0)
+    return handles
+
+
+def rows(ax: Axes, parts: Parts, left: list[str], right: list[str], start=0.0) -> list:
+    """Bars from `start` on, of `parts` behind one another, the first on top; returns the legend's handles."""
+    ax.set(xmargin=0.02, ylim=(len(left) - 0.5, -0.5))
+    ax.set_yticks(range(len(left)), left)
+    ax.tick_params(axis="y", length=0)
+    for at, words in enumerate(right):
+        ax.text(1.01, at, words, va="center", fontsize=9, transform=ax.get_yaxis_transform())
+    return _stacked(ax.barh, range(len(left)), 0.62, parts, start)
+
+
+def _stacked(draw: Callable, at, width: float, parts: Parts, start) -> list:
+    handles = []
+    for name, (paint, lengths) in parts.items():
+        lengths = np.nan_to_num(np.asarray(lengths, float))
+        if lengths.any():
+            handles.append(draw(at, lengths, width, start, label=name, **paint))
+            start = start + lengths
     return handles
 
 
 def running_total(ax: Axes, values, unit: str):
     """The sum so far of `values`, on an axis of its own to the right of `ax`; returns the legend's handle."""
-    total = np.cumsum(np.asarray(values, float))
     right = style_axes(ax.twinx(), "", y=f"{unit} so far")
     right.grid(False)
-    right.set_ylim(0, total.max(initial=0) * 1.08 or 1)
     right.spines[:].set_visible(False)
     look = {"color": ink(), "linewidth": 1.2, "markersize": 4, "clip_on": False}
-    return right.plot(np.arange(1, len(total) + 1), total, label="running total (right)", **look)[0]
-
-
-def rows(ax: Axes, bars: dict[str, tuple], left: list[str], right: list[str]) -> list:
-    """`bars` (name: paint, start and length of each row), the first on top; returns the legend's handles."""
-    handles = []
-    for name, (paint, start, length) in bars.items():
-        at = np.flatnonzero(length > 0)
-        if len(at):
-            handles.append(ax.barh(at, length[at], 0.62, start[at], label=name, **paint))
-    ax.set(xmargin=0.02, ylim=(len(left) - 0.5, -0.5))
-    other = ax.secondary_yaxis("right")
-    for axis, words in ((ax, left), (other, right)):
-        axis.set_yticks(range(len(words)), words, usetex=False, parse_math=False)
-        axis.tick_params(axis="y", length=0, labelcolor=ink())
-    other.spines["right"].set_visible(False)
-    return handles
+    at, total = np.arange(1, len(values) + 1), np.cumsum(values)
+    (line,) = right.plot(at, total, label="running total (right)", **look)
+    right.set_ylim(bottom=0)
+    return line
 
 
 def with_caption(ax: Axes, *sentences: str, timed: str = "") -> Axes:
@@ -191,8 +196,6 @@ def caption(ax: Axes, *, seconds: bool = True) -> str:
 
     With `seconds=False` without measured times, so that the words are the same on every machine.
     """
-    if not hasattr(ax, "course_caption"):
-        raise ValueError("This Axes was not drawn by one of the course's plot functions.")
     # A number and its unit stay together.
     tied = re.sub(r"(?<=\d) (?=[s×%])", "\u00a0", ax.course_caption[seconds])
     lines = textwrap.fill(tied, CAPTION_WIDTH, break_on_hyphens=False, break_long_words=False)

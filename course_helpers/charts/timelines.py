@@ -24,25 +24,24 @@ def plot_attempts(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
     ax = look.style_axes(ax, title, unit, "request", "x", height)
     start, took, wait = (frame[name].to_numpy() for name in ("started", "seconds", "wait"))
     asked, good = frame["asked"].to_numpy(), (frame["outcome"] == "reply").to_numpy(bool)
-    ends = start + took
     # A request on loopback is over in a millisecond: it stays visible beside waits of seconds.
-    least = np.maximum(took, (np.ptp([start, ends + wait]) or 1) * 0.006)
-    bars = {
-        "wait that the server asked for": (look.ASKED, ends, wait * asked),
-        "wait of our own backoff": (look.IDLE, ends, wait * ~asked),
-        "request that failed": (look.BAD, start, least * ~good),
-        "request that got its reply": (look.GOOD, start, least * good),
+    least = np.maximum(took, (np.ptp([start, start + took + wait]) or 1) * 0.006)
+    parts = {
+        "request that got its reply": (look.GOOD, least * good),
+        "request that failed": (look.BAD, least * ~good),
+        "wait of our own backoff": (look.IDLE, wait * ~asked),
+        "wait that the server asked for": (look.ASKED, wait * asked),
     }
     left = [f"{n}: {short(end, 24)}" for n, end in zip(frame["attempt"], frame["outcome"], strict=True)]
     right = [f"waits {seconds:,.2g} s" if seconds else "" for seconds in wait]
-    look.legend(ax, look.rows(ax, bars, left, right)[::-1])
+    look.legend(ax, look.rows(ax, parts, left, right, start))
     outcomes, waits = frame["outcome"], frame[frame["wait"] > 0]
     failed = Counter(outcomes[outcomes != "reply"]).items()  # in the order in which they came
     listed = ", ".join(outcome if n == 1 else f"{outcome} ({n:,} times)" for outcome, n in failed)
     got = "the last got the reply" if outcomes.iloc[-1] == "reply" else "none got a reply"
     words = [f"{count(len(frame), 'request')}; {got}.", listed and f"Failed: {listed}."]
     words.append(f"{count(len(waits), 'wait')}, {waits['asked'].sum()} of them as long as the server asked.")
-    timed = f"The {what} took {(ends + wait).max():,.2f} s, {wait.sum():,.2f} s of it waiting."
+    timed = f"The {what} took {(start + took + wait).max():,.2f} s, {wait.sum():,.2f} s of it waiting."
     return look.with_caption(ax, *words, timed=timed)
 
 
@@ -60,9 +59,8 @@ def plot_first_token(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
     right = [f"all {late:.2f} s" for late in whole]
     for n in np.flatnonzero(streamed):
         right[n] = f"first words {first[n]:.2f} s, {right[n]}"
-    bars = {"nothing to read yet": (look.IDLE, 0 * first, first)}
-    bars["text flows"] = look.INPUT, first, whole - first
-    handles = look.rows(ax, bars, [*map(short, frame.get("label", left))], right)
+    parts = {"nothing to read yet": (look.IDLE, first), "text flows": (look.INPUT, whole - first)}
+    handles = look.rows(ax, parts, [*map(short, frame.get("label", left))], right)
     marks = {"marker": "D", "color": look.ink(), "clip_on": False, "zorder": 5, "label": "first words"}
     look.legend(ax, [*handles, ax.scatter(first, np.arange(len(first)), 36, **marks)])
     words = [f"{count(len(frame), 'call')}, {streamed.sum():,} of them streamed."]
