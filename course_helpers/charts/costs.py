@@ -28,17 +28,16 @@ def plot_session(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
     costs, sums = parts.sum(axis=1).to_numpy(), parts.sum()
     top, *below = look.panels(ax, 4.4, nrows=2, sharex=True, height_ratios=(3, 2))
     look.style_axes(top, "What each call cost", "" if below else "call", "USD a call")
-    handles = look.columns(top, {name: (paint, parts[part]) for name, (part, paint) in LOOKS.items()})
+    look.bars(top, {name: (paint, parts[part]) for name, (part, paint) in LOOKS.items()}, "USD")
     for at in np.flatnonzero((costs > 0) & (costs < 0.02 * costs.max())):  # too flat to be seen
         words = {"rotation": 90, "ha": "center", "va": "bottom", "fontsize": 8}
         top.annotate(dollars(costs[at]), (at + 1, costs[at]), (0, 6), textcoords="offset points", **words)
-    look.legend(top, [*handles, look.running_total(top, costs, "USD")])
     for panel in below:
         look.style_axes(panel, "Tokens of each call", "call", "tokens a call")
         spoken = frame.assign(output_tokens=frame["output_tokens"] - frame["thinking_tokens"])
         tokens = {name: (paint, spoken[[*PARTS[part]]].sum(axis=1)) for name, (part, paint) in LOOKS.items()}
         tokens["output, thinking"] = look.THINKING, frame["thinking_tokens"]
-        look.legend(panel, look.columns(panel, tokens))
+        look.bars(panel, tokens)
     cache = sums["cache_read_usd"] + sums["cache_write_usd"]
     of = {"input": sums["input_usd"], "output": sums["output_usd"], "cache": cache}
     made = ", ".join(f"{name} {dollars(usd)} ({share(usd, costs.sum())})" for name, usd in of.items() if usd)
@@ -64,18 +63,20 @@ def plot_turn_tokens(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
 
     `frame`: as `chat.to_frame()` gives it, of a conversation that keeps its whole history.
     """
-    table = pd.DataFrame({"turn": frame["turn"], "sent": frame[list(PROMPT_TOKENS)].sum(axis=1)})
     # Of a reply goes again what is kept of it: all but the thinking.
-    turns = table.assign(kept=frame["output_tokens"] - frame["thinking_tokens"]).groupby("turn").sum()
-    sent = turns["sent"].to_numpy(float)
-    again = np.minimum(sent, np.append(0, turns.sum(axis=1))[: len(sent)])
+    kept = frame["output_tokens"] - frame["thinking_tokens"]
+    table = pd.DataFrame(
+        {"sent": frame[list(PROMPT_TOKENS)].sum(axis=1), "kept": kept, "turn": frame["turn"]}
+    )
+    turns = table.groupby("turn").sum()
+    sent, again = turns["sent"], np.minimum(turns["sent"], turns.sum(axis=1).shift(fill_value=0))
     ax = look.style_axes(ax, "Tokens sent with each turn", "turn", "tokens sent")
     parts = {"sent before": (look.IDLE, again), "new in this turn": (look.INPUT, sent - again)}
-    look.legend(ax, [*look.columns(ax, parts), look.running_total(ax, sent, "tokens")])
+    look.bars(ax, parts, "tokens")
     words = f"{count(len(sent), 'turn')} sent {count(sent.sum(), 'token')}"
     if again.any():
         words += f", {share(again.sum(), sent.sum())} of them not for the first time"
-        words += f"; the last turn sent {times(sent[-1] / max(sent[0], 1))} what the first did"
+        words += f"; the last turn sent {times(sent.iloc[-1] / max(sent.iloc[0], 1))} what the first did"
     return look.with_caption(ax, words + ".")
 
 
@@ -119,7 +120,6 @@ def plot_models(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
     dearer = [f"  ({times(usd / costs[0])})" if usd > 1.0005 * costs[0] > 0 else "" for usd in costs]
     right = [dollars(usd) + more for usd, more in zip(costs, dearer, strict=True)]
     look.rows(ax, parts, [*map(short, ranked["model"])], right)
-    look.legend(ax)
     held = ranked["model"] == "as held"
     words = [f"As held, the session cost {dollars(usd)}." for usd in ranked["cost_usd"][held]]
     others = ranked[~held].dropna(subset="cost_usd")

@@ -63,9 +63,7 @@ def figure(*columns: str) -> Callable[[Callable[..., Axes]], Callable[..., Axes]
                 given["frame"] = as_frame(given["frame"], plot.__name__, *columns)
             ground = ax.figure.figure.get_facecolor() if ax else plt.rcParams["figure.facecolor"]
             plt.draw_if_interactive()  # loads the backend, which makes pyplot interactive, not only in here
-            page = {"figure.facecolor": ground, "figure.dpi": plt.rcParams["figure.dpi"]}
-            page |= {"axes.prop_cycle": CYCLE, **_colors(ground)}
-            with plt.style.context([STYLE, page], after_reset=True):
+            with plt.style.context([STYLE, _settings(ground)], after_reset=True):
                 if columns and not len(given["frame"]):
                     return nothing(ax, "Nothing to draw yet")
                 return plot(*call.args, **call.kwargs)
@@ -75,14 +73,15 @@ def figure(*columns: str) -> Callable[[Callable[..., Axes]], Callable[..., Axes]
     return decorate
 
 
-def _colors(ground) -> dict[str, object]:
-    """Settings for text, lines and what parts bars, readable on `ground`; on none, in both themes."""
+def _settings(ground) -> dict[str, object]:
+    """What `course.mplstyle` leaves open: marks that are readable on `ground`; on none, in both themes."""
     *color, alpha = to_rgba(ground)
-    text = "0.13" if np.dot(color, (0.2126, 0.7152, 0.0722)) > 0.5 else "0.93"
-    if alpha < 0.5:
-        text, ground = "#7a7a7a", "white"
+    light = np.dot(color, (0.2126, 0.7152, 0.0722)) > 0.5
+    text, edge = ("0.13" if light else "0.93", ground) if alpha > 0.5 else ("#7a7a7a", "white")
     texts = ("text.color", "axes.labelcolor", "axes.titlecolor", "xtick.color", "ytick.color")
-    return dict.fromkeys((*texts, "axes.edgecolor"), text) | {"patch.edgecolor": ground}
+    settings = dict.fromkeys((*texts, "axes.edgecolor"), text) | {"patch.edgecolor": edge}
+    settings |= {"figure.facecolor": ground, "figure.dpi": plt.rcParams["figure.dpi"]}
+    return settings | {"axes.prop_cycle": CYCLE}
 
 
 def ink() -> str:
@@ -122,12 +121,11 @@ def nothing(ax: Axes | None, words: str) -> Axes:
     return with_caption(ax, f"{words}.")
 
 
-def legend(ax: Axes, handles: list | None = None, above: bool = False) -> None:
-    """The legend between title and axes, where it hides nothing; or `above` all panels."""
-    handles = handles or ax.get_legend_handles_labels()[0]
+def legend(ax: Axes, *more, above: bool = False) -> None:
+    """What `ax` has, and `more`, between title and axes, where it hides nothing; or `above` all panels."""
+    handles, page = [*ax.get_legend_handles_labels()[0], *more], ax.figure.figure
     if not handles:
         return
-    page = ax.figure.figure
     inches = 7 if above else ax.get_window_extent().width / page.dpi
     widths = [0.55 + 0.07 * len(handle.get_label()) for handle in handles]
     columns = len(handles) if sum(widths) <= inches else max(1, int(inches / max(widths)))
@@ -138,48 +136,43 @@ def legend(ax: Axes, handles: list | None = None, above: bool = False) -> None:
     ax.set_title(ax.get_title("left"), loc="left", pad=6 + 15 * math.ceil(len(handles) / columns))
 
 
-Parts = dict[str, tuple[dict, np.ndarray]]  # name: paint, and the length in each bar
+def bars(ax: Axes, parts: dict[str, tuple], unit: str = "") -> None:
+    """Bars of `parts` (name: paint, and a length in each bar) on one another at 1, 2, 3 …
+
+    With a `unit` also their sum so far, on an axis of its own to the right.
+    """
+    at = np.arange(1, max(len(lengths) for _, lengths in parts.values()) + 1)
+    tops, total = _stacked(ax.bar, at, 0.8, parts, 0.0 * at), []
+    ax.set(xlim=(0.4, len(at) + 0.6), ylim=(0, None))
+    if unit:
+        right = style_axes(ax.twinx(), "", y=f"{unit} so far")
+        right.grid(False)
+        right.spines[:].set_visible(False)
+        look = {"color": ink(), "linewidth": 1.2, "markersize": 4, "clip_on": False}
+        total = right.plot(at, tops.cumsum(), label="running total (right)", **look)
+        right.set_ylim(bottom=0)
+    legend(ax, *total)
 
 
-def columns(ax: Axes, parts: Parts) -> list:
-    """Bars at 1, 2, 3 … of `parts` on one another; returns the legend's handles."""
-    bars = max(len(lengths) for _, lengths in parts.values())
-    ax.set(xlim=(0.4, bars + 0.6))
-    handles = _stacked(ax.bar, np.arange(1, bars + 1), 0.8, parts, 0)
-    ax.set_ylim(bottom=0)
-    return handles
-
-
-def rows(ax: Axes, parts: Parts, left: list[str], right: list[str], start=0.0) -> list:
-    """Bars from `start` on, of `parts` behind one another, the first on top; returns the legend's handles."""
+def rows(ax: Axes, parts: dict[str, tuple], left: list[str], right: list[str], start=0.0) -> None:
+    """Bars of `parts` behind one another, begun at `start`, the first on top, with words on both sides."""
     ax.set(xmargin=0.02, ylim=(len(left) - 0.5, -0.5))
     ax.set_yticks(range(len(left)), left)
     ax.tick_params(axis="y", length=0)
     for at, words in enumerate(right):
         ax.text(1.01, at, words, va="center", fontsize=9, transform=ax.get_yaxis_transform())
-    return _stacked(ax.barh, range(len(left)), 0.62, parts, start)
+    _stacked(ax.barh, range(len(left)), 0.62, parts, start)
+    legend(ax)
 
 
-def _stacked(draw: Callable, at, width: float, parts: Parts, start) -> list:
-    handles = []
+def _stacked(draw: Callable, at, width: float, parts: dict[str, tuple], ends):
+    """Bars of `parts` one after the other, begun at `ends`; where the last ends."""
     for name, (paint, lengths) in parts.items():
         lengths = np.nan_to_num(np.asarray(lengths, float))
         if lengths.any():
-            handles.append(draw(at, lengths, width, start, label=name, **paint))
-            start = start + lengths
-    return handles
-
-
-def running_total(ax: Axes, values, unit: str):
-    """The sum so far of `values`, on an axis of its own to the right of `ax`; returns the legend's handle."""
-    right = style_axes(ax.twinx(), "", y=f"{unit} so far")
-    right.grid(False)
-    right.spines[:].set_visible(False)
-    look = {"color": ink(), "linewidth": 1.2, "markersize": 4, "clip_on": False}
-    at, total = np.arange(1, len(values) + 1), np.cumsum(values)
-    (line,) = right.plot(at, total, label="running total (right)", **look)
-    right.set_ylim(bottom=0)
-    return line
+            draw(at, lengths, width, ends, label=name, **paint)
+        ends = ends + lengths
+    return ends
 
 
 def with_caption(ax: Axes, *sentences: str, timed: str = "") -> Axes:

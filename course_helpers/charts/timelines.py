@@ -34,7 +34,7 @@ def plot_attempts(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
     }
     left = [f"{n}: {short(end, 24)}" for n, end in zip(frame["attempt"], frame["outcome"], strict=True)]
     right = [f"waits {seconds:,.2g} s" if seconds else "" for seconds in wait]
-    look.legend(ax, look.rows(ax, parts, left, right, start))
+    look.rows(ax, parts, left, right, start)
     outcomes, waits = frame["outcome"], frame[frame["wait"] > 0]
     failed = Counter(outcomes[outcomes != "reply"]).items()  # in the order in which they came
     listed = ", ".join(outcome if n == 1 else f"{outcome} ({n:,} times)" for outcome, n in failed)
@@ -60,9 +60,10 @@ def plot_first_token(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
     for n in np.flatnonzero(streamed):
         right[n] = f"first words {first[n]:.2f} s, {right[n]}"
     parts = {"nothing to read yet": (look.IDLE, first), "text flows": (look.INPUT, whole - first)}
-    handles = look.rows(ax, parts, [*map(short, frame.get("label", left))], right)
+    look.rows(ax, parts, [*map(short, frame.get("label", left))], right)
     marks = {"marker": "D", "color": look.ink(), "clip_on": False, "zorder": 5, "label": "first words"}
-    look.legend(ax, [*handles, ax.scatter(first, np.arange(len(first)), 36, **marks)])
+    ax.scatter(first, np.arange(len(first)), 36, **marks)
+    look.legend(ax)
     words = [f"{count(len(frame), 'call')}, {streamed.sum():,} of them streamed."]
     timed = f"The first words came after {np.median(first):.2f} s (median)."
     if streamed.any() and not streamed.all():
@@ -85,12 +86,12 @@ def plot_crowd(frame: pd.DataFrame, ax: Axes | None = None, *, limit: float | No
     axes = look.panels(ax, 1.0 + 1.2 * len(groups), nrows=len(groups), sharex=True, sharey=True)
     # A given Axes takes the first alone.
     for panel, color, (name, seconds) in zip(axes, itertools.cycle(look.COLORS), groups, strict=False):
-        first, last = panel is axes[0], panel is axes[-1]
-        unit = "seconds on the simulated clock" if last else ""
-        look.style_axes(panel, "A crowd comes back" if first else "", unit, "requests\na second")
+        title = "A crowd comes back" if panel is axes[0] else ""
+        unit = "seconds on the simulated clock" if panel is axes[-1] else ""
+        look.style_axes(panel, title, unit, "requests\na second")
         arriving, _ = np.histogram(seconds, edges)
         panel.stairs(arriving, edges, color=color, fill=True, linewidth=0)
-        panel.set_title(short(name), loc="right", fontsize=10, fontweight="normal", color=look.ink())
+        panel.set_title(short(name), loc="right", fontsize=10, fontweight="normal")
         peak, end = arriving.argmax(), np.flatnonzero(arriving)[-1] + 1
         said = f"{name}: {count(arriving.sum(), 'request')} within {count(end, 'second')}, at most "
         said += f"{arriving[peak]:,.0f} a second (second {peak + 1})"
