@@ -18,9 +18,8 @@ from types import SimpleNamespace
 from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, validate_call
-from starlette.requests import ClientDisconnect
 
-from .errors import STATUSES, ApiError
+from .errors import STATUSES, ApiError, Dropped, Headers
 
 Status = Literal[tuple(STATUSES)]
 Break = Literal["disconnect", "truncate", "error", "garble", "stall"]
@@ -28,7 +27,7 @@ Shape = Literal["thinking_first", "thinking_only", "refusal", "empty"]
 Count, Times = Annotated[int, Field(ge=0)], Annotated[int, Field(ge=1)]
 Seconds = Annotated[int | float, Field(ge=0, allow_inf_nan=False)]
 Speed = Annotated[int | float, Field(ge=0.001)]
-CHAOS = (429, 500, 502, 503, 529, ClientDisconnect)  # what it does to a request, each as likely as the others
+CHAOS = (429, 500, 502, 503, 529, Dropped)  # what it does to a request, each as likely as the others
 # The limits of the start tier. They are enforced only once `limit` says so.
 ANNOUNCED = {"requests": 1_000, "input-tokens": 2_000_000, "output-tokens": 400_000}
 SPEND_CAP = {
@@ -74,7 +73,7 @@ class Limits:
         """Take the produced tokens out of their bucket, whether or not they are there."""
         self._left["output-tokens"] -= tokens
 
-    def headers(self) -> dict[str, str]:
+    def headers(self) -> Headers:
         """The rate-limit headers of a response sent now."""
         self._refill()
         now = datetime.now(UTC).replace(microsecond=0)
@@ -82,7 +81,7 @@ class Limits:
 
 
 @functools.lru_cache(maxsize=1)  # where nothing is enforced, the same for all answers of a second
-def _headers(now: datetime, **enforced: tuple[int, float]) -> dict[str, str]:
+def _headers(now: datetime, **enforced: tuple[int, float]) -> Headers:
     rows = {}
     for name, announced in ANNOUNCED.items():
         limit, left = enforced.get(name, (announced, announced))
@@ -91,11 +90,11 @@ def _headers(now: datetime, **enforced: tuple[int, float]) -> dict[str, str]:
         full = now + timedelta(seconds=math.ceil((limit - left) * 60 / limit))
         rows[name] = limit, max(0, round(shown)), f"{full:%Y-%m-%dT%H:%M:%SZ}"
     rows["tokens"] = min(rows["input-tokens"], rows["output-tokens"], key=lambda row: row[1] / row[0])
-    return {
-        f"anthropic-ratelimit-{name}-{kind}": str(value)
+    return [
+        (f"anthropic-ratelimit-{name}-{kind}".encode(), str(value).encode())
         for name, row in rows.items()
         for kind, value in zip(("limit", "remaining", "reset"), row, strict=True)
-    }
+    ]
 
 
 UNLIMITED = Limits({})
@@ -242,4 +241,4 @@ class Faults:
         rate, dice = self.value("chaos")
         if dice.random() < rate:
             choice = dice.choice(CHAOS)
-            raise choice if choice is ClientDisconnect else ApiError(**_failure(choice))
+            raise choice if choice is Dropped else ApiError(**_failure(choice))

@@ -2,28 +2,34 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextvars import ContextVar
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 import pydantic_core
 from starlette.datastructures import QueryParams
-from starlette.requests import ClientDisconnect
 
 from ..models import Model
 from . import generate
-from .errors import ApiError, require
+from .errors import ApiError, Dropped, Headers, require
 from .journal import Exchange
 from .schemas import CreateBatch, Object
 
-SLEEP: ContextVar[Callable[[float], Awaitable[None]]] = ContextVar("sleep", default=asyncio.sleep)
-"""How to pause; where there is no event loop, another way."""
+
+class Head(NamedTuple):
+    """How an answer begins. Its bytes follow, in one piece if it is `whole`."""
+
+    status: int
+    headers: Headers
+    whole: bool = True
 
 
-async def event_stream(message: Object, exchange: Exchange, pace: Any, fault: Any) -> AsyncIterator[bytes]:
+Part = float | Head | bytes
+"""What an answer is made of, in order: seconds to wait, where it is to take its time; the head; the bytes."""
+
+
+def event_stream(message: Object, exchange: Exchange, pace: Any, fault: Any) -> Iterator[Part]:
     """The reply as server-sent events, at a pace, broken where a fault says so.
 
     What nothing has to wait for goes out in one piece.
@@ -39,8 +45,7 @@ async def event_stream(message: Object, exchange: Exchange, pace: Any, fault: An
         shown += is_text
         if name == "content_block_delta":
             if wait:
-                yield ready
-                await SLEEP.get()(wait)
+                yield from (ready, wait)
                 ready = b""
             wait = pause
         ready += _event(name, pydantic_core.to_json(event))
@@ -53,8 +58,13 @@ async def event_stream(message: Object, exchange: Exchange, pace: Any, fault: An
             ready += _event("content_block_delta", b'{"type": "content_block_delta", "ind')
     yield ready
     if fault and fault.kind in ("disconnect", "stall"):
-        await SLEEP.get()(fault.seconds if fault.kind == "stall" else 0)
-        raise ClientDisconnect
+        yield from drop(fault)
+
+
+def drop(fault: Any) -> Iterator[float]:
+    """Let the connection drop: at once, or after the silence of a stall."""
+    yield fault.seconds if fault.kind == "stall" else 0.0
+    raise Dropped
 
 
 def _event(name: str, data: bytes) -> bytes:

@@ -34,6 +34,21 @@ def served_model(name: str, *, retired: bool = False) -> Model:
     raise ApiError(404, f"model: {name[:256]}")
 
 
+def check_headers(headers: dict[str, str], keys: set[str]) -> None:
+    """Raise the error for headers without one of the `keys`, a known version, or a body as it is."""
+    key, (scheme, _, token) = headers.get("x-api-key"), headers.get("authorization", "").partition(" ")
+    bearer = scheme.lower() == "bearer" and token.strip() in keys
+    if not (key in keys if key else bearer):  # a wrong key is not looked at again
+        missing = "invalid bearer token" if scheme else "x-api-key header is required"
+        raise ApiError(401, "invalid x-api-key" if key else missing)
+    version = headers.get("anthropic-version")
+    require(version, "anthropic-version: header is required")
+    known = version in (OLD_VERSION, NEW_VERSION)
+    require(known, f'anthropic-version: "{version[:100]}" is not a valid version')
+    coding = headers.get("content-encoding", "identity")[:50]
+    require(coding == "identity", f"content-encoding: {coding} is not supported, send the body as it is")
+
+
 def check(request: Prompt, model: Model, version: str) -> None:
     """Raise a 400 for the first rule that a request to create a message, or only its prompt, breaks."""
     _check_messages(request.messages, model)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import anthropic
+import httpx2
 import pytest
 
 from course_helpers.practice_api.errors import ApiError
@@ -252,6 +253,6 @@ def test_a_bucket_refills_evenly(practice):
     now[0] += 1
     limits.admit(30)
     now[0] += 1_000_000
-    assert figures(limits.headers(), "input-tokens") == (60, 60)
+    assert figures(httpx2.Headers(limits.headers()), "input-tokens") == (60, 60)
     with pytest.raises(ApiError):
         limits.admit(61)  # more than the whole limit
