@@ -19,23 +19,20 @@ from .caching import PromptCache, count, diagnose
 from .errors import ApiError, Dropped, require
 from .faults import UNLIMITED, Faults
 from .journal import Exchange, Journal, redacted
-from .responses import Batch, Head, Part, drop, event_stream, model_info, page_of
+from .responses import Batch, Head, Part, event_stream, model_info, page_of, result
 from .schemas import MAX_REQUESTS, CreateBatch, CreateMessage, Object, Prompt, parse, read_json
 
 MAX_BODY, MAX_BATCH_BODY = 32 * 1024 * 1024, 256 * 1024 * 1024
 BATCHES, NAME = "/v1/messages/batches", "([^/]+)"
-ELSEWHERE = re.compile(
-    "/v1/(agents|complete|compliance|deployment_runs|deployments|dreams|environments|files|memory_stores"
-    "|oauth|organizations|projects|sessions|skills|tunnels|user_profiles|vaults)(?![^/])"
-)
-"""How the paths begin that the real API has and this one has not."""
 ACCOUNT = [
-    (f"anthropic-{name}-id".encode(), f"practice-{name}".encode()) for name in ("organization", "workspace")
+    (b"anthropic-organization-id", b"practice-organization"),
+    (b"anthropic-workspace-id", b"practice-workspace"),
 ]
+EVENTS = [(b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-cache")]
 
 
 class Api:
-    """The practice API's state and its endpoints; `app` is the ASGI application, `respond` what it sends.
+    """The practice API's state and its endpoints; an ASGI application, and what it sends: `respond`.
 
     An endpoint gets the exchange, and the name in its path, what was posted as JSON, or the query. It
     returns what is sent as JSON, lines of JSON, or the parts of a stream; one that takes its time yields
@@ -67,7 +64,7 @@ class Api:
         self.cache, self._numbers = PromptCache(), itertools.count(1)
         self.batches: dict[str, Batch] = {}
 
-    async def app(self, scope, receive, send) -> None:
+    async def __call__(self, scope, receive, send) -> None:
         """Answer one request. Where the connection drops, on purpose too, the application ends with it."""
         transport, body, more, head = scope["state"]["transport"], bytearray(), True, None
         try:
@@ -117,37 +114,39 @@ class Api:
         except ApiError as error:
             status, reply, more = error.status, error.body(id), error.headers
         exchange.status = status
-        sent = [*ACCOUNT, (b"request-id", id.encode()), *self.faults.value("limit").headers()]
-        sent += [(name.encode(), value.encode()) for name, value in more.items()]
+        headers = [*ACCOUNT, (b"request-id", id.encode()), *self.faults.value("limit").headers()]
+        headers += [(name.encode(), value.encode()) for name, value in more.items()]
         if isinstance(reply, Iterator):
-            sent += [(b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-cache")]
-            yield Head(status, sent, whole=False)
+            yield Head(status, headers + EVENTS, whole=False)
             yield from reply
             return
         kind = b"application/x-jsonl" if isinstance(reply, bytes) else b"application/json"
         if not isinstance(reply, bytes):
             reply = exchange.answered = pydantic_core.to_json(reply)
-        yield Head(status, [*sent, (b"content-type", kind), (b"content-length", b"%d" % len(reply))])
+        headers += [(b"content-type", kind), (b"content-length", b"%d" % len(reply))]
+        yield Head(status, headers)
         yield b"" if exchange.method == "HEAD" else reply
 
     def _reply(self, path: str, headers: dict[str, str], exchange: Exchange) -> Any:
-        """What an endpoint replies."""
+        """What the endpoint replies."""
         if self.on_request is not None:
             self.on_request(exchange)
-        found = ((re.fullmatch(pattern, path), endpoints) for pattern, endpoints in self._endpoints.items())
-        match, endpoints = next((each for each in found if each[0]), (None, {}))
-        if match is None:
-            there = ELSEWHERE.match(path)
-            live = there and f'. The real API has {there[0]}, the practice API has not: use connect("live").'
-            raise ApiError(404, f"{exchange.method} {path[:200]}: Not Found{live or ''}")
-        if (endpoint := endpoints.get(exchange.method.replace("HEAD", "GET"))) is None:
-            allowed = {"allow": ", ".join(endpoints)}
-            raise ApiError(405, f"{exchange.method} {path[:200]}: Method Not Allowed", headers=allowed)
+        endpoint, named = self._endpoint(exchange.method, path)
         rules.check_headers(headers, self.keys)
         query = QueryParams(exchange.path.partition("?")[2])
-        given = match.groups() or [read_json(exchange.raw) if exchange.method == "POST" else query]
+        given = named or [read_json(exchange.raw) if exchange.method == "POST" else query]
         self.faults.strike()
         return endpoint(exchange, *given)
+
+    def _endpoint(self, method: str, path: str) -> tuple[Callable[..., Any], tuple[str, ...]]:
+        """The endpoint for `method` at `path`, and the name in the path."""
+        for pattern, methods in self._endpoints.items():
+            if match := re.fullmatch(pattern, path):
+                if endpoint := methods.get(method.replace("HEAD", "GET")):
+                    return endpoint, match.groups()
+                allowed = {"allow": ", ".join(methods)}
+                raise ApiError(405, f"{method} {path[:200]}: Method Not Allowed", headers=allowed)
+        raise ApiError(404, f"{method} {path[:200]}: Not Found")
 
     def _parse(self, kind: type[Prompt], data: Object, exchange: Exchange) -> Any:
         """A request as a `kind`, and the model that answers it. Raises the error that refuses it."""
@@ -166,7 +165,7 @@ class Api:
         limits = UNLIMITED if batched else self.faults.value("limit")
         used = self.cache.use(wanted, model, limits.admit)
         message = generate.reply(wanted, wanted.turns, model, used, self.faults.value("shape"))
-        limits.charge_output(message["usage"]["output_tokens"])
+        limits.charge(output_tokens=message["usage"]["output_tokens"])
         message["usage"]["service_tier"] = "batch" if batched else "standard"
         return message
 
@@ -181,7 +180,8 @@ class Api:
         if data.get("stream"):
             return event_stream(message, exchange, pace, fault)
         if fault is not None:
-            yield from drop(fault)
+            yield fault.seconds
+            raise Dropped
         if wait := pace.first_token_seconds + message["usage"]["output_tokens"] / pace.tokens_per_second:
             yield wait
         return message
@@ -197,19 +197,22 @@ class Api:
 
     def _create_batch(self, exchange: Exchange, data: Object) -> Generator[float, None, Object]:
         wanted = parse(CreateBatch, data)
-        url = f"http://{exchange.headers.get('host')}{BATCHES}"
-        batch = Batch(wanted, url, exchange.number, self.faults.value("pace").batch_seconds)
-        self.batches[batch.id] = batch
-        while sum(each.size for each in self.batches.values()) > 2 * MAX_REQUESTS:
-            del self.batches[next(iter(self.batches))]  # the oldest make room
+        names = [one.custom_id for one in wanted.requests]
+        require(len({*names}) == len(names), "requests: each custom_id must be unique")
+        results = {}
         for number, one in enumerate(wanted.requests):
             if number % 20 == 19:
                 yield 0.0  # others are answered meanwhile
             try:
-                result = {"type": "succeeded", "message": self._message(one.params, exchange, batched=True)}
+                found = {"type": "succeeded", "message": self._message(one.params, exchange, batched=True)}
             except ApiError as error:
-                result = {"type": "errored", "error": error.body(exchange.request_id)}
-            batch.keep(one.custom_id, result)
+                found = {"type": "errored", "error": error.body(exchange.request_id)}
+            results[one.custom_id] = result(one.custom_id, found)
+        url = f"http://{exchange.headers.get('host')}{BATCHES}"
+        batch = Batch(exchange.number, url, self.faults.value("pace").batch_seconds, results)
+        self.batches[batch.id] = batch
+        while sum(len(each.found) for each in self.batches.values()) > 2 * MAX_REQUESTS:
+            del self.batches[next(iter(self.batches))]  # the oldest make room
         return batch.shown()
 
     def _list_batches(self, exchange: Exchange, query: QueryParams) -> Object:

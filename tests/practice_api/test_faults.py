@@ -59,17 +59,12 @@ def test_how_long_to_wait(practice, wire, client):
     assert "retry-after" not in caught.value.response.headers
 
 
-MISSING = ': Not Found. The real API has {}, the practice API has not: use connect("live").'
-WRONG = {
-    **dict.fromkeys(("GET /", "GET /v1/filesystem", "POST /v1/messages/"), ": Not Found"),
-    **{f"POST {path}": MISSING.format(path) for path in ("/v1/files", "/v1/complete", "/v1/organizations")},
-    "DELETE /v1/skills/a": MISSING.format("/v1/skills"),
-}
+WRONG = dict.fromkeys(("GET /", "GET /v1/files", "POST /v1/messages/", "DELETE /v1/skills/a"), ": Not Found")
 ALLOWED = {"GET /v1/messages": "POST", "PATCH /v1/messages/batches": "POST, GET", "DELETE /v1/models": "GET"}
 
 
 def test_wrong_paths_and_methods_in_the_same_shape(practice, wire):
-    """404 and 405, in the journal too; a 404 says what only the real API has, a 405 which methods it has."""
+    """404 and 405, in the journal too; a 405 says which methods there are."""
     for line, said in (WRONG | dict.fromkeys(ALLOWED, ": Method Not Allowed")).items():
         answer = wire.http.request(*line.split(), headers=KEY | {"anthropic-version": OLD})
         assert error_message(answer, 405 if line in ALLOWED else 404) == line + said
