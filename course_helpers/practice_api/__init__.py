@@ -72,15 +72,12 @@ class Practice:
     journal = property(
         attrgetter("api.journal"), doc="What was really sent and answered: a `journal.Journal`."
     )
-    # The controls: see `faults.Faults`, and `app.Api.reset`.
-    fail_next = property(attrgetter("api.faults.fail_next"))
-    break_stream = property(attrgetter("api.faults.break_stream"))
-    limit = property(attrgetter("api.faults.limit"))
-    shape = property(attrgetter("api.faults.shape"))
-    pace = property(attrgetter("api.faults.pace"))
-    chaos = property(attrgetter("api.faults.chaos"))
-    retire = property(attrgetter("api.faults.retire"))
     reset = property(attrgetter("api.reset"))
+    # The controls: see `faults.Faults`.
+    fail_next, break_stream, limit, shape, pace, chaos, retire = (
+        property(attrgetter(f"api.faults.{name}"))
+        for name in ("fail_next", "break_stream", "limit", "shape", "pace", "chaos", "retire")
+    )
 
     def __repr__(self) -> str:
         return f"Practice API · faults: {self.api.faults} · {len(self.journal)} exchanges in the journal"

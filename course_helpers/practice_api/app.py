@@ -160,8 +160,8 @@ class Api:
     def _message(self, data: Object, exchange: Exchange, *, batched: bool = False) -> Object:
         """The message that answers a request. Raises an `ApiError`."""
         wanted, model = self._parse(CreateMessage, data, exchange)
-        require(not (batched and wanted.stream), "stream: a request of a batch cannot be streamed")
-        require(not batched or wanted.max_tokens, "max_tokens: 0 is not supported in a batch")
+        plain = wanted.max_tokens and not wanted.stream
+        require(plain or not batched, "stream and max_tokens: 0 are not supported in a batch")
         limits = UNLIMITED if batched else self.faults.value("limit")
         used = self.cache.use(wanted, model, limits.admit)
         message = generate.reply(wanted, wanted.turns, model, used, self.faults.value("shape"))

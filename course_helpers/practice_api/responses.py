@@ -14,7 +14,7 @@ from ..models import Model
 from . import generate
 from .errors import ApiError, Dropped, Headers, require
 from .journal import Exchange
-from .schemas import CreateBatch, Object
+from .schemas import Object
 
 
 class Head(NamedTuple):
