@@ -13,7 +13,7 @@ import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Annotated, Any, Literal
 
@@ -44,21 +44,20 @@ class Limits:
     """Token buckets: each holds a minute's worth and refills evenly. Those not enforced are always full."""
 
     def __init__(self, enforced: dict[str, int], clock: Callable[[], float] = time.monotonic) -> None:
-        self._limits, self._left = enforced, {name: float(limit) for name, limit in enforced.items()}
-        self._clock, self._at = clock, clock()
+        self._limits, self._clock = enforced, clock
+        self._full = dict.fromkeys(enforced, clock())  # when each is full again, in seconds of the clock
 
-    def _refill(self) -> None:
-        before, self._at = self._at, self._clock()
-        for name, limit in self._limits.items():
-            self._left[name] = min(limit, self._left[name] + (self._at - before) * limit / 60)
+    def _buckets(self) -> dict[str, tuple[int, float]]:
+        """The limit of each bucket, and the seconds until it is full again."""
+        now = self._clock()
+        return {name: (limit, max(0.0, self._full[name] - now)) for name, limit in self._limits.items()}
 
     def admit(self, tokens: int) -> None:
         """Take one request and its input out of the buckets. Raises the 429 of the first that is empty."""
-        self._refill()
         needs = {"requests": 1, "input_tokens": tokens, "output_tokens": 1}
-        for name, limit in self._limits.items():
-            if self._left[name] < needs[name]:
-                wait = max(1, math.ceil((min(needs[name], limit) - self._left[name]) * 60 / limit))
+        for name, (limit, missing) in self._buckets().items():
+            if (left := limit - missing * limit / 60) < needs[name]:
+                wait = max(1, math.ceil((min(needs[name], limit) - left) * 60 / limit))
                 of = f"rate limit of {limit:,} {name.replace('_', ' ')} per minute"
                 said = f"This request would exceed your organization's {of}."
                 raise ApiError(429, said, headers={"retry-after": str(wait)})
@@ -66,22 +65,20 @@ class Limits:
 
     def charge(self, **amounts: int) -> None:
         """Take `amounts` out of their buckets, whether or not they are there."""
-        for name in self._limits.keys() & amounts.keys():
-            self._left[name] -= amounts[name]
+        for name, (limit, missing) in self._buckets().items():
+            self._full[name] = self._clock() + missing + amounts.get(name, 0) * 60 / limit
 
     def headers(self) -> Headers:
         """The rate-limit headers of a response sent now."""
-        self._refill()
-        now = datetime.now(UTC).replace(microsecond=0)
-        return _headers(now, **{name: (limit, self._left[name]) for name, limit in self._limits.items()})
+        return _headers(int(time.time()), **self._buckets())
 
 
 @functools.lru_cache(maxsize=1)  # where nothing is enforced, the same for all answers of a second
-def _headers(now: datetime, **buckets: tuple[int, float]) -> Headers:
+def _headers(now: int, **buckets: tuple[int, float]) -> Headers:
     rows = {}
     for name, announced in ANNOUNCED.items():
-        limit, left = buckets.get(name, (announced, announced))
-        full = now + timedelta(seconds=math.ceil((limit - left) * 60 / limit))
+        limit, missing = buckets.get(name, (announced, 0))
+        left, full = limit - missing * limit / 60, datetime.fromtimestamp(now + math.ceil(missing), UTC)
         rows[name] = limit, max(0, math.floor(left)), f"{full:%Y-%m-%dT%H:%M:%SZ}"
     rows["tokens"] = min(rows["input_tokens"], rows["output_tokens"], key=lambda row: row[1] / row[0])
     return [

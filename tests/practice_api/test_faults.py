@@ -9,6 +9,7 @@ import httpx2
 import pytest
 
 from course_helpers.practice_api.errors import ApiError
+from course_helpers.practice_api.faults import Limits
 from tests.practice_api.conftest import BOTH_WAYS
 from tests.practice_api.wire import HAIKU, KEY, OLD, OPUS, body, error_message, text
 
@@ -237,8 +238,8 @@ def test_tokens_run_out(practice, wire):
 
 def test_a_bucket_refills_evenly(practice):
     """After the wait that the 429 named there is room again, and not a second before."""
-    limits, now = practice.limit(input_tokens_per_minute=60).value, [0]
-    limits._clock, limits._at = (lambda: now[0]), 0
+    now = [0]
+    limits = Limits({"input_tokens": 60}, lambda: now[0])
     limits.admit(60)
     with pytest.raises(ApiError) as refused:
         limits.admit(30)
