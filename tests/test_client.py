@@ -27,7 +27,7 @@ from tests.scripted_server import ScriptedServer, answer, failure
 
 SECRET = "sk-ant-api03-the-learners-own-key"
 HELLO = {"model": models.MODEL, "max_tokens": 50, "messages": [{"role": "user", "content": "Hello!"}]}
-UNREADABLE = ("socks://127.0.0.1:1080/", "http://p:port", "ftp://p:21", "http://[::1", "://p", "http://")
+UNREADABLE = ("socks://127.0.0.1:1080/", "http://p:port", "ftp://p:21", "http://[::1", "://p")
 PROXIES = [name for each in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY") for name in (each, each.lower())]
 
 
@@ -65,7 +65,6 @@ def fresh(monkeypatch):
         monkeypatch.setattr(module, name, value)
     monkeypatch.setattr(models, "MODEL", models.MODEL)
     monkeypatch.setattr(environment, "_remembered", None)
-    monkeypatch.setattr(environment, "_set_aside", set())
 
 
 @pytest.fixture
@@ -134,7 +133,7 @@ def test_the_sdk_does_not_warn_of_what_the_course_knows(monkeypatch, recwarn, li
 def test_proxy_variables_that_nobody_can_read(monkeypatch):
     """They stop neither connect nor the SDK's own client nor an async one; live and remote name them."""
     for name, value in zip(itertools.cycle(PROXIES), UNREADABLE, strict=False):
-        monkeypatch.setattr(environment, "_set_aside", set())
+        monkeypatch.setattr(environment, "_remembered", None)
         monkeypatch.setenv(name, value)
         connect()
         assert anthropic.Anthropic().messages.create(**HELLO).content
@@ -142,7 +141,7 @@ def test_proxy_variables_that_nobody_can_read(monkeypatch):
         for there in ("live", "http://192.0.2.1"):
             with pytest.raises(RuntimeError, match=f"^{name} holds no proxy address that can be used here"):
                 connect(there, api_key=SECRET)
-    monkeypatch.setattr(environment, "_set_aside", set())
+    monkeypatch.setattr(environment, "_remembered", None)
     monkeypatch.setenv(name, "http://127.0.0.1:9")
     with pytest.raises(anthropic.APIConnectionError, match=r"anthropic.com .*behind a proxy, HTTPS_PROXY"):
         connect("live", api_key=SECRET)
