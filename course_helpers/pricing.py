@@ -60,7 +60,7 @@ class Rates(NamedTuple):
 
     def at(self, prompt_tokens: int) -> Tier:
         """The tier that a prompt of `prompt_tokens` (uncached, written and read) puts a request into."""
-        return [tier for tier in self.tiers if not tier.above or prompt_tokens > tier.above][-1]
+        return max((tier for tier in self.tiers[1:] if prompt_tokens > tier.above), default=self.tiers[0])
 
     def cost(self, tokens: Mapping[str, Any]):
         """USD for the counts of one request, or for whole columns of them (NumPy, pandas) at once.
