@@ -72,10 +72,10 @@ def _program(bot: Any) -> Callable[[], Any]:
 
 def _weather(program: Callable[[], Any], storm: Storm, seconds: float) -> None:
     """Take the program through the cases until it ends, `seconds` at most. Prints a line a case."""
-    printed, screen, storm.session = sandbox.Printed(), sys.stdout, []
+    ran, screen, storm.session = sandbox.Ran(), sys.stdout, []
 
     def note(end: str) -> None:
-        case.saw, case.end = printed.text.replace(case.question, ""), end
+        case.saw, case.end = ran.printed.replace(case.question, ""), end
         reply = "a reply" if case.answered else "no reply"
         print(f"{case.name}: {count(len(case.requests), 'request')}, {reply}", file=screen, flush=True)
 
@@ -85,7 +85,7 @@ def _weather(program: Callable[[], Any], storm: Storm, seconds: float) -> None:
         while case:
             # A program may read something else first, a system prompt for instance: then it is asked again.
             for _ in range(3):
-                printed.text = ""
+                ran.printed = ""
                 yield case.question
                 if case.requests:
                     break
@@ -95,11 +95,11 @@ def _weather(program: Callable[[], Any], storm: Storm, seconds: float) -> None:
     case, typed, stdin = storm.begin(), lines(), io.TextIOBase()
     stdin.readline = lambda *_: next((f"{line}\n" for line in typed), "")  # for who reads without `input`
     with patch.object(sys, "stdin", stdin):
-        ran = sandbox.run(program, typed, seconds, printed=printed)
+        sandbox.run(program, typed, seconds=seconds, ran=ran)
     if case and isinstance(ran.error, sandbox.TimeUp):
         note("hangs" if time.monotonic() - case.began > PATIENCE else "was stopped")
     elif case:
-        printed.text += f"{type(ran.error).__name__}: {ran.error}" if ran.error else ""
+        ran.printed += f"{type(ran.error).__name__}: {ran.error}" if ran.error else ""
         note("ended")
 
 

@@ -16,9 +16,8 @@ import httpx2
 from anthropic.types import Message
 
 from ...models import UnknownModelError, find_model
-from ..grading import SYSTEM, Bench, conversation, is_a, is_equal, text_of, texts, turns
+from ..grading import SYSTEM, Bench, NotYet, conversation, is_a, is_equal, require, text_of, texts, turns
 from ..sandbox import in_words, shown
-from . import NotYet, require
 from .costs import ANOTHER_MODEL
 
 FIRST, SECOND, THIRD, LAST = "My name is Ada.", "What is my name?", "Whose name is it?", "And yours?"
@@ -31,15 +30,16 @@ FAILURES = [
 def _takes_turns(bench: Bench, talk: Callable, history: Callable, judge: Callable, patient=False) -> None:
     """Judges whatever takes a turn: `talk` runs it with a text, `history` returns what it kept.
 
-    What it returned is judged by `judge`. One that is `patient` waits out a dropped connection, and may raise
+    What comes back is judged by `judge`. One that is `patient` waits out a dropped connection, and may raise
     any error in the end.
     """
     kept = turns(history())
     for text in (FIRST, SECOND, THIRD):
         with bench.shape("thinking_first") if text == THIRD else nullcontext():
-            value = bench.value(talk(text))
+            talk(text)
+            bench.value()
             sent, asked = texts(bench.request()["messages"]), [*(text for _, text in kept), text]
-            judge(value)
+            judge()
             new_only = sent == [text] != asked
             require(not new_only, "history not sent: only the new text was sent, not the whole history.")
             require(text in sent, f"text not sent: the new text was not sent, but {shown(sent)}.")
@@ -54,16 +54,17 @@ def _takes_turns(bench: Bench, talk: Callable, history: Callable, judge: Callabl
             error = talk(LAST).error
             require(error, "failure swallowed: nobody would notice; let the error out.")
             its_own = patient or isinstance(error, (anthropic.APIError, httpx2.HTTPError))
-            words = in_words(error, bench.namespaces)
+            words = in_words(error)
             require(its_own, f"other error: {words}; its own error was to come out.")
             stayed = turns(history()) != kept
             require(not stayed, "failed turn left in history: a turn is kept whole or not at all.")
     for shape in ("thinking_only", "empty"):
         with bench.shape(shape):
-            value = bench.value(talk(LAST))
+            talk(LAST)
+            bench.value()
             require(all(texts(history())), "empty turn stored: the API refuses the next call then.")
             is_equal("history", turns(history()), kept, "half a turn kept")
-            judge(value)
+            judge()
 
 
 def chat_turn(bench: Bench) -> None:
@@ -78,8 +79,8 @@ def take_turn(bench: Bench) -> None:
         handed.append(arguments)
         return bench.client.messages.create(**arguments)
 
-    def judge(value: object) -> None:
-        is_a(value, Message)
+    def judge() -> None:
+        is_a(bench.last.value, Message)
         body = bench.request(most=1024)
         require(handed, "send not called: it made the call itself, where send(...) may be a patient one.")
         is_equal("model of the session", body["model"], session["model"], "other model")

@@ -9,9 +9,8 @@ from anthropic.types import Usage
 
 from ...models import MODEL, available, find_model
 from ...pricing import estimate_cost
-from ..grading import Bench, is_equal, number
+from ..grading import Bench, is_equal, number, require
 from ..sandbox import shown
-from . import require
 
 # Round numbers that are nobody's prices, so that the sum must come from `rates`.
 RATES = {
