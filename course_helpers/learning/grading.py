@@ -27,8 +27,8 @@ from .redirect import options_for, redirected
 from .sandbox import Ran, in_words, shown
 
 MESSAGES = "/v1/messages"
-OF_THE_LESSONS = (["What is the capital of France?"], ["Explain recursion with a short code example."])
-"""What the lessons ask: a function that always asks it passes no grader."""
+ASK = {"max_tokens": 50, "messages": [{"role": "user", "content": "Name a river."}]}
+"""What a grader asks, of a function that is given its arguments, or by itself."""
 SYSTEM = "You are a helpful, concise assistant."
 SHAPES = {
     "thinking_first": "when the reply begins with a thinking block, and content[0] is not the text",
@@ -98,8 +98,7 @@ class Bench:
             known = any(hasattr(module, kind) for module in (builtins, anthropic, httpx2))
             kind = "it did not end" if kind == "TimeUp" else f"raises {kind if known else 'an error'}"
             raise NotYet(in_words(error), self.mistake or kind)
-        none = value is None and wanted
-        require(not none, "it returned None: is there a return for each case?", "returns None")
+        require(value is not None or not wanted, "returns None: is there a return for each case?")
         return value
 
     def call(self, *args: Any, wanted: bool = True, **named: Any) -> Any:
@@ -150,15 +149,12 @@ class Bench:
         if self.last.error and not (made and (made[-1].status == 200 or not question)):
             self.value()
         require(made, f"no request reached the API: make the call with {how}.", "no request")
-        require(len(made) == 1, f"several requests: it sent {len(made)} requests where one is enough.")
+        require(len(made) == 1, f"several requests: it sent {len(made)}, and one is enough.")
         body = made[0].body
         asked, limit = texts(body.get("messages") or []), body.get("max_tokens", 0)
-        by_rote = question and asked in OF_THE_LESSONS
-        require(not by_rote, "lesson's question: it was to send the one that it was given.")
         is_equal("question", asked, [question] if question else asked)
         require(limit <= most, f"max_tokens too large: it was to be at most {most}, and it was {limit}.")
-        streams = body.get("stream") or not how.endswith("stream")
-        require(streams, f"no stream: the request did not ask for one; use {how}.")
+        require(body.get("stream") or not how.endswith("stream"), f"no stream: make the call with {how}.")
         return body
 
     def reply(self) -> str:
@@ -168,12 +164,11 @@ class Bench:
 
     def is_reply(self) -> None:
         """Judges whether it returned the text that the API answered last."""
-        value = self.value()
-        whole = isinstance(value, Message)
-        require(not whole, "it returned the whole Message: return the text in it.", "returns the Message")
+        value, reply = self.value(), self.reply()
+        require(not isinstance(value, Message), "returns the Message: return the text in it.")
         require(isinstance(value, str), f"returns no text: it returned {shown(value)}.")
-        seen = f"the reply was {shown(self.reply())}, and it returned {shown(value)}."
-        require(str.__eq__(value, self.reply()), seen, self.mistake or "wrong text")
+        seen = f"the reply was {shown(reply)}, and it returned {shown(value)}."
+        require(str.__eq__(value, reply), seen, self.mistake or "wrong text")
 
     def prints(self, what: str, number: object = "") -> None:
         """Judges whether something was printed, and this number, with separators of thousands or without."""

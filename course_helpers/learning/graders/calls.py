@@ -33,17 +33,6 @@ def ask(bench: Bench) -> None:
 
 
 def raw_call(bench: Bench) -> None:
-    url = bench.practice.url
-    bench.run(url, PRACTICE_KEY, QUESTION, elsewhere=True)
-    require(not bench.by_sdk, "the SDK's call: that was the SDK's call; make it with httpx2.post.")
-    require(not bench.meant_for, "other address: nothing arrived at the `url` that it was given.")
-    for sent in bench.sent[-1:]:
-        require("x-api-key" in sent.headers, "no x-api-key: the key did not go along in that header.")
-        refusal = ((sent.reply or {}).get("error") or {}).get("message", "")
-        said = f"to {sent.method} {shown(sent.path)} the API said {shown(refusal, 200)}."
-        require(sent.status == 200, f"status {sent.status}: {said}")
-    bench.value()
-    bench.request(QUESTION, how="httpx2.post")
     for status, key, when in (
         (200, PRACTICE_KEY, ""),
         (401, "not-a-key", "when the key is wrong, which is an answer too"),
@@ -51,10 +40,17 @@ def raw_call(bench: Bench) -> None:
     ):
         fault = bench.practice.fail_next(529) if status == 529 else None
         with bench.case(when, "refusal raised" if when else "", fault):
-            seen, request_id = is_pair(bench.call(url, key, QUESTION), "status, request_id")
-            sent, of_message = bench.sent[-1], str(request_id).startswith("msg_")
-            require(sent.status == status, "key written in: it used another key than the one it was given.")
-            require(not of_message, "the message's id: the request's is in the headers.")
+            bench.run(bench.practice.url, key, QUESTION, elsewhere=True)
+            require(not bench.by_sdk, "the SDK's call: make it without, with httpx2.post.")
+            require(not bench.meant_for, "other address: nothing arrived at the `url` that it was given.")
+            for sent in bench.sent[-1:]:
+                require("x-api-key" in sent.headers, "no x-api-key: the key did not go along in that header.")
+                refusal = f"status {sent.status}: the API said {shown((sent.reply or {}).get('error'), 200)}."
+                require(sent.status == status, "key written in: it used another." if when else refusal)
+            value = bench.value()
+            bench.request(QUESTION, how="httpx2.post")
+            seen, request_id = is_pair(value, "status, request_id")
+            require(not str(request_id).startswith("msg_"), "the message's id: a header has the request's.")
             is_equal("the status, a number,", seen, status, "wrong status")
             is_equal("the id in the header request-id", request_id, sent.request_id, "wrong request id")
 
@@ -98,8 +94,8 @@ def stream_answer(bench: Bench) -> None:
         live.append(any(each.reply is None for each in bench.sent))  # a reply is noted once it is all sent
 
     def is_shown() -> None:
-        odd = [piece for piece in pieces if not isinstance(piece, str)]
-        require(not odd, f"no text shown: show takes a piece of text, and it was given {shown(odd[:1])}.")
+        for piece in pieces:
+            require(isinstance(piece, str), f"no text shown: show was given {shown(piece)}.")
         require(len(pieces) > 1, "shown at once: call show for each piece.")
         is_equal("text", "".join(pieces), bench.reply())
 
@@ -110,13 +106,12 @@ def stream_answer(bench: Bench) -> None:
     is_shown()
     require(sum(live) > len(live) / 2, "shown at the end: the pieces were collected first.")
     value, tokens = bench.value(), bench.sent[-1].reply["usage"]["output_tokens"]
-    counted = value == len(pieces) != tokens
-    require(not counted, "pieces counted: it returned the number of pieces; a piece is not a token.")
+    require(value != len(pieces) or value == tokens, "pieces counted: a piece is not a token.")
     is_equal("number of tokens", value, tokens)
     pieces.clear()
-    with bench.case("when a thinking block comes first", "thinking taken for text"):
-        with bench.practice.shape("thinking_first"):
-            bench.call(QUESTION, show)
+    thinking = bench.practice.shape("thinking_first")
+    with bench.case("when a thinking block comes first", "thinking taken for text", thinking):
+        bench.call(QUESTION, show)
         is_shown()
 
 
