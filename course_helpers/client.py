@@ -36,9 +36,10 @@ _CLOUD = re.compile("[-:]cloud$", re.IGNORECASE)
 AnyClient = anthropic.Anthropic | anthropic.AsyncAnthropic
 Place = tuple[anthropic.Anthropic, str]  # a client, and the model that goes with it
 
+OWN_MODEL = models.MODEL  # which it is again after connect("local") has put another in its place
+
 _current: anthropic.Anthropic | None = None
-_live_url: str | None = None
-_model_before: str | None = None  # models.MODEL, while connect("local") has put another in its place
+_live_urls = {LIVE_URL}  # and the learner's own, once they have gone live
 _passes_on: dict[str, bool] = {}  # base URL of a server that lists its models → is one of them _SOLD?
 # A client that is garbage closes its pool on whichever thread collects it. Were that the practice API's, and
 # the pool's lock held by a call that was interrupted, the practice API would wait for ever.
@@ -68,7 +69,7 @@ def connect(
     make = places.get(str(to)) or partial(_server, url=_base(to))
     before = environment.managed()
     try:
-        client, model = make(environment.clean(api_key), _model_before or models.MODEL)
+        client, model = make(environment.clean(api_key), OWN_MODEL)
     except BaseException as error:
         environment.set_to(before)
         raise error.with_traceback(None) from None  # without the SDK's frames, which fill a screen
@@ -87,7 +88,7 @@ def current_client() -> anthropic.Anthropic:
     """The client of the last `connect`, else one for the practice API."""
     if _current is None:
         environment.mend()
-        _settle(_new_client(practice.start(), ANTHROPIC_API_KEY=PRACTICE_KEY), models.MODEL)
+        _settle(_new_client(practice.start(), ANTHROPIC_API_KEY=PRACTICE_KEY), OWN_MODEL)
     return _current
 
 
@@ -105,9 +106,7 @@ def once(client: AnyClient) -> AnyClient:
     """`client` without the SDK's own retries. Its `with_options` would read ANTHROPIC_CUSTOM_HEADERS anew."""
     alone = copy.copy(client)
     alone.max_retries = 0
-    for name, part in list(vars(alone).items()):
-        if getattr(part, "_client", None) is client:  # `messages`, `beta` and so on send through their client
-            setattr(alone, name, type(part)(alone))
+    vars(alone).pop("messages", None)  # which send through their client, and are made when they are asked for
     return alone
 
 
@@ -116,7 +115,7 @@ def place(client: AnyClient) -> Literal["practice", "live", "local", "remote"]:
     url = str(client.base_url).rstrip("/")
     if practice.serves(url):
         return "practice"
-    if url in (LIVE_URL, _live_url):
+    if url in _live_urls:
         return "live"
     return "local" if is_loopback(client.base_url.host) else "remote"
 
@@ -126,6 +125,22 @@ def costs_nothing(client: AnyClient, model: str) -> bool:
     # Of a server that connect has not looked at, or that has no list, the model's name alone is known.
     passes_on = _passes_on.get(str(client.base_url).rstrip("/"), bool(_SOLD.search(model)))
     return place(client) == "local" and not passes_on and not _CLOUD.search(model)
+
+
+def final_cause(error: BaseException) -> str:
+    """What is wrong, in a sentence, where a connection error is one that no waiting mends; else ""."""
+    cause = error.__cause__
+    if cause is None or not isinstance(error, anthropic.APIConnectionError) or hasattr(error, "final"):
+        return ""
+    if "CERTIFICATE_VERIFY_FAILED" in str(cause):
+        own = "where the network has a certificate of its own, SSL_CERT_FILE names its file"
+        return f"The server's certificate is not trusted: {own}. {cause}"
+    lasting = httpx2.UnsupportedProtocol | httpx2.LocalProtocolError
+    if isinstance(cause, httpx2.TransportError | OSError) and not isinstance(cause, lasting):
+        return ""
+    # Not in the words of the cause: they may hold a header, and so a key.
+    why = f"a closed client, or what HTTP does not allow in an address or a header ({type(cause).__name__})"
+    return f"Nothing could be sent: {why}. Run the setup cell again, or call connect(), for another client."
 
 
 def _practice(api_key: str | None, model: str) -> Place:
@@ -138,14 +153,15 @@ def _practice(api_key: str | None, model: str) -> Place:
 
 
 def _live(api_key: str | None, model: str) -> Place:
-    global _live_url
     own = environment.remember()  # and what is changed in it is what the next connect("live") finds
-    _live_url = _base(own.get("ANTHROPIC_BASE_URL", LIVE_URL))
-    environment.mend(httpx2.URL(_live_url).host)
-    if api_key or not any(map(own.get, environment.KEYS)):
-        own["ANTHROPIC_API_KEY"] = api_key or environment.ask_for_key()
-    own |= {name: environment.clean(own[name]) for name in environment.KEYS if name in own}
-    client = _new_client(_live_url, **own)
+    url = _base(own.get("ANTHROPIC_BASE_URL", LIVE_URL))
+    _live_urls.add(url)
+    environment.mend(httpx2.URL(url).host)
+    keys = {name: environment.clean(own[name]) for name in environment.KEYS if name in own}
+    if api_key or not keys:
+        keys["ANTHROPIC_API_KEY"] = api_key or environment.ask_for_key()
+    own |= keys
+    client = _new_client(url, **own)
     try:
         _models_of(client)
     except anthropic.AuthenticationError as error:
@@ -195,8 +211,6 @@ def _server(api_key: str | None, model: str, url: str, name: str = "") -> Place:
         kind, money = "Server", "whoever runs it may charge for calls"
     elif not costs_nothing(client, model):
         money = "may pass calls on: what you type can leave this machine, and cost money"
-    elif name:
-        money = "what you type stays on this machine, and costs nothing"
     print(f"{kind} at {url} · {model} · {money}{note}")
     return client, model
 
@@ -222,12 +236,12 @@ def _models_of(client: anthropic.Anthropic) -> list[str]:
     except ValueError:
         raise ValueError(f"{url} answers with a page for people: is a Messages API there?") from None
     except anthropic.APIConnectionError as error:
-        cause, what_to_do = error.__cause__, "is the server running?"
-        if not is_loopback(client.base_url.host):
-            what_to_do = "check the address, the network and, behind a proxy, HTTPS_PROXY."
-        if "CERTIFICATE_VERIFY_FAILED" in str(cause):
-            what_to_do = "its certificate is not known; of a company's own, SSL_CERT_FILE names the file."
-        error.args = (f"Nothing answers at {url} ({type(cause).__name__}): {what_to_do}",)
+        here, there = (
+            "is the server running?",
+            "check the address, the network and, behind a proxy, HTTPS_PROXY.",
+        )
+        why = final_cause(error) or (here if is_loopback(client.base_url.host) else there)
+        error.args = (f"Nothing answers at {url} ({type(error.__cause__).__name__}): {why}",)
         raise
     ours = answer.headers.get("request-id", "").startswith("req_practice")  # of another process
     _passes_on[url] = any(map(_SOLD.search, listed)) and not ours
@@ -237,16 +251,14 @@ def _models_of(client: anthropic.Anthropic) -> list[str]:
 def _base(url: str) -> str:
     """The base URL that the SDK wants: without /v1. Raises ValueError for what is no URL."""
     url = str(url).strip()
-    try:
+    with suppress(httpx2.InvalidURL):
         parts = httpx2.URL(url)
-    except httpx2.InvalidURL:
-        parts = httpx2.URL("")
-    if parts.userinfo:
-        raise ValueError("Pass the key as api_key=…: in the URL it would be shown.")
-    if parts.scheme not in ("http", "https") or not parts.host:
-        places = '"local", "practice", "live" or a base URL such as "http://127.0.0.1:11434"'
-        raise ValueError(f"connect takes {places}, not {url!r}.")
-    return re.sub(r"/v1(/messages)?/*$", "", url.rstrip("/")).rstrip("/")
+        if parts.userinfo:
+            raise ValueError("Pass the key as api_key=…: in the URL it would be shown.")
+        if parts.scheme in ("http", "https") and parts.host:
+            return re.sub(r"/v1(/messages)?/*$", "", url.rstrip("/")).rstrip("/")
+    places = '"local", "practice", "live" or a base URL such as "http://127.0.0.1:11434"'
+    raise ValueError(f"connect takes {places}, not {url!r}.")
 
 
 def _new_client(url: str, **variables: str) -> anthropic.Anthropic:
@@ -258,9 +270,8 @@ def _new_client(url: str, **variables: str) -> anthropic.Anthropic:
 
 def _settle(client: anthropic.Anthropic, model: str) -> None:
     """Make `client` the current one, and `model` the one of the lessons."""
-    global _current, _model_before
-    own = _model_before or models.MODEL
-    _current, _model_before = client, own if model != own else None
+    global _current
+    _current = client
     for name in ("course_helpers", "__main__"):  # the MODEL that lessons import, before they connect
         names = vars(sys.modules.get(name, models))
         if names.get("MODEL") == models.MODEL:

@@ -27,7 +27,7 @@ from tests.scripted_server import ScriptedServer, answer, failure
 
 SECRET = "sk-ant-api03-the-learners-own-key"
 HELLO = {"model": models.MODEL, "max_tokens": 50, "messages": [{"role": "user", "content": "Hello!"}]}
-UNREADABLE = ("socks://127.0.0.1:1080/", "http://p:port", "ftp://p:21", "http://[::1", "://p", "http://")
+UNREADABLE = ("socks://127.0.0.1:1080/", "http://p:port", "ftp://p:21", "http://[::1", "://p")
 PROXIES = [name for each in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY") for name in (each, each.lower())]
 
 
@@ -61,11 +61,10 @@ def live(local, monkeypatch):
 @pytest.fixture(autouse=True)
 def fresh(monkeypatch):
     """`connect` as in a new process."""
-    for name in ("_current", "_live_url", "_model_before"):
-        monkeypatch.setattr(module, name, None)
-    monkeypatch.setattr(module, "_passes_on", {})
+    for name, value in (("_current", None), ("_live_urls", {module.LIVE_URL}), ("_passes_on", {})):
+        monkeypatch.setattr(module, name, value)
+    monkeypatch.setattr(models, "MODEL", models.MODEL)
     monkeypatch.setattr(environment, "_remembered", None)
-    monkeypatch.setattr(environment, "_set_aside", set())
 
 
 @pytest.fixture
@@ -134,7 +133,7 @@ def test_the_sdk_does_not_warn_of_what_the_course_knows(monkeypatch, recwarn, li
 def test_proxy_variables_that_nobody_can_read(monkeypatch):
     """They stop neither connect nor the SDK's own client nor an async one; live and remote name them."""
     for name, value in zip(itertools.cycle(PROXIES), UNREADABLE, strict=False):
-        monkeypatch.setattr(environment, "_set_aside", set())
+        monkeypatch.setattr(environment, "_remembered", None)
         monkeypatch.setenv(name, value)
         connect()
         assert anthropic.Anthropic().messages.create(**HELLO).content
@@ -142,7 +141,7 @@ def test_proxy_variables_that_nobody_can_read(monkeypatch):
         for there in ("live", "http://192.0.2.1"):
             with pytest.raises(RuntimeError, match=f"^{name} holds no proxy address that can be used here"):
                 connect(there, api_key=SECRET)
-    monkeypatch.setattr(environment, "_set_aside", set())
+    monkeypatch.setattr(environment, "_remembered", None)
     monkeypatch.setenv(name, "http://127.0.0.1:9")
     with pytest.raises(anthropic.APIConnectionError, match=r"anthropic.com .*behind a proxy, HTTPS_PROXY"):
         connect("live", api_key=SECRET)
@@ -176,7 +175,7 @@ def test_certificates(monkeypatch, tmp_path):
     subprocess.run(make.split(), cwd=tmp_path, check=True, capture_output=True)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(tmp_path / "c.pem", tmp_path / "k.pem")
-    unknown = r"its certificate is not known.* SSL_CERT_FILE"
+    unknown = r"certificate is not trusted.* SSL_CERT_FILE"
     with ScriptedServer(tls=context) as server, pytest.raises(anthropic.APIConnectionError, match=unknown):
         connect(server.url, api_key=SECRET)
 
@@ -269,7 +268,7 @@ def test_a_server_of_your_own(monkeypatch, local, capsys, end):
     for name in environment.KEYS:
         monkeypatch.setenv(name, SECRET)
     monkeypatch.setenv("ANTHROPIC_CUSTOM_HEADERS", f"x-secret: {SECRET}")
-    monkeypatch.setattr(models, "MODEL", "qwen3")
+    monkeypatch.setattr(module, "OWN_MODEL", "qwen3")
     local.play(listing("qwen3"))
     client = connect(local.url + end)
     assert (place(client), str(client.base_url)) == ("local", local.url)
@@ -303,7 +302,7 @@ LISTED = [
 @pytest.mark.parametrize(("listed", "model", "free", "advised"), LISTED)
 def test_a_server_on_this_machine(monkeypatch, local, capsys, listed, model, free, advised):
     """What may pass calls on is neither announced nor booked as free; a name is taken as Ollama takes it."""
-    monkeypatch.setattr(models, "MODEL", model)
+    monkeypatch.setattr(module, "OWN_MODEL", model)
     local.play(listing(*listed.split()) if listed else answer(404))
     client = connect(local.url)
     said, *advice = capsys.readouterr().out.splitlines()
@@ -367,7 +366,7 @@ def test_local_takes_the_first_that_answers(monkeypatch, local, nobody, capsys):
     monkeypatch.setattr(main, "MODEL", models.MODEL, raising=False)
     monkeypatch.setattr(module, "LOCAL_SERVERS", {"Ollama": port(nobody), "LM Studio": port(local.url)})
     own, client = models.MODEL, connect("local")
-    said = f"LM Studio at {local.url} · qwen3:8b · what you type stays on this machine, and costs nothing\n"
+    said = f"LM Studio at {local.url} · qwen3:8b · runs on this machine, costs nothing\n"
     assert capsys.readouterr().out == said
     assert (place(client), costs_nothing(client, "qwen3:8b")) == ("local", True)
     assert models.MODEL == main.MODEL == os.environ["COURSE_MODEL"] == Conversation().model == "qwen3:8b"
@@ -380,12 +379,12 @@ def test_local_with_a_model_of_ones_choice(monkeypatch, local, nobody, capsys, b
     """COURSE_MODEL, where it is listed; COURSE_LOCAL_URL comes first; COURSE_PLACE makes it the default."""
     local.play(listing("qwen3:8b", "llama3.2:latest"))
     monkeypatch.setattr(module, "LOCAL_SERVERS", {"Ollama": port(nobody if by_url else local.url)})
-    monkeypatch.setattr(models, "MODEL", "llama3.2")
+    monkeypatch.setattr(module, "OWN_MODEL", "llama3.2")
     monkeypatch.setenv("COURSE_PLACE", "local")
     monkeypatch.setenv("COURSE_LOCAL_URL", local.url if by_url else "")
     assert place(connect()) == "local"
-    name, stays = "Local server" if by_url else "Ollama", "what you type stays on this machine"
-    said = f"{name} at {local.url} · llama3.2:latest · {stays}, and costs nothing\n"
+    name = "Local server" if by_url else "Ollama"
+    said = f"{name} at {local.url} · llama3.2:latest · runs on this machine, costs nothing\n"
     assert capsys.readouterr().out == said
     assert place(connect("practice")) == "practice"
     local.play(listing())
