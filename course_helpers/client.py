@@ -222,7 +222,7 @@ def _plain_name(model: str) -> str:
 
 def _models_of(client: anthropic.Anthropic) -> list[str]:
     """The models that the server lists; none where it has no such list. What stops it is an error."""
-    from .render import plain
+    from .formatting import plain
 
     url, look = str(client.base_url).rstrip("/"), client.with_options(max_retries=0, timeout=SECONDS)
     _passes_on.pop(url, None)

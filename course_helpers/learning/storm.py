@@ -188,15 +188,15 @@ class Storm:
 
     def run(self, seconds: float) -> None:
         """Start the program and take it from case to case until it ends, `seconds` at most."""
-        self.printed, self.session, self.asked_at = sandbox.Printed(), [], monotonic()
+        self.ran, self.session, self.asked_at = sandbox.Ran(), [], monotonic()
         typed, stdin = self._lines(), io.TextIOBase()
         stdin.readline = lambda *_: next((f"{line}\n" for line in typed), "")  # for who reads without `input`
         with patch.object(sys, "stdin", stdin):
-            error = sandbox.run(self.program, typed, seconds, printed=self.printed).error
+            error = sandbox.run(self.program, typed, seconds=seconds, ran=self.ran).error
         if self.left and isinstance(error, sandbox.TimeUp):
             self._close("hangs" if monotonic() - self.asked_at > PATIENCE else "was stopped")
         elif self.left:
-            self.printed.text += f"{type(error).__name__}: {error}" if error else ""
+            self.ran.printed += f"{type(error).__name__}: {error}" if error else ""
             self._close("ended")
 
     def _lines(self) -> Iterator[str]:
@@ -206,7 +206,7 @@ class Storm:
             self.asked_at = monotonic()
             # A program may read something else first, a system prompt for instance: then it is asked again.
             for _ in range(3):
-                self.printed.text = ""
+                self.ran.printed = ""
                 yield self._question
                 if self.practice.journal:
                     break
@@ -224,7 +224,7 @@ class Storm:
         if requests and self.session:
             self.cases[-1].after = requests[0]
         self.session += requests
-        saw = self.printed.text.replace(self._question, "")
+        saw = self.ran.printed.replace(self._question, "")
         case = Case(self.left.pop(0), self._question, requests, self.session, saw, end)
         self.cases.append(case)
         self.practice.reset()
