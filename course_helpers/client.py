@@ -27,9 +27,7 @@ LOCAL_SERVERS = {"Ollama": 11434, "LM Studio": 1234, "llama.cpp": 8080}
 SECONDS = 5.0  # how long a first look at a server may take
 # Models that are sold and not given away: a server on this machine that lists one may pass any call on.
 _SOLD = re.compile(
-    r"(^|[/.])(claude|gpt-(\d|chat)|chatgpt|o\d(-|$)|gemini|grok|muse-|sonar|command-[ar]\b|kimi-latest|"
-    r"deepseek-(chat|reasoner)|mistral-\w+-latest|qwen-(max|plus|turbo))",
-    re.IGNORECASE,
+    r"(^|[/.])(claude|gpt-\d|chatgpt|o\d(-|$)|gemini|grok|command-[ar]\b|mistral-\w+-latest)", re.IGNORECASE
 )
 # What Ollama calls those that run elsewhere; the others run here.
 _CLOUD = re.compile("[-:]cloud$", re.IGNORECASE)
@@ -75,7 +73,7 @@ def connect(
         raise error.with_traceback(None) from None  # without the SDK's frames, which fill a screen
     client = client if timeout is None else client.with_options(timeout=timeout)
     _settle(client, model)
-    curl.offer(lambda: client._client)
+    curl.offer()
     return client
 
 
@@ -106,7 +104,7 @@ def once(client: AnyClient) -> AnyClient:
     """`client` without the SDK's own retries. Its `with_options` would read ANTHROPIC_CUSTOM_HEADERS anew."""
     alone = copy.copy(client)
     alone.max_retries = 0
-    vars(alone).pop("messages", None)  # which send through their client, and are made when they are asked for
+    vars(alone).pop("messages", None)  # which send through their client: they are made anew on first use
     return alone
 
 
@@ -204,9 +202,8 @@ def _server(api_key: str | None, model: str, url: str, name: str = "") -> Place:
     elif names and name:  # the first that runs here and can chat
         model = min(names, key=lambda each: bool(_CLOUD.search(each)) + ("embed" in each))
     elif names:
-        note = f"\nIts models: {', '.join(names[:8])}. Start again with COURSE_MODEL={names[0]}, or pass "
-        note += f"model={names[0]!r} in each call."
-    kind, money = name or "Local server", "runs on this machine, costs nothing"
+        note = f"\nIts models: {', '.join(names[:8])}. Start again with COURSE_MODEL=… to take another."
+    kind, money = name or "Local server", "what you type stays on this machine, and costs nothing"
     if not is_loopback(host):
         kind, money = "Server", "whoever runs it may charge for calls"
     elif not costs_nothing(client, model):

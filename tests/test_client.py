@@ -27,6 +27,7 @@ from tests.scripted_server import ScriptedServer, answer, failure
 
 SECRET = "sk-ant-api03-the-learners-own-key"
 HELLO = {"model": models.MODEL, "max_tokens": 50, "messages": [{"role": "user", "content": "Hello!"}]}
+STAYS = "what you type stays on this machine, and costs nothing"
 UNREADABLE = ("socks://127.0.0.1:1080/", "http://p:port", "ftp://p:21", "http://[::1", "://p")
 PROXIES = [name for each in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY") for name in (each, each.lower())]
 
@@ -64,7 +65,7 @@ def fresh(monkeypatch):
     for name, value in (("_current", None), ("_live_urls", {module.LIVE_URL}), ("_passes_on", {})):
         monkeypatch.setattr(module, name, value)
     monkeypatch.setattr(models, "MODEL", models.MODEL)
-    monkeypatch.setattr(environment, "_remembered", None)
+    environment.remember.cache_clear()
 
 
 @pytest.fixture
@@ -133,7 +134,7 @@ def test_the_sdk_does_not_warn_of_what_the_course_knows(monkeypatch, recwarn, li
 def test_proxy_variables_that_nobody_can_read(monkeypatch):
     """They stop neither connect nor the SDK's own client nor an async one; live and remote name them."""
     for name, value in zip(itertools.cycle(PROXIES), UNREADABLE, strict=False):
-        monkeypatch.setattr(environment, "_remembered", None)
+        environment.remember.cache_clear()
         monkeypatch.setenv(name, value)
         connect()
         assert anthropic.Anthropic().messages.create(**HELLO).content
@@ -141,7 +142,7 @@ def test_proxy_variables_that_nobody_can_read(monkeypatch):
         for there in ("live", "http://192.0.2.1"):
             with pytest.raises(RuntimeError, match=f"^{name} holds no proxy address that can be used here"):
                 connect(there, api_key=SECRET)
-    monkeypatch.setattr(environment, "_remembered", None)
+    environment.remember.cache_clear()
     monkeypatch.setenv(name, "http://127.0.0.1:9")
     with pytest.raises(anthropic.APIConnectionError, match=r"anthropic.com .*behind a proxy, HTTPS_PROXY"):
         connect("live", api_key=SECRET)
@@ -219,7 +220,7 @@ def test_a_token_or_a_key_that_is_passed(monkeypatch, live):
     connect()
     live.play(answer(503))  # it is busy, or lists no models: that is no reason to stay away
     assert connect("live").api_key == SECRET
-    monkeypatch.setattr(environment, "_remembered", None)
+    environment.remember.cache_clear()
     monkeypatch.setenv("ANTHROPIC_API_KEY", f"{SECRET} {SECRET}")
     for wrong in (f"{SECRET}é", None):
         with pytest.raises(ValueError, match="copy it once more") as caught:
@@ -248,13 +249,13 @@ def test_a_refused_key_is_not_shown_nor_tried_again(monkeypatch, live, capsys):
         with pytest.raises(RuntimeError, match=r'No API key: set ANTHROPIC_API_KEY .*connect\("practice"\)'):
             connect("live")
         # The next is a child of a process connected to practice: that key and address are not the learner's.
-        monkeypatch.setattr(environment, "_remembered", None)
+        environment.remember.cache_clear()
         monkeypatch.setenv("ANTHROPIC_BASE_URL", "http://127.0.0.1:9")
     monkeypatch.setattr(environment, "getpass", f"{SECRET} {{}}".format)
     with pytest.raises(ValueError, match="copy it once more"):
         connect("live")
     assert "ANTHROPIC_API_KEY" not in environment.remember()  # else it would never be asked for again
-    monkeypatch.setattr(environment, "_remembered", {"ANTHROPIC_BASE_URL": live.url})
+    environment.remember()["ANTHROPIC_BASE_URL"] = live.url
     monkeypatch.setattr(environment, "getpass", lambda prompt: SECRET)
     assert connect("live").api_key == SECRET
 
@@ -272,7 +273,7 @@ def test_a_server_of_your_own(monkeypatch, local, capsys, end):
     local.play(listing("qwen3"))
     client = connect(local.url + end)
     assert (place(client), str(client.base_url)) == ("local", local.url)
-    line = f"Local server at {local.url} · qwen3 · runs on this machine, costs nothing\n"
+    line = f"Local server at {local.url} · qwen3 · {STAYS}\n"
     assert capsys.readouterr().out == line
     assert SECRET not in str(local.requests)
     here = {"ANTHROPIC_BASE_URL": local.url, "ANTHROPIC_API_KEY": "not-needed", "COURSE_MODEL": "qwen3"}
@@ -281,8 +282,8 @@ def test_a_server_of_your_own(monkeypatch, local, capsys, end):
     assert local.requests[-1].headers["authorization"] == f"Bearer {SECRET}"
 
 
-SOLD = """anthropic/claude-opus-5-5 gpt-6-luna gemini-4-argon command-r command-a-03-2025 kimi-latest
-    mistral-large-latest mistral/mistral-small-latest qwen-max qwen-plus qwen-turbo"""
+SOLD = """anthropic/claude-opus-5-5 gpt-6-luna gemini-4-argon command-r command-a-03-2025
+    mistral-large-latest mistral/mistral-small-latest"""
 # What a server lists, the model of the course, and whether that is free and another one advised.
 LISTED = [
     ("qwen3:8b", models.MODEL, True, True),  # llama.cpp answers to any name
@@ -366,7 +367,7 @@ def test_local_takes_the_first_that_answers(monkeypatch, local, nobody, capsys):
     monkeypatch.setattr(main, "MODEL", models.MODEL, raising=False)
     monkeypatch.setattr(module, "LOCAL_SERVERS", {"Ollama": port(nobody), "LM Studio": port(local.url)})
     own, client = models.MODEL, connect("local")
-    said = f"LM Studio at {local.url} · qwen3:8b · runs on this machine, costs nothing\n"
+    said = f"LM Studio at {local.url} · qwen3:8b · {STAYS}\n"
     assert capsys.readouterr().out == said
     assert (place(client), costs_nothing(client, "qwen3:8b")) == ("local", True)
     assert models.MODEL == main.MODEL == os.environ["COURSE_MODEL"] == Conversation().model == "qwen3:8b"
@@ -384,7 +385,7 @@ def test_local_with_a_model_of_ones_choice(monkeypatch, local, nobody, capsys, b
     monkeypatch.setenv("COURSE_LOCAL_URL", local.url if by_url else "")
     assert place(connect()) == "local"
     name = "Local server" if by_url else "Ollama"
-    said = f"{name} at {local.url} · llama3.2:latest · runs on this machine, costs nothing\n"
+    said = f"{name} at {local.url} · llama3.2:latest · {STAYS}\n"
     assert capsys.readouterr().out == said
     assert place(connect("practice")) == "practice"
     local.play(listing())
