@@ -162,12 +162,9 @@ def _live(api_key: str | None, model: str) -> Place:
     client = _new_client(url, **own)
     try:
         _models_of(client)
-    except anthropic.AuthenticationError as error:
+    except anthropic.AuthenticationError:
         for name in environment.KEYS:
             own.pop(name, None)
-        said = 'The API refused the key (401). connect("live") once more asks for another (the console makes '
-        said += 'new ones); connect("practice") needs none. Nothing changed: calls go where they went before.'
-        error.args = (said,)
         raise
     print(f"Live API at {client.base_url.host} · {model} · every call costs money")
     return client, model
@@ -191,12 +188,9 @@ def _server(api_key: str | None, model: str, url: str, name: str = "") -> Place:
     environment.mend(host)
     # Local servers ignore the key, but the SDK insists on one. The learner's own never goes along unasked.
     client = _new_client(url, ANTHROPIC_API_KEY=api_key or "not-needed")
-    try:
-        names, note = _models_of(client), ""
-        if name and not names:
-            raise LookupError(f"{name} runs, but lists no model.")
-    except anthropic.AuthenticationError:
-        names, note = [], "\nIt wants a key (401): pass the right one as api_key=…"
+    names, note = _models_of(client), ""
+    if name and not names:
+        raise LookupError(f"{name} runs, but lists no model.")
     if same := {_plain_name(each): each for each in names}.get(_plain_name(model)):
         model = same
     elif names and name:  # the first that runs here and can chat
@@ -226,18 +220,21 @@ def _models_of(client: anthropic.Anthropic) -> list[str]:
     try:
         answer = look.get("/v1/models?limit=1000", cast_to=httpx2.Response)
         listed = [plain(str(model["id"])) for model in answer.json()["data"]]
-    except anthropic.AuthenticationError:
+    except anthropic.AuthenticationError as error:
+        said = (
+            'The API refused the key (401): pass the right one as api_key=…, or connect("live") once more, '
+        )
+        said += 'which asks for it; connect("practice") needs none. Calls go where they went before.'
+        error.args = (said,)
         raise
     except (anthropic.APIStatusError, LookupError, TypeError):
         return []
     except ValueError:
         raise ValueError(f"{url} answers with a page for people: is a Messages API there?") from None
     except anthropic.APIConnectionError as error:
-        here, there = (
-            "is the server running?",
-            "check the address, the network and, behind a proxy, HTTPS_PROXY.",
-        )
-        why = final_cause(error) or (here if is_loopback(client.base_url.host) else there)
+        there = "check the address, the network and, behind a proxy, HTTPS_PROXY."
+        there = "is the server running?" if is_loopback(client.base_url.host) else there
+        why = final_cause(error) or there
         error.args = (f"Nothing answers at {url} ({type(error.__cause__).__name__}): {why}",)
         raise
     ours = answer.headers.get("request-id", "").startswith("req_practice")  # of another process

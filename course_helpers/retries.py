@@ -115,10 +115,6 @@ class Retries:
     """Every request so far, the successful one included; `pandas.DataFrame` takes the list as it is."""
     waited: float = field(default=0.0, init=False)
 
-    def __post_init__(self):
-        if self.max_retries < 0:
-            raise ValueError(f"max_retries is {self.max_retries}; the least is 0, which means one request.")
-
     def run(self, request: Callable[[], T]) -> T:
         """The result of `request()`, tried again for as long as that makes sense."""
 

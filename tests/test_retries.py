@@ -127,7 +127,6 @@ def test_what_is_not_retried(call):
         (TypeError, r"Conversation\.stream", {"stream": True}),
         (TypeError, "temprature", {"temprature": 0.5}),
         (ValueError, "treaming", {"max_tokens": 100_000, "client": patient}),
-        (ValueError, "one request", {"max_retries": -1}),
     ):
         with pytest.raises(kind, match=words):
             call(reply(), **wrong)
