@@ -60,9 +60,8 @@ def connect(
     if to is None:
         to = "local" if os.environ.get("COURSE_PLACE") == "local" else "practice"
     # The lessons show models that go: live the SDK says so, elsewhere it would change what a cell shows.
-    known = "|".join(name for m in models.MODELS.values() for name in (m.id, m.snapshot) if name)
     told = "default" if to == "live" else "ignore"
-    warnings.filterwarnings(told, f"The model '({known})' is deprecated", DeprecationWarning)
+    warnings.filterwarnings(told, "The model '.*' is deprecated", DeprecationWarning)
     places = {"practice": _practice, "live": _live, "local": _local}
     make = places.get(str(to)) or partial(_server, url=_base(to))
     before = environment.managed()
@@ -154,14 +153,12 @@ def _live(api_key: str | None, model: str) -> Place:
     own = environment.remember()  # and what is changed in it is what the next connect("live") finds
     url = _base(own.get("ANTHROPIC_BASE_URL", LIVE_URL))
     _live_urls.add(url)
-    environment.mend(httpx2.URL(url).host)
     keys = {name: environment.clean(own[name]) for name in environment.KEYS if name in own}
     if api_key or not keys:
         keys["ANTHROPIC_API_KEY"] = api_key or environment.ask_for_key()
     own |= keys
-    client = _new_client(url, **own)
     try:
-        _models_of(client)
+        client, _ = _visit(url, **own)
     except anthropic.AuthenticationError:
         for name in environment.KEYS:
             own.pop(name, None)
@@ -184,11 +181,8 @@ def _local(api_key: str | None, model: str) -> Place:
 
 def _server(api_key: str | None, model: str, url: str, name: str = "") -> Place:
     """The server at `url`. Where it has a `name`, as for "local", the first model that it lists will do."""
-    host = httpx2.URL(url).host
-    environment.mend(host)
     # Local servers ignore the key, but the SDK insists on one. The learner's own never goes along unasked.
-    client = _new_client(url, ANTHROPIC_API_KEY=api_key or "not-needed")
-    names, note = _models_of(client), ""
+    (client, names), note = _visit(url, ANTHROPIC_API_KEY=api_key or "not-needed"), ""
     if name and not names:
         raise LookupError(f"{name} runs, but lists no model.")
     if same := {_plain_name(each): each for each in names}.get(_plain_name(model)):
@@ -198,7 +192,7 @@ def _server(api_key: str | None, model: str, url: str, name: str = "") -> Place:
     elif names:
         note = f"\nIts models: {', '.join(names[:8])}. Start again with COURSE_MODEL=… to take another."
     kind, money = name or "Local server", "what you type stays on this machine, and costs nothing"
-    if not is_loopback(host):
+    if not is_loopback(client.base_url.host):
         kind, money = "Server", "whoever runs it may charge for calls"
     elif not costs_nothing(client, model):
         money = "may pass calls on: what you type can leave this machine, and cost money"
@@ -211,35 +205,37 @@ def _plain_name(model: str) -> str:
     return model.lower().removeprefix("library/").removesuffix(":latest")
 
 
-def _models_of(client: anthropic.Anthropic) -> list[str]:
-    """The models that the server lists; none where it has no such list. What stops it is an error."""
+def _visit(url: str, **variables: str) -> tuple[anthropic.Anthropic, list[str]]:
+    """`_new_client`, and the models that its server lists, if it lists any. What stops it is an error."""
     from .render import plain
 
-    url, look = str(client.base_url).rstrip("/"), client.with_options(max_retries=0, timeout=SECONDS)
+    here = is_loopback(httpx2.URL(url).host)
+    environment.mend(httpx2.URL(url).host)
+    client = _new_client(url, **variables)
     _passes_on.pop(url, None)
     try:
+        look = client.with_options(max_retries=0, timeout=SECONDS)
         answer = look.get("/v1/models?limit=1000", cast_to=httpx2.Response)
         listed = [plain(str(model["id"])) for model in answer.json()["data"]]
     except anthropic.AuthenticationError as error:
         said = (
-            'The API refused the key (401): pass the right one as api_key=…, or connect("live") once more, '
+            'The API refused the key (401): pass the right one as api_key=…, or connect("live") again, which '
         )
-        said += 'which asks for it; connect("practice") needs none. Calls go where they went before.'
+        said += "asks for it. Nothing changed: calls go where they went before."
         error.args = (said,)
         raise
     except (anthropic.APIStatusError, LookupError, TypeError):
-        return []
+        return client, []
     except ValueError:
         raise ValueError(f"{url} answers with a page for people: is a Messages API there?") from None
     except anthropic.APIConnectionError as error:
-        there = "check the address, the network and, behind a proxy, HTTPS_PROXY."
-        there = "is the server running?" if is_loopback(client.base_url.host) else there
-        why = final_cause(error) or there
-        error.args = (f"Nothing answers at {url} ({type(error.__cause__).__name__}): {why}",)
+        hint = "is the server running?" if here else "check address, network and, behind a proxy, HTTPS_PROXY"
+        cause = type(error.__cause__).__name__
+        error.args = (f"Nothing answers at {url} ({cause}): {final_cause(error) or hint}",)
         raise
     ours = answer.headers.get("request-id", "").startswith("req_practice")  # of another process
     _passes_on[url] = any(map(_SOLD.search, listed)) and not ours
-    return listed
+    return client, listed
 
 
 def _base(url: str) -> str:
