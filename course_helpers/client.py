@@ -19,6 +19,7 @@ import httpx2
 
 from . import curl, environment, models
 from .environment import is_loopback
+from .formatting import plain
 from .practice_api import PRACTICE_KEY, practice
 
 LIVE_URL = "https://api.anthropic.com"
@@ -207,8 +208,6 @@ def _plain_name(model: str) -> str:
 
 def _visit(url: str, **variables: str) -> tuple[anthropic.Anthropic, list[str]]:
     """`_new_client`, and the models that its server lists, if it lists any. What stops it is an error."""
-    from .render import plain
-
     here = is_loopback(httpx2.URL(url).host)
     environment.mend(httpx2.URL(url).host)
     client = _new_client(url, **variables)
@@ -218,10 +217,8 @@ def _visit(url: str, **variables: str) -> tuple[anthropic.Anthropic, list[str]]:
         answer = look.get("/v1/models?limit=1000", cast_to=httpx2.Response)
         listed = [plain(str(model["id"])) for model in answer.json()["data"]]
     except anthropic.AuthenticationError as error:
-        said = (
-            'The API refused the key (401): pass the right one as api_key=…, or connect("live") again, which '
-        )
-        said += "asks for it. Nothing changed: calls go where they went before."
+        said = "The API refused the key (401): pass the right one as api_key=…; connect('live') again asks for it. "
+        said += "Nothing changed: calls go where they went before."
         error.args = (said,)
         raise
     except (anthropic.APIStatusError, LookupError, TypeError):

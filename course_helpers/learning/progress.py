@@ -14,6 +14,8 @@ import secrets
 import sys
 import time
 import tomllib
+from contextlib import suppress
+from dataclasses import dataclass
 from functools import cache
 from html import escape
 from pathlib import Path
@@ -84,10 +86,9 @@ def lessons() -> tuple[Lesson, ...]:
 def find_lesson(name: str | int) -> Lesson:
     """The lesson called `name`, such as "raw_call", or with that number."""
     for lesson in lessons():
-        if str(name).lstrip("0") in (lesson.name, str(lesson.number)):
+        if name in (lesson.name, lesson.number):
             return lesson
-    known = ", ".join(repr(lesson.name) for lesson in lessons())
-    raise LookupError(f"There is no lesson {name!r}. The lessons: {known}.")
+    raise LookupError(f"There is no lesson {name!r}. The lessons: {[each.name for each in lessons()]}.")
 
 
 class Store:
@@ -113,12 +114,22 @@ class Store:
             return []
 
     def events(self) -> list[Event]:
-        """All events, oldest first."""
-        return [event for file in self.files() for event in _read(file)] + self.unsaved
+        """All events, oldest first: what 1.0 knew, what was written since, what could not be."""
+        found: list[Event] = []
+        for file in self.files():
+            # One that is gone or damaged counts for nothing.
+            with suppress(OSError, ValueError, TypeError, LookupError, AttributeError, RecursionError):
+                data = json.loads(file.read_bytes())
+                if file.name == "progress.json":
+                    names = [part.removeprefix("exercise ") for part in data["passed"]]
+                    found += [{"kind": "part", "name": name, "passed": True} for name in names]
+                elif isinstance(data["kind"] + data["name"], str):
+                    found.append(data)
+        return found + self.unsaved
 
     def add(self, kind: str, name: str, **facts: Any) -> str:
         """Keep an event. Returns a sentence, once, where it cannot be saved, else ""."""
-        event, told = {"kind": kind, "name": name, **facts, "at": time.time()}, self.trouble
+        event = {"kind": kind, "name": name, **facts, "at": time.time()}
         try:
             folder = self.folder / "events"
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -126,28 +137,16 @@ class Store:
             write_whole(file, json.dumps(event).encode())
             return ""
         except (OSError, RuntimeError) as error:
-            self.unsaved.append(event)
             why = getattr(error, "strerror", None) or error
             self.trouble = f"Your progress cannot be saved here ({why}): it lasts until the kernel restarts."
-            return "" if told else self.trouble
+            self.unsaved.append(event)
+            return self.trouble if len(self.unsaved) == 1 else ""
 
     def reset(self) -> None:
         """Forget everything. Raises OSError where a file cannot be deleted."""
         self.__init__()
         for file in self.files():
             file.unlink(missing_ok=True)
-
-
-def _read(file: Path) -> list[Event]:
-    """The event in `file`, or of release 1.0 one for each part that was passed; none where it is damaged."""
-    try:
-        data = json.loads(file.read_bytes())
-        if file.name == "progress.json":
-            names = [part.removeprefix("exercise ") for part in data["passed"]]
-            return [{"kind": "part", "name": name, "passed": True} for name in names]
-        return [data] if isinstance(data["kind"] + data["name"], str) else []
-    except (OSError, ValueError, TypeError, LookupError, AttributeError, RecursionError):
-        return []
 
 
 store = Store()
@@ -170,13 +169,8 @@ def record_try(name: str, passed: bool, mistake: str = "", kind: str = "exercise
 
 def _summary(names: set[str]) -> str:
     done = sum(lesson.parts <= names for lesson in lessons())
-    if done < len(lessons()):
-        return f"{done} of {len(lessons())} lessons complete."
-    return (
-        f"🎉 {done} of {done} lessons complete! You can call a model, hold a conversation with it, stream "
-        "it, pay for it and wait for it, on any server that speaks its language. "
-        "Congratulations! Now build something."
-    )
+    joy = " 🎉 Congratulations! Now build something." if done == len(lessons()) else ""
+    return f"{done} of {len(lessons())} lessons complete.{joy}"
 
 
 def progress(export: str | os.PathLike | None = None) -> Progress:
@@ -187,21 +181,18 @@ def progress(export: str | os.PathLike | None = None) -> Progress:
     """
     if export is None:
         return Progress()
-    path = Path(export)
-    if path.suffix != ".json":
-        raise ValueError(f'Name the file after yourself and end it in .json: export="{path.stem}.json".')
+    path = Path(f"{export}".removesuffix(".json") + ".json")
     if path.exists() and not path.read_bytes().startswith(b'{"learner": '):
         raise FileExistsError(f"{path} is there already and holds something else: choose another name.")
     write_whole(path, json.dumps({"learner": path.stem, "events": store.events()}).encode())
-    what = f"the name {path.stem}, tries, passes, mistakes by name and guesses"
-    return Progress(f"Written to {path}: {what}.")
+    return Progress(f"Written to {path}: the name {path.stem}, tries, passes, mistakes by name and guesses.")
 
 
+@dataclass(repr=False)
 class Progress:
     """The table of lessons, exercises and quizzes, with a `note` under it. `reset()` forgets it all."""
 
-    def __init__(self, note: str = "") -> None:
-        self._note = note
+    note: str = ""
 
     def reset(self) -> None:
         """Forget everything that was passed, in every lesson."""
@@ -217,7 +208,7 @@ class Progress:
             what = f"exercise {left[0]}" if left else "quiz" if right < asked else "✓ complete"
             title = f"{lesson.number}{between}{lesson.title}"
             rows.append((title, f"{tried - len(left)} of {tried}", f"{right} of {asked}", what))
-        return rows, [note for note in (_summary(names), store.trouble, self._note) if note]
+        return rows, [note for note in (_summary(names), store.trouble, self.note) if note]
 
     def __repr__(self) -> str:
         rows, notes = self._rows("  ")
