@@ -217,7 +217,9 @@ def _visit(url: str, **variables: str) -> tuple[anthropic.Anthropic, list[str]]:
         answer = look.get("/v1/models?limit=1000", cast_to=httpx2.Response)
         listed = [plain(str(model["id"])) for model in answer.json()["data"]]
     except anthropic.AuthenticationError as error:
-        said = "The API refused the key (401): pass the right one as api_key=…; connect('live') again asks for it. "
+        said = (
+            "The key was refused (401): pass the right one as api_key=…; connect('live') asks for another. "
+        )
         said += "Nothing changed: calls go where they went before."
         error.args = (said,)
         raise

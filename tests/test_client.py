@@ -228,7 +228,7 @@ def test_a_refused_key_is_not_shown_nor_tried_again(monkeypatch, live, capsys):
     """The place stays the one before; the next `connect("live")` asks for another, where one can type."""
     monkeypatch.setenv("ANTHROPIC_API_KEY", SECRET * 2)
     connect()
-    with pytest.raises(anthropic.AuthenticationError, match=r"\(401\).*again asks for it") as caught:
+    with pytest.raises(anthropic.AuthenticationError, match=r"\(401\).*asks for another") as caught:
         connect("live")
     assert SECRET not in shown(caught.value) + str(caught.value.body) + capsys.readouterr().out
     assert place(current_client()) == "practice"
