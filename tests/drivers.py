@@ -60,7 +60,7 @@ def chat_with(url: str, *, read_timeout: float = 5.0, **settings: object) -> Con
 def standing_in_for_live(url: str) -> Iterator[None]:
     """For the time of the block, calls to `url` cost what they would cost at the real API."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(clients, "_live_url", url)
+        patch.setattr(clients, "_live_urls", {url})
         yield
 
 

@@ -43,8 +43,6 @@ class Api:
         replies.entries()  # a mistake in replies.toml is told now, not by a 500 to every call
         self.faults, self.journal = Faults(), Journal()
         self.keys = {PRACTICE_KEY}
-        self.on_request: Callable[[Exchange], None] | None = None
-        """Told of each request before the faults that it meets are looked up."""
         self.reset()
         self._endpoints: dict[str, dict[str, Callable[..., Any]]] = {
             "/v1/messages": {"POST": self._create},
@@ -129,8 +127,6 @@ class Api:
 
     def _reply(self, path: str, headers: dict[str, str], exchange: Exchange) -> Any:
         """What the endpoint replies."""
-        if self.on_request is not None:
-            self.on_request(exchange)
         endpoint, named = self._endpoint(exchange.method, path)
         rules.check_headers(headers, self.keys)
         query = QueryParams(exchange.path.partition("?")[2])

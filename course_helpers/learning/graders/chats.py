@@ -16,9 +16,8 @@ import httpx2
 from anthropic.types import Message
 
 from ...models import UnknownModelError, find_model
-from ..grading import SYSTEM, Bench, conversation, is_a, is_equal, text_of, texts, turns
+from ..grading import SYSTEM, Bench, NotYet, conversation, is_a, is_equal, require, text_of, texts, turns
 from ..sandbox import in_words, shown
-from . import NotYet, require
 from .costs import ANOTHER_MODEL
 
 FIRST, SECOND, THIRD, LAST = "My name is Ada.", "What is my name?", "Whose name is it?", "And yours?"
@@ -31,39 +30,38 @@ FAILURES = [
 def _takes_turns(bench: Bench, talk: Callable, history: Callable, judge: Callable, patient=False) -> None:
     """Judges whatever takes a turn: `talk` runs it with a text, `history` returns what it kept.
 
-    What it returned is judged by `judge`. One that is `patient` waits out a dropped connection, and may raise
+    What comes back is judged by `judge`. One that is `patient` waits out a dropped connection, and may raise
     any error in the end.
     """
     kept = turns(history())
     for text in (FIRST, SECOND, THIRD):
         with bench.shape("thinking_first") if text == THIRD else nullcontext():
-            value = bench.value(talk(text))
+            talk(text)
+            bench.value()
             sent, asked = texts(bench.request()["messages"]), [*(text for _, text in kept), text]
-            judge(value)
-            new_only = sent == [text] != asked
-            require(not new_only, "history not sent: only the new text was sent, not the whole history.")
+            judge()
+            require(sent != [text] or sent == asked, "history not sent: only the new text was sent.")
             require(text in sent, f"text not sent: the new text was not sent, but {shown(sent)}.")
             is_equal("history sent", sent, asked)
-            now, before = turns(history()), len(kept)
-            kept += [("user", text), ("assistant", bench.reply())]
-            require(len(now) > before, "another list: history is as it was; append to the given one.")
-            require(len(now) > before + 1, "one turn kept: yours and the reply's belong in history.")
+            kept, now = [*kept, ("user", text), ("assistant", bench.reply())], turns(history())
+            require(len(now) > len(kept) - 2, "another list: history is as it was; append to the given one.")
+            require(len(now) > len(kept) - 1, "one turn kept: yours and the reply's belong in history.")
             is_equal("history", now, kept)
     for when, control, kind in FAILURES[: 1 if patient else 2]:
         with bench.case(when, fault=getattr(bench.practice, control)(kind, times=9)):
             error = talk(LAST).error
             require(error, "failure swallowed: nobody would notice; let the error out.")
             its_own = patient or isinstance(error, (anthropic.APIError, httpx2.HTTPError))
-            words = in_words(error, bench.namespaces)
-            require(its_own, f"other error: {words}; its own error was to come out.")
-            stayed = turns(history()) != kept
-            require(not stayed, "failed turn left in history: a turn is kept whole or not at all.")
+            require(its_own, f"other error: {in_words(error)}; its own error was to come out.")
+            unchanged = turns(history()) == kept
+            require(unchanged, "failed turn left in history: a turn is kept whole or not at all.")
     for shape in ("thinking_only", "empty"):
         with bench.shape(shape):
-            value = bench.value(talk(LAST))
+            talk(LAST)
+            bench.value()
             require(all(texts(history())), "empty turn stored: the API refuses the next call then.")
             is_equal("history", turns(history()), kept, "half a turn kept")
-            judge(value)
+            judge()
 
 
 def chat_turn(bench: Bench) -> None:
@@ -78,8 +76,8 @@ def take_turn(bench: Bench) -> None:
         handed.append(arguments)
         return bench.client.messages.create(**arguments)
 
-    def judge(value: object) -> None:
-        is_a(value, Message)
+    def judge() -> None:
+        is_a(bench.last.value, Message)
         body = bench.request(most=1024)
         require(handed, "send not called: it made the call itself, where send(...) may be a patient one.")
         is_equal("model of the session", body["model"], session["model"], "other model")
@@ -93,8 +91,10 @@ def Bot(bench: Bench) -> None:
     bench.function = bot.send
     with bench.practice.fail_next(529, times=99, retry_after=0.01):
         bench.run(LAST)
-    made = f"it made {len(bench.sent)} requests: call_with_retry alone makes 6."
-    require(len(bench.sent) <= 6, f"the API stayed overloaded, and {made}", "retry on top of retry")
+    made = (
+        f"the API stayed overloaded, and it made {len(bench.sent)} requests: call_with_retry alone makes 6."
+    )
+    require(len(bench.sent) <= 6, made, "retry on top of retry")
     with bench.practice.fail_next(400, times=99):
         bench.run(LAST)
     require(len(bench.sent) == 1, "non-retryable retried: a 400 fails for the same reason each time.")
@@ -112,16 +112,14 @@ def window(bench: Bench, tells: bool = False) -> None:
             require(made[0][0] == "user", "first message not user: it begins with the assistant.")
             require(made[-1] == wanted[-1], f"newest message missing: {shown(wanted[-1][1])} is to be there.")
             kept, most = sum(role == "user" for role, _ in made), min(keep, length)
-            few_or_many = "too few turns" if kept < most else "too many turns"
-            require(kept == most, f"{few_or_many}: it kept {kept} turns, from {shown(made[0][1])}.")
+            wrong = f"too {'few' if kept < most else 'many'} turns"
+            require(kept == most, f"{wrong}: it kept {kept} turns, from {shown(made[0][1])}.")
             is_equal("messages", made, wanted)
             require(given == conversation(length), "history changed: return a part of it, and leave it.")
-            needless = keep >= length and tells and bench.last.printed.strip()
-            require(
-                not needless, "needless words: nothing was left out, and it printed something all the same."
-            )
             if tells and keep < length:
                 bench.prints("number", length - keep)
+            elif tells:
+                require(not bench.last.printed.strip(), "needless words: nothing was left out.")
 
 
 def recent(bench: Bench) -> None:
@@ -130,8 +128,7 @@ def recent(bench: Bench) -> None:
 
 def choose_system(bench: Bench) -> None:
     value = bench.call(typed=["  Answer like a pirate.  "])
-    asked = "Answer like a pirate." in bench.last.printed
-    require(asked, "not asked: input has to be called inside the function.")
+    require("pirate" in bench.last.printed, "not asked: input has to be called inside the function.")
     is_equal("the answer typed", value, "Answer like a pirate.", "not stripped")
     for typed in ("", "   "):
         with bench.case("for an empty answer"):

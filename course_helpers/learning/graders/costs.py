@@ -9,9 +9,8 @@ from anthropic.types import Usage
 
 from ...models import MODEL, available, find_model
 from ...pricing import estimate_cost
-from ..grading import Bench, is_equal, number
+from ..grading import ASK, Bench, is_equal, number, require
 from ..sandbox import shown
-from . import require
 
 # Round numbers that are nobody's prices, so that the sum must come from `rates`.
 RATES = {
@@ -19,7 +18,6 @@ RATES = {
     "model-b": {"input": 1.0, "output": 16.0, "cache_write": 7.0, "cache_read": 0.25},
 }
 ANOTHER_MODEL = next(model.id for model in available() if find_model(MODEL) != model)
-ASKED = {"max_tokens": 50, "messages": [{"role": "user", "content": "What is my name?"}]}
 IN, OUT, WRITTEN, READ = 1_003, 207, 5_002, 50_004
 CACHES = {
     "without a cache": (0, 0),
@@ -39,8 +37,7 @@ def cost_of(bench: Bench) -> None:
             value = bench.call(Usage(input_tokens=IN, output_tokens=OUT, **cached), model, RATES)
             _is_cost(value, model, other, write or 0, read or 0)
     ran = bench.run(Usage(input_tokens=IN, output_tokens=OUT), "model-c", RATES)
-    guess = f"a price for an unknown model: {shown(ran.value)} is a guess about money."
-    require(isinstance(ran.error, Exception), guess)
+    require(isinstance(ran.error, Exception), f"a price for an unknown model: {shown(ran.value)} is a guess.")
 
 
 def _is_cost(value: object, model: str, other: str, write: int, read: int) -> None:
@@ -87,7 +84,7 @@ def cheapest(bench: Bench) -> None:
 
 
 def show_tokens(bench: Bench) -> None:
-    message = bench.client.messages.create(model=MODEL, **ASKED)
+    message = bench.client.messages.create(model=MODEL, **ASK)
     now = {"input": message.usage.input_tokens, "output": message.usage.output_tokens}
     becomes = {"turns": 4, "input": 1_000 + now["input"], "output": 500 + now["output"]}
     prints = {f"this turn's {key} tokens": count for key, count in now.items()}
@@ -96,7 +93,7 @@ def show_tokens(bench: Bench) -> None:
 
 
 def show_cost(bench: Bench) -> None:
-    message, before = bench.client.messages.create(model=ANOTHER_MODEL, **ASKED), 0.5000004
+    message, before = bench.client.messages.create(model=ANOTHER_MODEL, **ASK), 0.5000004
     cost = estimate_cost(message.usage.input_tokens, message.usage.output_tokens, ANOTHER_MODEL)
     prints = {"this turn's cost": f"{cost:.6f}", "the session's cost": f"{before + cost:.6f}"}
     session = bench.session(model=ANOTHER_MODEL, cost=before)
