@@ -169,6 +169,12 @@ class Bench:
         seen = f"the reply was {shown(reply)}, and it returned {shown(value)}."
         require(str.__eq__(value, reply), seen, self.mistake or "wrong text")
 
+    def pair(self, names: str) -> tuple | list:
+        """The pair that the last run returned, of values called `names`."""
+        pair = isinstance(value := self.value(), tuple | list) and len(value) == 2
+        require(pair, f"no pair: it was to return ({names}), and it returned {shown(value)}.")
+        return value
+
     def prints(self, what: str, number: object = "") -> None:
         """Judges whether something was printed, and this number, with separators of thousands or without."""
         require(self.last.printed.strip(), f"nothing printed: it printed nothing, and was to print {what}.")
@@ -243,10 +249,3 @@ def is_equal(what: str, seen: Any, wanted: Any, mistake: str = "") -> None:
 def is_a(value: Any, kind: type) -> None:
     """Judges whether `value` is of that kind."""
     require(isinstance(value, kind), f"no {kind.__name__}: it was to be one, and it is {shown(value)}.")
-
-
-def is_pair(value: Any, names: str) -> tuple[Any, Any]:
-    """The two values of a pair, called `names`."""
-    pair = isinstance(value, (tuple, list)) and len(value) == 2
-    require(pair, f"no pair: it was to return ({names}), and it returned {shown(value)}.")
-    return value[0], value[1]

@@ -76,8 +76,7 @@ def run(call: Callable[[], Any], typed: Iterable[str] = (), *, seconds: float, r
         line = next(lines, None)
         ran.write(f"{prompt}{line or ''}\n")
         if line is None:
-            nobody = RuntimeError("input() has nobody to ask here: the arguments are all that there is")
-            raise EOFError("there is no more input") if typed else nobody
+            raise EOFError("input() has nobody to ask here: the arguments are all that there is")
         return line
 
     def work() -> None:

@@ -1,4 +1,4 @@
-"""What a chat remembers, sends and saves: exercises of lesson 3, most of lesson 8's, lesson 6's bot."""
+"""What a chat remembers, sends, counts and saves: lesson 3, most of lesson 8, lesson 6's bot."""
 
 from __future__ import annotations
 
@@ -15,11 +15,12 @@ import anthropic
 import httpx2
 from anthropic.types import Message
 
-from ...models import UnknownModelError, find_model
-from ..grading import SYSTEM, Bench, NotYet, conversation, is_a, is_equal, require, text_of, texts, turns
+from ...models import MODEL, UnknownModelError, available, find_model
+from ...pricing import estimate_cost
+from ..grading import ASK, SYSTEM, Bench, NotYet, conversation, is_a, is_equal, require, text_of, texts, turns
 from ..sandbox import in_words, shown
-from .costs import ANOTHER_MODEL
 
+ANOTHER_MODEL = next(model.id for model in available() if find_model(MODEL) != model)
 FIRST, SECOND, THIRD, LAST = "My name is Ada.", "What is my name?", "Whose name is it?", "And yours?"
 FAILURES = [
     ("after a call that failed with 403", "fail_next", 403),
@@ -136,9 +137,31 @@ def choose_system(bench: Bench) -> None:
             require(isinstance(value, str) and value.strip(), "no default: it was to return a default.")
 
 
+def show_tokens(bench: Bench) -> None:
+    message = bench.client.messages.create(model=MODEL, **ASK)
+    now = {"input": message.usage.input_tokens, "output": message.usage.output_tokens}
+    becomes = {"turns": 4, "input": 1_000 + now["input"], "output": 500 + now["output"]}
+    prints = {f"this turn's {key} tokens": count for key, count in now.items()}
+    prints |= {f"the session's {key} tokens": becomes[key] for key in now}
+    bench.settles(bench.session(turns=3, input=1_000, output=500), message, prints=prints, **becomes)
+
+
+def show_cost(bench: Bench) -> None:
+    message, before = bench.client.messages.create(model=ANOTHER_MODEL, **ASK), 0.5000004
+    cost = estimate_cost(message.usage.input_tokens, message.usage.output_tokens, ANOTHER_MODEL)
+    prints = {"this turn's cost": f"{cost:.6f}", "the session's cost": f"{before + cost:.6f}"}
+    session = bench.session(model=ANOTHER_MODEL, cost=before)
+    bench.settles(session, message, prints=prints, cost=before + cost)
+
+
 def reset(bench: Bench) -> None:
     session = bench.session(history=conversation(3), turns=3, input=900, output=300, cost=0.25)
     bench.settles(session, prints={"that the history is cleared": ""}, history=[])
+
+
+def show_stats(bench: Bench) -> None:
+    prints = {"turns": 7, "input": 4321, "output": 987, "cost": "0.012345"}
+    bench.settles(bench.session(turns=7, input=4_321, output=987, cost=0.0123454), prints=prints)
 
 
 def switch_model(bench: Bench) -> None:
