@@ -140,9 +140,7 @@ class Bench:
         tries = [each.headers.get("x-stainless-retry-count") for each in self.sent]
         return set(tries) - {None}
 
-    def request(
-        self, question: str = "", most: float = math.inf, how: str = "client.messages.create"
-    ) -> dict[str, Any]:
+    def request(self, question: str = "", most=math.inf, how="client.messages.create") -> dict[str, Any]:
         """The body of the one request, for `most` tokens; where there is a `question`, it asks that alone."""
         made = [each for each in self.sent if each.path.split("?")[0] == MESSAGES]
         if self.last.error and not (made and (made[-1].status == 200 or not question)):

@@ -87,19 +87,12 @@ def redirected(place: Practice, key: str, url: str = "") -> Iterator[Run]:
 # run has a client of its own: an interrupt inside the learner's would leave its pool locked for good.
 
 
-def _send(client: httpx2.Client, send: Callable, request: httpx2.Request, **options: Any) -> httpx2.Response:
+def _send(client: Any, send: Callable, request: httpx2.Request, **options: Any) -> Any:
+    """A response, or what is to be awaited for one, as `send` of either kind of client."""
     if (run := _mine.get()) is None:
         return send(client, request, **options)
-    return send(httpx2.Client(**run.options), run.led(request), stream=options.get("stream", False))
-
-
-async def _async_send(
-    client: httpx2.AsyncClient, send: Callable, request: httpx2.Request, **options: Any
-) -> httpx2.Response:
-    if (run := _mine.get()) is None:
-        return await send(client, request, **options)
-    there = httpx2.AsyncClient(**run.options)
-    return await send(there, run.led(request), stream=options.get("stream", False))
+    kind = httpx2.AsyncClient if isinstance(client, httpx2.AsyncClient) else httpx2.Client
+    return send(kind(**run.options), run.led(request), stream=options.get("stream", False))
 
 
 def _start(thread: threading.Thread, start: Callable) -> None:
@@ -129,7 +122,7 @@ def _connect(sock: socket.socket, connect: Callable, address: Any) -> Any:
 
 for _owner, _name, _hook in (
     (httpx2.Client, "send", _send),
-    (httpx2.AsyncClient, "send", _async_send),
+    (httpx2.AsyncClient, "send", _send),
     (threading.Thread, "start", _start),
     (ThreadPoolExecutor, "submit", _submit),
     (socket.socket, "connect", _connect),
