@@ -23,9 +23,9 @@ from prompt_toolkit.key_binding import KeyBindings
 from prompt_toolkit.output import create_output
 from prompt_toolkit.utils import is_dumb_terminal
 
-from . import models, render
+from . import models
 from .client import connect, place
-from .formatting import count, dollars, in_one_line
+from .formatting import count, dollars, in_one_line, plain
 from .history import Conversation, Total, last_turns
 from .practice_api import practice
 
@@ -99,7 +99,7 @@ def _reader() -> Callable[[str], str]:
 
 def show(text: str, stream: TextIO) -> None:
     """Write `text` at once: over a pipe to the letter, at a terminal with what hides in it made visible."""
-    stream.write(render.plain(text) if stream.isatty() else text)
+    stream.write(plain(text) if stream.isatty() else text)
     stream.flush()
 
 
