@@ -63,19 +63,17 @@ def plot_turn_tokens(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
 
     `frame`: as `chat.to_frame()` gives it, of a conversation that keeps its whole history.
     """
+    table = frame.assign(sent=frame[list(PROMPT_TOKENS)].sum(axis=1))
     # Of a reply goes again what is kept of it: all but the thinking.
-    kept = frame["output_tokens"] - frame["thinking_tokens"]
-    table = pd.DataFrame(
-        {"sent": frame[list(PROMPT_TOKENS)].sum(axis=1), "kept": kept, "turn": frame["turn"]}
-    )
-    turns = table.groupby("turn").sum()
+    table["kept"] = frame["output_tokens"] - frame["thinking_tokens"]
+    turns = table.groupby("turn")[["sent", "kept"]].sum()
     sent, again = turns["sent"], np.minimum(turns["sent"], turns.sum(axis=1).shift(fill_value=0))
     ax = look.style_axes(ax, "Tokens sent with each turn", "turn", "tokens sent")
-    parts = {"sent before": (look.IDLE, again), "new in this turn": (look.INPUT, sent - again)}
+    parts = {"sent or received before": (look.IDLE, again), "new in this turn": (look.INPUT, sent - again)}
     look.bars(ax, parts, "tokens")
     words = f"{count(len(sent), 'turn')} sent {count(sent.sum(), 'token')}"
     if again.any():
-        words += f", {share(again.sum(), sent.sum())} of them not for the first time"
+        words += f", {share(again.sum(), sent.sum())} of them sent or received before"
         words += f"; the last turn sent {times(sent.iloc[-1] / max(sent.iloc[0], 1))} what the first did"
     return look.with_caption(ax, words + ".")
 

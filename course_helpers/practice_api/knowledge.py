@@ -16,7 +16,10 @@ from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any
 
-from .rows import Row, Text, read, table
+from pydantic import BaseModel
+
+from ..files import read_rows
+from .rows import Text, table
 
 FILE = Path(__file__).with_name("knowledge.toml")
 _LIGHT, _COMMON, _UNKNOWN, _EVERYDAY, _PAIR = 0.2, 1.2, 3.5, 10.0, 0.5
@@ -34,11 +37,11 @@ _SUM = re.compile(
 _IS = re.compile(r"\b(what|who|how|where|when|why|that|it|there|here|he|she)'s\b")
 
 
-class Entry(Row):
+class Entry(BaseModel, frozen=True, extra="forbid"):
     """One term or question; the head of knowledge.toml says what each field is."""
 
     name: Text
-    ask: list[Text]
+    ask: tuple[Text, ...]
     say: Text
     brief: Text
     lesson: int
@@ -50,9 +53,6 @@ class Entry(Row):
     price: Text = ""
     of: str = ""
 
-    def __hash__(self) -> int:
-        return hash(self.name)
-
     def part(self, name: str) -> str:
         """The field `name`, or where it is empty that of the entry that this one belongs to."""
         return getattr(self, name) or (self.of and getattr(entries()[self.of], name))
@@ -60,8 +60,9 @@ class Entry(Row):
 
 @cache
 def entries() -> dict[str, Entry]:
-    """The entries by name. Raises ValueError that names the file, the entry and what is wrong with it."""
-    found = {entry.name: entry for entry in read(FILE, "entry", Entry)}
+    """The entries by name. Raises ValueError that names the file, the line and what is wrong with it."""
+    rows = read_rows(FILE.read_text("utf-8"), "entry", Entry, FILE.name)
+    found = {entry.name: entry for entry in rows}
     for entry in found.values():
         if entry.of and (entry.of not in found or found[entry.of].of):
             raise ValueError(f"{FILE.name}, {entry.name}: of names no entry of its own, {entry.of!r}.")

@@ -12,10 +12,13 @@ from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from pydantic import BaseModel
+
+from ..files import read_rows
 from . import examples, instructions, knowledge
 from .instances import quote_results
 from .instructions import Saying, sentences
-from .rows import Pattern, Row, Text, fill, read, table
+from .rows import Pattern, Text, fill, table
 from .schemas import CreateMessage, Message
 
 FILE = Path(__file__).with_name("replies.toml")
@@ -42,7 +45,7 @@ _HARD = re.compile(r"step by step|\b(?:prove|think|why|explain|compare|plan|debu
 _OPENING = r"^(?:(?:hello|hi|hey|good (?:day|morning|evening)|there|so|well|oh|ok|and|please|sorry) )+"
 
 
-class Entry(Row):
+class Entry(BaseModel, frozen=True, extra="forbid"):
     """One canned answer and what must fit for it."""
 
     ask: Pattern
@@ -70,9 +73,9 @@ class Subject(NamedTuple):
 
 @cache
 def entries() -> list[Entry]:
-    """The canned answers. Raises ValueError that names the file, the entry and what is wrong with it."""
+    """The canned answers. Raises ValueError that names the file, the line and what is wrong with it."""
     knowledge.entries()
-    return read(FILE, "reply", Entry)
+    return read_rows(FILE.read_text("utf-8"), "reply", Entry, FILE.name)
 
 
 def answer(request: CreateMessage, messages: list[Message]) -> Answer:

@@ -104,7 +104,7 @@ def test_prices_are_those_of_the_data():
         for kind, usd in {"in": tier.input, "out": tier.output, "read": tier.cache_read}.items():
             assert float(shown[f"{line}_{kind}"].removeprefix("$")) == pytest.approx(usd)
     assert shown["haiku_in"] in say("How much does Haiku cost?")
-    assert shown["cache_min"] in say("how long must a prompt be to be cached")
+    assert shown["haiku_cache_min"] in say("how long must a prompt be to be cached")
     assert not re.search(r"\$\d", knowledge.FILE.read_text("utf-8"))
 
 
@@ -142,11 +142,14 @@ def test_tokens_are_counted_by_kind():
 @pytest.mark.parametrize(
     ("module", "rows", "words"),
     [
-        (replies, "[[reply]]\nask = 'x'", "replies.toml, reply 1, say: Field required"),
-        (replies, "[[reply]]\nask = 7\nsay = 'y'", "reply 1, ask: it must be a text in quotes"),
-        (replies, "[[reply]]\nask = '(big'\nsay = 'y'", "reply 1, ask: missing )"),
+        (replies, "[[reply]]\nask = 'x'", "replies.toml, line 1: say: Field required"),
+        (
+            replies,
+            "[[reply]]\nask = '(big'\nsay = 'y'",
+            "line 2: ask: Input should be a valid regular",
+        ),
         (replies, '[[reply]]\nask = "\\d"', "replies.toml: Unescaped '\\' in a string (at line 2, "),
-        (knowledge, "[[entry]]\nname = 'x'\nsay = 'y'", "knowledge.toml, entry 1, ask: Field required"),
+        (knowledge, "[[entry]]\nname = 'x'\nsay = 'y'", "knowledge.toml, line 1: ask: Field required"),
     ],
 )
 def test_a_mistake_in_a_file_is_told_at_the_start(tmp_path, monkeypatch, module, rows, words):
