@@ -23,9 +23,9 @@ from prompt_toolkit.key_binding import KeyBindings
 from prompt_toolkit.output import create_output
 from prompt_toolkit.utils import is_dumb_terminal
 
-from . import models, render
+from . import models
 from .client import connect, place
-from .formatting import count, dollars, in_one_line
+from .formatting import count, dollars, in_one_line, plain
 from .history import Conversation, Total, last_turns
 from .practice_api import practice
 
@@ -57,7 +57,7 @@ def main(arguments: list[str] | None = None) -> int:
         with contextlib.suppress(AttributeError, ValueError):
             signal.signal(getattr(signal, name), lambda number, _: sys.exit(128 + number))
     try:
-        return Chatbot(options, _reader()).run()
+        return Chatbot(options).run()
     except (anthropic.APIError, RuntimeError, ValueError, LookupError, OSError) as error:
         say(f"course-chat: {in_one_line(error)}")
         return 2
@@ -80,34 +80,13 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def _conversation(options: argparse.Namespace, read: Callable[[str], str]) -> Conversation:
-    """The conversation that the options describe. Asks for a system prompt where nothing gives one."""
-    keep = None if options.last_turns is None else last_turns(options.last_turns)
-    if options.model:  # the model that `connect` names and looks for
-        models.MODEL = models.model_id(options.model)
-    with contextlib.redirect_stdout(sys.stderr):
-        client = connect("live" if options.live else options.base_url)
-    if sys.stdout.isatty() and place(client) == "practice":
-        practice.pace(40)  # as a real model would: there is time to press Ctrl-C
-    if options.load:
-        chat = Conversation.load(options.load, client, keep)
-        say(f"[Loaded {options.load}: {count(len(chat.turns), 'turn')}]")
-    else:
-        chat = Conversation(client, system=DEFAULT_SYSTEM, keep=keep)
-        if options.system is None and sys.stdin.isatty():
-            chat.system = read("System prompt (Enter for the default): ").strip() or DEFAULT_SYSTEM
-    for name in ("model", "system", "budget_usd", "max_tokens"):
-        if (value := getattr(options, name)) is not None:
-            setattr(chat, name, value)
-    chat.on_wait = lambda wait: say(str(wait))
-    return chat
-
-
 def _reader() -> Callable[[str], str]:
     """What asks for the next message. At a terminal Enter sends, Alt-Enter makes a new line, and what is
     pasted is one message; at a dumb one, which cannot move its cursor, and over a pipe each line is one."""
-    if is_dumb_terminal() or not (sys.stdin.isatty() and sys.stderr.isatty()):
-        return _line
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        return lambda _: input()  # a prompt is for people
+    if is_dumb_terminal():
+        return lambda prompt: show(prompt, sys.stderr) or input()
     # Not asked where its cursor is: a terminal that does not answer would get a warning in place of a prompt.
     os.environ.setdefault("PROMPT_TOOLKIT_NO_CPR", "1")
     output, keys = create_output(sys.stderr), KeyBindings()
@@ -118,15 +97,9 @@ def _reader() -> Callable[[str], str]:
     return PromptSession(output=output, key_bindings=keys).prompt
 
 
-def _line(prompt: str) -> str:
-    if sys.stdin.isatty():  # a prompt is for people
-        show(prompt, sys.stderr)
-    return input()
-
-
 def show(text: str, stream: TextIO) -> None:
     """Write `text` at once: over a pipe to the letter, at a terminal with what hides in it made visible."""
-    stream.write(render.plain(text) if stream.isatty() else text)
+    stream.write(plain(text) if stream.isatty() else text)
     stream.flush()
 
 
@@ -136,59 +109,72 @@ def say(text: str) -> None:
 
 
 class Chatbot:
-    """A session at the terminal, or over a pipe."""
+    """A session at the terminal, or over a pipe: what the options describe."""
 
-    def __init__(self, options: argparse.Namespace, read: Callable[[str], str]) -> None:
-        self.path = options.save or options.load
-        self.ours = {options.load and options.load.resolve()}  # may be written over: they hold this session
-        if options.save:
-            self.check(options.save)
-        self.chat, self.read, self.failed = _conversation(options, read), read, False
-        self.known = len(self.chat.calls)
+    def __init__(self, options: argparse.Namespace) -> None:
+        self.read, self.failed, self.path = _reader(), False, options.save or options.load
+        self.ours = {options.load and options.load.resolve()}  # files that hold nothing but this session
+        if options.model:  # the model that `connect` names and looks for
+            models.MODEL = models.model_id(options.model)
+        with contextlib.redirect_stdout(sys.stderr):
+            client = connect("live" if options.live else options.base_url)
+        if sys.stdout.isatty() and place(client) == "practice":
+            practice.pace(40)  # as a real model would: there is time to press Ctrl-C
+        keep = None if options.last_turns is None else last_turns(options.last_turns)
+        if options.load:
+            self.chat = Conversation.load(options.load, client, keep)
+            say(f"[Loaded {options.load}: {count(len(self.chat.turns), 'turn')}]")
+        else:
+            self.chat = Conversation(client, system=DEFAULT_SYSTEM, keep=keep)
+            if options.system is None and sys.stdin.isatty():
+                asked = self.read("System prompt (Enter for the default): ")
+                options.system = asked.strip() or DEFAULT_SYSTEM
+        for name in ("model", "system", "budget_usd", "max_tokens"):
+            if (value := getattr(options, name)) is not None:
+                setattr(self.chat, name, value)
+        self.chat.on_wait = lambda wait: say(str(wait))
+        if options.save:  # the last that may fail, since it leaves a file
+            self.claim(options.save)
 
     def run(self) -> int:
         """Question and answer until the end; the exit status."""
         if sys.stdin.isatty():
             say(f"[System prompt: {self.chat.system}]\nType help for the commands, quit to end.")
         try:
-            while self.take(self.read("\nYou: ").strip()):
-                pass
+            while True:
+                if message := self.read("\nYou: ").strip():
+                    self.take(message)
         except (EOFError, KeyboardInterrupt):
             pass
-        except BrokenPipeError:  # whoever read the answers has gone
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            self.failed = True
         finally:
-            self.end()
+            say(f"[Session complete: {self.session()}]")
+            if self.path:
+                self.take("!save")
         return 1 if self.failed and not sys.stdin.isatty() else 0
 
-    def take(self, message: str) -> bool:
-        """Answer `message` or do what it says; False if it ends the session. Several lines are no command."""
+    def take(self, message: str) -> None:
+        """Answer `message`, or do what it says. What has several lines is no command."""
+        if "\n" in message or not (message.startswith("!") or message.lower() in BARE):
+            return self.answer(message)
         name, _, argument = message.removeprefix("!").partition(" ")
-        name, bare = name.lower(), name.lower() in BARE and not argument
-        if "\n" in message or not (message.startswith("!") or bare):
-            if message:
-                self.answer(message)
-        elif name in ("quit", "exit"):
-            return False
-        elif name not in COMMANDS:
-            say(f"[There is no !{name}. help lists the commands.]")
-        else:
-            try:
-                COMMANDS[name](self, argument.strip())
-            except (ValueError, LookupError, OSError) as error:
-                say(f"[{in_one_line(error)}]")
-        return True
+        if (name := name.lower()) in ("quit", "exit"):
+            raise EOFError
+        try:
+            if name not in COMMANDS:
+                raise LookupError(f"There is no !{name}. help lists the commands.")
+            COMMANDS[name](self, argument.strip())
+        except (ValueError, LookupError, OSError) as error:
+            say(f"[{in_one_line(error)}]")
+            self.failed |= isinstance(error, OSError)  # something was not saved
 
     def answer(self, text: str) -> None:
         """Stream the answer to `text`, then what it cost."""
-        known, shown, note = len(self.chat.calls), False, ""
+        known, shown, note = len(self.chat.calls), 0, ""
         try:
             with self.chat.stream(text) as pieces:
-                for piece in pieces:
-                    if not shown and sys.stdout.isatty():
+                for shown, piece in enumerate(pieces, 1):
+                    if shown == 1 and sys.stdout.isatty():
                         show("\nAssistant: ", sys.stderr)
-                    shown = True
                     show(piece, sys.stdout)
             note = pieces.reply.note
         except KeyboardInterrupt:
@@ -200,7 +186,7 @@ class Chatbot:
         if note:
             say(f"[{note}]")
         if calls := self.chat.calls[known:]:
-            say(f"[This turn: {Total().plus(calls)}]")
+            say(f"[This turn: {Total.of(calls)}]")
         say(f"[Session: {self.session()}]")
 
     def session(self) -> str:
@@ -252,28 +238,16 @@ class Chatbot:
         target = Path(path).expanduser() if path else self.path
         if target is None:
             raise ValueError("Say where: !save chat.json")
-        self.check(target)
+        self.claim(target)
         self.chat.save(target)
-        self.ours.add(target.resolve())
         self.path = self.path or target
         say(f"[Saved to {target}]")
 
-    def check(self, path: Path) -> None:
-        """Raises where `path` cannot be written, or holds something that would be lost."""
-        if path.exists() and path.resolve() not in self.ours:
-            raise FileExistsError(f"{path} is there already: choose another, or go on with it: --load {path}")
-        if not os.access(path.absolute().parent, os.W_OK):
-            raise PermissionError(f"{path} cannot be written: its folder is missing or not writable.")
-
-    def end(self) -> None:
-        """The summary, and the file of --save or --load, where anything was said."""
-        say(f"[Session complete: {self.session()}]")
-        if self.path and len(self.chat.calls) > self.known:
-            try:
-                self.save()
-            except OSError as error:
-                self.failed = True
-                say(f"[Not saved: {in_one_line(error)}]")
+    def claim(self, path: Path) -> None:
+        """Make `path` ours. Raises OSError where it cannot be written, or holds something already."""
+        if path.resolve() not in self.ours:
+            path.touch(exist_ok=False)
+            self.ours.add(path.resolve())
 
 
 COMMANDS = {name: getattr(Chatbot, name) for name in ("stats", "reset", "undo", "model", "window", "save")}

@@ -19,6 +19,7 @@ import httpx2
 
 from . import curl, environment, models
 from .environment import is_loopback
+from .formatting import plain
 from .practice_api import PRACTICE_KEY, practice
 
 LIVE_URL = "https://api.anthropic.com"
@@ -27,18 +28,17 @@ LOCAL_SERVERS = {"Ollama": 11434, "LM Studio": 1234, "llama.cpp": 8080}
 SECONDS = 5.0  # how long a first look at a server may take
 # Models that are sold and not given away: a server on this machine that lists one may pass any call on.
 _SOLD = re.compile(
-    r"(^|[/.])(claude|gpt-(\d|chat)|chatgpt|o\d(-|$)|gemini|grok|muse-|sonar|command-[ar]\b|kimi-latest|"
-    r"deepseek-(chat|reasoner)|mistral-\w+-latest|qwen-(max|plus|turbo))",
-    re.IGNORECASE,
+    r"(^|[/.])(claude|gpt-\d|chatgpt|o\d(-|$)|gemini|grok|command-[ar]\b|mistral-\w+-latest)", re.IGNORECASE
 )
 # What Ollama calls those that run elsewhere; the others run here.
 _CLOUD = re.compile("[-:]cloud$", re.IGNORECASE)
 AnyClient = anthropic.Anthropic | anthropic.AsyncAnthropic
 Place = tuple[anthropic.Anthropic, str]  # a client, and the model that goes with it
 
+OWN_MODEL = models.MODEL  # which it is again after connect("local") has put another in its place
+
 _current: anthropic.Anthropic | None = None
-_live_url: str | None = None
-_model_before: str | None = None  # models.MODEL, while connect("local") has put another in its place
+_live_urls = {LIVE_URL}  # and the learner's own, once they have gone live
 _passes_on: dict[str, bool] = {}  # base URL of a server that lists its models → is one of them _SOLD?
 # A client that is garbage closes its pool on whichever thread collects it. Were that the practice API's, and
 # the pool's lock held by a call that was interrupted, the practice API would wait for ever.
@@ -61,20 +61,19 @@ def connect(
     if to is None:
         to = "local" if os.environ.get("COURSE_PLACE") == "local" else "practice"
     # The lessons show models that go: live the SDK says so, elsewhere it would change what a cell shows.
-    known = "|".join(name for m in models.MODELS.values() for name in (m.id, m.snapshot) if name)
     told = "default" if to == "live" else "ignore"
-    warnings.filterwarnings(told, f"The model '({known})' is deprecated", DeprecationWarning)
+    warnings.filterwarnings(told, "The model '.*' is deprecated", DeprecationWarning)
     places = {"practice": _practice, "live": _live, "local": _local}
     make = places.get(str(to)) or partial(_server, url=_base(to))
     before = environment.managed()
     try:
-        client, model = make(environment.clean(api_key), _model_before or models.MODEL)
+        client, model = make(environment.clean(api_key), OWN_MODEL)
     except BaseException as error:
         environment.set_to(before)
         raise error.with_traceback(None) from None  # without the SDK's frames, which fill a screen
     client = client if timeout is None else client.with_options(timeout=timeout)
     _settle(client, model)
-    curl.offer(lambda: client._client)
+    curl.offer()
     return client
 
 
@@ -87,7 +86,7 @@ def current_client() -> anthropic.Anthropic:
     """The client of the last `connect`, else one for the practice API."""
     if _current is None:
         environment.mend()
-        _settle(_new_client(practice.start(), ANTHROPIC_API_KEY=PRACTICE_KEY), models.MODEL)
+        _settle(_new_client(practice.start(), ANTHROPIC_API_KEY=PRACTICE_KEY), OWN_MODEL)
     return _current
 
 
@@ -105,9 +104,7 @@ def once(client: AnyClient) -> AnyClient:
     """`client` without the SDK's own retries. Its `with_options` would read ANTHROPIC_CUSTOM_HEADERS anew."""
     alone = copy.copy(client)
     alone.max_retries = 0
-    for name, part in list(vars(alone).items()):
-        if getattr(part, "_client", None) is client:  # `messages`, `beta` and so on send through their client
-            setattr(alone, name, type(part)(alone))
+    vars(alone).pop("messages", None)  # which send through their client: they are made anew on first use
     return alone
 
 
@@ -116,7 +113,7 @@ def place(client: AnyClient) -> Literal["practice", "live", "local", "remote"]:
     url = str(client.base_url).rstrip("/")
     if practice.serves(url):
         return "practice"
-    if url in (LIVE_URL, _live_url):
+    if url in _live_urls:
         return "live"
     return "local" if is_loopback(client.base_url.host) else "remote"
 
@@ -126,6 +123,22 @@ def costs_nothing(client: AnyClient, model: str) -> bool:
     # Of a server that connect has not looked at, or that has no list, the model's name alone is known.
     passes_on = _passes_on.get(str(client.base_url).rstrip("/"), bool(_SOLD.search(model)))
     return place(client) == "local" and not passes_on and not _CLOUD.search(model)
+
+
+def final_cause(error: BaseException) -> str:
+    """What is wrong, in a sentence, where a connection error is one that no waiting mends; else ""."""
+    cause = error.__cause__
+    if cause is None or not isinstance(error, anthropic.APIConnectionError) or hasattr(error, "final"):
+        return ""
+    if "CERTIFICATE_VERIFY_FAILED" in str(cause):
+        own = "where the network has a certificate of its own, SSL_CERT_FILE names its file"
+        return f"The server's certificate is not trusted: {own}. {cause}"
+    lasting = httpx2.UnsupportedProtocol | httpx2.LocalProtocolError
+    if isinstance(cause, httpx2.TransportError | OSError) and not isinstance(cause, lasting):
+        return ""
+    # Not in the words of the cause: they may hold a header, and so a key.
+    why = f"a closed client, or what HTTP does not allow in an address or a header ({type(cause).__name__})"
+    return f"Nothing could be sent: {why}. Run the setup cell again, or call connect(), for another client."
 
 
 def _practice(api_key: str | None, model: str) -> Place:
@@ -138,22 +151,18 @@ def _practice(api_key: str | None, model: str) -> Place:
 
 
 def _live(api_key: str | None, model: str) -> Place:
-    global _live_url
     own = environment.remember()  # and what is changed in it is what the next connect("live") finds
-    _live_url = _base(own.get("ANTHROPIC_BASE_URL", LIVE_URL))
-    environment.mend(httpx2.URL(_live_url).host)
-    if api_key or not any(map(own.get, environment.KEYS)):
-        own["ANTHROPIC_API_KEY"] = api_key or environment.ask_for_key()
-    own |= {name: environment.clean(own[name]) for name in environment.KEYS if name in own}
-    client = _new_client(_live_url, **own)
+    url = _base(own.get("ANTHROPIC_BASE_URL", LIVE_URL))
+    _live_urls.add(url)
+    keys = {name: environment.clean(own[name]) for name in environment.KEYS if name in own}
+    if api_key or not keys:
+        keys["ANTHROPIC_API_KEY"] = api_key or environment.ask_for_key()
+    own |= keys
     try:
-        _models_of(client)
-    except anthropic.AuthenticationError as error:
+        client, _ = _visit(url, **own)
+    except anthropic.AuthenticationError:
         for name in environment.KEYS:
             own.pop(name, None)
-        said = 'The API refused the key (401). connect("live") once more asks for another (the console makes '
-        said += 'new ones); connect("practice") needs none. Nothing changed: calls go where they went before.'
-        error.args = (said,)
         raise
     print(f"Live API at {client.base_url.host} · {model} · every call costs money")
     return client, model
@@ -173,30 +182,21 @@ def _local(api_key: str | None, model: str) -> Place:
 
 def _server(api_key: str | None, model: str, url: str, name: str = "") -> Place:
     """The server at `url`. Where it has a `name`, as for "local", the first model that it lists will do."""
-    host = httpx2.URL(url).host
-    environment.mend(host)
     # Local servers ignore the key, but the SDK insists on one. The learner's own never goes along unasked.
-    client = _new_client(url, ANTHROPIC_API_KEY=api_key or "not-needed")
-    try:
-        names, note = _models_of(client), ""
-        if name and not names:
-            raise LookupError(f"{name} runs, but lists no model.")
-    except anthropic.AuthenticationError:
-        names, note = [], "\nIt wants a key (401): pass the right one as api_key=…"
+    (client, names), note = _visit(url, ANTHROPIC_API_KEY=api_key or "not-needed"), ""
+    if name and not names:
+        raise LookupError(f"{name} runs, but lists no model.")
     if same := {_plain_name(each): each for each in names}.get(_plain_name(model)):
         model = same
     elif names and name:  # the first that runs here and can chat
         model = min(names, key=lambda each: bool(_CLOUD.search(each)) + ("embed" in each))
     elif names:
-        note = f"\nIts models: {', '.join(names[:8])}. Start again with COURSE_MODEL={names[0]}, or pass "
-        note += f"model={names[0]!r} in each call."
-    kind, money = name or "Local server", "runs on this machine, costs nothing"
-    if not is_loopback(host):
+        note = f"\nIts models: {', '.join(names[:8])}. Start again with COURSE_MODEL=… to take another."
+    kind, money = name or "Local server", "what you type stays on this machine, and costs nothing"
+    if not is_loopback(client.base_url.host):
         kind, money = "Server", "whoever runs it may charge for calls"
     elif not costs_nothing(client, model):
         money = "may pass calls on: what you type can leave this machine, and cost money"
-    elif name:
-        money = "what you type stays on this machine, and costs nothing"
     print(f"{kind} at {url} · {model} · {money}{note}")
     return client, model
 
@@ -206,47 +206,48 @@ def _plain_name(model: str) -> str:
     return model.lower().removeprefix("library/").removesuffix(":latest")
 
 
-def _models_of(client: anthropic.Anthropic) -> list[str]:
-    """The models that the server lists; none where it has no such list. What stops it is an error."""
-    from .render import plain
-
-    url, look = str(client.base_url).rstrip("/"), client.with_options(max_retries=0, timeout=SECONDS)
+def _visit(url: str, **variables: str) -> tuple[anthropic.Anthropic, list[str]]:
+    """`_new_client`, and the models that its server lists, if it lists any. What stops it is an error."""
+    here = is_loopback(httpx2.URL(url).host)
+    environment.mend(httpx2.URL(url).host)
+    client = _new_client(url, **variables)
     _passes_on.pop(url, None)
     try:
+        look = client.with_options(max_retries=0, timeout=SECONDS)
         answer = look.get("/v1/models?limit=1000", cast_to=httpx2.Response)
         listed = [plain(str(model["id"])) for model in answer.json()["data"]]
-    except anthropic.AuthenticationError:
+    except anthropic.AuthenticationError as error:
+        said = (
+            "The key was refused (401): pass the right one as api_key=…; connect('live') asks for another. "
+        )
+        said += "Nothing changed: calls go where they went before."
+        error.args = (said,)
         raise
     except (anthropic.APIStatusError, LookupError, TypeError):
-        return []
+        return client, []
     except ValueError:
         raise ValueError(f"{url} answers with a page for people: is a Messages API there?") from None
     except anthropic.APIConnectionError as error:
-        cause, what_to_do = error.__cause__, "is the server running?"
-        if not is_loopback(client.base_url.host):
-            what_to_do = "check the address, the network and, behind a proxy, HTTPS_PROXY."
-        if "CERTIFICATE_VERIFY_FAILED" in str(cause):
-            what_to_do = "its certificate is not known; of a company's own, SSL_CERT_FILE names the file."
-        error.args = (f"Nothing answers at {url} ({type(cause).__name__}): {what_to_do}",)
+        hint = "is the server running?" if here else "check address, network and, behind a proxy, HTTPS_PROXY"
+        cause = type(error.__cause__).__name__
+        error.args = (f"Nothing answers at {url} ({cause}): {final_cause(error) or hint}",)
         raise
     ours = answer.headers.get("request-id", "").startswith("req_practice")  # of another process
     _passes_on[url] = any(map(_SOLD.search, listed)) and not ours
-    return listed
+    return client, listed
 
 
 def _base(url: str) -> str:
     """The base URL that the SDK wants: without /v1. Raises ValueError for what is no URL."""
     url = str(url).strip()
-    try:
+    with suppress(httpx2.InvalidURL):
         parts = httpx2.URL(url)
-    except httpx2.InvalidURL:
-        parts = httpx2.URL("")
-    if parts.userinfo:
-        raise ValueError("Pass the key as api_key=…: in the URL it would be shown.")
-    if parts.scheme not in ("http", "https") or not parts.host:
-        places = '"local", "practice", "live" or a base URL such as "http://127.0.0.1:11434"'
-        raise ValueError(f"connect takes {places}, not {url!r}.")
-    return re.sub(r"/v1(/messages)?/*$", "", url.rstrip("/")).rstrip("/")
+        if parts.userinfo:
+            raise ValueError("Pass the key as api_key=…: in the URL it would be shown.")
+        if parts.scheme in ("http", "https") and parts.host:
+            return re.sub(r"/v1(/messages)?/*$", "", url.rstrip("/")).rstrip("/")
+    places = '"local", "practice", "live" or a base URL such as "http://127.0.0.1:11434"'
+    raise ValueError(f"connect takes {places}, not {url!r}.")
 
 
 def _new_client(url: str, **variables: str) -> anthropic.Anthropic:
@@ -258,9 +259,8 @@ def _new_client(url: str, **variables: str) -> anthropic.Anthropic:
 
 def _settle(client: anthropic.Anthropic, model: str) -> None:
     """Make `client` the current one, and `model` the one of the lessons."""
-    global _current, _model_before
-    own = _model_before or models.MODEL
-    _current, _model_before = client, own if model != own else None
+    global _current
+    _current = client
     for name in ("course_helpers", "__main__"):  # the MODEL that lessons import, before they connect
         names = vars(sys.modules.get(name, models))
         if names.get("MODEL") == models.MODEL:

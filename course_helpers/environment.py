@@ -8,6 +8,7 @@ import re
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
+from functools import cache
 from getpass import getpass
 
 import httpx2
@@ -18,8 +19,6 @@ KEYS = ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN")
 # What the SDK reads, and so what connect must set for its place. Custom headers can carry a key too.
 MANAGED = (*KEYS, "ANTHROPIC_BASE_URL", "ANTHROPIC_CUSTOM_HEADERS", "COURSE_MODEL")
 PROXIES = {"http_proxy", "https_proxy", "all_proxy"}
-_remembered: dict[str, str] | None = None
-_set_aside: set[str] = set()  # proxy variables that no client can be made with
 
 
 def managed() -> dict[str, str]:
@@ -28,22 +27,21 @@ def managed() -> dict[str, str]:
 
 
 def set_to(variables: Mapping[str, str]) -> None:
-    """Make the managed variables `variables`, and nothing else."""
+    """Make the managed variables those of `variables`, and no others."""
     for name in MANAGED:
         os.environ.pop(name, None)
-    os.environ.update(variables)
+    os.environ.update({name: variables[name] for name in MANAGED if name in variables})
 
 
+@cache
 def remember() -> dict[str, str]:
-    """The managed variables as they were before the first connect."""
-    global _remembered
-    if _remembered is None:
-        _remembered = managed()
-        if _remembered.get("ANTHROPIC_API_KEY") == PRACTICE_KEY:
-            # A process that was connected to practice started this one: its address is not the learner's.
-            del _remembered["ANTHROPIC_API_KEY"]
-            _remembered.pop("ANTHROPIC_BASE_URL", None)
-    return _remembered
+    """The managed variables as they were before the first connect, and what `mend` has set aside."""
+    found = managed()
+    if found.get("ANTHROPIC_API_KEY") == PRACTICE_KEY:
+        # A process that was connected to practice started this one: its address is not the learner's.
+        del found["ANTHROPIC_API_KEY"]
+        found.pop("ANTHROPIC_BASE_URL", None)
+    return found
 
 
 def is_loopback(host: str) -> bool:
@@ -56,17 +54,19 @@ def is_loopback(host: str) -> bool:
 def mend(host: str = "localhost") -> None:
     """Let every client of this process be made and reach this machine, whatever stands in the environment.
 
-    Proxy variables that httpx2 cannot read are set aside, and loopback goes into NO_PROXY, `host` too. Raises
-    RuntimeError where one that was set aside may name the way to `host`, and for certificates that are none.
+    Proxy variables that make no client are set aside, and loopback goes into NO_PROXY, `host` too.
+    Raises RuntimeError where those set aside may name the way to `host`, and for certificates that are none.
     """
-    remember()
-    for name in [name for name in os.environ if name.lower() in PROXIES]:
-        if os.environ[name] and not _is_proxy(os.environ[name]):
-            del os.environ[name]
-            _set_aside.add(name)
-    if _set_aside and not is_loopback(host):
+    own, proxies = remember(), [name for name in os.environ if name.lower() in PROXIES]
+    try:
+        if proxies:
+            httpx2.Client(verify=False).close()
+    except Exception:  # each part of an address has an error of its own
+        own |= {name: os.environ.pop(name) for name in proxies}
+    aside = [name for name in own if name.lower() in PROXIES]
+    if aside and not is_loopback(host):
         said = "holds no proxy address that can be used here: correct or unset it, and start again."
-        raise RuntimeError(f"{' and '.join(sorted(_set_aside))} {said}")
+        raise RuntimeError(f"{' or '.join(aside)} {said}")
     for name in ("NO_PROXY", "no_proxy"):
         named = [entry for entry in os.environ.get(name, "").split(",") if entry.strip()]
         here = ["127.0.0.1", "localhost", "::1", ".localhost", *filter(is_loopback, [host])]
@@ -77,15 +77,6 @@ def mend(host: str = "localhost") -> None:
         except OSError:  # of which ssl's own errors are a kind
             said = f"{name} names {os.environ[name]}, which is not there or holds no certificate"
             raise RuntimeError(f"{said}: correct it, or unset it.") from None
-
-
-def _is_proxy(address: str) -> bool:
-    try:
-        proxy = httpx2.Proxy(address if "://" in address else f"http://{address}")
-        httpx2.HTTPTransport(proxy=proxy, verify=False).close()
-        return bool(proxy.url.host)
-    except Exception:  # each part of an address has an error of its own
-        return False
 
 
 def clean(key: str | None) -> str | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
 import tempfile
@@ -23,8 +22,7 @@ def write_whole(path: str | os.PathLike, data: bytes) -> None:
             os.fsync(file.fileno())
         os.replace(name, target)
     except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(name)
+        Path(name).unlink(missing_ok=True)
         raise
 
 
@@ -50,7 +48,7 @@ def read_rows(text: str, table: str, row_type: type, file: str) -> list:
         except pydantic.ValidationError as error:
             wrong |= {str(each["loc"][0]): each["msg"] for each in error.errors()}
         for key, what in wrong.items():
-            at = re.compile(rf"^(\[\[|{re.escape(key)}\s*=)", re.MULTILINE).search(text, start + 1)
+            at = re.compile(rf"^(\[\[|{re.escape(key)}\b)", re.MULTILINE).search(text, start + 1)
             line = text.count("\n", 0, at.start() if at and at[1] != "[[" else start) + 1
             raise ValueError(f"{file}, line {line}: {key}: {what}.")
     return [*rows.values()]

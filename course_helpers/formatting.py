@@ -3,6 +3,16 @@
 from __future__ import annotations
 
 import math
+import re
+
+# What hides, reorders or drives a terminal: controls, bidi overrides, half a character (not UTF-8).
+_HIDDEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def plain(text: object) -> str:
+    """`text` with what hides in it made visible: "[U+202E]"."""
+    words = str(text).replace("\r\n", "\n").replace("\r", "\n")
+    return _HIDDEN.sub(lambda found: f"[U+{ord(found[0]):04X}]", words)
 
 
 def dollars(usd: float) -> str:
@@ -48,7 +58,7 @@ def in_one_line(error: BaseException) -> str:
     """What went wrong, in the server's or the system's words, and what was tried against it."""
     words, notes = str(error.args[0] if error.args else error), getattr(error, "__notes__", ())
     if isinstance(error, OSError) and error.strerror:
-        words = f"{error.filename}: {error.strerror}"
+        words = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     elif status := getattr(error, "status_code", None):  # of an anthropic.APIStatusError
         said = getattr(error, "api_message", None) or error.message
         words = f"{status} {getattr(error, 'type', None) or ''}: {said}"

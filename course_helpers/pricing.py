@@ -8,6 +8,7 @@ yet from `prices.toml`. A model is found by its exact id: what the data would on
 from __future__ import annotations
 
 import operator
+from collections import ChainMap
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from datetime import UTC, date, datetime, time
@@ -60,8 +61,7 @@ class Rates(NamedTuple):
 
     def at(self, prompt_tokens: int) -> Tier:
         """The tier that a prompt of `prompt_tokens` (uncached, written and read) puts a request into."""
-        first, *higher = self.tiers
-        return [first, *(tier for tier in higher if prompt_tokens > tier.above)][-1]
+        return max((tier for tier in self.tiers[1:] if prompt_tokens > tier.above), default=self.tiers[0])
 
     def cost(self, tokens: Mapping[str, Any]):
         """USD for the counts of one request, or for whole columns of them (NumPy, pandas) at once.
@@ -70,9 +70,8 @@ class Rates(NamedTuple):
         A tier is a cliff: a prompt above it moves every token of the request, the output too.
         """
         prompt = sum(tokens.get(f"{kind}_tokens", 0) for kind in _KINDS if kind != "output")
-        first, *higher = self.tiers
-        cost = first.cost(tokens)
-        for tier in higher:
+        cost = self.tiers[0].cost(tokens)
+        for tier in self.tiers[1:]:
             cost = cost + (tier.cost(tokens) - cost) * (prompt > tier.above)  # an `if` for columns too
         return cost
 
@@ -109,7 +108,7 @@ def rates(model: str = MODEL, *, batch: bool = False, as_of: date | str | None =
     Raises ValueError for a day before the model came out, UnknownModelError for one without a price.
     """
     day, (id, provider, info) = _day(as_of), _find(model)
-    released = getattr(_facts(id), "released", None)
+    released = getattr(_FACTS.get(id), "released", None)
     if released and day < released:
         raise ValueError(f"{id} came out on {released}: on {day} it had no price.")
     if batch and not any(variant.when == _BATCH for variant in info.price_variants or ()):
@@ -150,30 +149,26 @@ class OwnRow:
     retires: date | None = None
     successor: str | None = None
     context_window: int | None = None
-    prices: tuple[dict[str, Any], ...] = ()
+    prices: dict[date, dict[str, Any]] | None = None
 
     def info(self) -> Any:
         """Its prices as an entry of the price data."""
         from genai_prices import types
 
         read = pydantic.TypeAdapter(dict[str, Decimal | types.TieredPrices]).validate_python
-        steps = []
-        for row in self.prices:
-            prices = types.ModelPrice(**read({name: usd for name, usd in row.items() if name != "day"}))
-            steps.append(types.ConditionalPrice(types.StartDateConstraint(row["day"]), prices=prices))
+        steps = [
+            types.ConditionalPrice(types.StartDateConstraint(day), prices=types.ModelPrice(**read(usd)))
+            for day, usd in self.prices.items()
+        ]
         return types.ModelInfo(id=self.id, match=types.ClauseEquals(self.id), prices=steps)
 
 
-@lru_cache(maxsize=1)
-def own_rows() -> dict[str, OwnRow]:
-    """`prices.toml` by id. Raises ValueError naming the line of a mistake."""
-    rows = read_rows(FILE.read_text(encoding="utf-8"), "model", OwnRow, FILE.name)
-    return {row.id: row for row in rows}
+OWN_ROWS: dict[str, OwnRow] = {
+    row.id: row for row in read_rows(FILE.read_text(encoding="utf-8"), "model", OwnRow, FILE.name)
+}
+"""`prices.toml` by id."""
 
-
-def _facts(id: str) -> Model | OwnRow | None:
-    """What is known of `id` beside its price."""
-    return MODELS.get(id) or own_rows().get(id)
+_FACTS: Mapping[str, Model | OwnRow] = ChainMap(MODELS, OWN_ROWS)  # what is known beside prices
 
 
 def _find(name: str):
@@ -188,11 +183,11 @@ def _find(name: str):
     found = [hit for hit in sold if hit[0] is maker] or sold  # hosts count where the maker has no entry
     if not found and name in MODELS:  # the data has an old one under another of its names, which leads to it
         found = [(maker, info) for info in [maker.find_model(name)] if info]
-    if not found and (own := own_rows().get(name)) and own.prices:
+    if not found and (own := OWN_ROWS.get(name)) and own.prices:
         found = [(provider, own.info()) for provider in providers if provider.id == own.maker]
     if not found:
         ids = {info.id for maker in makers for info in maker.models if maker.model_match.is_match(info.id)}
-        raise UnknownModelError(unknown_model(name, sorted(ids | own_rows().keys())))
+        raise UnknownModelError(unknown_model(name, sorted(ids | OWN_ROWS.keys())))
     if len(found) > 1:
         hosts = ", ".join(provider.id for provider, _ in found)
         raise UnknownModelError(f"{name} has no one price: it is sold by {hosts}.")
@@ -201,7 +196,7 @@ def _find(name: str):
 
 def successor(id: str) -> str | None:
     """What to take instead of `id`: for Claude the newest of its line, else its maker's advice, if known."""
-    facts = _facts(id)
+    facts = _FACTS.get(id)
     if not isinstance(facts, Model):
         return facts and facts.successor
     kin = (facts.line, facts.limited, "active")
@@ -210,23 +205,18 @@ def successor(id: str) -> str | None:
 
 
 _COLUMNS = {
-    **dict.fromkeys(("model", "provider"), "string"),
-    **dict.fromkeys(_KINDS, "float64"),
-    "tier_above": "Int64",
-    **dict.fromkeys(("tier_input", "tier_output"), "float64"),
+    **dict.fromkeys(("model", "provider", "source", "successor"), "string"),
+    **dict.fromkeys((*_KINDS, "tokenizer_factor"), "float64"),
     **dict.fromkeys(("context_window", "max_output"), "Int64"),
-    "tokenizer_factor": "float64",
     **dict.fromkeys(("deprecated", "retires", "checked_on", "changes"), "datetime64[s]"),
-    **dict.fromkeys(("successor", "source"), "string"),
 }
 
 
 def price_table(models: Iterable[str] | None = None, *, as_of: date | str | None = None) -> pandas.DataFrame:
     """One row a model, by default those of the course that answer on the day `as_of`, else `models.AS_OF`.
 
-    USD per million tokens, limits in tokens, dates. Where a prompt has more than `tier_above` tokens,
-    `tier_input` and `tier_output` hold; a tier beyond the context window is left out. `changes` is the next
-    day with another price. What is not known of another maker's model is left empty.
+    USD per million tokens of the first tier, limits in tokens, dates; `changes` is the next day with another
+    price. What is not known of another maker's model is left empty.
     Raises ValueError for a day before one of `models` came out.
     """
     import pandas as pd
@@ -239,14 +229,11 @@ def price_table(models: Iterable[str] | None = None, *, as_of: date | str | None
 
 def _row(name: str, day: date) -> dict[str, Any]:
     id, provider, info = _find(name)
-    facts, (first, *higher) = _facts(id), rates(name, as_of=day).tiers
-    row = {column: getattr(facts, column, None) or getattr(first, column, None) for column in _COLUMNS}
-    row |= {"model": id, "provider": provider.id, "successor": successor(id)}
+    facts, tier = _FACTS.get(id), rates(name, as_of=day).tiers[0]
+    row = {column: getattr(facts, column, None) or getattr(tier, column, None) for column in _COLUMNS}
     row["source"] = row["source"] or (provider.pricing_urls or [None])[0]
-    row["context_window"] = window = row["context_window"] or info.context_window
-    if higher and (window is None or higher[0].above < window):
-        row |= {f"tier_{name}": getattr(higher[0], name) for name in ("above", "input", "output")}
+    row["context_window"] = row["context_window"] or info.context_window
     steps = info.prices if isinstance(info.prices, list) else ()
     days = [getattr(step.constraint, "start_date", day) for step in steps]
-    row["changes"] = min((start for start in days if start > day), default=None)
-    return row
+    changes = min((start for start in days if start > day), default=None)
+    return row | {"model": id, "provider": provider.id, "successor": successor(id), "changes": changes}

@@ -14,12 +14,12 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import anthropic
-import httpx2
 from anthropic.types import Message
 
+from .client import final_cause
 from .wire import Need, Steps, aadvance, advance, reply_to
 
 T = TypeVar("T")
@@ -83,36 +83,17 @@ def retry_after(error: anthropic.APIError) -> float | None:
 
 def why_not_retried(error: anthropic.APIError) -> str:
     """Why a retry of `error` cannot help, in a sentence; empty where it can."""
-    if getattr(error, "error_code", None) == SPEND_CAP:
-        return "Not retried: the spend cap is reached, and seconds do not bring back a budget."
-    final = getattr(error, "final", False)  # as a StreamInterrupted says, which has its own sentence
-    if isinstance(error, anthropic.APIConnectionError) and not final:
+    if isinstance(error, anthropic.APIConnectionError) and not getattr(error, "final", False):
         return "Not retried: waiting does not mend this." if final_cause(error) else ""
     if not isinstance(error, anthropic.APIStatusError) or error.status_code < 400:
         return "Not retried: the answer had begun, or come, when this went wrong."
     says, status = error.response.headers.get("x-should-retry"), error.status_code
+    if error.error_code == SPEND_CAP:
+        return "Not retried: the spend cap is reached, and seconds do not bring back a budget."
     if says == "false":
         return f"Not retried: with this {status} the server says x-should-retry: false."
     may_pass = says == "true" or status in (408, 409, 429) or status >= 500
     return "" if may_pass else f"Not retried: a {status} stays a {status} until the request changes."
-
-
-def final_cause(error: BaseException) -> str:
-    """What is wrong, in a sentence, where a connection error is one that no waiting mends; else ""."""
-    cause = error.__cause__
-    if cause is None or not isinstance(error, anthropic.APIConnectionError) or hasattr(error, "final"):
-        return ""
-    if "CERTIFICATE_VERIFY_FAILED" in str(cause):
-        own = "where the network has a certificate of its own, SSL_CERT_FILE names its file"
-        return f"The server's certificate is not trusted: {own}. {cause}"
-    if isinstance(cause, httpx2.LocalProtocolError):  # its own words hold the header: perhaps a key
-        return "The request has a header that HTTP does not allow: a line break, perhaps, in a key."
-    if "client has been closed" in str(cause):
-        return "The client is closed: run the setup cell again, or call connect(), for another."
-    passing = isinstance(cause, httpx2.TransportError | OSError)
-    if passing and not isinstance(cause, httpx2.UnsupportedProtocol):
-        return ""
-    return f"The request could not be made ({type(cause).__name__}): {cause}"
 
 
 @dataclass
@@ -134,10 +115,6 @@ class Retries:
     attempts: list[Attempt] = field(default_factory=list, init=False)
     """Every request so far, the successful one included; `pandas.DataFrame` takes the list as it is."""
     waited: float = field(default=0.0, init=False)
-
-    def __post_init__(self):
-        if self.max_retries < 0:
-            raise ValueError(f"max_retries is {self.max_retries}; the least is 0, which means one request.")
 
     def run(self, request: Callable[[], T]) -> T:
         """The result of `request()`, tried again for as long as that makes sense."""
@@ -169,14 +146,16 @@ class Retries:
 
     def _plan_wait(self, error: anthropic.APIError, this: Attempt) -> None:
         """Announce the wait after `this` request; or raise `error`, with a note of what was tried."""
-        asked, never = retry_after(error), why_not_retried(error)
+        asked = retry_after(error)
         seconds = asked or self._backoff(this.attempt)
-        if final := never or self._why_enough(this.attempt, seconds):
+        if why := why_not_retried(error) or self._why_enough(this.attempt, seconds):
             outcomes = ", ".join(attempt.outcome for attempt in self.attempts)
-            note = f"{final} Requests: {this.attempt} ({outcomes}); waited {self.waited:.1f} s."
-            if local := final_cause(error):
-                error.message, error.args, error.__cause__ = local, (local,), None  # which may show a key
-            error.add_note(note + (f" Come back in {math.ceil(asked)} s." if asked and not never else ""))
+            note = f"{why} Requests: {this.attempt} ({outcomes}); waited {self.waited:.1f} s."
+            if asked and why.startswith("Gave up"):
+                note += f" Come back in {math.ceil(asked)} s."
+            if cause := final_cause(error):
+                error.message, error.args, error.__cause__ = cause, (cause,), None  # which may show a key
+            error.add_note(note)
             raise error
         this.wait, this.asked = seconds, asked is not None
         if self.on_wait is not None:
@@ -205,19 +184,9 @@ def _outcome(error: anthropic.APIError) -> str:
     return str(getattr(error, "status_code", type(error).__name__))
 
 
-def _request(client: Any, kind: type, create_arguments: dict[str, Any]) -> Callable[[], Steps[Message]]:
-    """What asks for one reply; a client of another `kind`, and a stream, are refused before that."""
-    if not isinstance(client, kind):
-        raise TypeError("call_with_retry is for anthropic.Anthropic, acall_with_retry for AsyncAnthropic.")
-    if create_arguments.get("stream"):
-        why = "pieces may be on the screen when it breaks"
-        raise TypeError(f"stream=True cannot be retried here: {why}. Use Conversation.stream, which can.")
-    return partial(reply_to, create_arguments)
-
-
 def one_request(client: anthropic.Anthropic, **create_arguments) -> Message:
     """The reply to exactly one request: see `reply_to`."""
-    return advance(_request(client, anthropic.Anthropic, create_arguments)(), client)
+    return advance(reply_to(create_arguments), client)
 
 
 def call_with_retry(
@@ -236,12 +205,14 @@ def call_with_retry(
 
     See `Retries` for the policy. `on_wait` gets a `Wait` before each one; None keeps it silent.
     """
+    if not isinstance(client, anthropic.Anthropic):
+        raise TypeError("call_with_retry is for anthropic.Anthropic; acall_with_retry is for AsyncAnthropic.")
     retries = Retries(max_retries, max_wait, max_total_wait, on_wait, sleep, clock, random)
-    return advance(retries.steps(_request(client, anthropic.Anthropic, create_arguments)), client)
+    return advance(retries.steps(partial(reply_to, create_arguments)), client)
 
 
 async def acall_with_retry(client: anthropic.AsyncAnthropic, max_retries: int = 5, **arguments) -> Message:
     """`call_with_retry` on an async client, with the same arguments; its `sleep` may be one to await."""
     policy = {name: arguments.pop(name) for name in POLICY & arguments.keys()}
-    retries = Retries(max_retries=max_retries, **policy)
-    return await aadvance(retries.steps(_request(client, anthropic.AsyncAnthropic, arguments)), client)
+    retries = Retries(max_retries, **policy)
+    return await aadvance(retries.steps(partial(reply_to, arguments)), client)

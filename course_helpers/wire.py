@@ -79,8 +79,8 @@ def unlocked(client: Any) -> Any:
     return client
 
 
-def advance(steps: Steps[T], client: anthropic.Anthropic | None = None) -> T | Any:
-    """Meets the needs of `steps` until it yields something else, or returns: that."""
+def advance(steps: Steps[T], client: anthropic.Anthropic | None = None) -> T:
+    """Meets the needs of `steps` until it returns: its result."""
     driver = aadvance(steps, client, time.sleep)  # with a blocking client nothing is left to await: one step
     try:
         driver.send(None)
@@ -91,23 +91,21 @@ def advance(steps: Steps[T], client: anthropic.Anthropic | None = None) -> T | A
 
 async def aadvance(
     steps: Steps[T], client: anthropic.AsyncAnthropic | None = None, sleep: Callable = asyncio.sleep
-) -> T | Any:
+) -> T:
     """`advance` on an async client. Errors of a call come without their way through the SDK."""
-    answer = error = None
+    go_on, came = steps.send, None
     while True:
         try:
-            need = steps.send(answer) if error is None else steps.throw(error)
+            need = go_on(came)
         except StopIteration as end:
             return end.value
         except anthropic.APIError as final:
             raise _short(final) from final.__cause__
-        if not isinstance(need, Need):
-            return need
         try:
-            answer, error = _get(need, client, sleep), None
-            answer = await answer if inspect.isawaitable(answer) else answer
+            go_on, came = steps.send, _get(need, client, sleep)
+            came = await came if inspect.isawaitable(came) else came
         except Exception as failure:
-            answer, error = None, failure
+            go_on, came = steps.throw, failure
         except BaseException as stop:
             raise _short(stop) from None
 
@@ -126,6 +124,9 @@ def reply_to(request: dict[str, Any], read: Callable = lambda message: message) 
     A 200 that holds no message (a proxy's page, JSON cut short), for which the SDK returns a str or raises a
     `json.JSONDecodeError`, raises `anthropic.APIResponseValidationError`: not retried, as it may be billed.
     """
+    if request.get("stream"):
+        why = "pieces may be on the screen when it breaks"
+        raise TypeError(f"stream=True cannot be retried here: {why}. Use Conversation.stream, which can.")
     raw = yield Need("ask", request)
     with suppress(ValueError, TypeError, AttributeError, RecursionError):
         reply = yield Need("call", raw.parse)

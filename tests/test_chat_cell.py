@@ -8,7 +8,6 @@ import math
 import re
 import subprocess
 import sys
-import threading
 from types import SimpleNamespace
 
 import anthropic
@@ -21,7 +20,14 @@ from course_helpers import Conversation, connect, models, practice, render
 from course_helpers.chat_cell import Busy, ChatCell, exchange
 from course_helpers.chat_cell.exchange import Exchange
 from course_helpers.chat_cell.texts import bill, explain, in_three_languages
-from course_helpers.history import BudgetExceeded, Call, StreamInterrupted, last_turns
+from course_helpers.history import (
+    BudgetExceeded,
+    Call,
+    StreamInterrupted,
+    last_turns,
+    summarise_older,
+    within_tokens,
+)
 from tests.drivers import wait_until
 
 PARIS, ANSWER = "What is the capital of France?", "The capital of France is Paris."
@@ -58,18 +64,18 @@ def cell():
     yield chat_cell
     practice.reset()
     chat_cell.close()
-    wait_until(lambda: "course-chat" not in [thread.name for thread in threading.enumerate()])
+    wait_until(lambda: not chat_cell.busy)
 
 
 def test_turns_from_code(cell):
-    """Sent, awaited or made by the conversation itself, before and after: each stands in the transcript."""
+    """Sent, or made by the conversation itself, before and after: each stands in the transcript."""
     reply = cell.send(PARIS)
     assert (str(reply), reply.turn) == (ANSWER, cell.chat.turns[-1])
     shown = cell._exchanges[0].whole()
     assert (PARIS in shown["head"], bill(reply.call) in shown["foot"]) == (True, True)
     assert shown["body"] == render.to_html(ANSWER, style=False)
     assert re.fullmatch(r"1 turn · .* \(practice: free\)", cell.session)
-    assert str(asyncio.run(cell.asend("hello"))).startswith("Hello")
+    cell.send("hello")
     other = Watched(cell.chat)
     assert other.questions() == [PARIS, "hello"]
     cell.chat.undo()
@@ -92,17 +98,17 @@ def test_one_reply_at_a_time_and_stop_at_any_moment(cell):
     assert caught.value._render_traceback_() == ["Busy: A reply is on its way: stop it, or wait for it."]
     cell.do("send", text="hello")
     assert (cell.told("draft"), cell.questions()) == ("hello", [PARIS])
-    assert str(running.task.result()) == ANSWER
+    assert str(running.result()) == ANSWER
     running = cell._begin(PARIS)
-    running.stop(20)
-    assert running.task.result().turn is None
+    cell.stop(20)
+    assert running.result().turn is None
     assert "Stopped before anything came." in cell._exchanges[1].foot
     practice.pace(20, 0)
     running = cell._begin("Tell me a long story.")
     stopped = cell._exchanges[2]
     wait_until(lambda: len(stopped.text) > 5)
     cell.stop(20)
-    reply = running.task.result()
+    reply = running.result()
     assert reply.text == stopped.text
     assert stopped.text in Reader(stopped.whole()["body"]).text
     assert (reply.call, reply.call.kind) == (cell.chat.calls[-1], "lost")
@@ -118,13 +124,7 @@ def test_one_reply_at_a_time_and_stop_at_any_moment(cell):
 
 
 def test_nothing_is_left_behind(cell, echo):
-    """An await that is cancelled ends its turn; after a close the server sees the connection go, no widget is
-    left, and a closed chat says so when code uses it."""
-    practice.pace(50, 60)
-    with pytest.raises(TimeoutError):
-        asyncio.run(asyncio.wait_for(cell.asend(PARIS), 0.3))
-    wait_until(lambda: not cell.busy)
-    assert "Stopped" in cell._exchanges[0].foot
+    """After a close the server sees the connection go, no widget is left, and a closed chat says so."""
     before = len(ipywidgets.widget._instances)
     other = Watched(connect(echo.url) and Conversation())
     other._begin("say 1000 at 20")
@@ -137,18 +137,17 @@ def test_nothing_is_left_behind(cell, echo):
 
 
 def test_without_threads_it_runs_on_the_loop_that_is_there(cell, monkeypatch):
-    """As in a browser tab: asend and a typed message work; send, which cannot wait there, says what does."""
+    """As in a browser tab: a typed message works; send, which cannot wait there, says so."""
 
     async def chat() -> None:
-        assert str(await cell.asend(PARIS)) == ANSWER
-        cell._act("send", "view", text="hello")
-        await cell._running.task
-        with pytest.raises(Busy, match=r"await cell\.asend"):
+        cell._act("send", "view", text=PARIS)
+        await asyncio.wrap_future(cell._running)
+        with pytest.raises(Busy, match="type it"):
             cell.send("hello")
 
     monkeypatch.setattr(sys, "platform", "emscripten")
     asyncio.run(asyncio.wait_for(chat(), 60))
-    assert [turn.user for turn in cell.chat.turns] == [PARIS, "hello"]
+    assert [turn.assistant for turn in cell.chat.turns] == [ANSWER]
 
 
 def test_model_and_system_prompt_follow_the_controls(cell, echo):
@@ -175,10 +174,18 @@ def test_before_and_after_it_is_sent(cell, monkeypatch, capsys):
     """What the strategy would send, and its cost; then the request as JSON, and as curl and Python that run,
     in which the key is named, never shown."""
     cell.chat.keep = last_turns(0)
-    cell.send("hello")
-    cell.do("preview", text=PARIS)
+    cell.send(PARIS)
+    known = len(practice.journal), cell.chat.calls
+    for cell.chat.keep in (
+        summarise_older(1),
+        within_tokens(9),
+        lambda messages, chat: chat.ask(messages) or messages[-1:],
+        last_turns(0),
+    ):
+        cell.do("preview", text=PARIS)
+    assert (len(practice.journal), cell.chat.calls) == known
     reply, client, system = cell.send(PARIS), cell.chat.client, 'It\'s "$HOME" `ls` \\ \n ä'
-    assert cell.told("forecast").startswith(f"This turn: {reply.call.prompt_tokens} tokens in · $")
+    assert cell.told("forecast").startswith(f"This turn: ≈ {reply.call.prompt_tokens} tokens in · $")
     assert 0 < cell.told("share") < 0.01
     cell.do("take", id=cell._exchanges[-1].number, what="request", why="show")
     assert json.loads(cell.told("taken")["JSON"]) == reply.request

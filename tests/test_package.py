@@ -12,7 +12,7 @@ PATHS = sorted((ROOT / "course_helpers").rglob("*.py"))
 MODULES = {".".join(p.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): p for p in PATHS}
 # From the right of the map in CONTRIBUTING.md to its left: a part imports only parts before it.
 ORDER = (
-    ("curl", "files", "formatting", "markdown"),
+    ("curl", "files", "formatting"),
     ("render",),
     ("models",),
     ("pricing", "practice_api"),

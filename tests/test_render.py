@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from course_helpers import render
-from course_helpers.markdown import LANGUAGES, LONGEST_CODE
+from course_helpers.formatting import plain
+from course_helpers.render import LANGUAGES, LONGEST_CODE
 
 _GROUPS = tomllib.loads(Path(__file__).with_name("hostile_texts.toml").read_text(encoding="utf-8"))
 _GROUPS["control"] += [  # what cannot stand there
@@ -140,8 +141,9 @@ def test_hidden_characters_become_visible():
     """What drives a terminal or reorders text is shown; real languages are left alone."""
     same = "\tand\nline שלום مرحبا 👩‍🔬 e\u0301"
     hidden = "a\x1b[31mb\u202ec\u2066d\x00e\x7ff\x9bg\ud800h\ri\r\nj"
-    for text, shown in {hidden: "a␛[31mb[U+202E]c[U+2066]d␀e␡f�g�h\ni\nj", same: same}.items():
-        assert render.plain(text) == render.escape(text) == shown
+    seen = "a[U+001B][31mb[U+202E]c[U+2066]d[U+0000]e[U+007F]f[U+009B]g[U+D800]h\ni\nj"
+    for text, shown in {hidden: seen, same: same}.items():
+        assert plain(text) == render.escape(text) == shown
         render.to_html(text).encode("utf-8")
     assert render.escape(ValueError("<b>")) == "&lt;b&gt;"
 

@@ -116,7 +116,7 @@ def test_a_bot_with_one_fault_gets_just_that(name, make, cases, capsys):
     assert seen(made) == {name}, made.cases.to_string()
     assert [line.split(":")[0] for line in capsys.readouterr().out.splitlines()] == cases
     assert f"✗ {name}: " in repr(made)
-    assert f"(lesson {storm.LESSONS[name]})" in repr(made)
+    assert f"(lesson {storm.FINDINGS[name][0]})" in repr(made)
     assert not made.clean
     assert made.cases["requests"].sum() == len(made.attempts)
 
@@ -149,7 +149,7 @@ MISBEHAVED = {
 @pytest.mark.parametrize("how", MISBEHAVED)
 def test_bots_that_do_not_come_back(how, monkeypatch):
     """The card says so, and everything is as it was."""
-    monkeypatch.setattr(sys.modules[ReportCard.__module__], "PATIENCE", 0.1)
+    monkeypatch.setattr(storm, "PATIENCE", 0.1)
     monkeypatch.setattr(sys.modules[ReportCard.__module__], "SESSION_LIMIT", 0.5)
     before = input, time.sleep, sys.stdin, os.environ.copy()
     made = card(MISBEHAVED[how], "calm", "500")

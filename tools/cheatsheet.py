@@ -18,7 +18,7 @@ HEAD = """# Cheat sheet
 
 The calls to look up, made from the lessons' own cells by `make notebooks`.
 At work you have only `anthropic`: what is imported from `course_helpers` you replace by your own, and lines
-with `practice`, `check` and `pretend` (which skips the waits) go.
+with `practice` and `check` go, with what hangs on them.
 The snippets of one lesson go together, in their order, after the setup cell:
 
 ```python

@@ -81,11 +81,11 @@ def plot_turn_tokens(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
     ax = look.style_axes(look.new_axes(ax)[0], "Tokens sent with each turn", "turn", "tokens sent")
     if not len(sent):
         return look.empty(ax, "no turns yet")
-    parts = {"sent before": (look.IDLE, again), "new in this turn": (look.INPUT, sent - again)}
+    parts = {"sent or received before": (look.IDLE, again), "new in this turn": (look.INPUT, sent - again)}
     look.legend(ax, [*look.stacked(ax, parts), look.running_total(ax, sent, "tokens")])
     words = f"{count(len(sent), 'turn')} sent {count(sent.sum(), 'token')}"
     if again.any():
-        words += f", {share(again.sum(), sent.sum())} of them not for the first time"
+        words += f", {share(again.sum(), sent.sum())} of them sent or received before"
         words += f"; the last turn sent {times(sent[-1] / max(sent[0], 1))} what the first did"
     return look.with_caption(ax, words + ".")
 

@@ -63,7 +63,7 @@ def plot_sessions(sessions: Iterable[Any] | Mapping[str, Any], ax: Axes | None =
 def _past(source: Any) -> Total:
     """The shared past of a fork; nothing for what is no fork."""
     past = getattr(source, "past", ())  # of a saved conversation the calls, of one that is open their total
-    return past if isinstance(past, Total) else Total().plus(past)
+    return past if isinstance(past, Total) else Total.of(past)
 
 
 @look.styled
@@ -103,7 +103,7 @@ def plot_forecast(chat: Any, turns: int = 50, ax: Axes | None = None) -> Axes:
     ax.plot(done + 1 + np.arange(-len(own), 0), before + own.cumsum(), color=look.ink(), label="so far")
     ax.set(xlim=(0, turns), ylim=(0, ax.get_ylim()[1]))
     look.legend(ax)
-    like = "the shorter and the longer half of those so far" if done > 3 else "half to twice the few so far"
+    like = "the shorter and the longer half so far" if done > 3 else "half to twice as long as those so far"
     assumed = f"turns of {low.sum():,.0f} to {high.sum():,.0f} tokens of question and answer, as {like}; "
     assumed += f"{model}, at the prices of the course; no call lost or tried twice"
     assumed += "; a cache that is always found" if cache else ""

@@ -3,23 +3,36 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import itertools
 import sys
 import threading
 from collections.abc import Sequence
+from concurrent import futures
+from pathlib import Path
 from typing import Any
 from weakref import WeakSet
 
+import anywidget
+import traitlets
 from IPython import get_ipython
 from IPython.display import display
 
+from .. import render
 from ..history import Conversation, Reply
 from . import texts
-from .exchange import Exchange, Running
-from .page import NOTE, TEXT, Page
+from .exchange import Exchange
 
 POLL = 0.1  # seconds between looks for an interrupt: a longer sleep would not notice one until it ends
 CLOSING = 1.0  # seconds that Clear and closing wait for a stopped reply to end
+
+
+@functools.cache
+def background() -> asyncio.AbstractEventLoop:
+    """The event loop of all chats, in a thread of its own: cells run while a reply comes."""
+    loop = asyncio.new_event_loop()
+    threading.Thread(target=loop.run_forever, name="course-chat", daemon=True).start()
+    return loop
 
 
 class Busy(RuntimeError):
@@ -37,11 +50,24 @@ class SeenReply(Reply):
         display({"text/plain": f"In the chat: {' · '.join(self._small)}"}, raw=True)
 
 
-class ChatCell(Page):
+class ChatCell(anywidget.AnyWidget):
     """A conversation as a widget: `chat` is the `Conversation`, made of the arguments where none is given.
 
     `starters` are questions that an empty chat offers; None are those of the course.
+    The page, `page.js`, gets what lasts as traits and what happens as messages: see `post`.
     """
+
+    _esm = Path(__file__).with_name("page.js").read_text(encoding="utf-8")
+    # The style of what is rendered comes along, once a page, however many chats are open.
+    _css = render.CSS + Path(__file__).with_name("style.css").read_text(encoding="utf-8")
+
+    busy = traitlets.Bool(False).tag(sync=True)  # is a reply on its way? Then the button says Stop
+    status = traitlets.Unicode("").tag(sync=True)  # what is happening now; screen readers speak it
+    session = traitlets.Unicode("").tag(sync=True)
+    model = traitlets.Unicode("").tag(sync=True)
+    models = traitlets.List().tag(sync=True)  # what can be chosen: pairs of a label and an id
+    system = traitlets.Unicode("").tag(sync=True)
+    starters = traitlets.List(traitlets.Unicode()).tag(sync=True)
 
     def __init__(
         self,
@@ -54,49 +80,46 @@ class ChatCell(Page):
             raise TypeError("Pass a Conversation, or the arguments to make one, not both.")
         self.chat = Conversation(**conversation_arguments) if chat is None else chat
         self._lock, self._numbers = threading.RLock(), itertools.count(1)
-        self._running: Running | None = None
+        self._running: futures.Future[Reply] | None = None
         self._exchanges: list[Exchange] = []
         super().__init__(starters=list(texts.STARTERS if starters is None else starters))
         self.add_class("course-chat")
         self.on_msg(lambda _widget, message, _buffers: self._act(**message))
         self._show(self._caught_up())
         message = getattr(get_ipython(), "parent_header", None) or {}  # that runs a cell of the notebook
-        cell, run = message.get("metadata", {}).get("cellId"), message.get("header", {}).get("msg_id")
-        self._made_in = cell, run
+        self._cell = message.get("metadata", {}).get("cellId")
+        self._run = message.get("header", {}).get("msg_id")
         for other in list(_open):
-            if cell and other._made_in[0] == cell and other._made_in[1] != run:
+            if other._cell and other._cell == self._cell and other._run != self._run:
                 other.close()  # the cell was run again: the old view is gone from the page
         _open.add(self)
 
-    def send(self, text: str) -> Reply:  # in place of the widget's own, which `Page.post` does without
+    def send(self, text: str) -> Reply:  # in place of the widget's own, which `post` does without
         """One turn; its reply. Interrupting the kernel stops it; an error is shown in the chat and raised."""
         if sys.platform == "emscripten":
-            raise Busy("There are no threads here, so nothing can be waited for: use await cell.asend(…).")
+            raise Busy("There are no threads here, so nothing can be waited for: type it into the chat.")
         running = self._begin(text)
         try:
-            while not running.ended.wait(POLL):
+            while not futures.wait([running], POLL).done:
                 pass
         except KeyboardInterrupt as error:  # in one sentence too
             error._render_traceback_ = lambda: ["KeyboardInterrupt: the reply was stopped and is not kept."]
             raise
         finally:
-            running.stop()
-        return SeenReply(**vars(running.task.result()))
-
-    async def asend(self, text: str) -> Reply:
-        """`send` to await: the kernel's other work goes on meanwhile. Cancelling it stops the turn."""
-        running = self._begin(text)
-        try:
-            while not running.task.done():
-                await asyncio.sleep(POLL / 2)
-        finally:
-            running.stop()
-        return SeenReply(**vars(running.task.result()))
+            if not running.done():
+                self.stop()
+        return SeenReply(**vars(running.result()))
 
     def stop(self, wait: float = 0.0) -> None:
         """End the reply that is on its way, if one is; wait for its end, `wait` seconds at most."""
         if running := self._running:
-            running.stop(wait)
+            # Not at once: a task that is cancelled before its first step would never begin.
+            asyncio.run_coroutine_threadsafe(self._cancel(), self._loop)
+            if wait and sys.platform != "emscripten":
+                futures.wait([running], wait)
+
+    async def _cancel(self) -> None:
+        self._task.cancel()
 
     def close(self) -> None:
         """Stop, and take the chat off the screen; the conversation itself stays in `chat`."""
@@ -107,9 +130,19 @@ class ChatCell(Page):
         super().close()
 
     def _ipython_display_(self) -> None:
-        display({"text/plain": TEXT, "text/html": NOTE}, raw=True)
+        display({"text/plain": texts.STAND_IN, "text/html": texts.HIDDEN_STAND_IN}, raw=True)
         data, metadata = self._repr_mimebundle_()
         display(data | {"text/plain": ""}, metadata=metadata, raw=True)
+
+    def post(self, **message: Any) -> None:
+        """Tell every view of the page, or the one called `view`, one thing that happened."""
+        self._send({"method": "custom", "content": message})
+
+    def _send(self, msg: dict, buffers: list | None = None) -> None:
+        super()._send(msg, buffers)
+        # ipykernel 7.4 hands a widget's messages to the thread that last spoke to it, where Stop would wait
+        # for a running cell. Without the note of that thread they go to the one that JupyterLab asks for.
+        vars(self.comm or self).pop("_reply_subshell_id", None)
 
     # -- what the reader does; called on whichever thread the kernel chooses
 
@@ -152,13 +185,12 @@ class ChatCell(Page):
 
     def _on_clear(self) -> None:
         self.stop(CLOSING)  # outside of the lock, which its end needs
-        with self._lock:
-            self.chat.reset()
-            self._show([])
-            self._refresh("Cleared. What was spent stays counted.")
+        self._take_back(1)
+        self._refresh("Cleared. What was spent stays counted.")
 
     def _on_preview(self, text: str) -> dict[str, Any]:
-        return texts.forecast(self.chat.preview(text))
+        known = [each for each in self._exchanges if each.turn and each.request and each.model == self.model]
+        return texts.forecast(self.chat, text, known[-1] if known else None)
 
     def _on_take(self, id: int, what: str, why: str) -> dict[str, Any]:
         """The `question` or the `reply` of an exchange as text, or the request that was sent for it."""
@@ -168,32 +200,32 @@ class ChatCell(Page):
             taken = texts.in_three_languages(exchange.request, self.chat.client)
         return {"id": id, "taken": taken, "why": why}
 
-    def _on_export(self, kind: str) -> dict[str, Any]:
-        if kind == "json":
-            return {"file": "chat.json", "text": texts.as_json(self.chat)}
-        return {"file": "chat.md", "text": texts.as_markdown(self.chat)}
+    def _on_export(self, kind: str, file: str) -> dict[str, Any]:
+        return {"file": file, "text": getattr(texts, f"as_{kind}")(self.chat)}
 
     # -- one turn
 
-    def _begin(self, text: str) -> Running:
+    def _begin(self, text: str) -> futures.Future[Reply]:
         """Put `text` on the screen and the turn on its way."""
         with self._lock:
             if self.comm is None:
                 raise Busy("This chat was closed. Run its cell again for a new one.")
             exchange = Exchange(next(self._numbers), text, self.chat.model, self.post)
             self._show([*self._caught_up(), exchange])
-            self._running = Running(self._turn(text, exchange))
+            threads = sys.platform != "emscripten"  # in a browser tab it runs on the loop that is running
+            self._loop = background() if threads else asyncio.get_running_loop()
+            self._running = asyncio.run_coroutine_threadsafe(self._turn(exchange), self._loop)
             self._refresh()
             return self._running
 
-    async def _turn(self, text: str, exchange: Exchange) -> Reply:
-        """The turn itself, in a thread of its own: pieces to the screen, then the bill or what went wrong."""
+    async def _turn(self, exchange: Exchange) -> Reply:
+        """The turn itself: pieces to the screen, then the bill or what went wrong."""
         chat, known, on_wait = self.chat, len(self.chat.calls), self.chat.on_wait
         told = chat.on_wait = lambda wait: self._refresh(f"{wait}.")
-        note, kind = "", "note"
+        self._task, note, kind = asyncio.current_task(), "", "note"
         try:
             self.status = "Waiting for the first piece… Stop or Esc ends it."
-            async with chat.astream(text) as pieces:
+            async with chat.astream(exchange.question) as pieces:
                 async for piece in pieces:
                     if not exchange.text:
                         self.status = "The reply is coming… Stop or Esc ends it."
@@ -231,17 +263,16 @@ class ChatCell(Page):
             exchanges.append(exchange)
         return exchanges
 
-    def _take_back(self, number: int | None = None) -> str:
-        """Remove the exchange `number`, by default the last, and all after it; its question."""
+    def _take_back(self, first: int | None = None) -> str:
+        """Remove the exchange numbered `first`, by default the last, and all after it; its question."""
         with self._lock:
             exchanges = self._caught_up()
-            numbers = [exchange.number for exchange in exchanges]
-            at = numbers.index(number or numbers[-1])
-            for exchange in exchanges[at:]:
+            gone = [each for each in exchanges if each.number >= (first or exchanges[-1].number)]
+            for exchange in gone:
                 if exchange.turn is not None:  # it is kept in the conversation too
                     self.chat.undo()
-            self._show(exchanges[:at])
-            return exchanges[at].question
+            self._show(exchanges[: -len(gone)])
+            return gone[0].question
 
     def _show(self, exchanges: list[Exchange]) -> None:
         """Show these exchanges and no others."""

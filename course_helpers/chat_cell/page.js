@@ -1,7 +1,7 @@
 // The chat as a page shows it: controls, transcript, and the box in which Enter sends and Send becomes Stop.
 //
 // The text travels with the event, so however fast someone types, what is sent is what stood in the box.
-// From the kernel come the traits of page.py and messages, one for each thing that happened (see `told`).
+// From the kernel come the traits of cell.py and messages, one for each thing that happened (see `told`).
 // To it go messages {do: name, view, …}: what stands behind `_on_` in cell.py. All HTML was made by render.py.
 
 const PATIENCE = 5000; // milliseconds after which an unanswered message is put back
@@ -285,9 +285,9 @@ function render({ model, el }) {
   const status = make(el, "div", "course-chat-status", { role: "status" });
   const last = make(el, "div", "course-chat-last");
   const session = make(last, "span", "course-chat-session");
-  const exported = (kind) => () => tell("export", { kind });
-  button(last, "Save as Markdown", exported("markdown"), "course-chat-do");
-  button(last, "Save as JSON", exported("json"), "course-chat-do").title = "A file that Conversation.load and course-chat --load read";
+  const exported = (kind, file) => () => tell("export", { kind, file });
+  button(last, "Save as Markdown", exported("markdown", "chat.md"), "course-chat-do");
+  button(last, "Save as JSON", exported("json", "chat.json"), "course-chat-do").title = "A file that Conversation.load and course-chat --load read";
 
   let pending = null; // {text, timer}: sent, and the kernel has not answered yet
   let stopping = false;

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import json
-import pprint
 import shlex
 import tempfile
+from copy import deepcopy
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import anthropic
 
-from .. import models, render
+from .. import models
 from ..client import place
-from ..formatting import count, dollars, in_one_line, share, short
-from ..history import Call, Conversation, Preview, StreamInterrupted
+from ..formatting import count, dollars, in_one_line, plain, share, short
+from ..history import Call, Conversation, StreamInterrupted
+from ..history.strategies import Asking, chosen
+from ..history.turn import Server
 from ..retries import SPEND_CAP, final_cause
+from ..wire import Steps, advance
 
 STARTERS = (  # what an empty chat offers to ask
     "What is a token?",
@@ -23,18 +27,25 @@ STARTERS = (  # what an empty chat offers to ask
     "What does a first API call look like in Python?",
 )
 
+STAND_IN = "A chat with a language model: run this cell to open it."
+"""What stands in place of the chat where no widget can: nbval, `jupyter execute`, a reopened notebook."""
+
+_CHILD = ".jp-OutputArea-child"
+HIDDEN_STAND_IN = f"""<div class="course-chat-closed">{STAND_IN}</div><style>
+{_CHILD}:has(.course-chat-closed):has(+ {_CHILD} .course-chat) {{ display: none; }}
+{_CHILD}:has(.course-chat-closed) + {_CHILD}:not(:has(.course-chat)) {{ display: none; }}
+</style>"""
+"""Shown before the widget and hidden as soon as that lives: a dead one would only say "model not found"."""
+
 STOPPED = "Stopped. What had come stays here; it is billed, but not part of the conversation."
 STOPPED_EARLY = "Stopped before anything came. Nothing is kept; what was sent may still be billed."
 
 _AT = {"practice": "practice: free", "live": "live", "local": "on this machine", "remote": "elsewhere"}
 _MEANING = {
     StreamInterrupted: "The reply broke off. Nothing was kept: Retry asks again.",
-    anthropic.APITimeoutError: "The server did not answer in time. Check the network, then Retry.",
     anthropic.APIConnectionError: "No connection. Check the network (or the local server), then Retry.",
     SPEND_CAP: "The spend limit of this account is reached. Waiting does not help: raise it in the console.",
     401: 'The API refused the key. Check it and connect again; connect("practice") needs none.',
-    404: "There is no such model here. Choose another one above, then Retry.",
-    413: "The conversation is too large to send. Clear it, or keep fewer turns.",
     429: "Too many requests or tokens in the last minute. Wait a moment, then Retry.",
     anthropic.InternalServerError: "The API failed. This is not your mistake. Wait a moment, then Retry.",
     anthropic.APIStatusError: "The API refused the request.",
@@ -70,26 +81,42 @@ def bill(call: Call) -> str:
     return named + " · ".join(parts)
 
 
-def forecast(preview: Preview) -> dict[str, Any]:
-    """One line on a turn that was not sent yet, and which share of the context window it would take."""
-    sent, window = preview.input_tokens, preview.window
-    tokens = ("≈ " if preview.estimated else "") + count(sent, "token")
-    cost = f"{dollars(preview.least_usd)} at least, {dollars(preview.most_usd)} at most"
+class _Unasked(Server):
+    """A server that is not asked: what is counted is an estimate, and what is asked gets no answer."""
+
+    def ask(self, messages: list[dict[str, Any]]) -> Steps[str]:
+        yield from ()
+        return ""
+
+
+def forecast(chat: Conversation, text: str, last: Any = None) -> dict[str, Any]:
+    """One line on a turn that was not sent yet, and which share of the context window it would take.
+
+    Its tokens are an estimate, as wrong as it was for the `last` exchange of which that is known.
+    """
+    server = _Unasked(**vars(chat.server()) | {"uncounted": True})
+    unsent = SimpleNamespace(model=chat.model, system=chat.system, client=None, server=lambda: server)
+    unsent.count, unsent.ask = (lambda messages: advance(server.count(messages))), (lambda messages: "")
+    keep = deepcopy(chat.keep) if isinstance(chat.keep, Asking) else chat.keep  # its notes are forgotten
+    messages = [*chat.messages, {"role": "user", "content": text}]
+    messages = advance(chosen(keep, unsent, messages, server))
+    sent = unsent.count(messages)
+    if last is not None:
+        sent = round(sent * last.turn.prompt_tokens / unsent.count(last.request["messages"])) or 1
+    least = server.rates.cost({"input_tokens": sent, "output_tokens": 1}) if server.rates else 0.0
+    most = server.worst(server.request(messages), sent)
+    window = getattr(models.MODELS.get(chat.model), "context_window", None)
     full = f" · context window {share(sent, window)} full" if window else ""
-    return {"forecast": f"This turn: {tokens} in · {cost}{full}", "share": window and sent / window}
+    cost = f"{dollars(least)} at least, {dollars(most)} at most{full}"
+    return {"forecast": f"This turn: ≈ {count(sent, 'token')} in · {cost}", "share": window and sent / window}
 
 
 def model_options(chat: Conversation) -> list[tuple[str, str]]:
-    """Label and id of each model to choose from; on another's server, of those that were used there."""
-    options = {}
-    if place(chat.client) in ("practice", "live"):
-        aliases = {name: f"{alias}: " for alias, name in models.ALIASES.items()}
-        for model in models.available():
-            going = f" (retires {model.retires:%Y-%m-%d})" if model.retires else ""
-            options[model.id] = f"{aliases.get(model.id, '')}{model.id}{going}"
-    for name in (chat.model, *(call.model for call in chat.calls)):
-        options.setdefault(name, render.plain(name))
-    return [(label, name) for name, label in options.items()]
+    """Label and id of each model to choose from; on another's server, only the one in use is known."""
+    served = models.available() if place(chat.client) in ("practice", "live") else []
+    dates = {model.id: f" (retires {model.retires})" if model.retires else "" for model in served}
+    dates.setdefault(chat.model, "")
+    return [(plain(name) + going, name) for name, going in dates.items()]
 
 
 def in_three_languages(request: dict[str, Any], client: anthropic.Anthropic) -> dict[str, str]:
@@ -99,10 +126,7 @@ def in_three_languages(request: dict[str, Any], client: anthropic.Anthropic) -> 
     version = f"anthropic-version: {client.default_headers['anthropic-version']}"
     headers = [f'-H "{header}"' for header in ("content-type: application/json", version, key)]
     curl = [f"curl {shlex.quote(url + '/v1/messages')}", *headers, f"--data-raw {shlex.quote(body)}"]
-    arguments = "".join(
-        f"    {name}={pprint.pformat(value, width=88, sort_dicts=False)},\n"
-        for name, value in request.items()
-    )
+    arguments = "".join(f"    {name}={value!r},\n" for name, value in request.items())
     python = (
         f"import anthropic\n\nclient = anthropic.Anthropic(base_url={url!r})  # the key: ANTHROPIC_API_KEY\n"
         f"message = client.messages.create(\n{arguments})\n"

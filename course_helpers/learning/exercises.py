@@ -9,18 +9,20 @@ import sys
 import textwrap
 import warnings
 from collections import Counter
+from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from types import FunctionType
 from typing import Any
 
-from .graders import Exercise, NotYet, exercises, require
-from .grading import Bench
+from .graders import GRADERS, Exercise, exercises
+from .grading import Bench, NotYet, require
 from .progress import record_try
 from .sandbox import clean, in_words, shown
 
 EMPTY = {"RESUME", "NOP", "RETURN_VALUE"}  # what a function that does nothing consists of, besides its None
-_failures: dict[str, Counter[str]] = {}
-"""For each exercise that is not yet passed: how often each mistake was seen; "" is a body not yet written."""
+_asked: Counter[str] = Counter()
+"""How often each exercise was to be graded before its function was written."""
 
 
 class CheckFailed(AssertionError):
@@ -33,8 +35,7 @@ class CheckFailed(AssertionError):
 def check(claim: str, truth: object) -> None:
     """Prints ✓ and `claim` if `truth` holds; else raises CheckFailed, saying what was seen."""
     try:
-        holds = bool(truth)
-        seen = "" if holds else shown(truth, 200)
+        holds, seen = bool(truth), shown(truth, 200)
     except Exception as error:  # an array or a frame has no one truth
         holds, seen = False, f"{type(truth).__name__}, which is not one truth: {error}"
     if not holds:
@@ -76,77 +77,52 @@ def exercise(name: str) -> Outcome:
     if name not in known:
         raise LookupError(f"There is no exercise {name!r}. The exercises: {', '.join(known)}.")
     found, function = known[name], notebook.f_locals.get(name, notebook.f_globals.get(name))
-    bench, mistake = Bench(function, notebook.f_globals), ""
+    state, mistake = "not yet", ""
+    with closing(Bench(function)) as bench:
+        try:
+            _is_written(name, function, notebook.f_globals.get("In", ()))
+            GRADERS[name](bench)
+            state, lines = "passed", [f"The solution's idea: {found.idea}", record_try(name, passed=True)]
+        except NotImplementedError:
+            state, lines = "not started", _first_steps(found)
+        except Exception as error:
+            mistake = getattr(error, "mistake", "not judged")  # it left behind what no grader expects
+            unexpected = f"what it did could not be judged: {in_words(error)}."
+            lines = [
+                f"Seen: {error if isinstance(error, NotYet) else unexpected}",
+                f"Hint: {found.mistakes[mistake]}" if mistake in found.mistakes else "",
+                f"It printed: {clean(bench.printed, 300)}" if bench.printed.strip() else "",
+                record_try(name, False, mistake),
+            ]
+    return Outcome(found, state, lines, mistake, bench.exchanges)
+
+
+def _is_written(name: str, function: Any, cells: Sequence[str]) -> None:
+    """Raises NotImplementedError for a stub, and NotYet for what cannot be called, or is an older version.
+
+    An older version is what the newest of the notebook's `cells` that defines `name` leaves, where it cannot
+    be compiled.
+    """
+    defined = rf"^\s*((async\s+)?(def|class)\s+{name}\b|{name}\s*(:[^=\n]*)?=|.*import .*\b{name}\b)"
+    newest = next((cell for cell in reversed(cells) if re.search(defined, cell, re.M)), "")
     try:
-        _is_written(name, function)
-        found.grade(bench)
-        _failures.pop(name, None)
-        is_async = any(ran.is_async for ran in bench.runs)
-        remark = "It is async: whoever calls it must await it." if is_async else ""
-        state, lines = "passed", [f"The solution's idea: {found.idea}", remark, record_try(name, passed=True)]
-    except NotImplementedError:
-        state, lines = "not started", _first_steps(found)
-    except Exception as error:
-        mistake = getattr(error, "mistake", "not judged")  # it left behind what no grader expects
-        unexpected = f"what it did could not be judged: {in_words(error, bench.namespaces)}."
-        seen = str(error) if isinstance(error, NotYet) else unexpected
-        state, lines = "not yet", _advice(found, seen, mistake, "".join(ran.printed for ran in bench.runs))
-    finally:
-        bench.close()
-    sent = [exchange for ran in bench.runs for exchange in ran.sent]
-    return Outcome(found, state, lines, mistake, sent)
-
-
-def _is_written(name: str, function: Any) -> None:
-    """Raises NotImplementedError for a stub, and NotYet for what cannot be called, or is an older version."""
-    if (broken := _syntax_error(name)) is not None:
-        where = f" (line {broken.lineno}: {(broken.text or '').strip()[:80]})" if broken.lineno else ""
-        seen = f"the cell with {name} did not run, for it has a syntax error: {broken.msg}{where}."
-        raise NotYet(seen, "syntax error")
+        with warnings.catch_warnings(action="ignore"):
+            compile(newest, "<cell>", "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+    except SyntaxError as broken:
+        error = f"{broken.msg} (line {broken.lineno}: {(broken.text or '').strip()[:80]})"
+        seen = f"the cell with {name} did not run, for it has a syntax error: {error}."
+        raise NotYet(seen, "syntax error") from None
     code = dis.get_instructions(function) if isinstance(function, FunctionType) else ()
-    steps = {(step.opname.split("_")[-1], step.argval) for step in code if step.opname not in EMPTY}
-    if function is None or function is ... or steps == {("CONST", None)}:  # a docstring, `pass` or `...`
+    steps = {step.argval for step in code if step.opname not in EMPTY}
+    if function is None or function is ... or steps == {None}:  # a docstring, `pass` or `...`
         raise NotImplementedError
-    seen = f"{name} is no function but of type {type(function).__name__}."
-    require(callable(function), seen, "no function")
+    require(callable(function), f"no function: {name} is of type {type(function).__name__}.")
 
 
 def _first_steps(found: Exercise) -> list[str]:
     """What to do; whoever asks again, not knowing how to begin, gets a hint each time."""
-    looks = _failures.setdefault(found.name, Counter())
     lines = [f"Write the body of {found.name} in the cell above, run that cell, then this one."]
-    if step := min(looks[""], len(found.hints)):
+    if step := min(_asked[found.name], len(found.hints)):
         lines += [found.task, f"Hint {step} of {len(found.hints)}: {found.hints[step - 1]}"]
-    looks[""] += 1
+    _asked[found.name] += 1
     return lines
-
-
-def _advice(found: Exercise, seen: str, mistake: str, printed: str) -> list[str]:
-    """What was seen, a hint where that does not say the cure, and what the function printed."""
-    times = _failures.setdefault(found.name, Counter())
-    times[mistake] += 1
-    again = f"That was the same mistake again: solution {found.number} is folded below."
-    return [
-        f"Seen: {seen}",
-        f"Hint: {found.mistakes[mistake]}" if mistake in found.mistakes else "",
-        again if times[mistake] > 2 else "",
-        f"It printed: {clean(printed, 300)}" if printed.strip() else "",
-        record_try(found.name, False, mistake),
-    ]
-
-
-def _syntax_error(name: str) -> SyntaxError | None:
-    """The syntax error in the newest cell that is to define `name`, which then holds an older version."""
-    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
-    if shell is None:
-        return None
-    last = getattr(shell.last_execution_result, "info", None)  # which In lacks where no history is kept
-    cells = [*shell.user_ns.get("In", []), *([shell.transform_cell(last.raw_cell)] if last else [])]
-    defined = rf"^\s*((async\s+)?(def|class)\s+{name}\b|{name}\s*(:[^=\n]*)?=|.*import .*\b{name}\b)"
-    try:
-        with warnings.catch_warnings(action="ignore"):
-            newest = next((cell for cell in reversed(cells) if re.search(defined, cell, re.M)), "")
-            compile(newest, "<cell>", "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
-    except SyntaxError as error:
-        return error
-    return None

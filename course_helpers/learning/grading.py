@@ -13,6 +13,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
+from unittest.mock import patch
 
 import anthropic
 import httpx2
@@ -22,13 +23,12 @@ from .. import client as course_client
 from ..models import MODEL
 from ..practice_api import PRACTICE_KEY, Practice
 from . import sandbox
-from .graders import NotYet, require
 from .redirect import options_for, redirected
 from .sandbox import Ran, in_words, shown
 
 MESSAGES = "/v1/messages"
-OF_THE_LESSONS = (["What is the capital of France?"], ["Explain recursion with a short code example."])
-"""What the lessons ask: a function that always asks it passes no grader."""
+ASK = {"max_tokens": 50, "messages": [{"role": "user", "content": "Name a river."}]}
+"""What a grader asks, of a function that is given its arguments, or by itself."""
 SYSTEM = "You are a helpful, concise assistant."
 SHAPES = {
     "thinking_first": "when the reply begins with a thinking block, and content[0] is not the text",
@@ -40,18 +40,32 @@ ELSEWHERE = {"url": "http://127.0.0.1:9", "key": "a-key-for-elsewhere"}
 TOTAL_LIMIT = 40.0  # seconds that all runs of one grading may take together
 
 
+class NotYet(Exception):
+    """The learner's function does not do it yet: the message says what was seen, `mistake` names it."""
+
+    def __init__(self, seen: str, mistake: str) -> None:
+        super().__init__(seen)
+        self.mistake = mistake
+
+
+def require(truth: object, seen: str, mistake: str = "") -> None:
+    """Raises NotYet, saying what was `seen`, unless `truth`; up to its colon it is the mistake's name."""
+    if not truth:
+        raise NotYet(seen, mistake or seen.partition(":")[0])
+
+
 class Bench:
     """Runs `function`, the learner's, and shows a grader what it returned, printed and really sent.
 
-    `namespace` is the notebook's. `mistake` is what a plain failure in the case at hand is called.
+    `mistake` is what a plain failure in the case at hand is called.
     """
 
     practice = Practice()
     """The practice API of the bench, with its faults."""
 
-    def __init__(self, function: Callable, namespace: dict[str, Any]) -> None:
-        self.function, self.mistake, self.last, self.runs = function, "", Ran(), []
-        self.namespaces = [getattr(function, "__globals__", {}), namespace]
+    def __init__(self, function: Callable) -> None:
+        self.function, self.mistake, self.last, self.meant_for = function, "", Ran(), []
+        self.seconds, self.printed, self.exchanges = 0.0, "", []  # of all runs
         here, there = {"base_url": self.practice.url, "api_key": PRACTICE_KEY}, options_for(self.practice)
         self.client = anthropic.Anthropic(**here, http_client=httpx2.Client(**there), max_retries=0)
 
@@ -63,36 +77,33 @@ class Bench:
     def run(self, *args, typed: Iterable[str] = (), seconds: float = 99, elsewhere=False, **named) -> Ran:
         """What calling the function came to; `elsewhere` its environment leads there, with another key."""
         self.practice.journal.clear()
-        before = dict(vars(course_client))  # the function may call connect
-        left = TOTAL_LIMIT - sum(ran.seconds for ran in self.runs)
-        seconds = max(0.1, min(left, seconds, sandbox.TIME_LIMIT))
-        try:
-            with redirected(self.practice, **(ELSEWHERE if elsewhere else {"key": PRACTICE_KEY})) as led:
-                self.last = sandbox.run(lambda: self.function(*args, **named), typed, seconds)
-        finally:
-            vars(course_client).update(before)
-        self.last.sent, self.last.meant_for = self.sent, led.meant_for
-        self.runs.append(self.last)
-        if isinstance(
-            self.last.error, (NotImplementedError, NotYet)
-        ):  # NotYet: of a callback of the grader's
+        seconds = max(0.1, min(TOTAL_LIMIT - self.seconds, seconds, sandbox.TIME_LIMIT))
+        led = redirected(self.practice, **(ELSEWHERE if elsewhere else {"key": PRACTICE_KEY}))
+        with patch.object(course_client, "_current", course_client._current), led as run:  # it may connect
+            self.last = sandbox.run(lambda: self.function(*args, **named), typed, seconds=seconds)
+        self.meant_for = run.meant_for
+        self.seconds += self.last.seconds
+        self.printed += self.last.printed
+        self.exchanges += self.sent
+        if isinstance(self.last.error, NotImplementedError | NotYet):  # NotYet: from a callback of the grader
             raise self.last.error
         return self.last
 
-    def value(self, ran: Ran, wanted: bool = True) -> Any:
-        """What a run returned; an error of its own is a mistake, and so is None where a value is `wanted`."""
-        if ran.error is not None:
-            kind = type(ran.error).__name__
+    def value(self, wanted: bool = True) -> Any:
+        """What the last run returned. Its error is a mistake, and so is None where a value is `wanted`."""
+        error, value = self.last.error, self.last.value
+        if error is not None:
+            kind = type(error).__name__
             known = any(hasattr(module, kind) for module in (builtins, anthropic, httpx2))
             kind = "it did not end" if kind == "TimeUp" else f"raises {kind if known else 'an error'}"
-            raise NotYet(in_words(ran.error, self.namespaces), self.mistake or kind)
-        none = ran.value is None and wanted
-        require(not none, "it returned None: is there a return for each case?", "returns None")
-        return ran.value
+            raise NotYet(in_words(error), self.mistake or kind)
+        require(value is not None or not wanted, "returns None: is there a return for each case?")
+        return value
 
     def call(self, *args: Any, wanted: bool = True, **named: Any) -> Any:
         """What the function returned; where no value is `wanted`, it is called for what it does."""
-        return self.value(self.run(*args, **named), wanted)
+        self.run(*args, **named)
+        return self.value(wanted)
 
     @contextmanager
     def case(self, when: str, mistake: str = "", fault: Any = None) -> Iterator[None]:
@@ -129,23 +140,18 @@ class Bench:
         tries = [each.headers.get("x-stainless-retry-count") for each in self.sent]
         return set(tries) - {None}
 
-    def request(
-        self, question: str = "", most: float = math.inf, how: str = "client.messages.create"
-    ) -> dict[str, Any]:
+    def request(self, question: str = "", most=math.inf, how="client.messages.create") -> dict[str, Any]:
         """The body of the one request, for `most` tokens; where there is a `question`, it asks that alone."""
         made = [each for each in self.sent if each.path.split("?")[0] == MESSAGES]
         if self.last.error and not (made and (made[-1].status == 200 or not question)):
-            self.value(self.last)
+            self.value()
         require(made, f"no request reached the API: make the call with {how}.", "no request")
-        require(len(made) == 1, f"several requests: it sent {len(made)} requests where one is enough.")
+        require(len(made) == 1, f"several requests: it sent {len(made)}, and one is enough.")
         body = made[0].body
         asked, limit = texts(body.get("messages") or []), body.get("max_tokens", 0)
-        by_rote = question and asked in OF_THE_LESSONS
-        require(not by_rote, "lesson's question: it was to send the one that it was given.")
         is_equal("question", asked, [question] if question else asked)
         require(limit <= most, f"max_tokens too large: it was to be at most {most}, and it was {limit}.")
-        streams = body.get("stream") or not how.endswith("stream")
-        require(streams, f"no stream: the request did not ask for one; use {how}.")
+        require(body.get("stream") or not how.endswith("stream"), f"no stream: make the call with {how}.")
         return body
 
     def reply(self) -> str:
@@ -153,13 +159,19 @@ class Bench:
         answered = [each.reply for each in self.sent if each.reply and each.status == 200]
         return text_of(answered[-1].get("content")) if answered else ""
 
-    def is_reply(self, value: Any) -> None:
-        """Judges whether `value` is the text that the API answered last."""
-        whole = isinstance(value, Message)
-        require(not whole, "it returned the whole Message: return the text in it.", "returns the Message")
+    def is_reply(self) -> None:
+        """Judges whether it returned the text that the API answered last."""
+        value, reply = self.value(), self.reply()
+        require(not isinstance(value, Message), "returns the Message: return the text in it.")
         require(isinstance(value, str), f"returns no text: it returned {shown(value)}.")
-        seen = f"the reply was {shown(self.reply())}, and it returned {shown(value)}."
-        require(str.__eq__(value, self.reply()), seen, self.mistake or "wrong text")
+        seen = f"the reply was {shown(reply)}, and it returned {shown(value)}."
+        require(str.__eq__(value, reply), seen, self.mistake or "wrong text")
+
+    def pair(self, names: str) -> tuple | list:
+        """The pair that the last run returned, of values called `names`."""
+        pair = isinstance(value := self.value(), tuple | list) and len(value) == 2
+        require(pair, f"no pair: it was to return ({names}), and it returned {shown(value)}.")
+        return value
 
     def prints(self, what: str, number: object = "") -> None:
         """Judges whether something was printed, and this number, with separators of thousands or without."""
@@ -235,10 +247,3 @@ def is_equal(what: str, seen: Any, wanted: Any, mistake: str = "") -> None:
 def is_a(value: Any, kind: type) -> None:
     """Judges whether `value` is of that kind."""
     require(isinstance(value, kind), f"no {kind.__name__}: it was to be one, and it is {shown(value)}.")
-
-
-def is_pair(value: Any, names: str) -> tuple[Any, Any]:
-    """The two values of a pair, called `names`."""
-    pair = isinstance(value, (tuple, list)) and len(value) == 2
-    require(pair, f"no pair: it was to return ({names}), and it returned {shown(value)}.")
-    return value[0], value[1]

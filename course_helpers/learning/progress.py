@@ -1,8 +1,7 @@
 """The eight lessons, and how far the learner is in them: one small private file an event, and a table.
 
 An event is written once and never changed, under a name that no other process can choose: so two notebooks
-at once need no lock and cannot undo each other. It holds no text of an answer. `COURSE_DATA_DIR` names
-another folder.
+at once need no lock and cannot undo each other. It holds no text of an answer.
 """
 
 from __future__ import annotations
@@ -14,6 +13,8 @@ import secrets
 import sys
 import time
 import tomllib
+from contextlib import suppress
+from dataclasses import dataclass, field
 from functools import cache
 from html import escape
 from pathlib import Path
@@ -27,7 +28,7 @@ from .graders import Exercise, exercises
 
 FILE = Path(__file__).with_name("quizzes.toml")
 # Where JupyterLite shows a kernel the browser's storage; all else in a tab is memory, gone at a reload.
-DRIVE = Path("/drive")
+DRIVE = Path("/drive/course-progress")
 Event = dict[str, Any]
 
 
@@ -84,25 +85,22 @@ def lessons() -> tuple[Lesson, ...]:
 def find_lesson(name: str | int) -> Lesson:
     """The lesson called `name`, such as "raw_call", or with that number."""
     for lesson in lessons():
-        if str(name).lstrip("0") in (lesson.name, str(lesson.number)):
+        if name in (lesson.name, lesson.number):
             return lesson
-    known = ", ".join(repr(lesson.name) for lesson in lessons())
-    raise LookupError(f"There is no lesson {name!r}. The lessons: {known}.")
+    raise LookupError(f"There is no lesson {name!r}. The lessons: {[each.name for each in lessons()]}.")
 
 
+@dataclass
 class Store:
     """The events: in the folder, or here where they could not be written. The disk never stops a lesson."""
 
-    def __init__(self) -> None:
-        self.unsaved: list[Event] = []
-        self.trouble = ""  # the sentence that says so
+    unsaved: list[Event] = field(default_factory=list)
+    trouble: str = ""  # the sentence that says so
 
     @property
     def folder(self) -> Path:
-        """Where the files are, or will be. Raises RuntimeError where nobody knows this user's home."""
-        if sys.platform == "emscripten":
-            return DRIVE / "course-progress"
-        named = os.environ.get("COURSE_DATA_DIR")
+        """Where the files are; `COURSE_DATA_DIR` names another. RuntimeError: this user's home is unknown."""
+        named = DRIVE if sys.platform == "emscripten" else os.environ.get("COURSE_DATA_DIR")
         return Path(named or user_data_path("llm-api-course", appauthor=False)).expanduser()
 
     def files(self) -> list[Path]:
@@ -113,12 +111,22 @@ class Store:
             return []
 
     def events(self) -> list[Event]:
-        """All events, oldest first."""
-        return [event for file in self.files() for event in _read(file)] + self.unsaved
+        """All events, oldest first: what 1.0 knew, what was written since, what could not be."""
+        found: list[Event] = []
+        for file in self.files():
+            # One that is gone or damaged counts for nothing.
+            with suppress(OSError, ValueError, TypeError, LookupError, AttributeError, RecursionError):
+                data = json.loads(file.read_bytes())
+                if file.name == "progress.json":
+                    names = [part.removeprefix("exercise ") for part in data["passed"]]
+                    found += [{"kind": "part", "name": name, "passed": True} for name in names]
+                elif isinstance(data["kind"] + data["name"], str):
+                    found.append(data)
+        return found + self.unsaved
 
     def add(self, kind: str, name: str, **facts: Any) -> str:
         """Keep an event. Returns a sentence, once, where it cannot be saved, else ""."""
-        event, told = {"kind": kind, "name": name, **facts, "at": time.time()}, self.trouble
+        event = {"kind": kind, "name": name, **facts, "at": time.time()}
         try:
             folder = self.folder / "events"
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -126,28 +134,16 @@ class Store:
             write_whole(file, json.dumps(event).encode())
             return ""
         except (OSError, RuntimeError) as error:
-            self.unsaved.append(event)
             why = getattr(error, "strerror", None) or error
             self.trouble = f"Your progress cannot be saved here ({why}): it lasts until the kernel restarts."
-            return "" if told else self.trouble
+            self.unsaved.append(event)
+            return self.trouble if len(self.unsaved) == 1 else ""
 
     def reset(self) -> None:
         """Forget everything. Raises OSError where a file cannot be deleted."""
         self.__init__()
         for file in self.files():
             file.unlink(missing_ok=True)
-
-
-def _read(file: Path) -> list[Event]:
-    """The event in `file`, or of release 1.0 one for each part that was passed; none where it is damaged."""
-    try:
-        data = json.loads(file.read_bytes())
-        if file.name == "progress.json":
-            names = [part.removeprefix("exercise ") for part in data["passed"]]
-            return [{"kind": "part", "name": name, "passed": True} for name in names]
-        return [data] if isinstance(data["kind"] + data["name"], str) else []
-    except (OSError, ValueError, TypeError, LookupError, AttributeError, RecursionError):
-        return []
 
 
 store = Store()
@@ -170,13 +166,8 @@ def record_try(name: str, passed: bool, mistake: str = "", kind: str = "exercise
 
 def _summary(names: set[str]) -> str:
     done = sum(lesson.parts <= names for lesson in lessons())
-    if done < len(lessons()):
-        return f"{done} of {len(lessons())} lessons complete."
-    return (
-        f"🎉 {done} of {done} lessons complete! You can call a model, hold a conversation with it, stream "
-        "it, pay for it and wait for it, on any server that speaks its language. "
-        "Congratulations! Now build something."
-    )
+    joy = " 🎉 Congratulations! Now build something." if done == len(lessons()) else ""
+    return f"{done} of {len(lessons())} lessons complete.{joy}"
 
 
 def progress(export: str | os.PathLike | None = None) -> Progress:
@@ -185,27 +176,19 @@ def progress(export: str | os.PathLike | None = None) -> Progress:
     `export="ada.json"` also writes it to that file, under the name ada, for a teacher: what was passed,
     tries, mistakes by name, guesses, and no text of any answer. Raises OSError where it cannot be written.
     """
-    if export is None:
-        return Progress()
-    path = Path(export)
-    if path.suffix != ".json":
-        raise ValueError(f'Name the file after yourself and end it in .json: export="{path.stem}.json".')
-    if path.exists() and not path.read_bytes().startswith(b'{"learner": '):
-        raise FileExistsError(f"{path} is there already and holds something else: choose another name.")
-    write_whole(path, json.dumps({"learner": path.stem, "events": store.events()}).encode())
-    what = f"the name {path.stem}, tries, passes, mistakes by name and guesses"
-    return Progress(f"Written to {path}: {what}.")
+    if export is not None:
+        path = Path(f"{export}".removesuffix(".json") + ".json")
+        if path.exists() and not path.read_bytes().startswith(b'{"learner": '):
+            raise FileExistsError(f"{path} is there already and holds something else: choose another name.")
+        write_whole(path, json.dumps({"learner": path.stem, "events": store.events()}).encode())
+        print(f"Written to {path}: the name {path.stem}, tries, passes, mistakes by name and guesses.")
+    return Progress()
 
 
 class Progress:
-    """The table of lessons, exercises and quizzes, with a `note` under it. `reset()` forgets it all."""
+    """The table of lessons, exercises and quizzes. `reset()` forgets it all."""
 
-    def __init__(self, note: str = "") -> None:
-        self._note = note
-
-    def reset(self) -> None:
-        """Forget everything that was passed, in every lesson."""
-        store.reset()
+    reset = store.reset
 
     def _rows(self, between: str) -> tuple[list[tuple[str, ...]], list[str]]:
         """The table, its head first, and the sentences under it; `between` a lesson's number and title."""
@@ -217,7 +200,7 @@ class Progress:
             what = f"exercise {left[0]}" if left else "quiz" if right < asked else "✓ complete"
             title = f"{lesson.number}{between}{lesson.title}"
             rows.append((title, f"{tried - len(left)} of {tried}", f"{right} of {asked}", what))
-        return rows, [note for note in (_summary(names), store.trouble, self._note) if note]
+        return rows, [note for note in (_summary(names), store.trouble) if note]
 
     def __repr__(self) -> str:
         rows, notes = self._rows("  ")

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
 import re
-from collections.abc import Sequence
 from html import escape
 from typing import Any
 
+from ..formatting import share
 from .progress import FILE, Lesson, find_lesson, passed_parts, record_try, store
 
 # The sentence is an output of its own, above the widget's. Where JupyterLab shows both, the style hides the
@@ -31,34 +30,25 @@ def quiz_widget(lesson: Lesson) -> Any:
     import traitlets
 
     heading = f"Quiz {lesson.number} · {lesson.title} · {len(lesson.questions)} questions"
-    asked = [(_html(q.text), q.choices) for q in lesson.questions]
 
     class QuizWidget(anywidget.AnyWidget):
         _esm = FILE.with_name("quiz.js").read_text(encoding="utf-8")
         _css = FILE.with_name("quiz.css").read_text(encoding="utf-8")
         title = traitlets.Unicode(heading).tag(sync=True)
-        questions = traitlets.List(asked).tag(sync=True)
+        questions = traitlets.List([(_html(q.text), q.choices) for q in lesson.questions]).tag(sync=True)
         summary = traitlets.Unicode(_answered(lesson)).tag(sync=True)
 
     def on_message(widget: QuizWidget, message: dict, _buffers: object) -> None:
-        feedback, widget.summary = _check(lesson, message["check"])
+        picked = list(zip(lesson.questions, message["check"], strict=True))  # "" where nothing was chosen
+        said = [record_try(q.id, choice == q.right, kind="question") for q, choice in picked if choice]
+        widget.summary = " ".join(filter(None, [_answered(lesson), *said]))
+        feedback = [_html(question.feedback(choice)) if choice else "" for question, choice in picked]
         # As a message, since the same feedback twice would be no change of a trait.
         widget.send({"feedback": feedback, "summary": widget.summary})
 
     widget = QuizWidget()
     widget.on_msg(on_message)
     return widget
-
-
-def _check(lesson: Lesson, chosen: Sequence[str]) -> tuple[list[str], str]:
-    """The feedback to each question as HTML, "" where nothing was chosen, and how things stand."""
-    picked = list(zip(lesson.questions, chosen, strict=True))
-    feedback = [_html(question.feedback(choice)) if choice else "" for question, choice in picked]
-    said = [record_try(q.id, choice == q.right, kind="question") for q, choice in picked if choice]
-    passed = passed_parts(store.events())
-    left = sum(not choice and question.id not in passed for question, choice in picked)
-    said.insert(0, f"{left} still open." if left else "")
-    return feedback, " ".join(filter(None, [_answered(lesson), *said]))
 
 
 def _answered(lesson: Lesson) -> str:
@@ -70,77 +60,46 @@ def _html(text: str) -> str:
     return re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(text))
 
 
-def guess(name: str, value: float | None = None, *, unit: str) -> None:
-    """Shows a field for the guess called `name`, a number of `unit`; or prints it where `value` is given."""
-    _units[name] = unit
-    if value is None:
-        _show(guess_widget(name), "course-guess", f"Your guess ({unit}): run this cell to type it.")
-    else:
-        print(_keep(name, value))
+def guess(name: str, *, unit: str) -> None:
+    """Shows a field for the guess called `name`, a number of `unit`."""
+    _show(guess_widget(name, unit), "course-guess", f"Your guess ({unit}): run this cell to type it.")
 
 
 def reveal(name: str, truth: float) -> None:
     """Prints the `truth` about `name`, and how far off the last guess was, if there was one."""
-    unit, truth = _units.get(name, ""), _number(truth)
+    unit, truth = _units.get(name, ""), int(truth) if truth == int(truth) else float(truth)
     made = [e["value"] for e in store.events() if e.get("kind") == "guess" and e["name"] == name]
     store.add("truth", name, truth=truth, unit=unit)
-    compared = f" You guessed {_shown(made[-1])}: {how_far(made[-1], truth)}." if made else ""
-    print(f"It is {_shown(truth)} {unit}".strip() + f".{compared}")
+    revealed = f"It is {truth:,} {unit}".strip() + "."
+    if made:
+        revealed += f" You guessed {made[-1]:,}: {share(abs(made[-1] - truth), abs(truth) or 1)} off."
+    print(revealed)
 
 
 guess.reveal = reveal
 
 
-def guess_widget(name: str) -> Any:
+def guess_widget(name: str, unit: str) -> Any:
     """A field to type a number into, and beside it what is said to that number."""
     import ipywidgets as widgets
 
-    field = widgets.Text(description=f"Your guess ({_units[name]}):", placeholder="a number, then Enter")
+    _units[name] = unit
+    field = widgets.Text(description=f"Your guess ({unit}):", placeholder="a number, then Enter")
     field.style.description_width, field.layout.width = "initial", "auto"
     field.continuous_update = False
     said = widgets.HTML()
 
     def on_typed(change: dict) -> None:
-        try:
-            said.value = escape(_keep(name, change["new"].replace(",", "").strip("$ ")))
-        except ValueError:
+        if found := re.search(r"-?[\d,]*\.?\d+", change["new"]):
+            digits = found[0].replace(",", "")
+            value = float(digits) if "." in digits else int(digits)
+            trouble = store.add("guess", name, value=value, unit=unit)
+            said.value = escape(f"Your guess: {value:,} {unit}. {trouble}".strip())
+        else:
             said.value = "That is no number: type one such as 250 or 0.5." if change["new"] else ""
 
     field.observe(on_typed, "value")
     return widgets.HBox([field, said])
-
-
-def _keep(name: str, value: Any) -> str:
-    """Remember the guess; the sentence to show."""
-    number, unit = _number(value), _units[name]
-    trouble = store.add("guess", name, value=number, unit=unit)
-    return f"Your guess: {_shown(number)} {unit}. {trouble}".strip()
-
-
-def _number(value: Any) -> int | float:
-    """`value`, which may be typed, as an int where it is whole. Raises ValueError for what is not finite."""
-    number = float(value)
-    if not math.isfinite(number):
-        raise ValueError(f"A guess and its truth are finite numbers, not {value!r}.")
-    return int(number) if number.is_integer() else number
-
-
-def how_far(value: float, truth: float) -> str:
-    """How far `value` is off the `truth`, in per cent, or as a factor where that is 2 or more."""
-    off, side = abs(value - truth), "high" if value > truth else "low"
-    if math.isclose(value, truth, rel_tol=0.005, abs_tol=1e-12):
-        return "right"
-    if value * truth <= 0:
-        return f"{_shown(off)} too {side}"
-    factor = max(value / truth, truth / value)
-    if factor >= 2:
-        return f"too {side}, {_shown(factor, 2)} times"
-    return f"{100 * off / abs(truth):.0f} % too {side}"
-
-
-def _shown(value: float, digits: int = 4) -> str:
-    """`value` with thousands separators; a fraction with `digits` figures."""
-    return f"{value:,.0f}" if value == int(value) or abs(value) >= 10**digits else f"{value:,.{digits}g}"
 
 
 def _show(widget: Any, name: str, text: str) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import importlib
 import signal
 import sys
 import time
@@ -21,7 +20,6 @@ curl:
     -H "x-api-key: {key}" -H "anthropic-version: 2023-06-01" -H "content-type: application/json" \\
     -d '{{"model": "{model}", "max_tokens": 100, "messages": [{{"role": "user", "content": "Hello!"}}]}}'
 """
-STORM = "\nStorm: ask it different questions, one after the other; each meets another fault.\n"
 
 
 def main(argv: list[str] | None = None) -> str | None:
@@ -29,17 +27,13 @@ def main(argv: list[str] | None = None) -> str | None:
     what = "The course's practice API, for any program that speaks the Messages API."
     parser = argparse.ArgumentParser(prog="python -m course_helpers.practice_api", description=what)
     parser.add_argument("--port", type=int, default=8787, help="port on this machine (8787; 0: a free one)")
-    parser.add_argument("--storm", action="store_true", help="a fault for each question, a report at the end")
     options = parser.parse_args(argv)
-    server, report = Practice(), None
+    server = Practice()
     for how in (signal.SIGINT, signal.SIGTERM):  # also where a script's `&` has Ctrl-C ignored
         signal.signal(how, signal.default_int_handler)
     try:
         url = server.start(options.port)
-        if options.storm:  # by name: the practice API knows nothing of the course around it
-            report = importlib.import_module("course_helpers.learning.report_card").storm(server)
-        usage = USAGE.format(url=url, key=PRACTICE_KEY, model=DEFAULT_MODEL)
-        print(usage + (STORM if report else ""), flush=True)
+        print(USAGE.format(url=url, key=PRACTICE_KEY, model=DEFAULT_MODEL), flush=True)
         while True:
             time.sleep(3600)
     except (OSError, OverflowError) as error:
@@ -47,7 +41,7 @@ def main(argv: list[str] | None = None) -> str | None:
     except ValueError as error:  # a mistake in replies.toml
         return str(error)
     except KeyboardInterrupt:
-        print(f"\n{report()}" if report else "", "The practice API has stopped.", sep="\n")
+        print("\nThe practice API has stopped.")
     finally:
         server.stop()
     return None

@@ -44,8 +44,6 @@ class Api:
     def __init__(self) -> None:
         self.faults, self.journal = Faults(), Journal()
         self.keys = {PRACTICE_KEY}
-        self.on_request: Callable[[Exchange], None] | None = None
-        """Told of each request before the faults that it meets are looked up."""
         self.reset()
         self._endpoints: dict[str, dict[str, Callable[..., Any]]] = {
             "/v1/messages": {"POST": self._create},
@@ -116,8 +114,6 @@ class Api:
 
     def _answer(self, path: str, headers: dict[str, str], exchange: Exchange) -> Any:
         """What an endpoint replies, or what to await for it."""
-        if self.on_request is not None:
-            self.on_request(exchange)
         found = ((re.fullmatch(pattern, path), endpoints) for pattern, endpoints in self._endpoints.items())
         match, endpoints = next((each for each in found if each[0]), (None, {}))
         if match is None:

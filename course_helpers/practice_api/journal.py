@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -53,6 +54,7 @@ class Exchange:
     # garbage collector, as objects they took half the time of a request.
     answered: bytes = field(default=b"", repr=False)
     cache_miss: CacheMiss | None = None  # why less was read from the cache than could be
+    at: float = field(default_factory=time.monotonic, repr=False, compare=False)  # when it came, in seconds
 
     @property
     def reply(self) -> dict[str, Any] | None:

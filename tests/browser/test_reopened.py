@@ -6,7 +6,7 @@ from playwright.sync_api import expect
 
 from browser.chat_page import ChatPage
 from course_helpers.__main__ import NOTEBOOKS, settle
-from course_helpers.chat_cell.page import TEXT
+from course_helpers.chat_cell.texts import STAND_IN
 
 
 def test_chat_quiz_and_guess(lab, echoing):
@@ -15,7 +15,7 @@ def test_chat_quiz_and_guess(lab, echoing):
     echoing.ask("hello")
     echoing.ask("say 2000 at 20", wait=False)  # the page is loaded anew while it comes
     echoing.until(lambda: len(echoing.replies()[-1]) > 5)
-    assert lab.text(echoing.index) == TEXT
+    assert lab.text(echoing.index) == STAND_IN
     lab.command("docmanager:save")
     lab.reload()
     chat = ChatPage(lab, echoing.index)
@@ -27,7 +27,7 @@ def test_chat_quiz_and_guess(lab, echoing):
     assert "Stopped" in chat.feet()[1]
     lab.server.end_kernels()
     lab.reload()
-    expect(lab.cell(chat.index).locator(".jp-OutputArea")).to_have_text(TEXT, use_inner_text=True)
+    expect(lab.cell(chat.index).locator(".jp-OutputArea")).to_have_text(STAND_IN, use_inner_text=True)
     for cell, sentence in ((quiz, "run this cell to answer them."), (guess, "run this cell to type it.")):
         expect(lab.cell(cell).get_by_text(sentence)).to_be_visible()
         expect(lab.cell(cell).get_by_text("Error displaying widget")).to_be_hidden()

@@ -84,24 +84,23 @@ def test_without_a_server_it_stops_too():
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="Ctrl-C is sent differently there")
 def test_it_serves_until_it_is_stopped_and_says_so(monkeypatch):
-    """The curl line works as printed, a storm meets the second question, a port that cannot be is told."""
+    """The curl line works as printed, a port that cannot be is told."""
     monkeypatch.setattr(signal, "signal", lambda *_: None)  # main sets handlers: not in this process
-    command = [sys.executable, "-m", "course_helpers.practice_api", "--port", "0", "--storm"]
+    command = [sys.executable, "-m", "course_helpers.practice_api", "--port", "0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         try:
-            lines = [process.stdout.readline() for _ in range(11)]
+            lines = [process.stdout.readline() for _ in range(9)]
             url = lines[0].split()[3].rstrip(",")
             assert f"  ANTHROPIC_BASE_URL={url} ANTHROPIC_API_KEY=practice python my_program.py\n" in lines
-            curl = "".join(lines[lines.index("curl:\n") + 1 : -2])
+            curl = "".join(lines[lines.index("curl:\n") + 1 :])
             assert '"text":"Hello! What would you like to know?"' in subprocess.getoutput(curl)
-            assert '"type":"rate_limit_error"' in subprocess.getoutput(curl.replace("Hello!", "Who are you?"))
             for port in (url.rpartition(":")[2], "70000"):
                 assert main(["--port", port]).startswith(f"Port {port} cannot be used (")
             process.send_signal(signal.SIGTERM)
             out, err = process.communicate(timeout=20)
         finally:
             process.kill()
-    assert (process.returncode, err, "Report card" in out) == (0, "", True)
+    assert (process.returncode, err) == (0, "")
     assert out.endswith("The practice API has stopped.\n")
 
 

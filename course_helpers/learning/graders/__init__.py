@@ -1,41 +1,19 @@
-"""The exercises: what `exercises.toml` says of each, and the grader of that name, a function of a `Bench`.
-
-A grader says `require(condition, "name of the mistake: what was seen")`, and returns where there is none.
-"""
+"""The exercises: what `exercises.toml` says of each, and the grader of that name, a function of a `Bench`."""
 
 from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import BaseModel, Field, field_validator
 
 from ...files import read_rows
+from . import calls, chats, retries
 
 FILE = Path(__file__).parents[1] / "exercises.toml"
+GRADERS = vars(calls) | vars(chats) | vars(retries)
 Text = Annotated[str, Field(min_length=1)]
-
-
-class NotYet(Exception):
-    """The learner's function does not do it yet: the message says what was seen, `mistake` names it."""
-
-    def __init__(self, seen: str, mistake: str) -> None:
-        super().__init__(seen)
-        self.mistake = mistake
-
-
-def require(truth: object, seen: str, mistake: str = "") -> None:
-    """Raises NotYet, saying what was `seen`, unless `truth`; up to its colon it is the mistake's name."""
-    if not truth:
-        raise NotYet(seen, mistake or seen.partition(":")[0])
-
-
-@cache
-def _graders() -> dict[str, Any]:
-    from . import calls, chats, costs, retries
-
-    return vars(calls) | vars(chats) | vars(costs) | vars(retries)
 
 
 class Exercise(BaseModel, frozen=True, extra="forbid"):
@@ -56,7 +34,7 @@ class Exercise(BaseModel, frozen=True, extra="forbid"):
     @field_validator("name")
     @classmethod
     def _has_grader(cls, name: str) -> str:
-        if name not in _graders():
+        if name not in GRADERS:
             raise ValueError(f"there is no grader called {name}")
         return name
 
@@ -65,19 +43,9 @@ class Exercise(BaseModel, frozen=True, extra="forbid"):
         """The number of its lesson."""
         return int(self.number.split(".")[0])
 
-    def grade(self, bench: Any) -> None:
-        """Judges the function of a Bench: raises NotYet where it does not do it yet."""
-        _graders()[self.name](bench)
-
 
 @cache
 def exercises() -> dict[str, Exercise]:
-    """All exercises by name, in the order of the course."""
-    return read(FILE.read_text(encoding="utf-8"))
-
-
-def read(text: str) -> dict[str, Exercise]:
-    """The exercises of a file that says `text`; a ValueError names the line of the first mistake."""
-    rows = read_rows(text, "exercise", Exercise, FILE.name)
-    rows.sort(key=lambda exercise: [int(part) for part in exercise.number.split(".")])
+    """All exercises by name, in the order of the file. A ValueError names the line of the first mistake."""
+    rows = read_rows(FILE.read_text(encoding="utf-8"), "exercise", Exercise, FILE.name)
     return {exercise.name: exercise for exercise in rows}

@@ -1,14 +1,18 @@
-"""What goes over the wire and comes back: the exercises of lessons 1, 2, 4 and 7."""
+"""What goes over the wire, comes back and costs: the exercises of lessons 1, 2, 4, 5 and 7."""
 
 from __future__ import annotations
 
 import copy
+import math
+from itertools import permutations, product
 
-from ...models import find_model
+from anthropic.types import Usage
+
+from ...models import available, find_model
 from ...practice_api import PRACTICE_KEY
-from ..grading import SHAPES, Bench, conversation, is_a, is_equal, is_pair, text_of, texts, turns
+from ...pricing import estimate_cost
+from ..grading import SHAPES, Bench, conversation, is_a, is_equal, number, require, text_of, texts, turns
 from ..sandbox import shown
-from . import require
 
 QUESTION = "Which planet is the largest?"
 CODE = "def first(items):\n    return items[0]\n"
@@ -20,30 +24,26 @@ BREAKS = {
     "error": "when the API sends an error in mid-stream",
     "garble": "when something arrives that is not JSON",
 }
+# Round numbers that are nobody's prices, so that the sum must come from `rates`.
+RATES = {
+    "model-a": {"input": 2.0, "output": 8.0, "cache_write": 3.0, "cache_read": 0.5},
+    "model-b": {"input": 1.0, "output": 16.0, "cache_write": 7.0, "cache_read": 0.25},
+}
+IN, OUT, WRITTEN, READ = 1_003, 207, 5_002, 50_004
 
 
 def ask(bench: Bench) -> None:
-    value = bench.call(QUESTION)
+    bench.run(QUESTION)
     bench.request(QUESTION, most=300)
     require(bench.by_sdk, "not through the SDK: it was made by hand, not with client.messages.create.")
-    bench.is_reply(value)
+    bench.is_reply()
     for shape in SHAPES:
         with bench.shape(shape):
-            bench.is_reply(bench.call(QUESTION))
+            bench.run(QUESTION)
+            bench.is_reply()
 
 
 def raw_call(bench: Bench) -> None:
-    url = bench.practice.url
-    ran = bench.run(url, PRACTICE_KEY, QUESTION, elsewhere=True)
-    require(not bench.by_sdk, "the SDK's call: that was the SDK's call; make it with httpx2.post.")
-    require(not ran.meant_for, "other address: nothing arrived at the `url` that it was given.")
-    for sent in ran.sent[-1:]:
-        require("x-api-key" in sent.headers, "no x-api-key: the key did not go along in that header.")
-        refusal = ((sent.reply or {}).get("error") or {}).get("message", "")
-        said = f"to {sent.method} {shown(sent.path)} the API said {shown(refusal, 200)}."
-        require(sent.status == 200, f"status {sent.status}: {said}")
-    bench.value(ran)
-    bench.request(QUESTION, how="httpx2.post")
     for status, key, when in (
         (200, PRACTICE_KEY, ""),
         (401, "not-a-key", "when the key is wrong, which is an answer too"),
@@ -51,16 +51,23 @@ def raw_call(bench: Bench) -> None:
     ):
         fault = bench.practice.fail_next(529) if status == 529 else None
         with bench.case(when, "refusal raised" if when else "", fault):
-            seen, request_id = is_pair(bench.call(url, key, QUESTION), "status, request_id")
-            sent, of_message = bench.sent[-1], str(request_id).startswith("msg_")
-            require(sent.status == status, "key written in: it used another key than the one it was given.")
-            require(not of_message, "the message's id: the request's is in the headers.")
+            bench.run(bench.practice.url, key, QUESTION, elsewhere=True)
+            require(not bench.by_sdk, "the SDK's call: make it without, with httpx2.post.")
+            require(not bench.meant_for, "other address: nothing arrived at the `url` that it was given.")
+            for sent in bench.sent[-1:]:
+                require("x-api-key" in sent.headers, "no x-api-key: the key did not go along in that header.")
+                refusal = f"status {sent.status}: the API said {shown((sent.reply or {}).get('error'), 200)}."
+                require(sent.status == status, "key written in: it used another." if when else refusal)
+            bench.value()
+            bench.request(QUESTION, how="httpx2.post")
+            seen, request_id = bench.pair("status, request_id")
+            require(not str(request_id).startswith("msg_"), "the message's id: a header has the request's.")
             is_equal("the status, a number,", seen, status, "wrong status")
             is_equal("the id in the header request-id", request_id, sent.request_id, "wrong request id")
 
 
 def review(bench: Bench) -> None:
-    ran = bench.run(CODE, INSTRUCTIONS)
+    bench.run(CODE, INSTRUCTIONS)
     body = bench.request()
     said, system = "\n".join(texts(body["messages"])), text_of(body.get("system"))
     roles = [message.get("role") for message in body["messages"]]
@@ -71,11 +78,12 @@ def review(bench: Bench) -> None:
     require(INSTRUCTIONS in system, f"other system prompt: it was not the instructions but {shown(system)}.")
     require("def divide" not in said, "lesson's code: it was to send the code that it was given.")
     require(CODE.strip() in said, "code not sent: it did not go along in the user's message.")
-    bench.value(ran)
+    bench.value()
     is_equal("max_tokens", body["max_tokens"], 500)
-    bench.is_reply(ran.value)
+    bench.is_reply()
     with bench.shape("thinking_first"):
-        bench.is_reply(bench.call(CODE, INSTRUCTIONS))
+        bench.run(CODE, INSTRUCTIONS)
+        bench.is_reply()
 
 
 def few_shot(bench: Bench) -> None:
@@ -97,31 +105,31 @@ def stream_answer(bench: Bench) -> None:
         live.append(any(each.reply is None for each in bench.sent))  # a reply is noted once it is all sent
 
     def is_shown() -> None:
-        odd = [piece for piece in pieces if not isinstance(piece, str)]
-        require(not odd, f"no text shown: show takes a piece of text, and it was given {shown(odd[:1])}.")
+        for piece in pieces:
+            require(isinstance(piece, str), f"no text shown: show was given {shown(piece)}.")
         require(len(pieces) > 1, "shown at once: call show for each piece.")
         is_equal("text", "".join(pieces), bench.reply())
 
     with bench.practice.pace(tokens_per_second=240):
-        ran = bench.run(QUESTION, show)
+        bench.run(QUESTION, show)
     bench.request(QUESTION, how="client.messages.stream")
-    bench.value(ran, wanted=False)
+    bench.value(wanted=False)
     is_shown()
     require(sum(live) > len(live) / 2, "shown at the end: the pieces were collected first.")
-    value, tokens = bench.value(ran), ran.sent[-1].reply["usage"]["output_tokens"]
-    counted = value == len(pieces) != tokens
-    require(not counted, "pieces counted: it returned the number of pieces; a piece is not a token.")
+    value, tokens = bench.value(), bench.sent[-1].reply["usage"]["output_tokens"]
+    require(value != len(pieces) or value == tokens, "pieces counted: a piece is not a token.")
     is_equal("number of tokens", value, tokens)
     pieces.clear()
-    with bench.case("when a thinking block comes first", "thinking taken for text"):
-        with bench.practice.shape("thinking_first"):
-            bench.call(QUESTION, show)
+    thinking = bench.practice.shape("thinking_first")
+    with bench.case("when a thinking block comes first", "thinking taken for text", thinking):
+        bench.call(QUESTION, show)
         is_shown()
 
 
 def read_stream(bench: Bench) -> None:
     def read(question: str) -> tuple[str, bool]:
-        text, whole = is_pair(bench.call(question), "text, whole")
+        bench.run(question)
+        text, whole = bench.pair("text, whole")
         is_a(text, str)
         require(whole in (True, False), f"no bool: whole was to be True or False, and it is {shown(whole)}.")
         return text, bool(whole)
@@ -141,6 +149,60 @@ def read_stream(bench: Bench) -> None:
         text, whole = read("Explain recursion with a short code example.")
         require(not whole, "cap taken for an end: it says that the model finished.")
         is_equal("text", text, bench.reply())
+
+
+def cost_of(bench: Bench) -> None:
+    for (model, other), write, read in product(permutations(RATES), (0, WRITTEN, None), (0, READ, None)):
+        cached = {"cache_creation_input_tokens": write, "cache_read_input_tokens": read}
+        when = f"with {write} tokens written to the cache and {read} read from it"
+        with bench.case(when, "cache field None" if None in (write, read) else ""):
+            value = bench.call(Usage(input_tokens=IN, output_tokens=OUT, **cached), model, RATES)
+            _is_cost(value, model, other, write or 0, read or 0)
+    ran = bench.run(Usage(input_tokens=IN, output_tokens=OUT), "model-c", RATES)
+    require(isinstance(ran.error, Exception), f"a price for an unknown model: {shown(ran.value)} is a guess.")
+
+
+def _is_cost(value: object, model: str, other: str, write: int, read: int) -> None:
+    """Judges what these tokens cost on `model`, naming the likely mistake."""
+    tokens = {"input": IN, "output": OUT, "cache_write": write, "cache_read": read}
+
+    def cost(model: str = model, **mistaken: int) -> float:
+        return sum(count * RATES[model][kind] for kind, count in (tokens | mistaken).items()) / 1_000_000
+
+    got, right = number(value), cost()
+    uncached = {"cache_write": 0, "cache_read": 0}
+    require(got is not None, f"no number: it was to return a number, not {shown(value)}.")
+    for wrong, mistake in (
+        (right * 1_000_000, "not per million: the rates are USD per million tokens."),
+        (right * 1_000, "not per million: the rates are USD per million tokens."),
+        (cost(other), f"other model's rates: {model} has its own."),
+        (cost(**uncached), "cached tokens left out: they come on top of input_tokens, at their rates."),
+        (cost(input=IN - write - read), "cached tokens taken off: input_tokens does not include them."),
+        (cost(cache_write=read, cache_read=write), "cache rates swapped: writing has one, reading another."),
+        (cost(input=IN + write + read, **uncached), "cached as input: they have rates of their own."),
+    ):
+        require(not math.isclose(got, wrong) or math.isclose(wrong, right), mistake)
+    counted = ", ".join(f"{count} {kind.replace('_', '-')}" for kind, count in tokens.items() if count)
+    seen = f"other sum: {counted} tokens on {model} cost {right:.6f}; it returned {shown(value)}."
+    require(math.isclose(got, right, rel_tol=1e-6), seen)
+
+
+def cheapest(bench: Bench) -> None:
+    def recounted(model: str) -> float:
+        factor = find_model(model).tokenizer_factor
+        return estimate_cost(*(round(count * factor) for count in counts), model)
+
+    every = [model.id for model in available()]
+    for counts, models in product(((10_001, 1_001), (150_000, 1_000)), [*permutations(every, 2), every]):
+        right, second, *_ = sorted(models, key=recounted)
+        if math.isclose(recounted(right), recounted(second), rel_tol=0.001):
+            continue  # what is rounded how would decide
+        with bench.case(f"for {counts[0]} input and {counts[1]} output tokens on {' or '.join(models)}"):
+            value = bench.call(list(models), *counts)
+            require(value in models, f"no id: it was to return one of these ids, not {shown(value)}.")
+            misled = value == min(models, key=lambda model: estimate_cost(*counts, model)) != right
+            require(not misled, f"not recounted: {value} counts more tokens for the same text.")
+            is_equal("model", value, right, "not the cheapest")
 
 
 def to_openai(bench: Bench) -> None:
@@ -168,16 +230,17 @@ def ask_anywhere(bench: Bench) -> None:
     # An address that nobody has; the request is led to the bench, and tells where it was to go. First of
     # all, for what takes off single letters fails otherwise only where the bench's port ends in a 1.
     for base_url in ("http://nobody.invalid:8111", "http://nobody.invalid:8111/v1"):
-        for meant in bench.run(base_url, PRACTICE_KEY, find_model("haiku").id, QUESTION).meant_for:
+        bench.run(base_url, PRACTICE_KEY, find_model("haiku").id, QUESTION)
+        for meant in bench.meant_for:
             cut = "nobody" in meant and not meant.startswith("http://nobody.invalid:8111/v1/")
             require(not cut, f"more than /v1 taken off: for {base_url} it called {shown(meant)}.")
     for path, name in (("", "sonnet"), ("/v1", "haiku")):
         model, base_url = find_model(name).id, bench.practice.url + path
         with bench.shape("thinking_first"):
-            ran = bench.run(base_url, PRACTICE_KEY, model, QUESTION, elsewhere=True)
-            arrived = " ".join(f"{each.path} {each.status}" for each in ran.sent)
-            require(not ran.meant_for, "other server: nothing arrived at base_url; whose client was that?")
+            bench.run(base_url, PRACTICE_KEY, model, QUESTION, elsewhere=True)
+            arrived = " ".join(f"{each.path} {each.status}" for each in bench.sent)
+            require(not bench.meant_for, "other server: nothing arrived at base_url; whose client was that?")
             require("/v1/v1" not in arrived, "/v1 twice: it called /v1/v1/messages; the SDK adds a /v1.")
             require("401" not in arrived, "other key: the server refused it (401); pass the `api_key` given.")
             is_equal("model", bench.request(QUESTION)["model"], model)
-            bench.is_reply(bench.value(ran))
+            bench.is_reply()

@@ -1,4 +1,4 @@
-"""What a chat remembers, sends and saves: exercises of lesson 3, most of lesson 8's, lesson 6's bot."""
+"""What a chat remembers, sends, counts and saves: lesson 3, most of lesson 8, lesson 6's bot."""
 
 from __future__ import annotations
 
@@ -15,12 +15,13 @@ import anthropic
 import httpx2
 from anthropic.types import Message
 
-from ...models import UnknownModelError, find_model
-from ..grading import SYSTEM, Bench, conversation, is_a, is_equal, text_of, texts, turns
+from ...models import MODEL, UnknownModelError, available, find_model
+from ...pricing import estimate_cost
+from ..grading import ASK, SYSTEM, Bench, NotYet, conversation, is_a, is_equal, require, text_of, texts, turns
 from ..sandbox import in_words, shown
-from . import NotYet, require
-from .costs import ANOTHER_MODEL
+from .retries import lets_out
 
+ANOTHER_MODEL = next(model.id for model in available() if find_model(MODEL) != model)
 FIRST, SECOND, THIRD, LAST = "My name is Ada.", "What is my name?", "Whose name is it?", "And yours?"
 FAILURES = [
     ("after a call that failed with 403", "fail_next", 403),
@@ -31,39 +32,38 @@ FAILURES = [
 def _takes_turns(bench: Bench, talk: Callable, history: Callable, judge: Callable, patient=False) -> None:
     """Judges whatever takes a turn: `talk` runs it with a text, `history` returns what it kept.
 
-    What it returned is judged by `judge`. One that is `patient` waits out a dropped connection, and may raise
+    What comes back is judged by `judge`. One that is `patient` waits out a dropped connection, and may raise
     any error in the end.
     """
     kept = turns(history())
     for text in (FIRST, SECOND, THIRD):
         with bench.shape("thinking_first") if text == THIRD else nullcontext():
-            value = bench.value(talk(text))
+            talk(text)
+            bench.value()
             sent, asked = texts(bench.request()["messages"]), [*(text for _, text in kept), text]
-            judge(value)
-            new_only = sent == [text] != asked
-            require(not new_only, "history not sent: only the new text was sent, not the whole history.")
+            judge()
+            require(sent != [text] or sent == asked, "history not sent: only the new text was sent.")
             require(text in sent, f"text not sent: the new text was not sent, but {shown(sent)}.")
             is_equal("history sent", sent, asked)
-            now, before = turns(history()), len(kept)
-            kept += [("user", text), ("assistant", bench.reply())]
-            require(len(now) > before, "another list: history is as it was; append to the given one.")
-            require(len(now) > before + 1, "one turn kept: yours and the reply's belong in history.")
+            kept, now = [*kept, ("user", text), ("assistant", bench.reply())], turns(history())
+            require(len(now) > len(kept) - 2, "another list: history is as it was; append to the given one.")
+            require(len(now) > len(kept) - 1, "one turn kept: yours and the reply's belong in history.")
             is_equal("history", now, kept)
     for when, control, kind in FAILURES[: 1 if patient else 2]:
         with bench.case(when, fault=getattr(bench.practice, control)(kind, times=9)):
             error = talk(LAST).error
             require(error, "failure swallowed: nobody would notice; let the error out.")
             its_own = patient or isinstance(error, (anthropic.APIError, httpx2.HTTPError))
-            words = in_words(error, bench.namespaces)
-            require(its_own, f"other error: {words}; its own error was to come out.")
-            stayed = turns(history()) != kept
-            require(not stayed, "failed turn left in history: a turn is kept whole or not at all.")
+            require(its_own, f"other error: {in_words(error)}; its own error was to come out.")
+            unchanged = turns(history()) == kept
+            require(unchanged, "failed turn left in history: a turn is kept whole or not at all.")
     for shape in ("thinking_only", "empty"):
         with bench.shape(shape):
-            value = bench.value(talk(LAST))
+            talk(LAST)
+            bench.value()
             require(all(texts(history())), "empty turn stored: the API refuses the next call then.")
             is_equal("history", turns(history()), kept, "half a turn kept")
-            judge(value)
+            judge()
 
 
 def chat_turn(bench: Bench) -> None:
@@ -78,8 +78,8 @@ def take_turn(bench: Bench) -> None:
         handed.append(arguments)
         return bench.client.messages.create(**arguments)
 
-    def judge(value: object) -> None:
-        is_a(value, Message)
+    def judge() -> None:
+        is_a(bench.last.value, Message)
         body = bench.request(most=1024)
         require(handed, "send not called: it made the call itself, where send(...) may be a patient one.")
         is_equal("model of the session", body["model"], session["model"], "other model")
@@ -95,9 +95,7 @@ def Bot(bench: Bench) -> None:
         bench.run(LAST)
     made = f"it made {len(bench.sent)} requests: call_with_retry alone makes 6."
     require(len(bench.sent) <= 6, f"the API stayed overloaded, and {made}", "retry on top of retry")
-    with bench.practice.fail_next(400, times=99):
-        bench.run(LAST)
-    require(len(bench.sent) == 1, "non-retryable retried: a 400 fails for the same reason each time.")
+    lets_out(bench, [400], lambda: bench.run(LAST))
     _takes_turns(bench, bench.run, lambda: getattr(bot, "history", []), bench.is_reply, patient=True)
 
 
@@ -112,16 +110,14 @@ def window(bench: Bench, tells: bool = False) -> None:
             require(made[0][0] == "user", "first message not user: it begins with the assistant.")
             require(made[-1] == wanted[-1], f"newest message missing: {shown(wanted[-1][1])} is to be there.")
             kept, most = sum(role == "user" for role, _ in made), min(keep, length)
-            few_or_many = "too few turns" if kept < most else "too many turns"
-            require(kept == most, f"{few_or_many}: it kept {kept} turns, from {shown(made[0][1])}.")
+            wrong = f"too {'few' if kept < most else 'many'} turns"
+            require(kept == most, f"{wrong}: it kept {kept} turns, from {shown(made[0][1])}.")
             is_equal("messages", made, wanted)
             require(given == conversation(length), "history changed: return a part of it, and leave it.")
-            needless = keep >= length and tells and bench.last.printed.strip()
-            require(
-                not needless, "needless words: nothing was left out, and it printed something all the same."
-            )
             if tells and keep < length:
                 bench.prints("number", length - keep)
+            elif tells:
+                require(not bench.last.printed.strip(), "needless words: nothing was left out.")
 
 
 def recent(bench: Bench) -> None:
@@ -130,8 +126,7 @@ def recent(bench: Bench) -> None:
 
 def choose_system(bench: Bench) -> None:
     value = bench.call(typed=["  Answer like a pirate.  "])
-    asked = "Answer like a pirate." in bench.last.printed
-    require(asked, "not asked: input has to be called inside the function.")
+    require("pirate" in bench.last.printed, "not asked: input has to be called inside the function.")
     is_equal("the answer typed", value, "Answer like a pirate.", "not stripped")
     for typed in ("", "   "):
         with bench.case("for an empty answer"):
@@ -139,9 +134,31 @@ def choose_system(bench: Bench) -> None:
             require(isinstance(value, str) and value.strip(), "no default: it was to return a default.")
 
 
+def show_tokens(bench: Bench) -> None:
+    message = bench.client.messages.create(model=MODEL, **ASK)
+    now = {"input": message.usage.input_tokens, "output": message.usage.output_tokens}
+    becomes = {"turns": 4, "input": 1_000 + now["input"], "output": 500 + now["output"]}
+    prints = {f"this turn's {key} tokens": count for key, count in now.items()}
+    prints |= {f"the session's {key} tokens": becomes[key] for key in now}
+    bench.settles(bench.session(turns=3, input=1_000, output=500), message, prints=prints, **becomes)
+
+
+def show_cost(bench: Bench) -> None:
+    message, before = bench.client.messages.create(model=ANOTHER_MODEL, **ASK), 0.5000004
+    cost = estimate_cost(message.usage.input_tokens, message.usage.output_tokens, ANOTHER_MODEL)
+    prints = {"this turn's cost": f"{cost:.6f}", "the session's cost": f"{before + cost:.6f}"}
+    session = bench.session(model=ANOTHER_MODEL, cost=before)
+    bench.settles(session, message, prints=prints, cost=before + cost)
+
+
 def reset(bench: Bench) -> None:
     session = bench.session(history=conversation(3), turns=3, input=900, output=300, cost=0.25)
     bench.settles(session, prints={"that the history is cleared": ""}, history=[])
+
+
+def show_stats(bench: Bench) -> None:
+    prints = {"turns": 7, "input": 4321, "output": 987, "cost": "0.012345"}
+    bench.settles(bench.session(turns=7, input=4_321, output=987, cost=0.0123454), prints=prints)
 
 
 def switch_model(bench: Bench) -> None:
@@ -154,15 +171,15 @@ def switch_model(bench: Bench) -> None:
             told = any(word.lower() in text for word in (name, right.id, right.name))
             require(told, f"switch not said: that {right.id} answers from now on was not printed.")
     for name in ("gpt-9000", "claude-haiku-5-6"):
+        try:
+            find_model(name)
+        except UnknownModelError as error:
+            sentence = " ".join(str(error).split())
         with bench.case(f'after "!model {name}", which no model is called', "unknown name raises"):
             bench.settles(session, f"!model {name}", prints={})
             printed = " ".join(bench.last.printed.split())
             require(printed, "unknown name ignored: it said nothing.")
-            try:
-                find_model(name)
-            except UnknownModelError as error:
-                said = " ".join(str(error).split()) in printed
-                require(said, f"own sentence: that is not what find_model says of it, {shown(str(error))}.")
+            require(sentence in printed, f"own sentence: what find_model says of it is {shown(sentence)}.")
 
 
 def save(bench: Bench) -> None:
