@@ -125,9 +125,7 @@ def reply_to(request: dict[str, Any], read: Callable = lambda message: message) 
     `json.JSONDecodeError`, raises `anthropic.APIResponseValidationError`: not retried, as it may be billed.
     """
     if request.get("stream"):
-        raise TypeError(
-            "stream=True cannot be retried: pieces may be on the screen. Use Conversation.stream."
-        )
+        raise TypeError("stream=True cannot be retried: pieces may be on screen. Use Conversation.stream.")
     raw = yield Need("ask", request)
     with suppress(ValueError, TypeError, AttributeError, RecursionError):
         reply = yield Need("call", raw.parse)
