@@ -192,11 +192,10 @@ class ChatCell(anywidget.AnyWidget):
         return texts.forecast(self.chat.preview(text))
 
     def _on_take(self, id: int, what: str, why: str) -> dict[str, Any]:
-        """The `question` or the `reply` of an exchange as text, or the request that was sent for it."""
-        exchange = next(each for each in self._exchanges if each.number == id)
-        taken = exchange.question if what == "question" else exchange.text
+        """The `question` of an exchange, the `text` of its reply, or the `request` that was sent for it."""
+        taken = getattr(next(each for each in self._exchanges if each.number == id), what)
         if what == "request":
-            taken = texts.in_three_languages(exchange.request, self.chat.client)
+            taken = texts.in_three_languages(taken, self.chat.client)
         return {"id": id, "taken": taken, "why": why}
 
     def _on_export(self, kind: str, file: str) -> dict[str, Any]:
@@ -233,11 +232,13 @@ class ChatCell(anywidget.AnyWidget):
             exchange.turn, exchange.request, note = reply.turn, reply.request, reply.note or ""
             return reply
         except asyncio.CancelledError:
-            note, kind = texts.STOPPED if exchange.text else texts.STOPPED_EARLY, "stopped"
+            note, kind = texts.STOPPED, "stopped"
             return Reply(exchange.text, note=note, call=next(reversed(chat.calls[known:]), None))
         except BaseException as error:
             note, kind = texts.explain(error), "error"
-            raise
+            if isinstance(error, Exception):
+                raise
+            raise RuntimeError(note) from error  # a SystemExit of a strategy would end the loop of all chats
         finally:
             if chat.on_wait is told:  # code may have set another meanwhile
                 chat.on_wait = on_wait

@@ -32,8 +32,7 @@ HIDDEN_STAND_IN = f"""<div class="course-chat-closed">{STAND_IN}</div><style>
 </style>"""
 """Shown before the widget and hidden as soon as that lives: a dead one would only say "model not found"."""
 
-STOPPED = "Stopped. What had come stays here; it is billed, but not part of the conversation."
-STOPPED_EARLY = "Stopped before anything came. Nothing is kept; what was sent may still be billed."
+STOPPED = "Stopped. What had come stays here; it may be billed, but is not part of the conversation."
 
 _AT = {"practice": "practice: free", "live": "live", "local": "on this machine", "remote": "elsewhere"}
 _MEANING = {
