@@ -85,7 +85,8 @@ class ChatCell(anywidget.AnyWidget):
         super().__init__(starters=list(texts.STARTERS if starters is None else starters))
         self.add_class("course-chat")
         self.on_msg(lambda _widget, message, _buffers: self._act(**message))
-        self._show(self._caught_up())
+        self._exchanges = self._caught_up()  # a page that opens says hello, and gets them
+        self._refresh()
         message = getattr(get_ipython(), "parent_header", None) or {}  # that runs a cell of the notebook
         self._cell = message.get("metadata", {}).get("cellId")
         self._run = message.get("header", {}).get("msg_id")
