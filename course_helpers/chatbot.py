@@ -186,7 +186,7 @@ class Chatbot:
         if note:
             say(f"[{note}]")
         if calls := self.chat.calls[known:]:
-            say(f"[This turn: {Total().plus(calls)}]")
+            say(f"[This turn: {Total.of(calls)}]")
         say(f"[Session: {self.session()}]")
 
     def session(self) -> str:

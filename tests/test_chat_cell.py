@@ -20,7 +20,14 @@ from course_helpers import Conversation, connect, models, practice, render
 from course_helpers.chat_cell import Busy, ChatCell, exchange
 from course_helpers.chat_cell.exchange import Exchange
 from course_helpers.chat_cell.texts import bill, explain, in_three_languages
-from course_helpers.history import BudgetExceeded, Call, StreamInterrupted, last_turns
+from course_helpers.history import (
+    BudgetExceeded,
+    Call,
+    StreamInterrupted,
+    last_turns,
+    summarise_older,
+    within_tokens,
+)
 from tests.drivers import wait_until
 
 PARIS, ANSWER = "What is the capital of France?", "The capital of France is Paris."
@@ -167,10 +174,18 @@ def test_before_and_after_it_is_sent(cell, monkeypatch, capsys):
     """What the strategy would send, and its cost; then the request as JSON, and as curl and Python that run,
     in which the key is named, never shown."""
     cell.chat.keep = last_turns(0)
-    cell.send("hello")
-    cell.do("preview", text=PARIS)
+    cell.send(PARIS)
+    known = len(practice.journal), cell.chat.calls
+    for cell.chat.keep in (
+        summarise_older(1),
+        within_tokens(9),
+        lambda messages, chat: chat.ask(messages) or messages[-1:],
+        last_turns(0),
+    ):
+        cell.do("preview", text=PARIS)
+    assert (len(practice.journal), cell.chat.calls) == known
     reply, client, system = cell.send(PARIS), cell.chat.client, 'It\'s "$HOME" `ls` \\ \n ä'
-    assert cell.told("forecast").startswith(f"This turn: {reply.call.prompt_tokens} tokens in · $")
+    assert cell.told("forecast").startswith(f"This turn: ≈ {reply.call.prompt_tokens} tokens in · $")
     assert 0 < cell.told("share") < 0.01
     cell.do("take", id=cell._exchanges[-1].number, what="request", why="show")
     assert json.loads(cell.told("taken")["JSON"]) == reply.request

@@ -307,7 +307,7 @@ def test_a_server_on_this_machine(monkeypatch, local, capsys, listed, model, fre
     client = connect(local.url)
     said, *advice = capsys.readouterr().out.splitlines()
     assert costs_nothing(client, model) is ("costs nothing" in said) is free
-    assert (Conversation(client, model=model)._settings().rates is None) is free
+    assert (Conversation(client, model=model).server().rates is None) is free
     assert ("may pass calls on" in said) is not free
     told = f"Its models: {', '.join((listed or '').split())}. Start again with COURSE_MODEL="
     assert [line.startswith(told) for line in advice] == [True] * advised

@@ -95,15 +95,16 @@ def first_turn(**changes):
 
 
 DAMAGED = [
-    (lambda data: [data], "not a conversation saved by this course"),
-    (changed(version=3), "is damaged: version: Input should be 1 or 2"),
-    (lambda data: {k: v for k, v in data.items() if k != "turns"}, "is damaged: turns: Field required"),
-    (changed(max_tokens="500"), "is damaged: max_tokens"),
-    (changed(calls=[]), "is damaged: its turns do not fit its ledger"),
+    (lambda data: [data], r"or not saved by this course, .* \(Input should be an object"),
+    (lambda data: {"messages": data["turns"]}, r"\(format: Field required"),
+    (changed(version=3), r"\(version: Input should be 1 or 2\)"),
+    (lambda data: {k: v for k, v in data.items() if k != "turns"}, r"\(turns: Field required\)"),
+    (changed(max_tokens="500"), r"is damaged, .* \(max_tokens: "),
+    (changed(calls=[]), "its turns do not fit its ledger"),
     (lambda data: data | {"past": data["calls"]}, "its turns do not fit its ledger"),
     (lambda data: data | {"turns": data["turns"][::-1]}, "its turns do not fit its ledger"),
-    (first_turn(assistant=" \n"), "is damaged: turns.0.assistant"),
-    (first_turn(user=["secret words"]), "is damaged: turns.0.user"),
+    (first_turn(assistant=" \n"), r"\(turns\.0\.assistant: "),
+    (first_turn(user=["secret words"]), r"\(turns\.0\.user: "),
 ]
 
 

@@ -149,16 +149,17 @@ def test_where_it_is(tmp_path, monkeypatch):
     monkeypatch.delenv("COURSE_DATA_DIR")
     assert store.folder == platformdirs.user_data_path("llm-api-course", appauthor=False)
     monkeypatch.setattr(sys, "platform", "emscripten")
-    monkeypatch.setattr(sys.modules[Question.__module__], "DRIVE", tmp_path)
+    monkeypatch.setattr(sys.modules[Question.__module__], "DRIVE", tmp_path / "drive")
     record_try("ask", passed=True)
-    assert len(events(tmp_path / "course-progress")) == 1
+    assert len(events(tmp_path / "drive")) == 1
 
 
-def test_export(tmp_path):
+def test_export(tmp_path, capsys):
     """All events, under the name of the file; no other file is lost."""
     record_try("ask", passed=False, mistake="no request")
     for path in (tmp_path / "Ada L.json", str(tmp_path / "Ada L.json")):
-        assert "the name Ada L, tries, passes" in repr(table(export=path))
+        assert "0 of 8" in repr(table(export=path))
+        assert "the name Ada L, tries, passes" in capsys.readouterr().out
     kept = json.loads((tmp_path / "Ada L.json").read_text(encoding="utf-8"))
     assert kept["learner"] == "Ada L"
     assert [event["mistake"] for event in kept["events"]] == ["no request"]
@@ -174,10 +175,10 @@ def test_guess_and_truth(capsys):
         guess.reveal("tokens", 400)
     guess.reveal("never asked", 0.5)
     assert capsys.readouterr().out.splitlines() == [
-        "It is 400 tokens. You guessed 399: under 1 % too low.",
-        "It is 400 tokens. You guessed 300: 25 % too low.",
-        "It is 400 tokens. You guessed 1,000: 150 % too high.",
-        "It is 400 tokens. You guessed 0.5: over 99 % too low.",
+        "It is 400 tokens. You guessed 399: under 1 % off.",
+        "It is 400 tokens. You guessed 300: 25 % off.",
+        "It is 400 tokens. You guessed 1,000: 150 % off.",
+        "It is 400 tokens. You guessed 0.5: over 99 % off.",
         "It is 0.5.",
     ]
     assert "no number" in type_guess("tokens", "many")

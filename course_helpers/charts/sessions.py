@@ -63,7 +63,7 @@ def plot_sessions(sessions: Iterable[Any] | Mapping[str, Any], ax: Axes | None =
 def _past(source: Any) -> Total:
     """The shared past of a fork; nothing for what is no fork."""
     past = getattr(source, "past", ())  # of a saved conversation the calls, of one that is open their total
-    return past if isinstance(past, Total) else Total().plus(past)
+    return past if isinstance(past, Total) else Total.of(past)
 
 
 @look.styled

@@ -190,7 +190,8 @@ class ChatCell(anywidget.AnyWidget):
         self._refresh("Cleared. What was spent stays counted.")
 
     def _on_preview(self, text: str) -> dict[str, Any]:
-        return texts.forecast(self.chat.preview(text))
+        known = [each for each in self._exchanges if each.turn and each.request and each.model == self.model]
+        return texts.forecast(self.chat, text, known[-1] if known else None)
 
     def _on_take(self, id: int, what: str, why: str) -> dict[str, Any]:
         """The `question` of an exchange, the `text` of its reply, or the `request` that was sent for it."""

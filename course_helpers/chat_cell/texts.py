@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import shlex
 import tempfile
+from copy import deepcopy
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import anthropic
@@ -13,8 +15,11 @@ import anthropic
 from .. import models
 from ..client import place
 from ..formatting import count, dollars, in_one_line, plain, share, short
-from ..history import Call, Conversation, Preview, StreamInterrupted
+from ..history import Call, Conversation, StreamInterrupted
+from ..history.strategies import Asking, chosen
+from ..history.turn import Server
 from ..retries import SPEND_CAP, final_cause
+from ..wire import Steps, advance
 
 STARTERS = (  # what an empty chat offers to ask
     "What is a token?",
@@ -75,13 +80,34 @@ def bill(call: Call) -> str:
     return named + " · ".join(parts)
 
 
-def forecast(preview: Preview) -> dict[str, Any]:
-    """One line on a turn that was not sent yet, and which share of the context window it would take."""
-    sent, window = preview.input_tokens, preview.window
-    tokens = ("≈ " if preview.estimated else "") + count(sent, "token")
-    cost = f"{dollars(preview.least_usd)} at least, {dollars(preview.most_usd)} at most"
+class _Unasked(Server):
+    """A server that is not asked: what is counted is an estimate, and what is asked gets no answer."""
+
+    def ask(self, messages: list[dict[str, Any]]) -> Steps[str]:
+        yield from ()
+        return ""
+
+
+def forecast(chat: Conversation, text: str, last: Any = None) -> dict[str, Any]:
+    """One line on a turn that was not sent yet, and which share of the context window it would take.
+
+    Its tokens are an estimate, as wrong as it was for the `last` exchange of which that is known.
+    """
+    server = _Unasked(**vars(chat.server()) | {"uncounted": True})
+    unsent = SimpleNamespace(model=chat.model, system=chat.system, client=None, server=lambda: server)
+    unsent.count, unsent.ask = (lambda messages: advance(server.count(messages))), (lambda messages: "")
+    keep = deepcopy(chat.keep) if isinstance(chat.keep, Asking) else chat.keep  # its notes are forgotten
+    messages = [*chat.messages, {"role": "user", "content": text}]
+    messages = advance(chosen(keep, unsent, messages, server))
+    sent = unsent.count(messages)
+    if last is not None:
+        sent = round(sent * last.turn.prompt_tokens / unsent.count(last.request["messages"])) or 1
+    least = server.rates.cost({"input_tokens": sent, "output_tokens": 1}) if server.rates else 0.0
+    most = server.worst(server.request(messages), sent)
+    window = getattr(models.MODELS.get(chat.model), "context_window", None)
     full = f" · context window {share(sent, window)} full" if window else ""
-    return {"forecast": f"This turn: {tokens} in · {cost}{full}", "share": window and sent / window}
+    cost = f"{dollars(least)} at least, {dollars(most)} at most{full}"
+    return {"forecast": f"This turn: ≈ {count(sent, 'token')} in · {cost}", "share": window and sent / window}
 
 
 def model_options(chat: Conversation) -> list[tuple[str, str]]:

@@ -10,11 +10,10 @@ Read it in this order: records, storage, strategies, responses, turn, stream, co
 """
 
 from .conversation import Conversation
-from .records import BudgetExceeded, Call, Preview, Reply, Total, Turn
+from .records import BudgetExceeded, Call, Reply, Total, Turn
 from .responses import StreamInterrupted
 from .storage import NotAConversation
 from .strategies import drop_where, last_turns, summarise_older, within_tokens
 
-__all__ = ["BudgetExceeded", "Call", "Conversation", "NotAConversation", "Preview", "Reply"]
-__all__ += ["StreamInterrupted", "Total", "Turn"]
-__all__ += ["drop_where", "last_turns", "summarise_older", "within_tokens"]
+__all__ = ["BudgetExceeded", "Call", "Conversation", "NotAConversation", "Reply", "StreamInterrupted"]
+__all__ += ["Total", "Turn", "drop_where", "last_turns", "summarise_older", "within_tokens"]

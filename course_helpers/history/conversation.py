@@ -9,7 +9,6 @@ import functools
 import math
 import os
 from collections.abc import Callable
-from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 import anthropic
@@ -19,21 +18,19 @@ from ..client import costs_nothing, current_client, place
 from ..formatting import count
 from ..models import UnknownModelError, find_model, model_id
 from ..pricing import Rates, Tier, rates
-from ..retries import Retries, Wait
+from ..retries import Wait
 from ..wire import advance
 from . import storage
-from .records import Call, Ledger, Preview, Purse, Reply, Total, Turn, sendable
-from .strategies import Blocking, NotAsked, Strategy, Transcript, at_least, chosen
-from .stream import AsyncPieces, Pieces
-from .turn import Exchange, Server, TurnSettings, practice_tokens, preview
+from .records import Call, Ledger, Purse, Reply, State, Total, Turn, sendable
+from .strategies import Messages, Strategy, at_least, chosen
+from .stream import Pieces
+from .turn import Exchange, Server
 
 if TYPE_CHECKING:
     import pandas
 
 SAVED = ("model", "system", "max_tokens", "cache", "budget_usd")  # the settings that a file holds
 
-# Is a strategy only asked what it would send? Then it gets no answers that cost anything.
-_looking: ContextVar[bool] = ContextVar("looking", default=False)
 # The prices of a model whose prices are not known: whatever it does costs nan.
 UNPRICED = Rates(model="", provider="", tiers=(Tier(**dict.fromkeys(Tier.__annotations__, math.nan)),))
 
@@ -67,7 +64,7 @@ class Conversation:
         if client is not None and not isinstance(client, anthropic.Anthropic):
             kind = type(client).__name__
             raise TypeError(f"client is one that connect returned, not {kind}; asend needs no other.")
-        self.client, self.waits, self._ledger = client or current_client(), {}, Ledger(Purse())
+        self.client, self.waits, self._ledger = client or current_client(), {}, Ledger(Purse(), State())
         self.model, self.system, self.max_tokens = model or models.MODEL, system, max_tokens
         self.keep, self.cache, self.budget_usd, self.on_wait = keep, cache, budget_usd, on_wait
 
@@ -96,51 +93,33 @@ class Conversation:
 
     def send(self, text: str) -> Reply:
         """Ask `text`, with the history; the whole reply at once."""
-        whole = self._read(Pieces, text, streamed=False)
+        whole = self._turn(text, streamed=False)
         next(whole, None)
+        return whole.reply
+
+    async def asend(self, text: str) -> Reply:
+        """`send` to await."""
+        whole = self._turn(text, streamed=False)
+        await anext(whole, None)
         return whole.reply
 
     def stream(self, text: str) -> Pieces:
         """Ask `text`, with the history; the reply piece by piece. What is not read to its end is not kept."""
-        return self._read(Pieces, text, streamed=True)
+        return self._turn(text, streamed=True)
 
-    async def asend(self, text: str) -> Reply:
-        """`send` to await."""
-        whole = self._read(AsyncPieces, text, streamed=False)
-        await anext(whole, None)
-        return whole.reply
+    astream = stream  # for `async with` and `async for`
 
-    def astream(self, text: str) -> AsyncPieces:
-        """`stream` for `async with` and `async for`."""
-        return self._read(AsyncPieces, text, streamed=True)
-
-    def _read(self, reader: type, text: str, *, streamed: bool) -> Any:
+    def _turn(self, text: str, *, streamed: bool) -> Pieces:
         choose = functools.partial(chosen, self.keep, self)
-        return reader(Exchange(self._settings, self._ledger, sendable(text), choose, streamed), self.client)
+        return Pieces(Exchange(self.server(), sendable(text), choose, streamed), self.client)
 
-    def preview(self, text: str) -> Preview:
-        """What a turn would send for `text` now, and what that would cost. Nothing is sent."""
-        looking = _looking.set(True)
-        try:
-            messages = Transcript(self._ledger.now.turns, sendable(text))
-            messages = advance(chosen(self.keep, self, messages, Blocking(self)))
-            return preview(messages, self._settings(), self.count(messages), self._ledger.latest)
-        finally:
-            _looking.reset(looking)
-
-    def count(self, messages: list[dict[str, Any]]) -> int | None:
-        """The input tokens of `messages` and the system prompt; None where the server does not count them."""
-        if not _looking.get():
-            return advance(Server(self._settings, self._ledger).count(messages), self.client)
-        if place(self.client) == "practice":  # where nothing of it is seen in the journal
-            return practice_tokens(messages, self.model, self.system)
-        return None
+    def count(self, messages: list[dict[str, Any]]) -> int:
+        """The input tokens of `messages` and the system prompt: an estimate where the server counts none."""
+        return advance(self.server().count(messages), self.client)
 
     def ask(self, messages: list[dict[str, Any]]) -> str:
         """What the model answers to `messages`, outside of the conversation; its call is counted."""
-        if _looking.get():
-            return NotAsked()
-        return advance(Server(self._settings, self._ledger).ask(messages), self.client)
+        return advance(self.server().ask(messages), self.client)
 
     def fork(self, after_turn: int | Turn | None = None, **settings: Any) -> Conversation:
         """A conversation with the same past and a future of its own.
@@ -149,39 +128,28 @@ class Conversation:
         arguments of `Conversation`; the others are as they are here. `calls` starts empty: what the past had
         cost is in `past`. `budget_usd` is one purse, for this conversation and all forks together.
         """
-        turns, past = self._ledger.now.turns, (*self._ledger.past, *self._ledger.now.calls)
+        turns, past = self._ledger.now.turns, (*self._ledger.now.past, *self._ledger.now.calls)
         if after_turn is not None:
             number, numbers = getattr(after_turn, "turn", after_turn), [0, *(turn.turn for turn in turns)]
             if number not in numbers:
                 raise ValueError(f"after_turn is the number of a turn, one of {numbers}, not {number!r}.")
-            turns = turns[: numbers.index(number)]
-            ends = [at for at, call in enumerate(past, 1) if call.turn and call.turn <= number]
-            past = past[: max(ends, default=0)]
+            billed = [0, *(call.turn for call in past)]
+            turns, past = turns[: numbers.index(number)], past[: billed.index(number)]
         same = {name: getattr(self, name) for name in ("client", *SAVED, "keep", "on_wait")}
         fork, purse = Conversation(**same | settings), self._ledger.purse
         purse.budget_usd, fork.waits = fork.budget_usd, dict(self.waits)
-        fork._ledger = Ledger(purse, turns, past=past)
+        fork._ledger = Ledger(purse, State(turns, past=past))
         return fork
-
-    @property
-    def past(self) -> Total:
-        """What the shared past of a fork had cost when it was forked; nothing for other conversations."""
-        return Total().plus(self._ledger.past)
 
     def __deepcopy__(self, memo: dict | None = None) -> Conversation:
         return self.fork()  # turns and calls are frozen, and a client cannot be copied
 
     __copy__ = __deepcopy__
 
-    def __reduce__(self) -> Any:
-        raise TypeError(
-            "A client, and with it a key, is not pickled: use chat.save(path) and Conversation.load."
-        )
-
     @property
     def messages(self) -> list[dict[str, str]]:
         """The transcript: a new list of `{"role", "content"}`, always fit to be sent."""
-        return list(Transcript(self._ledger.now.turns))
+        return list(Messages(*self._ledger.now.texts))
 
     @property
     def turns(self) -> list[Turn]:
@@ -196,7 +164,12 @@ class Conversation:
     @property
     def total(self) -> Total:
         """The sum of the ledger."""
-        return Total().plus(self._ledger.now.calls)
+        return Total.of(self._ledger.now.calls)
+
+    @property
+    def past(self) -> Total:
+        """What the shared past of a fork had cost when it was forked; nothing for other conversations."""
+        return Total.of(self._ledger.now.past)
 
     def undo(self) -> Turn | None:
         """Take back the last turn and return it; None if there is none. Its cost stays in the ledger."""
@@ -210,8 +183,7 @@ class Conversation:
 
     def save(self, path: str | os.PathLike) -> None:
         """Write the conversation to a file that `load` reads: whole, or not at all."""
-        settings, now = {name: getattr(self, name) for name in SAVED}, self._ledger.now
-        storage.write(path, settings, now.turns, now.calls, self._ledger.past)
+        storage.write(path, {name: getattr(self, name) for name in SAVED}, self._ledger.now)
 
     @classmethod
     def load(
@@ -222,7 +194,7 @@ class Conversation:
         settings = {name: getattr(saved, name) for name in SAVED if name != "model"}
         chat = cls(client, keep=keep, **settings)
         vars(chat)["model"] = saved.model  # not served here, perhaps: then set another before the next turn
-        chat._ledger = Ledger(chat._ledger.purse, tuple(saved.turns), tuple(saved.calls), tuple(saved.past))
+        chat._ledger = Ledger(chat._ledger.purse, State(saved.turns, saved.calls, saved.past))
         return chat
 
     def to_frame(self) -> pandas.DataFrame:
@@ -234,13 +206,13 @@ class Conversation:
     def __repr__(self) -> str:
         return f"Conversation({self.model}, {count(len(self.turns), 'turn')}, {self.total})"
 
-    def _settings(self) -> TurnSettings:
-        """Raises `UnknownModelError` where the model has no price; only another's server may have such."""
+    def server(self) -> Server:
+        """What asks, with the settings of now. Raises `UnknownModelError` where it has to have a price."""
         try:
             known = None if costs_nothing(self.client, self.model) else rates(self.model)
         except UnknownModelError:
             if place(self.client) in ("practice", "live"):
                 raise
             known = UNPRICED
-        retries = functools.partial(Retries, **{"on_wait": self.on_wait, **self.waits})
-        return TurnSettings(self.model, self.max_tokens, self.system, self.cache, known, retries)
+        settings = self.model, self.max_tokens, self.system, self.cache, known
+        return Server(*settings, {"on_wait": self.on_wait, **self.waits}, self._ledger)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 import re
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
@@ -34,8 +33,8 @@ Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Usd = Annotated[float, BeforeValidator(lambda usd: math.nan if usd is None else usd)]
 
 
-class Figures(BaseModel):
-    """Token counts as the API has them (`input_tokens`: the uncached part of the prompt), and their cost."""
+class Tokens(BaseModel):
+    """Token counts as the API has them (`input_tokens`: the uncached part of the prompt)."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
@@ -45,6 +44,25 @@ class Figures(BaseModel):
     cache_read_tokens: Count = 0
     output_tokens: Count = 0
     thinking_tokens: Count = 0  # the part of the output that is thinking
+
+    @classmethod
+    def of(cls, usage: dict[str, Any]) -> Tokens:
+        """The counts in the fields of an SDK `usage`; what it leaves out is 0. ValueError for no count."""
+        by_age, details = usage.get("cache_creation"), usage.get("output_tokens_details")
+        written = usage.get("cache_creation_input_tokens") or 0  # those for an hour among them
+        hour = min(written, getattr(by_age, "ephemeral_1h_input_tokens", None) or 0)
+        sent = usage.get("input_tokens"), written - hour, hour, usage.get("cache_read_input_tokens")
+        came = usage.get("output_tokens"), getattr(details, "thinking_tokens", None)
+        return cls(**{name: count or 0 for name, count in zip(TOKENS, sent + came, strict=True)})
+
+
+TOKENS = tuple(Tokens.model_fields)
+PROMPT_TOKENS = TOKENS[:4]
+
+
+class Figures(Tokens):
+    """Token counts and their cost."""
+
     cost_usd: Usd
 
     @property
@@ -58,10 +76,6 @@ class Figures(BaseModel):
         sent = f"{self.prompt_tokens:,} tokens in" + (f" ({cached:,} from the cache)" if cached else "")
         came = f"{self.output_tokens:,} out" + (f" ({thought:,} of thinking)" if thought else "")
         return f"{sent} · {came} · {dollars(self.cost_usd)}"
-
-
-TOKENS = tuple(name for name in Figures.model_fields if name.endswith("_tokens"))
-PROMPT_TOKENS = TOKENS[:4]
 
 
 class Call(Figures):
@@ -85,11 +99,6 @@ class Turn(Call):
     user: Text
     assistant: Text
 
-    @property
-    def call(self) -> Call:
-        """Its entry in the ledger: the same figures without the texts."""
-        return Call.model_construct(**{name: getattr(self, name) for name in Call.model_fields})
-
     def __repr__(self) -> str:
         return f"Turn({short(self.user, 60)!r} → {short(self.assistant, 60)!r}, {self})"
 
@@ -97,17 +106,16 @@ class Turn(Call):
 class Total(Figures):
     """Tokens and dollars of several calls together."""
 
-    calls: Count = 0
-    cost_usd: Usd = 0.0
+    calls: Count
 
     def __repr__(self) -> str:
         return f"Total({count(self.calls, 'call')}, {self})"
 
-    def plus(self, calls: Sequence[Call]) -> Total:
-        """This total and `calls`."""
-        more = {name: sum(getattr(call, name) for call in calls) for name in (*TOKENS, "cost_usd")}
-        more["calls"] = len(calls)
-        return Total(**{name: before + more[name] for name, before in self})
+    @classmethod
+    def of(cls, calls: Sequence[Call]) -> Total:
+        """The sum of `calls`."""
+        sums = {name: sum(getattr(call, name) for call in calls) for name in (*TOKENS, "cost_usd")}
+        return cls(calls=len(calls), **sums)
 
 
 @dataclass(frozen=True)
@@ -143,56 +151,21 @@ class Reply:
         return [words for words in (self.call and str(self.call), self.note) if words]
 
 
-@dataclass(frozen=True)
-class Preview:
-    """What a turn would send, and what that would cost in USD; nothing was sent."""
-
-    request: dict[str, Any]
-    input_tokens: int
-    estimated: bool  # False where they are the server's own count
-    least_usd: float  # the input, and one token of output
-    most_usd: float  # the input at its dearest (written to the cache), and max_tokens of output
-    window: int | None  # the model's context window in tokens, if it is known
-
-
-def counts(usage: dict[str, Any]) -> dict[str, int]:
-    """The `TOKENS` of the fields of an SDK `usage`; what it leaves out is 0. ValueError for no count."""
-    by_age, details = usage.get("cache_creation"), usage.get("output_tokens_details")
-    told = {
-        "input_tokens": usage.get("input_tokens"),
-        "cache_write_tokens": usage.get("cache_creation_input_tokens"),
-        "cache_write_1h_tokens": getattr(by_age, "ephemeral_1h_input_tokens", None),
-        "cache_read_tokens": usage.get("cache_read_input_tokens"),
-        "output_tokens": usage.get("output_tokens"),
-        "thinking_tokens": getattr(details, "thinking_tokens", None),
-    }
-    for name, value in told.items():
-        told[name] = 0 if value is None else value
-        if not isinstance(told[name], int) or isinstance(value, bool) or told[name] < 0:
-            raise ValueError(f"usage has {value!r} {name}, which is no count of tokens")
-    written, hour = told["cache_write_tokens"], told["cache_write_1h_tokens"]  # the first are both together
-    return told | {"cache_write_tokens": max(0, written - hour), "cache_write_1h_tokens": min(hour, written)}
-
-
 class BudgetExceeded(ValueError):
     """The next call could cost more than is left of `budget_usd`: nothing was sent."""
 
 
-@dataclass
-class Purse:
-    """One budget, in USD, for a conversation and all its forks."""
+class Purse(list["Ledger"]):
+    """The ledgers of a conversation and its forks, also of those that are gone: what is spent is spent."""
 
-    budget_usd: float | None = None
-    ledgers: list[Ledger] = field(default_factory=list)  # also of those that are gone: what is spent is spent
+    budget_usd: float | None = None  # for all of them together
 
     def check(self, worst: float, said: str) -> None:
         """Raises `BudgetExceeded`, which begins with `said`, where `worst` dollars are more than is left."""
         if self.budget_usd is None:
             return
-        spent = sum(call.cost_usd for ledger in self.ledgers for call in ledger.now.calls)
-        if math.isnan(spent + worst):
-            raise BudgetExceeded("Nothing was sent: budget_usd cannot be kept where a price is not known.")
-        if spent + worst > self.budget_usd * (1 + 1e-9):
+        spent = sum(call.cost_usd for ledger in self for call in ledger.now.calls)
+        if not spent + worst <= self.budget_usd * (1 + 1e-9):  # nor where one of them is not known: nan
             said += f", and {dollars(spent)} of the budget of {dollars(self.budget_usd)} is spent."
             raise BudgetExceeded(f"{said} Raise budget_usd, lower max_tokens or shorten the history.")
 
@@ -200,8 +173,19 @@ class Purse:
 class State(NamedTuple):
     """What a ledger holds at one moment."""
 
-    turns: tuple[Turn, ...]
-    calls: tuple[Call, ...]
+    turns: tuple[Turn, ...] = ()
+    calls: tuple[Call, ...] = ()
+    past: tuple[Call, ...] = ()  # those that the turns of a fork had taken before it was one
+
+    @property
+    def texts(self) -> list[str]:
+        """What the user and the model said in turn."""
+        return [text for turn in self.turns for text in (turn.user, turn.assistant)]
+
+    @property
+    def next_number(self) -> int:
+        """Turns are counted from 1 and never twice, also not after an undo."""
+        return 1 + next((call.turn for call in reversed(self.past + self.calls) if call.turn), 0)
 
 
 class Ledger:
@@ -210,26 +194,18 @@ class Ledger:
     So an interrupt, at whatever moment, finds it done or not begun.
     """
 
-    def __init__(self, purse: Purse, turns: tuple = (), calls: tuple = (), past: tuple = ()) -> None:
-        self.now, self.purse = State(turns, calls), purse
-        self.past = past  # the calls that the turns of a fork had taken before it was one
-        self.latest: Reply | None = None  # the last that was kept: an estimate of the next builds on it
+    def __init__(self, purse: Purse, now: State) -> None:
+        self.purse, self.now = purse, now
         self._reader: Callable[[], Any] = lambda: None  # weak, so that one whom nobody holds is gone
         self._lock = threading.Lock()
-        purse.ledgers.append(self)
-
-    @property
-    def next_number(self) -> int:
-        """Turns are counted from 1 and never twice, also not after an undo."""
-        known = itertools.chain(reversed(self.now.calls), reversed(self.past))
-        return 1 + next((call.turn for call in known if call.turn), 0)
+        purse.append(self)
 
     def add(self, call: Call, turn: Turn | None = None) -> None:
         """Write `call` down, and keep the `turn` that came of it."""
         new = () if turn is None else (turn,)
         while True:
             before = self.now
-            after = State(before.turns + new, (*before.calls, call))
+            after = State(before.turns + new, (*before.calls, call), before.past)
             # CPython lets another thread, a finalizer or an interrupt in at calls and jumps only: not here.
             if self.now is before:
                 self.now = after
@@ -246,8 +222,7 @@ class Ledger:
             other, new = self._reader(), reader()
             other = None if other is new else other
             if other is not None and other.busy:
-                what = "let it come, or close its stream, first"
-                raise RuntimeError(f"This conversation is waiting for a reply: {what}.")
+                raise RuntimeError("This chat waits for a reply: let it come, or close its stream, first.")
             self._reader = reader
         if other is not None and not other.over:
             other.end(RuntimeError("This reply was ended: another turn of the conversation has begun since."))

@@ -13,7 +13,7 @@ import httpx2
 
 from ..client import reply_text
 from ..wire import Need, Steps
-from .records import counts
+from .records import Tokens
 
 
 class StreamInterrupted(anthropic.APIConnectionError):
@@ -28,37 +28,32 @@ class Reading:
     """What has come of one reply so far. Blocks are told apart by type, never by position."""
 
     def __init__(self) -> None:
-        self.pieces: list[str] = []
-        self.counts: dict[str, int] | None = None  # tokens as last reported, if they were
+        self.text = ""  # so far
+        self.tokens: Tokens | None = None  # as last reported, if they were
         self._usage: dict[str, Any] = {}
         self.stop_reason: str | None = None
         self.explanation: str | None = None  # the API's own words on a refusal
         self.complete = False
         self.response: httpx2.Response | None = None  # the 200 that opened a stream
 
-    @property
-    def text(self) -> str:
-        """The text so far."""
-        return "".join(self.pieces)
-
     def take(self, message: Any) -> None:
         """Read a whole `message`; raises AttributeError, TypeError or ValueError where it is none."""
-        self.pieces = [reply_text(message)]
+        self.text = reply_text(message)
         self._stopped(message)
         self._count(message.usage)
 
     def piece(self, events: Any) -> Steps[str]:
         """The next piece of text of a stream; "" at the end of one that came whole."""
+        error = None
         try:
             while (event := (yield Need("event", events))) is not None:
                 if piece := self._feed(event):
-                    self.pieces.append(piece)
+                    self.text += piece
                     return piece
-        except Exception as error:
-            if not self.complete:
-                raise self._interrupted(error) from error
-        if not self.complete:  # of which the SDK says nothing
-            raise self._interrupted()
+        except Exception as failure:
+            error = failure
+        if not self.complete:  # of which the SDK says nothing, where there was no error
+            raise self._interrupted(error) from error
         return ""
 
     def _feed(self, event: Any) -> str:
@@ -73,10 +68,10 @@ class Reading:
                 piece = event.delta.text if event.delta.type == "text_delta" else ""
             case "message_delta":
                 self._stopped(event.delta)
-                if self.counts is not None:
+                if self.tokens is not None:
                     self._count(event.usage)
             case "message_stop":
-                self.complete = self.counts is not None and self.stop_reason is not None
+                self.complete = self.tokens is not None and self.stop_reason is not None
         if not isinstance(piece, str):
             raise ValueError("a piece of text is not text")
         return piece
@@ -88,9 +83,9 @@ class Reading:
     def _count(self, usage: Any) -> None:
         """Take the counts of `usage`, which are totals so far; what it leaves out stays as it was."""
         self._usage |= {name: value for name, value in usage or () if value is not None}
-        self.counts = counts(self._usage)
+        self.tokens = Tokens.of(self._usage)
 
-    def _interrupted(self, error: Exception | None = None) -> StreamInterrupted:
+    def _interrupted(self, error: Exception | None) -> StreamInterrupted:
         """What to raise where a stream did not come whole, for itself or because of `error`."""
         final, kind = False, self.response.headers.get("content-type", "no content type")
         if isinstance(error, anthropic.APIStatusError):
@@ -100,7 +95,7 @@ class Reading:
             why = "Nothing came for longer than the read timeout."
         elif isinstance(error, httpx2.HTTPError):
             why = "The connection closed before the reply was complete."
-        elif "text/event-stream" not in kind and self.counts is None:
+        elif "text/event-stream" not in kind and self.tokens is None:
             why, final = f"The server answered 200 with {kind}, which is no stream: a proxy's page?", True
         elif error is not None:
             why = f"The server sent something that is no part of a reply ({type(error).__name__})."

@@ -15,15 +15,14 @@ An exchange, below, is a question and what was answered to it.
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain, islice
+from itertools import accumulate, chain, islice
 from typing import Any, ClassVar
-from weakref import WeakKeyDictionary
 
 from ..models import MODELS
-from ..wire import Need, Steps, advance
-from .records import Turn
+from ..wire import Steps, advance
 
 Message = dict[str, Any]
 Strategy = Callable[[list[Message], Any], list[Message]]
@@ -35,45 +34,34 @@ SUMMARISE = (
 ASKED_BEFORE = "Summarise the conversation so far."  # what a summary answers, so that roles take turns
 
 
-class NotAsked(str):
-    """What `chat.ask` gives in a preview: no text, at no cost."""
+class Messages(Sequence):
+    """`texts`, said in turn by user and assistant; each made when it is looked at, as a past may be long."""
 
-
-def as_messages(*texts: str) -> list[Message]:
-    """`texts` as the user and the assistant said them in turn."""
-    return [{"role": ("user", "assistant")[at % 2], "content": text} for at, text in enumerate(texts)]
-
-
-class Transcript(Sequence):
-    """The messages of `turns` and the new question, each made when it is looked at: a long past is cheap."""
-
-    def __init__(self, turns: Sequence[Turn], question: str | None = None) -> None:
-        self._turns, self._question = turns, question
+    def __init__(self, *texts: str) -> None:
+        self._texts = texts
 
     def __len__(self) -> int:
-        return 2 * len(self._turns) + (self._question is not None)
+        return len(self._texts)
 
     def __getitem__(self, index: Any) -> Any:
         if isinstance(index, slice):
             return [self[at] for at in range(len(self))[index]]
-        number, answers = divmod(range(len(self))[index], 2)
-        if answers:
-            return {"role": "assistant", "content": self._turns[number].assistant}
-        asked = self._turns[number].user if number < len(self._turns) else self._question
-        return {"role": "user", "content": asked}
+        at = range(len(self))[index]  # not negative, and within bounds
+        return {"role": ("user", "assistant")[at % 2], "content": self._texts[at]}
 
 
-def chosen(keep: Strategy | None, chat: Any, messages: Transcript, server: Any) -> Steps[list[Message]]:
-    """Those of `messages` that `keep` chooses, in an order that the API takes. `server`: see `Asking`."""
+def chosen(keep: Strategy | None, chat: Any, messages: Sequence, server: Any) -> Steps[list[Message]]:
+    """Those of `messages` that `keep` chooses, in an order that the API takes. `server`: a `turn.Server`."""
     if keep is None:
         return list(messages)
     if not callable(keep):
         raise TypeError(f"keep is a strategy, such as last_turns(5), or None, not {keep!r}.")
+    new = messages[-1]
     if isinstance(keep, Asking):
-        kept = yield from keep.steps(messages, chat, server)
+        kept = yield from keep.steps(messages, server)
     else:  # a function of one's own may change what it gets
-        kept = keep(messages if isinstance(keep, last_turns | drop_where) else list(messages), chat)
-    kept, new = list(kept), messages[-1]
+        kept = keep(messages if isinstance(keep, last_turns) else list(messages), chat)
+    kept = list(kept)
     first = next((at for at, message in enumerate(kept) if message["role"] == "user"), len(kept))
     return kept[first:] if kept[first:] and kept[-1] == new else [*kept[first:], new]
 
@@ -120,20 +108,7 @@ class Asking:
     """A strategy that asks, through generators: in a turn it is carried out as that is, blocking or not."""
 
     def __call__(self, messages: Sequence[Message], chat: Any) -> list[Message]:
-        return advance(self.steps(messages, chat, Blocking(chat)))
-
-
-@dataclass
-class Blocking:
-    """What stands for the turn where such a strategy is called as a function: it asks through its `chat`."""
-
-    chat: Any
-
-    def count(self, messages: list[Message]) -> Steps[int | None]:
-        return (yield Need("call", lambda: self.chat.count(messages)))
-
-    def ask(self, messages: list[Message]) -> Steps[str]:
-        return (yield Need("call", lambda: self.chat.ask(messages)))
+        return advance(self.steps(messages, chat.server()), chat.client)
 
 
 @dataclass(frozen=True)
@@ -150,13 +125,10 @@ class within_tokens(Asking):
     def __post_init__(self) -> None:
         at_least(1, tokens=self.tokens)
 
-    def steps(self, messages, chat, server):
-        exchanges, sizes = [], [estimate_tokens([], chat.model, chat.system)]
-        for exchange in _exchanges(messages):
-            exchanges.append(exchange)
-            sizes.append(sizes[-1] + estimate_tokens(exchange, chat.model))
-            if sizes[-1] > 4 * self.tokens:  # however the server counts, that is too much
-                break
+    def steps(self, messages, server):
+        exchanges = [*_exchanges([*messages])]
+        each = (estimate_tokens(exchange, server.model) for exchange in exchanges)
+        sizes = [*accumulate(each, initial=estimate_tokens([], server.model, server.system))]
         # Between what is known to fit and what is known not to, guess by the ratio of the last count.
         fits, too_many, ratio = 1, len(sizes), 1.0
         for _ in range(self.TRIES):
@@ -164,9 +136,6 @@ class within_tokens(Asking):
             if guess <= fits:
                 break
             counted = yield from server.count(_joined(exchanges[:guess]))
-            if counted is None:
-                fits = guess if sizes[guess] <= self.tokens else 1
-                break
             ratio = counted / sizes[guess]
             fits, too_many = (guess, too_many) if counted <= self.tokens else (fits, guess)
         return _joined(exchanges[:fits])
@@ -184,27 +153,21 @@ class summarise_older(Asking):
 
     def __post_init__(self) -> None:
         at_least(1, turns=self.turns)
-        # For each conversation: the messages that were to be summed up, those that were, and the summary.
-        object.__setattr__(self, "_known", WeakKeyDictionary())
+        # The last summaries, newest first: the messages that were to be summed up, those that were, and it.
+        object.__setattr__(self, "_known", deque(maxlen=100))
 
-    def steps(self, messages, chat, server):
-        asked, covered, summed_up = self._known.get(chat, ([], [], ""))
-        if messages[: len(asked)] != asked:  # undone, reset, or another history
-            asked, covered, summed_up = [], [], ""
-        recent = [*islice(_exchanges(messages[len(asked) :]), 2 * self.turns + 1)]
-        if len(recent) > 2 * self.turns:
-            older = messages[: -len(_joined(recent[: self.turns + 1]))]
-            told = [*_summary(summed_up), *older[len(covered) :]]
-            new = yield from server.ask([*told, *as_messages(SUMMARISE)])
+    def steps(self, messages, server):
+        messages = [*messages]
+        recent = _joined(islice(_exchanges(messages), self.turns + 1))
+        older = messages[: len(messages) - len(recent)]
+        known = (each for each in [*self._known] if older[: len(each[0])] == each[0])
+        asked, covered, summary = next(known, ([], [], []))  # none yet, undone, reset, or another history
+        if len([*_exchanges(older[len(asked) :])]) >= self.turns:
+            new = yield from server.ask([*summary, *older[len(covered) :], *Messages(SUMMARISE)])
             if new:
-                covered, summed_up = older, new
-            if not isinstance(new, NotAsked):
-                self._known[chat] = (older, covered, summed_up)
-        return [*_summary(summed_up), *messages[len(covered) :]]
-
-
-def _summary(summed_up: str) -> list[Message]:
-    return as_messages(ASKED_BEFORE, summed_up) if summed_up else []
+                covered, summary = older, [*Messages(ASKED_BEFORE, new)]
+            self._known.appendleft((older, covered, summary))
+        return [*summary, *messages[len(covered) :]]
 
 
 def at_least(least: int, **given: int) -> None:

@@ -1,4 +1,4 @@
-"""The two readers that carry a turn out, blocking and asynchronous; they differ by `await` alone.
+"""The reader that carries a turn out; its two faces, blocking and asynchronous, differ by `await` alone.
 
 All that a turn does stands in `turn.py`.
 """
@@ -19,28 +19,20 @@ from .records import Reply
 from .turn import Exchange
 
 
-class _Reader:
-    """What both have in common: what has come so far."""
+class Pieces(Iterator[str], AsyncIterator[str], AbstractContextManager, AbstractAsyncContextManager):
+    """The pieces of a reply, as they come. Read to the end they are a turn, and `reply` says so; else not.
+
+    Use it in a `with` block, or read it in a plain `for`: leaving early closes the stream. `async with` and
+    `async for` do the same and wait for nobody; it is closed there with `await pieces.aclose()`.
+    """
 
     def __init__(self, turn: Exchange, client: anthropic.Anthropic) -> None:
         self._turn, self._client = turn, client
 
     @property
-    def text(self) -> str:
-        """The text so far."""
-        return "".join(self._turn.pieces)
-
-    @property
     def reply(self) -> Reply | None:
         """The whole reply, once the last piece has been read."""
         return self._turn.reply
-
-
-class Pieces(_Reader, Iterator[str], AbstractContextManager):
-    """The pieces of a reply, as they come. Read to the end they are a turn, and `reply` says so; else not.
-
-    Use it in a `with` block, or read it in a plain `for`: leaving early closes the stream.
-    """
 
     def __next__(self) -> str:
         try:
@@ -52,26 +44,6 @@ class Pieces(_Reader, Iterator[str], AbstractContextManager):
             self.close()
             raise
 
-    def close(self) -> None:
-        """Stop the reply. What has not come to its end is not kept."""
-        unlocked(self._client)
-        advance(self._turn.close())
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def __del__(self) -> None:
-        with suppress(Exception):
-            # A process that ends closes all that it has; and httpx2 notes with `datetime` how long a response
-            # was open, which by then crashes CPython 3.13.0. The SDK's own streams take the same care.
-            # Where nothing is open nothing is done: a Ctrl-C that comes within a finalizer is lost.
-            if self._turn.opened and not sys.is_finalizing():
-                self.close()
-
-
-class AsyncPieces(_Reader, AsyncIterator[str], AbstractAsyncContextManager):
-    """`Pieces` for `async with` and `async for`; close it with `await pieces.aclose()`."""
-
     async def __anext__(self) -> str:
         try:
             if piece := await aadvance(self._turn.piece(), await _twin_of(self._client)):
@@ -82,17 +54,32 @@ class AsyncPieces(_Reader, AsyncIterator[str], AbstractAsyncContextManager):
             await self.aclose()
             raise
 
-    async def aclose(self) -> None:
+    def close(self) -> None:
         """Stop the reply. What has not come to its end is not kept."""
+        unlocked(self._client)
+        advance(self._turn.close())
+
+    async def aclose(self) -> None:
+        """`close` to await."""
         await aadvance(self._turn.close())
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     async def __aexit__(self, *_: object) -> None:
         await self.aclose()
 
     def __del__(self) -> None:
         with suppress(Exception):
-            self._turn.end()
-            self._turn.opened.clear()  # an async generator that is dropped is closed by its loop
+            # A process that ends closes all that it has; and httpx2 notes with `datetime` how long a response
+            # was open, which by then crashes CPython 3.13.0. The SDK's own streams take the same care.
+            # Where nothing is open nothing is done: a Ctrl-C that comes within a finalizer is lost.
+            if self._turn.opened and not sys.is_finalizing():
+                if hasattr(self._turn.opened[-1], "aclose"):  # what is dropped, its loop closes
+                    self._turn.end()
+                    self._turn.opened.clear()
+                else:
+                    self.close()
 
 
 _twins: WeakKeyDictionary[anthropic.Anthropic, dict] = WeakKeyDictionary()  # by event loop, what lends them

@@ -1,8 +1,7 @@
 """The eight lessons, and how far the learner is in them: one small private file an event, and a table.
 
 An event is written once and never changed, under a name that no other process can choose: so two notebooks
-at once need no lock and cannot undo each other. It holds no text of an answer. `COURSE_DATA_DIR` names
-another folder.
+at once need no lock and cannot undo each other. It holds no text of an answer.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ import sys
 import time
 import tomllib
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from html import escape
 from pathlib import Path
@@ -29,7 +28,7 @@ from .graders import Exercise, exercises
 
 FILE = Path(__file__).with_name("quizzes.toml")
 # Where JupyterLite shows a kernel the browser's storage; all else in a tab is memory, gone at a reload.
-DRIVE = Path("/drive")
+DRIVE = Path("/drive/course-progress")
 Event = dict[str, Any]
 
 
@@ -91,19 +90,17 @@ def find_lesson(name: str | int) -> Lesson:
     raise LookupError(f"There is no lesson {name!r}. The lessons: {[each.name for each in lessons()]}.")
 
 
+@dataclass
 class Store:
     """The events: in the folder, or here where they could not be written. The disk never stops a lesson."""
 
-    def __init__(self) -> None:
-        self.unsaved: list[Event] = []
-        self.trouble = ""  # the sentence that says so
+    unsaved: list[Event] = field(default_factory=list)
+    trouble: str = ""  # the sentence that says so
 
     @property
     def folder(self) -> Path:
-        """Where the files are, or will be. Raises RuntimeError where nobody knows this user's home."""
-        if sys.platform == "emscripten":
-            return DRIVE / "course-progress"
-        named = os.environ.get("COURSE_DATA_DIR")
+        """Where the files are; `COURSE_DATA_DIR` names another. RuntimeError: this user's home is unknown."""
+        named = DRIVE if sys.platform == "emscripten" else os.environ.get("COURSE_DATA_DIR")
         return Path(named or user_data_path("llm-api-course", appauthor=False)).expanduser()
 
     def files(self) -> list[Path]:
@@ -179,24 +176,19 @@ def progress(export: str | os.PathLike | None = None) -> Progress:
     `export="ada.json"` also writes it to that file, under the name ada, for a teacher: what was passed,
     tries, mistakes by name, guesses, and no text of any answer. Raises OSError where it cannot be written.
     """
-    if export is None:
-        return Progress()
-    path = Path(f"{export}".removesuffix(".json") + ".json")
-    if path.exists() and not path.read_bytes().startswith(b'{"learner": '):
-        raise FileExistsError(f"{path} is there already and holds something else: choose another name.")
-    write_whole(path, json.dumps({"learner": path.stem, "events": store.events()}).encode())
-    return Progress(f"Written to {path}: the name {path.stem}, tries, passes, mistakes by name and guesses.")
+    if export is not None:
+        path = Path(f"{export}".removesuffix(".json") + ".json")
+        if path.exists() and not path.read_bytes().startswith(b'{"learner": '):
+            raise FileExistsError(f"{path} is there already and holds something else: choose another name.")
+        write_whole(path, json.dumps({"learner": path.stem, "events": store.events()}).encode())
+        print(f"Written to {path}: the name {path.stem}, tries, passes, mistakes by name and guesses.")
+    return Progress()
 
 
-@dataclass(repr=False)
 class Progress:
-    """The table of lessons, exercises and quizzes, with a `note` under it. `reset()` forgets it all."""
+    """The table of lessons, exercises and quizzes. `reset()` forgets it all."""
 
-    note: str = ""
-
-    def reset(self) -> None:
-        """Forget everything that was passed, in every lesson."""
-        store.reset()
+    reset = store.reset
 
     def _rows(self, between: str) -> tuple[list[tuple[str, ...]], list[str]]:
         """The table, its head first, and the sentences under it; `between` a lesson's number and title."""
@@ -208,7 +200,7 @@ class Progress:
             what = f"exercise {left[0]}" if left else "quiz" if right < asked else "✓ complete"
             title = f"{lesson.number}{between}{lesson.title}"
             rows.append((title, f"{tried - len(left)} of {tried}", f"{right} of {asked}", what))
-        return rows, [note for note in (_summary(names), store.trouble, self.note) if note]
+        return rows, [note for note in (_summary(names), store.trouble) if note]
 
     def __repr__(self) -> str:
         rows, notes = self._rows("  ")

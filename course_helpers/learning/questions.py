@@ -30,13 +30,12 @@ def quiz_widget(lesson: Lesson) -> Any:
     import traitlets
 
     heading = f"Quiz {lesson.number} · {lesson.title} · {len(lesson.questions)} questions"
-    asked = [(_html(q.text), q.choices) for q in lesson.questions]
 
     class QuizWidget(anywidget.AnyWidget):
         _esm = FILE.with_name("quiz.js").read_text(encoding="utf-8")
         _css = FILE.with_name("quiz.css").read_text(encoding="utf-8")
         title = traitlets.Unicode(heading).tag(sync=True)
-        questions = traitlets.List(asked).tag(sync=True)
+        questions = traitlets.List([(_html(q.text), q.choices) for q in lesson.questions]).tag(sync=True)
         summary = traitlets.Unicode(_answered(lesson)).tag(sync=True)
 
     def on_message(widget: QuizWidget, message: dict, _buffers: object) -> None:
@@ -71,8 +70,10 @@ def reveal(name: str, truth: float) -> None:
     unit, truth = _units.get(name, ""), int(truth) if truth == int(truth) else float(truth)
     made = [e["value"] for e in store.events() if e.get("kind") == "guess" and e["name"] == name]
     store.add("truth", name, truth=truth, unit=unit)
-    compared = f" You guessed {made[-1]:,}: {how_far(made[-1], truth)}." if made else ""
-    print(f"It is {truth:,} {unit}".strip() + f".{compared}")
+    revealed = f"It is {truth:,} {unit}".strip() + "."
+    if made:
+        revealed += f" You guessed {made[-1]:,}: {share(abs(made[-1] - truth), abs(truth) or 1)} off."
+    print(revealed)
 
 
 guess.reveal = reveal
@@ -99,14 +100,6 @@ def guess_widget(name: str, unit: str) -> Any:
 
     field.observe(on_typed, "value")
     return widgets.HBox([field, said])
-
-
-def how_far(value: float, truth: float) -> str:
-    """How far `value` is off the `truth`, in per cent of it."""
-    if value == truth:
-        return "right"
-    side = "too high" if value > truth else "too low"
-    return f"{share(abs(value - truth), abs(truth))} {side}" if truth else side
 
 
 def _show(widget: Any, name: str, text: str) -> None:

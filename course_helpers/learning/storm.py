@@ -26,7 +26,6 @@ PATIENCE = 4.0  # seconds after which a program that does not read on hangs: the
 LONGEST_SLEEP = 0.5  # seconds of each `time.sleep` that are sat through; the rest is counted
 ASKED = 0.4  # seconds of the retry-after that has to be kept
 MOST_TRIES = 8  # requests for one question; five retries are six
-LONGEST_TIMEOUT = 600.0  # seconds of silence after which a client gives up, as the SDK does by itself
 # The cases, each a fault of the practice API's own, as a lesson would set it.
 CASES = {
     "calm": lambda practice: None,
@@ -57,7 +56,7 @@ FINDINGS = {
     "truncated stream accepted": (4, "half a reply was given as a whole one, or kept as one"),
     "empty turn stored": (3, "the next request sent the turn along"),
     "failed turn left in history": (3, "the next request sent the turn along"),
-    "unbounded wait": (6, "it did not come back, or its client announces no timeout within 10 minutes"),
+    "unbounded wait": (6, "it did not come back, or its client announces no timeout"),
     "key shown": (1, "an API key stands in what it printed"),
     "cost not counted": (5, "the totals leave out replies without text, which are billed too"),
     "session ended by an error": (8, "the program ended"),
@@ -120,19 +119,18 @@ class Case:
         waited = requests[1].at - requests[0].at if same > 1 else ASKED
         cut = self.name.startswith("stream") and not self.answered
         half = cut and saw and any(text != saw and text.startswith(saw) for text in map(_text, self.session))
-        headers = [each.headers for each in requests if "x-stainless-lang" in each.headers]
-        announced = [float(each.get("x-stainless-read-timeout", "inf")) for each in headers]
-        endless = self.name == "stream stalled" and max(announced, default=0) > LONGEST_TIMEOUT
+        by_sdk = [each.headers for each in requests if "x-stainless-lang" in each.headers]
+        endless = any("x-stainless-read-timeout" not in headers for headers in by_sdk)
         proven = {
             "retry-after ignored": self.name == "429 with retry-after" and waited < ASKED - 0.03,
             "non-retryable retried": self.name in HOPELESS and same > 1,
             "retry storm": len(requests) > MOST_TRIES,
             "truncated stream accepted": half,
-            "unbounded wait": self.end == "hangs" or endless,
+            "unbounded wait": self.end == "hangs" or (endless and self.name == "stream stalled"),
             "key shown": re.search(r"sk-ant-\w", saw),
             "cost not counted": self.end == "read on" and not self.after and self._miscounts(),
             "session ended by an error": self.end == "ended",
-            kept: True,
+            kept: True,  # of what the next request shows
         }
         made = {"same": same, "requests": len(requests)}
         return {name: how.format(**made) for name, (_, how) in FINDINGS.items() if proven.get(name)}
