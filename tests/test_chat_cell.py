@@ -117,6 +117,10 @@ def test_one_reply_at_a_time_and_stop_at_any_moment(cell):
     cell._begin(PARIS)
     wait_until(lambda: "Waiting 60.0s, as the server asks, before retry 1/5" in cell.status)
     cell.chat.on_wait = print  # what code sets meanwhile stays
+    other = Watched(cell.chat)
+    other.do("send", text="hello")  # the same conversation elsewhere: refused, and the first goes on
+    assert "waiting for a reply" in other._exchanges[0].foot
+    other.close()
     cell.stop(20)
     practice.reset()
     assert str(cell.send(PARIS)) == ANSWER

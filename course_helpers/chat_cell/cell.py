@@ -11,11 +11,9 @@ from collections.abc import Sequence
 from concurrent import futures
 from pathlib import Path
 from typing import Any
-from weakref import WeakSet
 
 import anywidget
 import traitlets
-from IPython import get_ipython
 from IPython.display import display
 
 from .. import render
@@ -87,13 +85,6 @@ class ChatCell(anywidget.AnyWidget):
         self.on_msg(lambda _widget, message, _buffers: self._act(**message))
         self._exchanges = self._caught_up()  # a page that opens says hello, and gets them
         self._refresh()
-        message = getattr(get_ipython(), "parent_header", None) or {}  # that runs a cell of the notebook
-        self._cell = message.get("metadata", {}).get("cellId")
-        self._run = message.get("header", {}).get("msg_id")
-        for other in list(_open):
-            if other._cell and other._cell == self._cell and other._run != self._run:
-                other.close()  # the cell was run again: the old view is gone from the page
-        _open.add(self)
 
     def send(self, text: str) -> Reply:  # in place of the widget's own, which `post` does without
         """One turn; its reply. Interrupting the kernel stops it; an error is shown in the chat and raised."""
@@ -220,9 +211,8 @@ class ChatCell(anywidget.AnyWidget):
 
     async def _turn(self, exchange: Exchange) -> Reply:
         """The turn itself: pieces to the screen, then the bill or what went wrong."""
-        chat, known, on_wait = self.chat, len(self.chat.calls), self.chat.on_wait
-        told = chat.on_wait = lambda wait: self._refresh(f"{wait}.")
-        self._task, note, kind = asyncio.current_task(), "", "note"
+        chat, known, note, kind = self.chat, len(self.chat.calls), "", "note"
+        self._task, chat.waits["on_wait"] = asyncio.current_task(), lambda wait: self._refresh(f"{wait}.")
         try:
             self.status = "Waiting for the first piece… Stop or Esc ends it."
             async with chat.astream(exchange.question) as pieces:
@@ -242,8 +232,7 @@ class ChatCell(anywidget.AnyWidget):
                 raise
             raise RuntimeError(note) from error  # a SystemExit of a strategy would end the loop of all chats
         finally:
-            if chat.on_wait is told:  # code may have set another meanwhile
-                chat.on_wait = on_wait
+            chat.waits.pop("on_wait", None)
             with self._lock:
                 self._running = None
                 exchange.finish(chat.calls[known:], note, kind)
@@ -293,6 +282,3 @@ class ChatCell(anywidget.AnyWidget):
             if said is not None:
                 self.status = said
             self.models, self.model, self.system = texts.model_options(chat), chat.model, chat.system or ""
-
-
-_open: WeakSet[ChatCell] = WeakSet()  # the chats of this kernel
