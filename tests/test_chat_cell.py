@@ -119,7 +119,7 @@ def test_one_reply_at_a_time_and_stop_at_any_moment(cell):
     cell.chat.on_wait = print  # what code sets meanwhile stays
     other = Watched(cell.chat)
     other.do("send", text="hello")  # the same conversation elsewhere: refused, and the first goes on
-    assert "waiting for a reply" in other._exchanges[-1].foot
+    assert "waits for a reply" in other._exchanges[-1].foot
     other.close()
     cell.stop(20)
     practice.reset()
