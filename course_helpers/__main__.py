@@ -35,13 +35,13 @@ def settle() -> None:
 
 
 def command(arguments: list[str]) -> list[str]:
-    """JupyterLab's command line for `arguments`; raises LookupError where there is no such lesson."""
+    """JupyterLab's command line for `arguments`; ends with a sentence where there is no such lesson."""
     number, *others = arguments if arguments and not arguments[0].startswith("-") else ["1", *arguments]
-    lessons, wanted = sorted(NOTEBOOKS.glob("[0-9][0-9]_*.ipynb")), number.zfill(2)
-    lesson = next((path.name for path in lessons if path.name.startswith(wanted)), None)
+    lessons = {path.name[:2]: path.name for path in sorted(NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))}
+    lesson = lessons.get(number.zfill(2)[:2])
     if lesson is None:
-        there = ", ".join(path.stem for path in lessons) or f"none in {NOTEBOOKS}: go to the course's folder"
-        raise LookupError(f"There is no lesson {wanted!r}. The lessons: {there}.")
+        there = ", ".join(lessons.values()) or f"none in {NOTEBOOKS}: go to the course's folder"
+        raise SystemExit(f"There is no lesson {number!r}. The lessons: {there}.")
     # JupyterLab refuses to run as root unless asked to. Some browsers may not read the file by which it opens
     # them, so it gives them the address itself.
     as_root = ["--allow-root"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
@@ -51,11 +51,7 @@ def command(arguments: list[str]) -> list[str]:
 
 def main() -> int:
     """The exit code of JupyterLab, which runs until it is stopped."""
-    try:
-        lab = command(sys.argv[1:])
-    except LookupError as error:
-        print(error.args[0], file=sys.stderr)
-        return 2
+    lab = command(sys.argv[1:])
     settle()
     # `course-chat` and `python` in Lab's terminal, or in a cell, are those of this installation.
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])

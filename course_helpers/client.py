@@ -19,6 +19,7 @@ import httpx2
 
 from . import curl, environment, models
 from .environment import is_loopback
+from .formatting import plain
 from .practice_api import PRACTICE_KEY, practice
 
 LIVE_URL = "https://api.anthropic.com"
@@ -27,9 +28,7 @@ LOCAL_SERVERS = {"Ollama": 11434, "LM Studio": 1234, "llama.cpp": 8080}
 SECONDS = 5.0  # how long a first look at a server may take
 # Models that are sold and not given away: a server on this machine that lists one may pass any call on.
 _SOLD = re.compile(
-    r"(^|[/.])(claude|gpt-(\d|chat)|chatgpt|o\d(-|$)|gemini|grok|muse-|sonar|command-[ar]\b|kimi-latest|"
-    r"deepseek-(chat|reasoner)|mistral-\w+-latest|qwen-(max|plus|turbo))",
-    re.IGNORECASE,
+    r"(^|[/.])(claude|gpt-\d|chatgpt|o\d(-|$)|gemini|grok|command-[ar]\b|mistral-\w+-latest)", re.IGNORECASE
 )
 # What Ollama calls those that run elsewhere; the others run here.
 _CLOUD = re.compile("[-:]cloud$", re.IGNORECASE)
@@ -62,9 +61,8 @@ def connect(
     if to is None:
         to = "local" if os.environ.get("COURSE_PLACE") == "local" else "practice"
     # The lessons show models that go: live the SDK says so, elsewhere it would change what a cell shows.
-    known = "|".join(name for m in models.MODELS.values() for name in (m.id, m.snapshot) if name)
     told = "default" if to == "live" else "ignore"
-    warnings.filterwarnings(told, f"The model '({known})' is deprecated", DeprecationWarning)
+    warnings.filterwarnings(told, "The model '.*' is deprecated", DeprecationWarning)
     places = {"practice": _practice, "live": _live, "local": _local}
     make = places.get(str(to)) or partial(_server, url=_base(to))
     before = environment.managed()
@@ -75,7 +73,7 @@ def connect(
         raise error.with_traceback(None) from None  # without the SDK's frames, which fill a screen
     client = client if timeout is None else client.with_options(timeout=timeout)
     _settle(client, model)
-    curl.offer(lambda: client._client)
+    curl.offer()
     return client
 
 
@@ -106,7 +104,7 @@ def once(client: AnyClient) -> AnyClient:
     """`client` without the SDK's own retries. Its `with_options` would read ANTHROPIC_CUSTOM_HEADERS anew."""
     alone = copy.copy(client)
     alone.max_retries = 0
-    vars(alone).pop("messages", None)  # which send through their client, and are made when they are asked for
+    vars(alone).pop("messages", None)  # which send through their client: they are made anew on first use
     return alone
 
 
@@ -156,20 +154,15 @@ def _live(api_key: str | None, model: str) -> Place:
     own = environment.remember()  # and what is changed in it is what the next connect("live") finds
     url = _base(own.get("ANTHROPIC_BASE_URL", LIVE_URL))
     _live_urls.add(url)
-    environment.mend(httpx2.URL(url).host)
     keys = {name: environment.clean(own[name]) for name in environment.KEYS if name in own}
     if api_key or not keys:
         keys["ANTHROPIC_API_KEY"] = api_key or environment.ask_for_key()
     own |= keys
-    client = _new_client(url, **own)
     try:
-        _models_of(client)
-    except anthropic.AuthenticationError as error:
+        client, _ = _visit(url, **own)
+    except anthropic.AuthenticationError:
         for name in environment.KEYS:
             own.pop(name, None)
-        said = 'The API refused the key (401). connect("live") once more asks for another (the console makes '
-        said += 'new ones); connect("practice") needs none. Nothing changed: calls go where they went before.'
-        error.args = (said,)
         raise
     print(f"Live API at {client.base_url.host} · {model} · every call costs money")
     return client, model
@@ -189,25 +182,18 @@ def _local(api_key: str | None, model: str) -> Place:
 
 def _server(api_key: str | None, model: str, url: str, name: str = "") -> Place:
     """The server at `url`. Where it has a `name`, as for "local", the first model that it lists will do."""
-    host = httpx2.URL(url).host
-    environment.mend(host)
     # Local servers ignore the key, but the SDK insists on one. The learner's own never goes along unasked.
-    client = _new_client(url, ANTHROPIC_API_KEY=api_key or "not-needed")
-    try:
-        names, note = _models_of(client), ""
-        if name and not names:
-            raise LookupError(f"{name} runs, but lists no model.")
-    except anthropic.AuthenticationError:
-        names, note = [], "\nIt wants a key (401): pass the right one as api_key=…"
+    (client, names), note = _visit(url, ANTHROPIC_API_KEY=api_key or "not-needed"), ""
+    if name and not names:
+        raise LookupError(f"{name} runs, but lists no model.")
     if same := {_plain_name(each): each for each in names}.get(_plain_name(model)):
         model = same
     elif names and name:  # the first that runs here and can chat
         model = min(names, key=lambda each: bool(_CLOUD.search(each)) + ("embed" in each))
     elif names:
-        note = f"\nIts models: {', '.join(names[:8])}. Start again with COURSE_MODEL={names[0]}, or pass "
-        note += f"model={names[0]!r} in each call."
-    kind, money = name or "Local server", "runs on this machine, costs nothing"
-    if not is_loopback(host):
+        note = f"\nIts models: {', '.join(names[:8])}. Start again with COURSE_MODEL=… to take another."
+    kind, money = name or "Local server", "what you type stays on this machine, and costs nothing"
+    if not is_loopback(client.base_url.host):
         kind, money = "Server", "whoever runs it may charge for calls"
     elif not costs_nothing(client, model):
         money = "may pass calls on: what you type can leave this machine, and cost money"
@@ -220,32 +206,35 @@ def _plain_name(model: str) -> str:
     return model.lower().removeprefix("library/").removesuffix(":latest")
 
 
-def _models_of(client: anthropic.Anthropic) -> list[str]:
-    """The models that the server lists; none where it has no such list. What stops it is an error."""
-    from .formatting import plain
-
-    url, look = str(client.base_url).rstrip("/"), client.with_options(max_retries=0, timeout=SECONDS)
+def _visit(url: str, **variables: str) -> tuple[anthropic.Anthropic, list[str]]:
+    """`_new_client`, and the models that its server lists, if it lists any. What stops it is an error."""
+    here = is_loopback(httpx2.URL(url).host)
+    environment.mend(httpx2.URL(url).host)
+    client = _new_client(url, **variables)
     _passes_on.pop(url, None)
     try:
+        look = client.with_options(max_retries=0, timeout=SECONDS)
         answer = look.get("/v1/models?limit=1000", cast_to=httpx2.Response)
         listed = [plain(str(model["id"])) for model in answer.json()["data"]]
-    except anthropic.AuthenticationError:
+    except anthropic.AuthenticationError as error:
+        said = (
+            "The key was refused (401): pass the right one as api_key=…; connect('live') asks for another. "
+        )
+        said += "Nothing changed: calls go where they went before."
+        error.args = (said,)
         raise
     except (anthropic.APIStatusError, LookupError, TypeError):
-        return []
+        return client, []
     except ValueError:
         raise ValueError(f"{url} answers with a page for people: is a Messages API there?") from None
     except anthropic.APIConnectionError as error:
-        here, there = (
-            "is the server running?",
-            "check the address, the network and, behind a proxy, HTTPS_PROXY.",
-        )
-        why = final_cause(error) or (here if is_loopback(client.base_url.host) else there)
-        error.args = (f"Nothing answers at {url} ({type(error.__cause__).__name__}): {why}",)
+        hint = "is the server running?" if here else "check address, network and, behind a proxy, HTTPS_PROXY"
+        cause = type(error.__cause__).__name__
+        error.args = (f"Nothing answers at {url} ({cause}): {final_cause(error) or hint}",)
         raise
     ours = answer.headers.get("request-id", "").startswith("req_practice")  # of another process
     _passes_on[url] = any(map(_SOLD.search, listed)) and not ours
-    return listed
+    return client, listed
 
 
 def _base(url: str) -> str:

@@ -6,8 +6,8 @@
     END
 
 No shell takes part: on Windows `bash` may be that of WSL, where neither the variables nor 127.0.0.1 are the
-same, and a browser tab has no processes at all. The real curl runs where there is one; else the SDK's HTTP
-client sends the same request.
+same, and a browser tab has no processes at all. The real curl runs where there is one; else httpx2 sends the
+same request.
 """
 
 from __future__ import annotations
@@ -20,32 +20,31 @@ import shutil
 import string
 import subprocess
 import sys
-from collections.abc import Callable
 
 import httpx2
 
 SECONDS = 120.0  # how long one request may take
 
 
-def offer(http_client: Callable[[], httpx2.Client]) -> None:
-    """Makes `%%curl` known to the notebook, if this is one; where there is no curl, `http_client` sends."""
+def offer() -> None:
+    """Makes `%%curl` known to the notebook, if this is one."""
     shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
 
     def magic(line: str, cell: str) -> None:
-        output = run(cell, http_client)
-        option, _, name = line.strip().partition(" ")
-        if option == "--out" and name.strip().isidentifier():
-            shell.user_ns[name.strip()] = output
-        elif option:
-            raise ValueError(f"%%curl takes --out NAME, or nothing, not {line.strip()!r}.")
-        else:
-            print(output, end="" if output.endswith("\n") else "\n")
+        output = run(cell)
+        match line.split():
+            case ["--out", name]:
+                shell.user_ns[name] = output
+            case []:
+                print(output, end="" if output.endswith("\n") else "\n")
+            case _:
+                raise ValueError(f"%%curl takes --out NAME, or nothing, not {line!r}.")
 
     if shell is not None:
         shell.register_magic_function(magic, "cell", magic_name="curl")
 
 
-def run(command: str, http_client: Callable[[], httpx2.Client]) -> str:
+def run(command: str) -> str:
     """What the curl `command` prints. Raises ValueError for another command, RuntimeError if curl fails."""
     text = string.Template(command).safe_substitute(os.environ)
     heredoc = re.search(r"<<(\w+)[^\S\n]*\n(.*?)^\1\s*\Z", text, re.DOTALL | re.MULTILINE)
@@ -54,7 +53,7 @@ def run(command: str, http_client: Callable[[], httpx2.Client]) -> str:
     if first != "curl":
         raise ValueError("This cell takes one curl command: its first word is curl.")
     if not shutil.which("curl"):
-        return _without_curl(arguments, body, http_client())
+        return _without_curl(arguments, body)
     done = subprocess.run(["curl", *arguments], input=body.encode(), capture_output=True, timeout=SECONDS)
     if done.returncode:
         why = done.stderr.decode(errors="replace").strip() or "add -S, and it says why"
@@ -62,8 +61,8 @@ def run(command: str, http_client: Callable[[], httpx2.Client]) -> str:
     return done.stdout.decode()
 
 
-def _without_curl(arguments: list[str], body: str, client: httpx2.Client) -> str:
-    """The same request by `client`; knows the options that the lessons use."""
+def _without_curl(arguments: list[str], body: str) -> str:
+    """The same request by httpx2; knows the options that the lessons use."""
     try:
         options, (url,) = getopt.gnu_getopt(arguments, "sSNX:H:d:w:", ["data="])
     except (getopt.GetoptError, ValueError):
@@ -72,6 +71,6 @@ def _without_curl(arguments: list[str], body: str, client: httpx2.Client) -> str
     given, headers = dict(options), dict(value.split(": ", 1) for name, value in options if name == "-H")
     data = given.get("-d", given.get("--data"))
     method, content = given.get("-X", "GET" if data is None else "POST"), body if data == "@-" else data
-    reply = client.request(method, url, headers=headers, content=content, timeout=SECONDS)
+    reply = httpx2.request(method, url, headers=headers, content=content, timeout=SECONDS)
     written = given.get("-w", "").replace("\\n", "\n")
     return reply.text + written.replace("%{http_code}", str(reply.status_code))

@@ -8,6 +8,7 @@ import re
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
+from functools import cache
 from getpass import getpass
 
 import httpx2
@@ -18,7 +19,6 @@ KEYS = ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN")
 # What the SDK reads, and so what connect must set for its place. Custom headers can carry a key too.
 MANAGED = (*KEYS, "ANTHROPIC_BASE_URL", "ANTHROPIC_CUSTOM_HEADERS", "COURSE_MODEL")
 PROXIES = {"http_proxy", "https_proxy", "all_proxy"}
-_remembered: dict[str, str] | None = None
 
 
 def managed() -> dict[str, str]:
@@ -33,16 +33,15 @@ def set_to(variables: Mapping[str, str]) -> None:
     os.environ.update({name: variables[name] for name in MANAGED if name in variables})
 
 
+@cache
 def remember() -> dict[str, str]:
     """The managed variables as they were before the first connect, and what `mend` has set aside."""
-    global _remembered
-    if _remembered is None:
-        _remembered = managed()
-        if _remembered.get("ANTHROPIC_API_KEY") == PRACTICE_KEY:
-            # A process that was connected to practice started this one: its address is not the learner's.
-            del _remembered["ANTHROPIC_API_KEY"]
-            _remembered.pop("ANTHROPIC_BASE_URL", None)
-    return _remembered
+    found = managed()
+    if found.get("ANTHROPIC_API_KEY") == PRACTICE_KEY:
+        # A process that was connected to practice started this one: its address is not the learner's.
+        del found["ANTHROPIC_API_KEY"]
+        found.pop("ANTHROPIC_BASE_URL", None)
+    return found
 
 
 def is_loopback(host: str) -> bool:

@@ -58,7 +58,7 @@ def in_one_line(error: BaseException) -> str:
     """What went wrong, in the server's or the system's words, and what was tried against it."""
     words, notes = str(error.args[0] if error.args else error), getattr(error, "__notes__", ())
     if isinstance(error, OSError) and error.strerror:
-        words = f"{error.filename}: {error.strerror}"
+        words = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     elif status := getattr(error, "status_code", None):  # of an anthropic.APIStatusError
         said = getattr(error, "api_message", None) or error.message
         words = f"{status} {getattr(error, 'type', None) or ''}: {said}"

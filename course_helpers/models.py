@@ -108,10 +108,10 @@ def find_model(name: str) -> Model:
     Raises `UnknownModelError`, a LookupError, naming the nearest ids.
     """
     id = model_id(name)
-    found = MODELS.get(id) or next((model for model in MODELS.values() if model.snapshot == id), None)
-    if found is None:
-        raise UnknownModelError(unknown_model(id))
-    return found
+    for model in MODELS.values():
+        if id in (model.id, model.snapshot):
+            return model
+    raise UnknownModelError(unknown_model(id))
 
 
 def unknown_model(name: str, others: Iterable[str] = ()) -> str:

@@ -8,6 +8,7 @@ yet from `prices.toml`. A model is found by its exact id: what the data would on
 from __future__ import annotations
 
 import operator
+from collections import ChainMap
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from datetime import UTC, date, datetime, time
@@ -107,7 +108,7 @@ def rates(model: str = MODEL, *, batch: bool = False, as_of: date | str | None =
     Raises ValueError for a day before the model came out, UnknownModelError for one without a price.
     """
     day, (id, provider, info) = _day(as_of), _find(model)
-    released = getattr(_facts(id), "released", None)
+    released = getattr(_FACTS.get(id), "released", None)
     if released and day < released:
         raise ValueError(f"{id} came out on {released}: on {day} it had no price.")
     if batch and not any(variant.when == _BATCH for variant in info.price_variants or ()):
@@ -162,16 +163,12 @@ class OwnRow:
         return types.ModelInfo(id=self.id, match=types.ClauseEquals(self.id), prices=steps)
 
 
-@lru_cache(maxsize=1)
-def own_rows() -> dict[str, OwnRow]:
-    """`prices.toml` by id. Raises ValueError naming the line of a mistake."""
-    rows = read_rows(FILE.read_text(encoding="utf-8"), "model", OwnRow, FILE.name)
-    return {row.id: row for row in rows}
+OWN_ROWS: dict[str, OwnRow] = {
+    row.id: row for row in read_rows(FILE.read_text(encoding="utf-8"), "model", OwnRow, FILE.name)
+}
+"""`prices.toml` by id."""
 
-
-def _facts(id: str) -> Model | OwnRow | None:
-    """What is known of `id` beside its price."""
-    return MODELS.get(id) or own_rows().get(id)
+_FACTS: Mapping[str, Model | OwnRow] = ChainMap(MODELS, OWN_ROWS)  # what is known beside prices
 
 
 def _find(name: str):
@@ -186,11 +183,11 @@ def _find(name: str):
     found = [hit for hit in sold if hit[0] is maker] or sold  # hosts count where the maker has no entry
     if not found and name in MODELS:  # the data has an old one under another of its names, which leads to it
         found = [(maker, info) for info in [maker.find_model(name)] if info]
-    if not found and (own := own_rows().get(name)) and own.prices:
+    if not found and (own := OWN_ROWS.get(name)) and own.prices:
         found = [(provider, own.info()) for provider in providers if provider.id == own.maker]
     if not found:
         ids = {info.id for maker in makers for info in maker.models if maker.model_match.is_match(info.id)}
-        raise UnknownModelError(unknown_model(name, sorted(ids | own_rows().keys())))
+        raise UnknownModelError(unknown_model(name, sorted(ids | OWN_ROWS.keys())))
     if len(found) > 1:
         hosts = ", ".join(provider.id for provider, _ in found)
         raise UnknownModelError(f"{name} has no one price: it is sold by {hosts}.")
@@ -199,7 +196,7 @@ def _find(name: str):
 
 def successor(id: str) -> str | None:
     """What to take instead of `id`: for Claude the newest of its line, else its maker's advice, if known."""
-    facts = _facts(id)
+    facts = _FACTS.get(id)
     if not isinstance(facts, Model):
         return facts and facts.successor
     kin = (facts.line, facts.limited, "active")
@@ -232,7 +229,7 @@ def price_table(models: Iterable[str] | None = None, *, as_of: date | str | None
 
 def _row(name: str, day: date) -> dict[str, Any]:
     id, provider, info = _find(name)
-    facts, tier = _facts(id), rates(name, as_of=day).tiers[0]
+    facts, tier = _FACTS.get(id), rates(name, as_of=day).tiers[0]
     row = {column: getattr(facts, column, None) or getattr(tier, column, None) for column in _COLUMNS}
     row["source"] = row["source"] or (provider.pricing_urls or [None])[0]
     row["context_window"] = row["context_window"] or info.context_window

@@ -13,7 +13,8 @@ import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from functools import partial
+from typing import TypeVar
 
 import anthropic
 from anthropic.types import Message
@@ -115,10 +116,6 @@ class Retries:
     """Every request so far, the successful one included; `pandas.DataFrame` takes the list as it is."""
     waited: float = field(default=0.0, init=False)
 
-    def __post_init__(self):
-        if self.max_retries < 0:
-            raise ValueError(f"max_retries is {self.max_retries}; the least is 0, which means one request.")
-
     def run(self, request: Callable[[], T]) -> T:
         """The result of `request()`, tried again for as long as that makes sense."""
 
@@ -208,22 +205,14 @@ def call_with_retry(
 
     See `Retries` for the policy. `on_wait` gets a `Wait` before each one; None keeps it silent.
     """
+    if not isinstance(client, anthropic.Anthropic):
+        raise TypeError("call_with_retry is for anthropic.Anthropic; acall_with_retry is for AsyncAnthropic.")
     retries = Retries(max_retries, max_wait, max_total_wait, on_wait, sleep, clock, random)
-    return advance(_steps(retries, client, anthropic.Anthropic, create_arguments), client)
+    return advance(retries.steps(partial(reply_to, create_arguments)), client)
 
 
 async def acall_with_retry(client: anthropic.AsyncAnthropic, max_retries: int = 5, **arguments) -> Message:
     """`call_with_retry` on an async client, with the same arguments; its `sleep` may be one to await."""
     policy = {name: arguments.pop(name) for name in POLICY & arguments.keys()}
     retries = Retries(max_retries, **policy)
-    return await aadvance(_steps(retries, client, anthropic.AsyncAnthropic, arguments), client)
-
-
-def _steps(retries: Retries, client: Any, kind: type, create_arguments: dict[str, Any]) -> Steps[Message]:
-    """One call with `retries`; a client of another `kind`, and a stream, are refused before that."""
-    if not isinstance(client, kind):
-        raise TypeError("call_with_retry is for anthropic.Anthropic, acall_with_retry for AsyncAnthropic.")
-    if create_arguments.get("stream"):
-        why = "pieces may be on the screen when it breaks"
-        raise TypeError(f"stream=True cannot be retried here: {why}. Use Conversation.stream, which can.")
-    return retries.steps(lambda: reply_to(create_arguments))
+    return await aadvance(retries.steps(partial(reply_to, arguments)), client)

@@ -124,6 +124,9 @@ def reply_to(request: dict[str, Any], read: Callable = lambda message: message) 
     A 200 that holds no message (a proxy's page, JSON cut short), for which the SDK returns a str or raises a
     `json.JSONDecodeError`, raises `anthropic.APIResponseValidationError`: not retried, as it may be billed.
     """
+    if request.get("stream"):
+        why = "pieces may be on the screen when it breaks"
+        raise TypeError(f"stream=True cannot be retried here: {why}. Use Conversation.stream, which can.")
     raw = yield Need("ask", request)
     with suppress(ValueError, TypeError, AttributeError, RecursionError):
         reply = yield Need("call", raw.parse)

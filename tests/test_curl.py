@@ -25,14 +25,14 @@ LIST = 'curl -s "$ANTHROPIC_BASE_URL/v1/models" -H "x-api-key: $ANTHROPIC_API_KE
 @pytest.mark.parametrize("there", [True, False])
 def test_both_ways_send_the_same(monkeypatch, there):
     """Variables filled in, umlauts and dollars kept, the status written where it was asked for."""
-    client = connect()._client
+    connect()
     if not there:
         monkeypatch.setattr(shutil, "which", lambda name: None)
-    answer, _, status = curl.run(ASK, lambda: client).rpartition("\nHTTP status ")
+    answer, _, status = curl.run(ASK).rpartition("\nHTTP status ")
     assert (json.loads(answer)["type"], status) == ("message", "200\n")
-    assert json.loads(curl.run(f'{LIST} -H "anthropic-version: 2023-06-01"', lambda: client))["data"]
+    assert json.loads(curl.run(f'{LIST} -H "anthropic-version: 2023-06-01"'))["data"]
     for command in ("ls", "", "wget http://127.0.0.1"):
         with pytest.raises(ValueError, match="first word is curl"):
-            curl.run(command, lambda: client)
+            curl.run(command)
     with pytest.raises((RuntimeError, httpx2.ConnectError), match=r"exit code 7|refused|failed"):
-        curl.run('curl -sS "http://127.0.0.1:9/v1/models"', lambda: client)
+        curl.run('curl -sS "http://127.0.0.1:9/v1/models"')

@@ -112,7 +112,7 @@ def test_not_started(body):
 
 CALL = "call(anthropic.Anthropic(), question)"
 SEEN = {
-    "ask = 'Paris'": "ask is no function but of type str",
+    "ask = 'Paris'": "no function: ask is of type str",
     "async def ask(question): return 'Paris'": "no request reached the API",
     "import sys; sys.exit(3)": "it called sys.exit() or exit(): return instead",
     "return input('Which? ')": "input() has nobody to ask here",
@@ -221,15 +221,16 @@ def test_what_was_sent_can_be_looked_at(monkeypatch):
 
 @pytest.mark.parametrize("holding", HELD)
 def test_no_call_of_a_graded_function_reaches_another_server(holding, own, client, monkeypatch):
-    """However the client is held: passed, nothing sent to the learner's server, and led there afterwards."""
+    """However the client is held, nothing reaches the learner's server; afterwards it leads there again."""
     monkeypatch.setenv("ANTHROPIC_BASE_URL", ELSEWHERE)
     monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-ant-real")
     monkeypatch.setattr(course_client, "_current", client)
     made = notebook(HELD[holding], client)
     before = everything()
     outcome = graded(made, "ask" if "ask" in made else "review")
-    assert outcome.passed, outcome
-    assert {each.status for each in outcome.sent} == {200}
+    status = 404 if holding in ("Vertex", "Bedrock") else 200  # these name the model in the path
+    assert outcome.passed == (status == 200), outcome
+    assert {each.status for each in outcome.sent} == {status}
     assert len(own.journal) == 0
     assert everything() == before
     assert made["call"](client, "And now?")

@@ -14,7 +14,7 @@ from genai_prices.data_snapshot import DataSnapshot, get_snapshot
 from genai_prices.types import ClauseEquals
 
 from course_helpers.models import AS_OF, DEFAULT_MODEL, MODELS, available
-from course_helpers.pricing import own_rows, price_table
+from course_helpers.pricing import OWN_ROWS, price_table
 from tools import facts
 
 LISTED = {id for model in facts.served(MODELS) for id in facts.ids_of(model)}
@@ -38,7 +38,7 @@ def test_nothing_has_drifted_on_the_day_that_the_lessons_show(lessons):
 def test_a_shown_model_that_retires_within_30_days_is_red(id):
     """Whoever makes it; on the day itself it is no news any more."""
     end = date(2028, 10, 7)
-    table = {id: replace({**own_rows(), **MODELS}[id], retires=end)}
+    table = {id: replace({**OWN_ROWS, **MODELS}[id], retires=end)}
     for days, red in ((31, False), (30, True), (1, True), (0, False)):
         problems = facts.check_use(table, {id: "named in 07"}, end - days * DAY)
         assert problems == [f"{id}: named in 07, and it retires on {end}, in {days} days"] * red
@@ -78,7 +78,7 @@ def test_changed_prices_are_red():
     shown, id = get_snapshot(), ACTIVE[-1].id
     anthropic = next(provider for provider in shown.providers if provider.id == "anthropic")
     other = next(model for model in anthropic.models if model.id == ACTIVE[0].id)
-    ours = next(row.id for row in own_rows().values() if row.prices and row.maker == "anthropic")
+    ours = next(row.id for row in OWN_ROWS.values() if row.prices and row.maker == "anthropic")
 
     def told(changed: str, models: list) -> list[str]:
         newest = DataSnapshot([replace(anthropic, models=models)], from_auto_update=True)
@@ -91,7 +91,7 @@ def test_changed_prices_are_red():
     assert told(id, with_changes(prices=other.prices))[0].startswith(f"{id}: its price changed since {AS_OF}")
     there = [*anthropic.models, replace(other, id=ours, match=ClauseEquals(equals=ours))]
     assert "so its prices in prices.toml can go" in told(ours, there)[0]
-    changing = next(id for id in own_rows() if not price_table([id], as_of="2026-12-01").changes.isna().all())
+    changing = next(id for id in OWN_ROWS if not price_table([id], as_of="2026-12-01").changes.isna().all())
     change = price_table([changing]).changes.iloc[0].date()
     assert facts.check_prices([changing], shown, shown, change - 31 * DAY) == []
     (problem,) = facts.check_prices([changing], shown, shown, change - 30 * DAY)

@@ -51,7 +51,7 @@ def test_connect(monkeypatch, url, capsys):
     monkeypatch.setenv("COURSE_LOCAL_URL", url)
     ask = {"model": NAME, "max_tokens": 30, "messages": [{"role": "user", "content": QUESTION}]}
     message = connect("local").messages.create(**ask, system="Be brief.")
-    said = f"Local server at {url} · {NAME} · runs on this machine, costs nothing\n"
+    said = f"Local server at {url} · {NAME} · what you type stays on this machine, and costs nothing\n"
     assert capsys.readouterr().out == said
     assert "Paris" in reply_text(message)
     assert (message.model, models.MODEL) == (NAME, NAME)

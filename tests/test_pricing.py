@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from course_helpers import estimate_cost
 from course_helpers.models import AS_OF, MODELS, UnknownModelError, available
-from course_helpers.pricing import own_rows, price_table, rates, successor
+from course_helpers.pricing import OWN_ROWS, price_table, rates, successor
 
 NOON = datetime(AS_OF.year, AS_OF.month, AS_OF.day, 12, tzinfo=UTC)
 CURRENT = [model.id for model in available()]
@@ -111,7 +111,7 @@ def test_bad_counts_raise(count):
 def test_prices_are_those_of_the_day():
     """By default AS_OF; a dated change counts from its day; no day before a model came out has a price."""
     for id in ("gemini-4-argon", "gemini-3.8-flash", "gemini-4-carbon"):
-        day = price_table([id], as_of=own_rows()[id].released).iloc[0].changes.date()
+        day = price_table([id], as_of=OWN_ROWS[id].released).iloc[0].changes.date()
         before, after = (rates(id, as_of=each).tiers[0] for each in (day - timedelta(days=1), day))
         assert (after.input, after.output) == (2 * before.input, 2 * before.output)
         assert rates(id) == rates(id, as_of=str(AS_OF)) == rates(id, as_of=NOON)
@@ -136,7 +136,7 @@ def test_our_own_prices_lose_to_the_price_data(monkeypatch):
 
 def test_rows_of_our_own_and_successors():
     """Each has a maker that sells and a price; a successor is of the same line, or what the maker says."""
-    for id, row in own_rows().items():
+    for id, row in OWN_ROWS.items():
         assert rates(id, as_of=max(AS_OF, row.released or AS_OF)).provider == row.maker
         assert min(row.prices or (), default=date.max) >= (row.released or date.min)
         assert id in MODELS or successor(id) == row.successor

@@ -127,13 +127,11 @@ def test_what_is_not_retried(call):
         (TypeError, r"Conversation\.stream", {"stream": True}),
         (TypeError, "temprature", {"temprature": 0.5}),
         (ValueError, "treaming", {"max_tokens": 100_000, "client": patient}),
-        (ValueError, "one request", {"max_retries": -1}),
     ):
         with pytest.raises(kind, match=words):
             call(reply(), **wrong)
-    other = anthropic.Anthropic if call.asynchronous else anthropic.AsyncAnthropic
     with pytest.raises(TypeError, match="acall_with_retry"):
-        call(reply(), client=other(api_key="x"))
+        call_with_retry(anthropic.AsyncAnthropic(api_key="x"), **REQUEST)
     error = call.fails(APIConnectionError, "Requests: 1 ", reply(), extra_headers={"x-mine": "sk-ant\nx"})
     assert (call.came, "sk-ant" in str(error)) == ((0, ()), False)
 

@@ -152,5 +152,5 @@ def test_lessons_are_found_by_number_and_name(tmp_path):
     ):
         lab = lab_command(typed.split())
         assert lab[lab.index(f"--LabApp.default_url=/lab/tree/notebooks/{opened}.ipynb") + 1 :] == rest
-    with pytest.raises(LookupError, match="01_raw_call"):
+    with pytest.raises(SystemExit, match="01_raw_call"):
         lab_command(["77"])

@@ -25,7 +25,7 @@ from genai_prices import UpdatePrices, Usage
 from genai_prices.data_snapshot import DataSnapshot, get_snapshot
 
 from course_helpers.models import AS_OF, DEFAULT_MODEL, MODELS, Model, UnknownModelError
-from course_helpers.pricing import OwnRow, own_rows, price_table, rates, successor
+from course_helpers.pricing import OWN_ROWS, OwnRow, price_table, rates, successor
 from tools.lessons import lesson_paths
 from tools.notebooks import OTHER_MODELS
 
@@ -126,7 +126,7 @@ def uses(models: Models, lessons: Iterable[Path]) -> dict[str, str]:
 
 def others() -> set[str]:
     """The ids of other makers whose price is known here."""
-    ids = {info.id for maker in get_snapshot().providers for info in maker.models} | own_rows().keys()
+    ids = {info.id for maker in get_snapshot().providers for info in maker.models} | OWN_ROWS.keys()
     return {id for id in ids if not id.startswith("claude-")}
 
 
@@ -155,7 +155,7 @@ def check_successors(used: Iterable[str], today: date) -> list[str]:
             rates(next_one)
         except UnknownModelError:
             problems.append(f"{id}: its successor {next_one} has no price")
-        ends = getattr(MODELS.get(next_one) or own_rows().get(next_one), "retires", None)
+        ends = getattr(MODELS.get(next_one) or OWN_ROWS.get(next_one), "retires", None)
         if ends and ends <= today:
             problems.append(f"{id}: its successor {next_one} itself retired on {ends}")
     return problems
@@ -169,7 +169,7 @@ def check_prices(used: Iterable[str], shown: DataSnapshot, newest: DataSnapshot,
             maker, row = rates(id).provider, price_table([id], as_of=day).iloc[0]
         except UnknownModelError:
             continue  # named as an example of something else, or sold by several hosts
-        ours = id in own_rows() and bool(own_rows()[id].prices)
+        ours = id in OWN_ROWS and bool(OWN_ROWS[id].prices)
         change = None if pd.isna(row.changes) else row.changes.date()
         if change and day < change <= today + NOTICE:
             problems.append(f"{id}: its price changes on {change}, in {(change - today).days} days")
@@ -221,7 +221,7 @@ def main() -> int:
     problems = [
         *check_ids(MODELS, sdk_models()),
         *check_dates(MODELS, sdk_deprecations(), today),
-        *check_use({**own_rows(), **MODELS}, used, today),
+        *check_use({**OWN_ROWS, **MODELS}, used, today),
         *check_successors(used, today),
         *check_prices(used, get_snapshot(), newest, today),
     ]

@@ -35,8 +35,7 @@ class CheckFailed(AssertionError):
 def check(claim: str, truth: object) -> None:
     """Prints ✓ and `claim` if `truth` holds; else raises CheckFailed, saying what was seen."""
     try:
-        holds = bool(truth)
-        seen = "" if holds else shown(truth, 200)
+        holds, seen = bool(truth), shown(truth, 200)
     except Exception as error:  # an array or a frame has no one truth
         holds, seen = False, f"{type(truth).__name__}, which is not one truth: {error}"
     if not holds:
@@ -78,8 +77,8 @@ def exercise(name: str) -> Outcome:
     if name not in known:
         raise LookupError(f"There is no exercise {name!r}. The exercises: {', '.join(known)}.")
     found, function = known[name], notebook.f_locals.get(name, notebook.f_globals.get(name))
+    state, mistake = "not yet", ""
     with closing(Bench(function)) as bench:
-        mistake = ""
         try:
             _is_written(name, function, notebook.f_globals.get("In", ()))
             GRADERS[name](bench)
@@ -89,15 +88,12 @@ def exercise(name: str) -> Outcome:
         except Exception as error:
             mistake = getattr(error, "mistake", "not judged")  # it left behind what no grader expects
             unexpected = f"what it did could not be judged: {in_words(error)}."
-            state, lines = (
-                "not yet",
-                [
-                    f"Seen: {error if isinstance(error, NotYet) else unexpected}",
-                    f"Hint: {found.mistakes[mistake]}" if mistake in found.mistakes else "",
-                    f"It printed: {clean(bench.printed, 300)}" if bench.printed.strip() else "",
-                    record_try(name, False, mistake),
-                ],
-            )
+            lines = [
+                f"Seen: {error if isinstance(error, NotYet) else unexpected}",
+                f"Hint: {found.mistakes[mistake]}" if mistake in found.mistakes else "",
+                f"It printed: {clean(bench.printed, 300)}" if bench.printed.strip() else "",
+                record_try(name, False, mistake),
+            ]
     return Outcome(found, state, lines, mistake, bench.exchanges)
 
 
@@ -113,15 +109,14 @@ def _is_written(name: str, function: Any, cells: Sequence[str]) -> None:
         with warnings.catch_warnings(action="ignore"):
             compile(newest, "<cell>", "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
     except SyntaxError as broken:
-        where = f" (line {broken.lineno}: {(broken.text or '').strip()[:80]})" if broken.lineno else ""
-        seen = f"the cell with {name} did not run, for it has a syntax error: {broken.msg}{where}."
+        error = f"{broken.msg} (line {broken.lineno}: {(broken.text or '').strip()[:80]})"
+        seen = f"the cell with {name} did not run, for it has a syntax error: {error}."
         raise NotYet(seen, "syntax error") from None
     code = dis.get_instructions(function) if isinstance(function, FunctionType) else ()
-    steps = {(step.opname.split("_")[-1], step.argval) for step in code if step.opname not in EMPTY}
-    if function is None or function is ... or steps == {("CONST", None)}:  # a docstring, `pass` or `...`
+    steps = {step.argval for step in code if step.opname not in EMPTY}
+    if function is None or function is ... or steps == {None}:  # a docstring, `pass` or `...`
         raise NotImplementedError
-    seen = f"{name} is no function but of type {type(function).__name__}."
-    require(callable(function), seen, "no function")
+    require(callable(function), f"no function: {name} is of type {type(function).__name__}.")
 
 
 def _first_steps(found: Exercise) -> list[str]:

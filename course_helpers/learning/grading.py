@@ -140,9 +140,7 @@ class Bench:
         tries = [each.headers.get("x-stainless-retry-count") for each in self.sent]
         return set(tries) - {None}
 
-    def request(
-        self, question: str = "", most: float = math.inf, how: str = "client.messages.create"
-    ) -> dict[str, Any]:
+    def request(self, question: str = "", most=math.inf, how="client.messages.create") -> dict[str, Any]:
         """The body of the one request, for `most` tokens; where there is a `question`, it asks that alone."""
         made = [each for each in self.sent if each.path.split("?")[0] == MESSAGES]
         if self.last.error and not (made and (made[-1].status == 200 or not question)):
@@ -168,6 +166,12 @@ class Bench:
         require(isinstance(value, str), f"returns no text: it returned {shown(value)}.")
         seen = f"the reply was {shown(reply)}, and it returned {shown(value)}."
         require(str.__eq__(value, reply), seen, self.mistake or "wrong text")
+
+    def pair(self, names: str) -> tuple | list:
+        """The pair that the last run returned, of values called `names`."""
+        pair = isinstance(value := self.value(), tuple | list) and len(value) == 2
+        require(pair, f"no pair: it was to return ({names}), and it returned {shown(value)}.")
+        return value
 
     def prints(self, what: str, number: object = "") -> None:
         """Judges whether something was printed, and this number, with separators of thousands or without."""
@@ -243,10 +247,3 @@ def is_equal(what: str, seen: Any, wanted: Any, mistake: str = "") -> None:
 def is_a(value: Any, kind: type) -> None:
     """Judges whether `value` is of that kind."""
     require(isinstance(value, kind), f"no {kind.__name__}: it was to be one, and it is {shown(value)}.")
-
-
-def is_pair(value: Any, names: str) -> tuple[Any, Any]:
-    """The two values of a pair, called `names`."""
-    pair = isinstance(value, (tuple, list)) and len(value) == 2
-    require(pair, f"no pair: it was to return ({names}), and it returned {shown(value)}.")
-    return value[0], value[1]

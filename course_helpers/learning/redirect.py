@@ -8,7 +8,6 @@ this module on, so that what outlives its run reaches nothing; others pass throu
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import socket
@@ -26,13 +25,8 @@ import httpx2
 
 from ..practice_api import PRACTICE_KEY, Practice
 
-# Variables that a graded function does not see, and headers that hold for the place a request was meant for.
+# Variables that a graded function does not see.
 UNSEEN = re.compile(r"(all|http|https)_proxy|ANTHROPIC_(AUTH_TOKEN|CUSTOM_HEADERS)", re.I)
-OWN_HEADERS = {"host", "authorization", "x-api-key", "content-length", "transfer-encoding"}
-# Bedrock and Vertex name the model there, and a version of it.
-MODEL_IN_PATH = re.compile(
-    r"/models?/(?:[^/]*anthropic\.)?([^/@:%]+?)(?:-v\d+(?::|%3A)\d+|@\d+)?[/:]\w*(?:invoke|[rR]awPredict)"
-)
 
 
 class Run:
@@ -43,21 +37,16 @@ class Run:
         self.meant_for: list[str] = []  # where those were to go that had to be led here
 
     def led(self, request: httpx2.Request) -> httpx2.Request:
-        """`request` as it goes to this run's place, with the key for it. Its body must have been read."""
+        """`request`, so changed that it goes to this run's place, with the key for it."""
         if self.over:
             raise httpx2.ConnectError("The exercise that this belongs to is no longer being graded.")
         if request.url.netloc != self.url.netloc:
             self.meant_for.append(str(request.url))
-            path, body = request.url.raw_path.decode(), request.content
-            if cloud := MODEL_IN_PATH.search(path):
-                fields = json.loads(body) | {"model": cloud[1]}
-                fields.pop("anthropic_version", None)
-                path, body = "/v1/messages", json.dumps(fields).encode()
-            path = path[max(path.rfind("/v1/"), 0) :]  # a gateway may have a folder before it
-            theirs = {name: value for name, value in request.headers.items() if name not in OWN_HEADERS}
-            headers = {"anthropic-version": "2023-06-01"} | theirs | {"x-api-key": PRACTICE_KEY}
-            options = {"headers": headers, "content": body, "extensions": request.extensions}
-            request = httpx2.Request(request.method, self.url.join(path), **options)
+            path = request.url.raw_path
+            path = path[max(path.rfind(b"/v1/"), 0) :]  # a gateway may have a folder before it
+            request.url = self.url.copy_with(raw_path=path)
+            request.headers |= {"host": self.url.netloc.decode(), "x-api-key": PRACTICE_KEY}
+            request.headers.pop("authorization", None)
         request.headers["connection"] = "close"  # its client is made for it alone
         return request
 
@@ -98,21 +87,12 @@ def redirected(place: Practice, key: str, url: str = "") -> Iterator[Run]:
 # run has a client of its own: an interrupt inside the learner's would leave its pool locked for good.
 
 
-def _send(client: httpx2.Client, send: Callable, request: httpx2.Request, **options: Any) -> httpx2.Response:
+def _send(client: Any, send: Callable, request: httpx2.Request, **options: Any) -> Any:
+    """A response, or what is to be awaited for one, as `send` of either kind of client."""
     if (run := _mine.get()) is None:
         return send(client, request, **options)
-    request.read()
-    return send(httpx2.Client(**run.options), run.led(request), stream=options.get("stream", False))
-
-
-async def _async_send(
-    client: httpx2.AsyncClient, send: Callable, request: httpx2.Request, **options: Any
-) -> httpx2.Response:
-    if (run := _mine.get()) is None:
-        return await send(client, request, **options)
-    await request.aread()
-    there = httpx2.AsyncClient(**run.options)
-    return await send(there, run.led(request), stream=options.get("stream", False))
+    kind = httpx2.AsyncClient if isinstance(client, httpx2.AsyncClient) else httpx2.Client
+    return send(kind(**run.options), run.led(request), stream=options.get("stream", False))
 
 
 def _start(thread: threading.Thread, start: Callable) -> None:
@@ -142,7 +122,7 @@ def _connect(sock: socket.socket, connect: Callable, address: Any) -> Any:
 
 for _owner, _name, _hook in (
     (httpx2.Client, "send", _send),
-    (httpx2.AsyncClient, "send", _async_send),
+    (httpx2.AsyncClient, "send", _send),
     (threading.Thread, "start", _start),
     (ThreadPoolExecutor, "submit", _submit),
     (socket.socket, "connect", _connect),

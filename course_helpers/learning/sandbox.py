@@ -15,7 +15,6 @@ import time
 import traceback
 from collections.abc import Callable, Iterable
 from contextlib import redirect_stderr, redirect_stdout, suppress
-from contextvars import copy_context
 from dataclasses import dataclass, field
 from typing import Any
 from unittest.mock import patch
@@ -76,8 +75,7 @@ def run(call: Callable[[], Any], typed: Iterable[str] = (), *, seconds: float, r
         line = next(lines, None)
         ran.write(f"{prompt}{line or ''}\n")
         if line is None:
-            nobody = RuntimeError("input() has nobody to ask here: the arguments are all that there is")
-            raise EOFError("there is no more input") if typed else nobody
+            raise EOFError("input() has nobody to ask here: the arguments are all that there is")
         return line
 
     def work() -> None:
@@ -101,7 +99,7 @@ def run(call: Callable[[], Any], typed: Iterable[str] = (), *, seconds: float, r
 
 def _on_a_thread(seconds: float, work: Callable[[], None]) -> None:
     """Do `work` on a thread of its own, which no event loop runs on; it is asked to end after `seconds`."""
-    worker = threading.Thread(target=copy_context().run, args=(work,), name="exercise", daemon=True)
+    worker = threading.Thread(target=work, name="exercise", daemon=True)
     try:
         worker.start()
     except RuntimeError:  # a browser tab has no threads, and so there is no limit

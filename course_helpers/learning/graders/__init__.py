@@ -9,10 +9,10 @@ from typing import Annotated
 from pydantic import BaseModel, Field, field_validator
 
 from ...files import read_rows
-from . import calls, chats, costs, retries
+from . import calls, chats, retries
 
 FILE = Path(__file__).parents[1] / "exercises.toml"
-GRADERS = vars(calls) | vars(chats) | vars(costs) | vars(retries)
+GRADERS = vars(calls) | vars(chats) | vars(retries)
 Text = Annotated[str, Field(min_length=1)]
 
 

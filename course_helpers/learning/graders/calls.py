@@ -1,12 +1,17 @@
-"""What goes over the wire and comes back: the exercises of lessons 1, 2, 4 and 7."""
+"""What goes over the wire, comes back and costs: the exercises of lessons 1, 2, 4, 5 and 7."""
 
 from __future__ import annotations
 
 import copy
+import math
+from itertools import permutations, product
 
-from ...models import find_model
+from anthropic.types import Usage
+
+from ...models import available, find_model
 from ...practice_api import PRACTICE_KEY
-from ..grading import SHAPES, Bench, conversation, is_a, is_equal, is_pair, require, text_of, texts, turns
+from ...pricing import estimate_cost
+from ..grading import SHAPES, Bench, conversation, is_a, is_equal, number, require, text_of, texts, turns
 from ..sandbox import shown
 
 QUESTION = "Which planet is the largest?"
@@ -19,6 +24,12 @@ BREAKS = {
     "error": "when the API sends an error in mid-stream",
     "garble": "when something arrives that is not JSON",
 }
+# Round numbers that are nobody's prices, so that the sum must come from `rates`.
+RATES = {
+    "model-a": {"input": 2.0, "output": 8.0, "cache_write": 3.0, "cache_read": 0.5},
+    "model-b": {"input": 1.0, "output": 16.0, "cache_write": 7.0, "cache_read": 0.25},
+}
+IN, OUT, WRITTEN, READ = 1_003, 207, 5_002, 50_004
 
 
 def ask(bench: Bench) -> None:
@@ -47,9 +58,9 @@ def raw_call(bench: Bench) -> None:
                 require("x-api-key" in sent.headers, "no x-api-key: the key did not go along in that header.")
                 refusal = f"status {sent.status}: the API said {shown((sent.reply or {}).get('error'), 200)}."
                 require(sent.status == status, "key written in: it used another." if when else refusal)
-            value = bench.value()
+            bench.value()
             bench.request(QUESTION, how="httpx2.post")
-            seen, request_id = is_pair(value, "status, request_id")
+            seen, request_id = bench.pair("status, request_id")
             require(not str(request_id).startswith("msg_"), "the message's id: a header has the request's.")
             is_equal("the status, a number,", seen, status, "wrong status")
             is_equal("the id in the header request-id", request_id, sent.request_id, "wrong request id")
@@ -117,7 +128,8 @@ def stream_answer(bench: Bench) -> None:
 
 def read_stream(bench: Bench) -> None:
     def read(question: str) -> tuple[str, bool]:
-        text, whole = is_pair(bench.call(question), "text, whole")
+        bench.run(question)
+        text, whole = bench.pair("text, whole")
         is_a(text, str)
         require(whole in (True, False), f"no bool: whole was to be True or False, and it is {shown(whole)}.")
         return text, bool(whole)
@@ -137,6 +149,60 @@ def read_stream(bench: Bench) -> None:
         text, whole = read("Explain recursion with a short code example.")
         require(not whole, "cap taken for an end: it says that the model finished.")
         is_equal("text", text, bench.reply())
+
+
+def cost_of(bench: Bench) -> None:
+    for (model, other), write, read in product(permutations(RATES), (0, WRITTEN, None), (0, READ, None)):
+        cached = {"cache_creation_input_tokens": write, "cache_read_input_tokens": read}
+        when = f"with {write} tokens written to the cache and {read} read from it"
+        with bench.case(when, "cache field None" if None in (write, read) else ""):
+            value = bench.call(Usage(input_tokens=IN, output_tokens=OUT, **cached), model, RATES)
+            _is_cost(value, model, other, write or 0, read or 0)
+    ran = bench.run(Usage(input_tokens=IN, output_tokens=OUT), "model-c", RATES)
+    require(isinstance(ran.error, Exception), f"a price for an unknown model: {shown(ran.value)} is a guess.")
+
+
+def _is_cost(value: object, model: str, other: str, write: int, read: int) -> None:
+    """Judges what these tokens cost on `model`, naming the likely mistake."""
+    tokens = {"input": IN, "output": OUT, "cache_write": write, "cache_read": read}
+
+    def cost(model: str = model, **mistaken: int) -> float:
+        return sum(count * RATES[model][kind] for kind, count in (tokens | mistaken).items()) / 1_000_000
+
+    got, right = number(value), cost()
+    uncached = {"cache_write": 0, "cache_read": 0}
+    require(got is not None, f"no number: it was to return a number, not {shown(value)}.")
+    for wrong, mistake in (
+        (right * 1_000_000, "not per million: the rates are USD per million tokens."),
+        (right * 1_000, "not per million: the rates are USD per million tokens."),
+        (cost(other), f"other model's rates: {model} has its own."),
+        (cost(**uncached), "cached tokens left out: they come on top of input_tokens, at their rates."),
+        (cost(input=IN - write - read), "cached tokens taken off: input_tokens does not include them."),
+        (cost(cache_write=read, cache_read=write), "cache rates swapped: writing has one, reading another."),
+        (cost(input=IN + write + read, **uncached), "cached as input: they have rates of their own."),
+    ):
+        require(not math.isclose(got, wrong) or math.isclose(wrong, right), mistake)
+    counted = ", ".join(f"{count} {kind.replace('_', '-')}" for kind, count in tokens.items() if count)
+    seen = f"other sum: {counted} tokens on {model} cost {right:.6f}; it returned {shown(value)}."
+    require(math.isclose(got, right, rel_tol=1e-6), seen)
+
+
+def cheapest(bench: Bench) -> None:
+    def recounted(model: str) -> float:
+        factor = find_model(model).tokenizer_factor
+        return estimate_cost(*(round(count * factor) for count in counts), model)
+
+    every = [model.id for model in available()]
+    for counts, models in product(((10_001, 1_001), (150_000, 1_000)), [*permutations(every, 2), every]):
+        right, second, *_ = sorted(models, key=recounted)
+        if math.isclose(recounted(right), recounted(second), rel_tol=0.001):
+            continue  # what is rounded how would decide
+        with bench.case(f"for {counts[0]} input and {counts[1]} output tokens on {' or '.join(models)}"):
+            value = bench.call(list(models), *counts)
+            require(value in models, f"no id: it was to return one of these ids, not {shown(value)}.")
+            misled = value == min(models, key=lambda model: estimate_cost(*counts, model)) != right
+            require(not misled, f"not recounted: {value} counts more tokens for the same text.")
+            is_equal("model", value, right, "not the cheapest")
 
 
 def to_openai(bench: Bench) -> None:

@@ -66,7 +66,7 @@ def patient_call(bench: Bench) -> None:
         when = f"after a {status}, {PASSING[status]}, which may pass"
         with bench.case(when, f"status {status}", practice.fail_next(status)):
             _patient(bench)
-    _lets_out(bench, (*LASTING, 429), lambda: _patient(bench, fails=True))
+    lets_out(bench, (*LASTING, 429), lambda: _patient(bench, fails=True))
 
 
 def _patient(bench: Bench, fails: bool = False) -> list[float]:
@@ -104,7 +104,7 @@ def _gives_up(bench: Bench) -> None:
     require(doubles, f"waits not exponential: they grow by the same step, {seen} seconds; double them.")
 
 
-def _lets_out(bench: Bench, statuses: Iterable[int], run: Callable) -> None:
+def lets_out(bench: Bench, statuses: Iterable[int], run: Callable) -> None:
     """Judges whether a `run` that fails with one of these lets it out at once: waiting does not cure it."""
     for status in statuses:
         mistake = "spend cap waited out" if status == 429 else "non-retryable retried"
@@ -130,4 +130,4 @@ def patient_send(bench: Bench) -> None:
     require(ran.printed.strip(), "waits in silence: print that it waits, and how long.")
     require(ran.silent_seconds < ran.seconds - 0.5, "speaks too late: print before you wait.")
     require(ran.seconds > 0.9, "retry-after ignored: a second was asked for, and it came back sooner.")
-    _lets_out(bench, (400, 429), lambda: bench.run(**asked, seconds=2))
+    lets_out(bench, (400, 429), lambda: bench.run(**asked, seconds=2))
