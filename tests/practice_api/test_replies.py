@@ -30,7 +30,7 @@ def say(*turns: str, late: str | None = None, **fields: Any) -> str:
     messages = [(assistant if number % 2 else user)(words) for number, words in enumerate(turns)]
     messages += [{"role": "system", "content": late}] if late else []
     request = parse(CreateMessage, body(messages=messages, **fields))
-    return replies.answer(request, request.messages).text
+    return replies.answer(request, request.messages)[0]
 
 
 ASKED, PROMPTS = (
@@ -87,7 +87,7 @@ def test_every_entry_is_whole():
     """Each says something of a length that can be read, knows its figures, and is found by its phrasings."""
     wrong = Counter()
     for entry in knowledge.entries().values():
-        texts = [rows.fill(entry.part(part)) for part in ("say", "brief", "simple", "why", "example")]
+        texts = [entry.part(part) for part in ("say", "brief", "simple", "why", "example")]
         assert not [words for words in texts if re.search(r"\{[a-z_]+\}", words)], entry.name
         assert (len(texts[0]) <= 720, len(texts[1]) <= 160) == (True, True), entry.name
         assert (len(entry.word.split()) <= 3, 0 <= entry.lesson <= 9) == (True, True), entry.name
