@@ -155,7 +155,7 @@ class Exchange:
 
     def _first_piece(self) -> Steps[str]:
         """What to send is chosen, weighed against the budget, and asked; "" for a reply that came whole."""
-        messages = yield from self.choose(Messages(*self.ledger.now.texts, self.question), self.server)
+        messages = yield from self.choose(Messages(self.ledger.now.turns, self.question), self.server)
         self.request = self.server.request(messages)
         self.worst = yield from self.server.afford(self.request)
         self.started = time.perf_counter()
