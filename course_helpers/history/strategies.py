@@ -157,7 +157,7 @@ class summarise_older(Asking):
     def __post_init__(self) -> None:
         at_least(1, turns=self.turns)
         # The last summaries, newest first: the messages that were to be summed up, those that were, and it.
-        object.__setattr__(self, "_known", deque(maxlen=100))
+        object.__setattr__(self, "_known", deque(maxlen=30))
 
     def steps(self, messages, server):
         messages = [*messages]
@@ -169,7 +169,8 @@ class summarise_older(Asking):
             new = yield from server.ask([*summary, *older[len(covered) :], *Messages((), SUMMARISE)])
             if new:
                 covered, summary = older, [*Messages((), ASKED_BEFORE, new)]
-            self._known.appendleft((older, covered, summary))
+            if new is not None:  # it was asked: an empty answer is paid for once, not each turn
+                self._known.appendleft((older, covered, summary))
         return [*summary, *messages[len(covered) :]]
 
 
