@@ -6,6 +6,7 @@ import atexit
 import contextlib
 import sys
 import threading
+from functools import cached_property
 from operator import attrgetter
 
 PRACTICE_KEY = "practice"
@@ -16,8 +17,7 @@ class Practice:
     """A practice API with its controls and its journal; `in_process`, one without a server: see there."""
 
     def __init__(self, in_process: bool = sys.platform == "emscripten") -> None:
-        self.in_process, self._lock = in_process, threading.RLock()
-        self._api = self._server = None
+        self.in_process, self._server, self._lock = in_process, None, threading.RLock()
         self.replaced = 0  # how many servers had stopped answering
 
     def start(self, port: int = 0) -> str:
@@ -26,16 +26,13 @@ class Practice:
         One that gives no sign of life within a second is replaced, on the same port where that is possible.
         """
         with self._lock:
-            if self._server and not self.in_process and not self._server.answers(within=1):
+            if self._server and not self._server.answers(within=1):
                 stuck, self._server = self._server, None
                 stuck.stop(0)
                 self.replaced += 1
                 with contextlib.suppress(OSError):
                     return self.start(port or stuck.port)
             if self._server is None:
-                from .replies import entries
-
-                entries()  # a mistake in replies.toml is told now, not by a 500 to every call
                 if self.in_process:
                     from .in_process import InProcess
 
@@ -43,7 +40,7 @@ class Practice:
                 else:
                     from .server import Server
 
-                    self._server = Server(self.api.app, port)
+                    self._server = Server(self.api, port)
                 atexit.register(self.stop)
             return self._server.url
 
@@ -65,28 +62,22 @@ class Practice:
         """Is `url` this practice API's?"""
         return self._server is not None and url.rstrip("/") == self._server.url
 
-    @property
+    @cached_property
     def api(self):
-        """The `app.Api` behind the server."""
-        with self._lock:
-            if self._api is None:
-                from .app import Api
+        """The `app.Api` behind the server; imported when it is first needed, since that takes a while."""
+        from .app import Api
 
-                self._api = Api()
-            return self._api
+        return Api()
 
     journal = property(
         attrgetter("api.journal"), doc="What was really sent and answered: a `journal.Journal`."
     )
-    # The controls: see `faults.Faults`, and `app.Api.reset`.
-    fail_next = property(attrgetter("api.faults.fail_next"))
-    break_stream = property(attrgetter("api.faults.break_stream"))
-    limit = property(attrgetter("api.faults.limit"))
-    shape = property(attrgetter("api.faults.shape"))
-    pace = property(attrgetter("api.faults.pace"))
-    chaos = property(attrgetter("api.faults.chaos"))
-    retire = property(attrgetter("api.faults.retire"))
     reset = property(attrgetter("api.reset"))
+    # The controls: see `faults.Faults`.
+    fail_next, break_stream, limit, shape, pace, chaos, retire = (
+        property(attrgetter(f"api.faults.{name}"))
+        for name in ("fail_next", "break_stream", "limit", "shape", "pace", "chaos", "retire")
+    )
 
     def __repr__(self) -> str:
         return f"Practice API · faults: {self.api.faults} · {len(self.journal)} exchanges in the journal"

@@ -1,4 +1,4 @@
-"""The endpoints: read, check, answer. An ASGI application."""
+"""The endpoints: read, check, answer. None waits for anything, so they need neither threads nor a loop."""
 
 from __future__ import annotations
 
@@ -7,41 +7,40 @@ import hashlib
 import inspect
 import itertools
 import re
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import Callable, Generator, Iterator
 from typing import Any
 
 import pydantic_core
 from starlette.datastructures import QueryParams
-from starlette.requests import ClientDisconnect, Request
-from starlette.responses import Response, StreamingResponse
 
 from ..models import MODELS
-from . import PRACTICE_KEY, generate, rules
+from . import PRACTICE_KEY, generate, replies, rules
 from .caching import PromptCache, count, diagnose
-from .errors import ApiError, require
+from .errors import ApiError, Dropped, require
 from .faults import UNLIMITED, Faults
 from .journal import Exchange, Journal, redacted
-from .responses import SLEEP, Batch, event_stream, model_info, page_of
+from .responses import Batch, Head, Part, event_stream, model_info, page_of, result
 from .schemas import MAX_REQUESTS, CreateBatch, CreateMessage, Object, Prompt, parse, read_json
 
 MAX_BODY, MAX_BATCH_BODY = 32 * 1024 * 1024, 256 * 1024 * 1024
 BATCHES, NAME = "/v1/messages/batches", "([^/]+)"
-ELSEWHERE = re.compile(
-    "/v1/(agents|complete|compliance|deployment_runs|deployments|dreams|environments|files|memory_stores"
-    "|oauth|organizations|projects|sessions|skills|tunnels|user_profiles|vaults)(?![^/])"
-)
-"""How the paths begin that the real API has and this one has not."""
-ACCOUNT = {f"anthropic-{name}-id": f"practice-{name}" for name in ("organization", "workspace")}
+ACCOUNT = [
+    (b"anthropic-organization-id", b"practice-organization"),
+    (b"anthropic-workspace-id", b"practice-workspace"),
+]
+EVENTS = [(b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-cache")]
 
 
 class Api:
-    """The practice API's state and its endpoints; `app` is the ASGI application, `respond` what it answers.
+    """The practice API's state and its endpoints; an ASGI application, and what it sends: `respond`.
 
     An endpoint gets the exchange, and the name in its path, what was posted as JSON, or the query. It
-    returns what is sent as JSON, lines of JSON, or the pieces of a stream.
+    returns what is sent as JSON, lines of JSON, or the parts of a stream; one that takes its time yields
+    the seconds first.
     """
 
     def __init__(self) -> None:
+        replies.entries()  # a mistake in replies.toml is told now, not by a 500 to every call
         self.faults, self.journal = Faults(), Journal()
         self.keys = {PRACTICE_KEY}
         self.reset()
@@ -63,81 +62,87 @@ class Api:
         self.cache, self._numbers = PromptCache(), itertools.count(1)
         self.batches: dict[str, Batch] = {}
 
-    async def app(self, scope, receive, send) -> None:
+    async def __call__(self, scope, receive, send) -> None:
         """Answer one request. Where the connection drops, on purpose too, the application ends with it."""
-        transport = scope["state"]["transport"]
-        scope["asgi"] = {"spec_version": "2.4"}  # so `send` tells who is gone: no task need watch for that
-
-        async def send_while_connected(message: Object) -> None:
-            if transport.is_closing():  # asyncio would complain of further writes
-                raise ClientDisconnect
-            await send(message)
-
+        transport, body, more, head = scope["state"]["transport"], bytearray(), True, None
         try:
-            response = await self.respond(Request(scope, receive))
-            await response(scope, receive, send_while_connected)
-        except (ClientDisconnect, asyncio.CancelledError):  # cancelled where the server stops
+            while more:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    raise Dropped
+                body += message["body"]
+                more = message["more_body"]
+            for part in self.respond(scope, bytes(body)):
+                if isinstance(part, float | int):
+                    await asyncio.sleep(part)
+                elif transport.is_closing():  # asyncio would complain of further writes
+                    raise Dropped
+                elif isinstance(part, bytes):
+                    await send({"type": "http.response.body", "body": part, "more_body": not head.whole})
+                else:
+                    head = part
+                    await send(
+                        {"type": "http.response.start", "status": head.status, "headers": head.headers}
+                    )
+            if not head.whole:
+                await send({"type": "http.response.body"})
+        except (Dropped, asyncio.CancelledError):  # cancelled where the server stops
             transport.close()
             while (await receive())["type"] != "http.disconnect":
                 pass  # returning earlier would look unfinished to uvicorn
 
-    async def respond(self, request: Request) -> Response:
-        """The response, with what all have in common: id, journal, key, version, faults, errors."""
-        scope, body, number = request.scope, await request.body(), next(self._numbers)
-        query = scope["query_string"].decode("latin-1")
+    def respond(self, scope: Object, body: bytes) -> Iterator[Part]:
+        """The parts of the answer to a request, as ASGI describes it. Raises `Dropped`.
+
+        What all answers have in common is made here: id, journal, limits, errors in the API's shape.
+        """
+        number, query = next(self._numbers), scope["query_string"].decode("latin-1")
         path = (scope["path"] + (f"?{query}" if query else ""))[:2_000]
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-        name = f"req_practice_{hashlib.sha256(f'request {number}'.encode()).hexdigest()[:16]}"
+        id = f"req_practice_{hashlib.sha256(f'request {number}'.encode()).hexdigest()[:16]}"
         fits = len(body) <= (MAX_BATCH_BODY if path == BATCHES else MAX_BODY)
-        exchange = Exchange(number, request.method, path, redacted(headers), name, body if fits else b"")
+        exchange = Exchange(number, scope["method"], path, redacted(headers), id, body if fits else b"")
         self.journal.add(exchange)
+        status, more = 200, {}
         try:
             if not fits:
                 raise ApiError(413)
-            reply = self._answer(scope["path"], headers, exchange)
-            return self._sent(exchange, await reply if inspect.isawaitable(reply) else reply)
+            reply = self._reply(scope["path"], headers, exchange)
+            reply = (yield from reply) if inspect.isgenerator(reply) else reply
         except ApiError as error:
-            return self._sent(exchange, error.body(name), error.status, error.headers)
-
-    def _sent(self, exchange: Exchange, reply: Any, status: int = 200, headers: Mapping = {}) -> Response:
-        """The response for a reply: JSON, lines of JSON, or the pieces of a stream."""
+            status, reply, more = error.status, error.body(id), error.headers
         exchange.status = status
-        limits = self.faults.value("limit").headers()
-        headers = {"request-id": exchange.request_id, **ACCOUNT, **limits, **headers}
-        if isinstance(reply, AsyncIterator):
-            headers["cache-control"] = "no-cache"
-            return StreamingResponse(reply, status, headers, "text/event-stream")
-        if isinstance(reply, bytes):
-            return Response(reply, status, headers, "application/x-jsonl")
-        exchange.answered = pydantic_core.to_json(reply)
-        return Response(exchange.answered, status, headers, "application/json")
+        headers = [*ACCOUNT, (b"request-id", id.encode()), *self.faults.value("limit").headers()]
+        headers += [(name.encode(), value.encode()) for name, value in more.items()]
+        if isinstance(reply, Iterator):
+            yield Head(status, headers + EVENTS, whole=False)
+            yield from reply
+            return
+        kind = b"application/x-jsonl" if isinstance(reply, bytes) else b"application/json"
+        if not isinstance(reply, bytes):
+            reply = exchange.answered = pydantic_core.to_json(reply)
+        headers += [(b"content-type", kind), (b"content-length", b"%d" % len(reply))]
+        yield Head(status, headers)
+        yield b"" if exchange.method == "HEAD" else reply
 
-    def _answer(self, path: str, headers: dict[str, str], exchange: Exchange) -> Any:
-        """What an endpoint replies, or what to await for it."""
-        found = ((re.fullmatch(pattern, path), endpoints) for pattern, endpoints in self._endpoints.items())
-        match, endpoints = next((each for each in found if each[0]), (None, {}))
-        if match is None:
-            there = ELSEWHERE.match(path)
-            live = there and f'. The real API has {there[0]}, the practice API has not: use connect("live").'
-            raise ApiError(404, f"{exchange.method} {path[:200]}: Not Found{live or ''}")
-        if (endpoint := endpoints.get(exchange.method.replace("HEAD", "GET"))) is None:
-            allowed = {"allow": ", ".join(endpoints)}
-            raise ApiError(405, f"{exchange.method} {path[:200]}: Method Not Allowed", headers=allowed)
-        key, (scheme, _, token) = headers.get("x-api-key"), headers.get("authorization", "").partition(" ")
-        bearer = scheme.lower() == "bearer" and token.strip() in self.keys
-        if not (key in self.keys if key else bearer):  # a wrong key is not looked at again
-            missing = "invalid bearer token" if scheme else "x-api-key header is required"
-            raise ApiError(401, "invalid x-api-key" if key else missing)
-        version = headers.get("anthropic-version")
-        require(version, "anthropic-version: header is required")
-        known = version in (rules.OLD_VERSION, rules.NEW_VERSION)
-        require(known, f'anthropic-version: "{version[:100]}" is not a valid version')
-        coding = headers.get("content-encoding", "identity")[:50]
-        require(coding == "identity", f"content-encoding: {coding} is not supported, send the body as it is")
+    def _reply(self, path: str, headers: dict[str, str], exchange: Exchange) -> Any:
+        """What the endpoint replies."""
+        endpoint, named = self._endpoint(exchange.method, path)
+        rules.check_headers(headers, self.keys)
         query = QueryParams(exchange.path.partition("?")[2])
-        given = match.groups() or [read_json(exchange.raw) if exchange.method == "POST" else query]
+        given = named or [read_json(exchange.raw) if exchange.method == "POST" else query]
         self.faults.strike()
         return endpoint(exchange, *given)
+
+    def _endpoint(self, method: str, path: str) -> tuple[Callable[..., Any], tuple[str, ...]]:
+        """The endpoint for `method` at `path`, and the name in the path."""
+        for pattern, methods in self._endpoints.items():
+            if match := re.fullmatch(pattern, path):
+                if endpoint := methods.get(method.replace("HEAD", "GET")):
+                    return endpoint, match.groups()
+                allowed = {"allow": ", ".join(methods)}
+                raise ApiError(405, f"{method} {path[:200]}: Method Not Allowed", headers=allowed)
+        raise ApiError(404, f"{method} {path[:200]}: Not Found")
 
     def _parse(self, kind: type[Prompt], data: Object, exchange: Exchange) -> Any:
         """A request as a `kind`, and the model that answers it. Raises the error that refuses it."""
@@ -151,16 +156,16 @@ class Api:
     def _message(self, data: Object, exchange: Exchange, *, batched: bool = False) -> Object:
         """The message that answers a request. Raises an `ApiError`."""
         wanted, model = self._parse(CreateMessage, data, exchange)
-        require(not (batched and wanted.stream), "stream: a request of a batch cannot be streamed")
-        require(not batched or wanted.max_tokens, "max_tokens: 0 is not supported in a batch")
+        plain = wanted.max_tokens and not wanted.stream
+        require(plain or not batched, "stream and max_tokens: 0 are not supported in a batch")
         limits = UNLIMITED if batched else self.faults.value("limit")
         used = self.cache.use(wanted, model, limits.admit)
         message = generate.reply(wanted, wanted.turns, model, used, self.faults.value("shape"))
-        limits.charge_output(message["usage"]["output_tokens"])
+        limits.charge(output_tokens=message["usage"]["output_tokens"])
         message["usage"]["service_tier"] = "batch" if batched else "standard"
         return message
 
-    async def _create(self, exchange: Exchange, data: Object) -> Object | AsyncIterator[bytes]:
+    def _create(self, exchange: Exchange, data: Object) -> Generator[float, None, Object | Iterator[Part]]:
         if data.get("thread") is not None and "message-threads" in exchange.headers.get("anthropic-beta", ""):
             raise ApiError(400, "thread: not supported here", error_code="thread_unsupported_request")
         message = self._message(data, exchange)
@@ -171,10 +176,10 @@ class Api:
         if data.get("stream"):
             return event_stream(message, exchange, pace, fault)
         if fault is not None:
-            await SLEEP.get()(fault.seconds if fault.kind == "stall" else 0)
-            raise ClientDisconnect
+            yield fault.seconds
+            raise Dropped
         if wait := pace.first_token_seconds + message["usage"]["output_tokens"] / pace.tokens_per_second:
-            await SLEEP.get()(wait)
+            yield wait
         return message
 
     def _count(self, exchange: Exchange, data: Object) -> Object:
@@ -186,21 +191,24 @@ class Api:
         models = [model for model in MODELS.values() if model.lifecycle in states and not model.limited]
         return page_of([model_info(model) for model in models], query)
 
-    async def _create_batch(self, exchange: Exchange, data: Object) -> Object:
+    def _create_batch(self, exchange: Exchange, data: Object) -> Generator[float, None, Object]:
         wanted = parse(CreateBatch, data)
-        url = f"http://{exchange.headers.get('host')}{BATCHES}"
-        batch = Batch(wanted, url, exchange.number, self.faults.value("pace").batch_seconds)
-        self.batches[batch.id] = batch
-        while sum(each.size for each in self.batches.values()) > 2 * MAX_REQUESTS:
-            del self.batches[next(iter(self.batches))]  # the oldest make room
+        names = [one.custom_id for one in wanted.requests]
+        require(len({*names}) == len(names), "requests: each custom_id must be unique")
+        results = {}
         for number, one in enumerate(wanted.requests):
             if number % 20 == 19:
-                await SLEEP.get()(0)  # others are answered meanwhile
+                yield 0.0  # others are answered meanwhile
             try:
-                result = {"type": "succeeded", "message": self._message(one.params, exchange, batched=True)}
+                found = {"type": "succeeded", "message": self._message(one.params, exchange, batched=True)}
             except ApiError as error:
-                result = {"type": "errored", "error": error.body(exchange.request_id)}
-            batch.keep(one.custom_id, result)
+                found = {"type": "errored", "error": error.body(exchange.request_id)}
+            results[one.custom_id] = result(one.custom_id, found)
+        url = f"http://{exchange.headers.get('host')}{BATCHES}"
+        batch = Batch(exchange.number, url, self.faults.value("pace").batch_seconds, results)
+        self.batches[batch.id] = batch
+        while sum(len(each.found) for each in self.batches.values()) > 2 * MAX_REQUESTS:
+            del self.batches[next(iter(self.batches))]  # the oldest make room
         return batch.shown()
 
     def _list_batches(self, exchange: Exchange, query: QueryParams) -> Object:

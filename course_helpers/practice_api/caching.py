@@ -67,7 +67,7 @@ class PromptCache:
         self._clock = clock
         self._entries: dict[bytes, tuple[float, float]] = {}  # prefix → lifetime, expiry; the last used last
 
-    def use(self, prompt: Prompt, model: Model, admit: Callable[[int], None] | None = None) -> dict[str, Any]:
+    def use(self, prompt: Prompt, model: Model, admit: Callable[[int], None]) -> dict[str, Any]:
         """The prompt's part of the usage; once `admit` lets in what was not read, its marks are cached.
 
         Raises the 400 for a prompt longer than the context window, and whatever `admit` raises.
@@ -79,13 +79,11 @@ class PromptCache:
         seen = (blocks[i] for mark in marks[::-1] for i in range(mark, max(-1, mark - LOOK_BACK), -1))
         hit = next((block for block in seen if self._entries.get(block.prefix, (0, 0))[1] > now), None)
         read = done = hit.end if hit else 0
-        written = {"5m": 0, "1h": 0}
-        marked = [blocks[i] for i in marks]
+        written, marked = dict.fromkeys(TTL_SECONDS, 0), [blocks[i] for i in marks]
         for block in marked:
             written[block.ttl] += max(0, block.end - done)
             done = max(done, block.end)
-        if admit:
-            admit(total - read)
+        admit(total - read)
         lifetimes = {hit.prefix: 0.0} if hit else {}
         lifetimes |= {block.prefix: TTL_SECONDS[block.ttl] for block in marked}
         for prefix, lifetime in lifetimes.items():  # written, or renewed for as long as it lived before

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+Headers = list[tuple[bytes, bytes]]  # as ASGI has them
 STATUSES = {
     400: ("invalid_request_error", "The practice API was told to refuse this request."),
     401: ("authentication_error", "invalid x-api-key"),
@@ -25,6 +26,10 @@ STATUSES = {
     529: ("overloaded_error", "Overloaded"),
 }
 """Every status the practice API can answer with, besides 200: its error type and its usual message."""
+
+
+class Dropped(Exception):
+    """Raised where the connection drops without a word."""
 
 
 @dataclass(eq=False)

@@ -13,29 +13,25 @@ import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, validate_call
-from starlette.requests import ClientDisconnect
 
-from .errors import STATUSES, ApiError
+from .errors import STATUSES, ApiError, Dropped, Headers
 
 Status = Literal[tuple(STATUSES)]
 Break = Literal["disconnect", "truncate", "error", "garble", "stall"]
 Shape = Literal["thinking_first", "thinking_only", "refusal", "empty"]
 Count, Times = Annotated[int, Field(ge=0)], Annotated[int, Field(ge=1)]
-Seconds = Annotated[int | float, Field(ge=0, allow_inf_nan=False)]
-Speed = Annotated[int | float, Field(ge=0.001)]
-CHAOS = (429, 500, 502, 503, 529, ClientDisconnect)  # what it does to a request, each as likely as the others
+Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Speed = Annotated[float, Field(ge=0.001)]
+CHAOS = (429, 500, 502, 503, 529, Dropped)  # what it does to a request, each as likely as the others
 # The limits of the start tier. They are enforced only once `limit` says so.
-ANNOUNCED = {"requests": 1_000, "input-tokens": 2_000_000, "output-tokens": 400_000}
-SPEND_CAP = {
-    "status": 429,
-    "message": "You have reached your specified API usage limits. You will regain access next month.",
-    "error_code": "enforced_spend_limit_reached",
-}
+ANNOUNCED = {"requests": 1_000, "input_tokens": 2_000_000, "output_tokens": 400_000}
+SPENT = "You have reached your specified API usage limits. You will regain access next month."
+SPEND_CAP = {"status": 429, "message": SPENT, "error_code": "enforced_spend_limit_reached"}
 
 
 def _failure(status: int, retry_after: float | None = None) -> dict[str, Any]:
@@ -45,57 +41,51 @@ def _failure(status: int, retry_after: float | None = None) -> dict[str, Any]:
 
 
 class Limits:
-    """Token buckets: each holds a minute's worth and refills evenly. Those not enforced are shown as full."""
+    """Token buckets: each holds a minute's worth and refills evenly. Those not enforced are always full."""
 
     def __init__(self, enforced: dict[str, int], clock: Callable[[], float] = time.monotonic) -> None:
-        self.enforced = enforced
-        self._left: dict[str, float] = ANNOUNCED | enforced
-        self._clock, self._at = clock, clock()
+        self._limits, self._clock = enforced, clock
+        self._full = dict.fromkeys(enforced, clock())  # when each is full again, in seconds of the clock
 
-    def _refill(self) -> None:
-        before, self._at = self._at, self._clock()
-        for name, limit in self.enforced.items():
-            self._left[name] = min(limit, self._left[name] + (self._at - before) * limit / 60)
+    def _buckets(self) -> dict[str, tuple[int, float]]:
+        """The limit of each bucket, and the seconds until it is full again."""
+        now = self._clock()
+        return {name: (limit, max(0.0, self._full[name] - now)) for name, limit in self._limits.items()}
 
     def admit(self, tokens: int) -> None:
         """Take one request and its input out of the buckets. Raises the 429 of the first that is empty."""
-        self._refill()
-        needs = {"requests": 1, "input-tokens": tokens, "output-tokens": 1}
-        for name, limit in self.enforced.items():
-            if self._left[name] < needs[name]:
-                wait = max(1, math.ceil((min(needs[name], limit) - self._left[name]) * 60 / limit))
-                of = f"rate limit of {limit:,} {name.replace('-', ' ')} per minute"
+        needs = {"requests": 1, "input_tokens": tokens, "output_tokens": 1}
+        for name, (limit, missing) in self._buckets().items():
+            if (left := limit - missing * limit / 60) < needs[name]:
+                wait = max(1, math.ceil((min(needs[name], limit) - left) * 60 / limit))
+                of = f"rate limit of {limit:,} {name.replace('_', ' ')} per minute"
                 said = f"This request would exceed your organization's {of}."
                 raise ApiError(429, said, headers={"retry-after": str(wait)})
-        self._left["requests"] -= 1
-        self._left["input-tokens"] -= tokens
+        self.charge(requests=1, input_tokens=tokens)
 
-    def charge_output(self, tokens: int) -> None:
-        """Take the produced tokens out of their bucket, whether or not they are there."""
-        self._left["output-tokens"] -= tokens
+    def charge(self, **amounts: int) -> None:
+        """Take `amounts` out of their buckets, whether or not they are there."""
+        for name, (limit, missing) in self._buckets().items():
+            self._full[name] = self._clock() + missing + amounts.get(name, 0) * 60 / limit
 
-    def headers(self) -> dict[str, str]:
+    def headers(self) -> Headers:
         """The rate-limit headers of a response sent now."""
-        self._refill()
-        now = datetime.now(UTC).replace(microsecond=0)
-        return _headers(now, **{name: (limit, self._left[name]) for name, limit in self.enforced.items()})
+        return _headers(int(time.time()), **self._buckets())
 
 
 @functools.lru_cache(maxsize=1)  # where nothing is enforced, the same for all answers of a second
-def _headers(now: datetime, **enforced: tuple[int, float]) -> dict[str, str]:
+def _headers(now: int, **buckets: tuple[int, float]) -> Headers:
     rows = {}
     for name, announced in ANNOUNCED.items():
-        limit, left = enforced.get(name, (announced, announced))
-        # The API rounds token counts to thousands; the small limits of a lesson would show nothing then.
-        shown = round(left, -3) if name != "requests" and limit >= 10_000 else math.floor(left)
-        full = now + timedelta(seconds=math.ceil((limit - left) * 60 / limit))
-        rows[name] = limit, max(0, round(shown)), f"{full:%Y-%m-%dT%H:%M:%SZ}"
-    rows["tokens"] = min(rows["input-tokens"], rows["output-tokens"], key=lambda row: row[1] / row[0])
-    return {
-        f"anthropic-ratelimit-{name}-{kind}": str(value)
+        limit, missing = buckets.get(name, (announced, 0))
+        left, full = limit - missing * limit / 60, datetime.fromtimestamp(now + math.ceil(missing), UTC)
+        rows[name] = limit, max(0, math.floor(left)), f"{full:%Y-%m-%dT%H:%M:%SZ}"
+    rows["tokens"] = min(rows["input_tokens"], rows["output_tokens"], key=lambda row: row[1] / row[0])
+    return [
+        (f"anthropic-ratelimit-{name.replace('_', '-')}-{kind}".encode(), str(value).encode())
         for name, row in rows.items()
         for kind, value in zip(("limit", "remaining", "reset"), row, strict=True)
-    }
+    ]
 
 
 UNLIMITED = Limits({})
@@ -167,12 +157,15 @@ class Faults:
         return SPEND_CAP if spend_cap else _failure(status, retry_after)
 
     @control
-    def break_stream(self, kind: Break, after: Count = 3, *, times: Times = 1, seconds: Seconds = 30.0):
+    def break_stream(
+        self, kind: Break, after: Count = 3, *, times: Times = 1, seconds: Seconds = 30.0
+    ) -> Any:
         """The next `times` answers break after `after` pieces of text; a plain answer breaks at once.
 
         disconnect: the connection drops. truncate: the stream ends without its last events.
         error: an error event. garble: an event that is not JSON. stall: silence for `seconds`, then a drop.
         """
+        return SimpleNamespace(kind=kind, after=after, seconds=seconds if kind == "stall" else 0)
 
     @control
     def limit(
@@ -198,7 +191,7 @@ class Faults:
         tokens_per_second: Speed = math.inf,
         first_token_seconds: Seconds = 0.0,
         batch_seconds: Seconds = 0.5,
-    ):
+    ) -> None:
         """Answer at the speed of a real model: seconds before the first token, then tokens a second.
 
         A batch of messages ends after `batch_seconds`.
@@ -242,4 +235,4 @@ class Faults:
         rate, dice = self.value("chaos")
         if dice.random() < rate:
             choice = dice.choice(CHAOS)
-            raise choice if choice is ClientDisconnect else ApiError(**_failure(choice))
+            raise choice if choice is Dropped else ApiError(**_failure(choice))

@@ -2,28 +2,34 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextvars import ContextVar
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 import pydantic_core
 from starlette.datastructures import QueryParams
-from starlette.requests import ClientDisconnect
 
 from ..models import Model
 from . import generate
-from .errors import ApiError, require
+from .errors import ApiError, Dropped, Headers, require
 from .journal import Exchange
-from .schemas import CreateBatch, Object
-
-SLEEP: ContextVar[Callable[[float], Awaitable[None]]] = ContextVar("sleep", default=asyncio.sleep)
-"""How to pause; where there is no event loop, another way."""
+from .schemas import Object
 
 
-async def event_stream(message: Object, exchange: Exchange, pace: Any, fault: Any) -> AsyncIterator[bytes]:
+class Head(NamedTuple):
+    """How an answer begins. Its bytes follow, in one piece if it is `whole`."""
+
+    status: int
+    headers: Headers
+    whole: bool = True
+
+
+Part = float | Head | bytes
+"""What an answer is made of, in order: seconds to wait, where it is to take its time; the head; the bytes."""
+
+
+def event_stream(message: Object, exchange: Exchange, pace: Any, fault: Any) -> Iterator[Part]:
     """The reply as server-sent events, at a pace, broken where a fault says so.
 
     What nothing has to wait for goes out in one piece.
@@ -39,22 +45,21 @@ async def event_stream(message: Object, exchange: Exchange, pace: Any, fault: An
         shown += is_text
         if name == "content_block_delta":
             if wait:
-                yield ready
-                await SLEEP.get()(wait)
+                yield from (ready, wait)
                 ready = b""
             wait = pause
         ready += _event(name, pydantic_core.to_json(event))
-    match fault and fault.kind:
-        case None:
-            exchange.answered = pydantic_core.to_json(message)
-        case "error":
-            ready += _event("error", pydantic_core.to_json(ApiError(529).body(exchange.request_id)))
-        case "garble":
-            ready += _event("content_block_delta", b'{"type": "content_block_delta", "ind')
+    kind = fault and fault.kind
+    if kind is None:
+        exchange.answered = pydantic_core.to_json(message)
+    elif kind == "error":
+        ready += _event("error", pydantic_core.to_json(ApiError(529).body(exchange.request_id)))
+    elif kind == "garble":
+        ready += _event("content_block_delta", b'{"type": "content_block_delta", "ind')
     yield ready
-    if fault and fault.kind in ("disconnect", "stall"):
-        await SLEEP.get()(fault.seconds if fault.kind == "stall" else 0)
-        raise ClientDisconnect
+    if kind in ("disconnect", "stall"):
+        yield fault.seconds
+        raise Dropped
 
 
 def _event(name: str, data: bytes) -> bytes:
@@ -91,27 +96,24 @@ def model_info(model: Model) -> Object:
     }
 
 
-class Batch:
-    """One batch. Its requests are answered at once, but nobody sees that before its time has come."""
+def result(custom_id: str, found: Object) -> tuple[str, bytes]:
+    """What came of one request of a batch: its type, and the line of JSON that tells it."""
+    return found["type"], pydantic_core.to_json({"custom_id": custom_id, "result": found}) + b"\n"
 
-    def __init__(self, wanted: CreateBatch, url: str, number: int, seconds: float) -> None:
-        self.size = len({one.custom_id for one in wanted.requests})
-        require(self.size == len(wanted.requests), "requests: each custom_id must be unique")
+
+class Batch:
+    """One batch. Its requests are answered already, but nobody sees that before its time has come."""
+
+    def __init__(self, number: int, url: str, seconds: float, results: dict[str, tuple[str, bytes]]) -> None:
         self.id = f"msgbatch_practice_{hashlib.sha256(f'batch {number}'.encode()).hexdigest()[:16]}"
-        self.url = f"{url}/{self.id}/results"
+        self.url, self.found = f"{url}/{self.id}/results", results
         self.created, self.canceled = datetime.now(UTC), None
         self.ends = self.created + timedelta(seconds=seconds)
-        self._results: dict[str, tuple[str, bytes]] = {}  # custom_id → type of result, line of JSON
-
-    def keep(self, custom_id: str, result: Object) -> None:
-        """Note what came of one request."""
-        line = pydantic_core.to_json({"custom_id": custom_id, "result": result}) + b"\n"
-        self._results[custom_id] = result["type"], line
 
     @property
     def ended(self) -> bool:
-        """Whether its time has come, and everything is answered."""
-        return datetime.now(UTC) >= self.ends and len(self._results) == self.size
+        """Whether its time has come."""
+        return datetime.now(UTC) >= self.ends
 
     def cancel(self) -> Object:
         """Give up what is still being processed: until the end that is all of it. Ends soon after."""
@@ -119,25 +121,24 @@ class Batch:
         if self.canceled is None:
             self.canceled = datetime.now(UTC)
             self.ends = min(self.ends, self.canceled + (self.ends - self.created) / 5)
-            for custom_id in self._results:
-                self.keep(custom_id, {"type": "canceled"})
+            self.found = {custom_id: result(custom_id, {"type": "canceled"}) for custom_id in self.found}
         return self.shown()
 
     def results(self) -> bytes:
         """The results, a line of JSON each, in no order that anybody should rely on."""
         require(self.ended, f"Batch {self.id} is still being processed: its results come when it has ended.")
-        shuffled = sorted(self._results, key=lambda name: hashlib.sha256(name.encode()).digest())
-        return b"".join(self._results[name][1] for name in shuffled)
+        shuffled = sorted(self.found, key=lambda name: hashlib.sha256(name.encode()).digest())
+        return b"".join(self.found[name][1] for name in shuffled)
 
     def shown(self) -> Object:
         """The batch as the API shows it."""
-        ended, kinds = self.ended, [kind for kind, _ in self._results.values()]
+        ended, kinds = self.ended, [kind for kind, _ in self.found.values()]
         counts = {kind: kinds.count(kind) * ended for kind in ("succeeded", "errored", "canceled", "expired")}
         return {
             "id": self.id,
             "type": "message_batch",
             "processing_status": "ended" if ended else "canceling" if self.canceled else "in_progress",
-            "request_counts": counts | {"processing": 0 if ended else self.size},
+            "request_counts": counts | {"processing": 0 if ended else len(kinds)},
             "created_at": self.created,
             "expires_at": self.created + timedelta(days=1),
             "ended_at": self.ends if ended else None,

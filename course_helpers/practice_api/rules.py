@@ -7,7 +7,6 @@ from typing import Any
 
 from ..models import MODELS, Model
 from .errors import ApiError, require
-from .generate import is_intact
 from .instances import FORMATS, schema_fault
 from .schemas import CreateMessage, CustomTool, Message, Prompt
 
@@ -34,6 +33,19 @@ def served_model(name: str, *, retired: bool = False) -> Model:
     raise ApiError(404, f"model: {name[:256]}")
 
 
+def check_headers(headers: dict[str, str], keys: set[str]) -> None:
+    """Raise the error for headers without one of the `keys` and a known version."""
+    key, (scheme, _, token) = headers.get("x-api-key"), headers.get("authorization", "").partition(" ")
+    bearer = scheme.lower() == "bearer" and token.strip() in keys
+    if not (key in keys if key else bearer):  # a wrong key is not looked at again
+        missing = "invalid bearer token" if scheme else "x-api-key header is required"
+        raise ApiError(401, "invalid x-api-key" if key else missing)
+    version = headers.get("anthropic-version")
+    require(version, "anthropic-version: header is required")
+    known = version in (OLD_VERSION, NEW_VERSION)
+    require(known, f'anthropic-version: "{version[:100]}" is not a valid version')
+
+
 def check(request: Prompt, model: Model, version: str) -> None:
     """Raise a 400 for the first rule that a request to create a message, or only its prompt, breaks."""
     _check_messages(request.messages, model)
@@ -51,20 +63,21 @@ def _check_messages(messages: list[Message], model: Model) -> None:
     require(messages, "messages: at least one message is required")
     require(messages[0].role != "assistant", 'messages: first message must use the "user" role')
     prefill = messages[-1].content if messages[-1].role == "assistant" else None
-    said = f"{model.id} does not support assistant message prefill. "
-    require(model.prefill or prefill is None, said + "The conversation must end with a user message.")
-    text = prefill[-1].text if prefill and prefill[-1].type == "text" else ""
-    clean = text == text.rstrip() or not text.strip()
-    require(clean, "messages: final assistant content cannot end with trailing whitespace")
-    for i, message in enumerate(messages):
-        said = f"messages.{i}: all messages must have non-empty content except for the optional final "
-        require(message.content or message.content is prefill, said + "assistant message")
-        if message.role == "system":
-            said = f'messages: Unexpected role "system" for {model.id}. The Messages API accepts a top-level '
-            require(model.system_in_messages, said + "`system` parameter.")
-            before, after = messages[max(0, i - 1)].role, [later.role for later in messages[i + 1 : i + 2]]
-            said = f"messages.{i}: a system message must come right after a user turn and be last or "
-            require(before == "user" and after in ([], ["assistant"]), said + "followed by an assistant turn")
+    if prefill is not None:
+        said = "The conversation must end with a user message."
+        require(model.prefill, f"{model.id} does not support assistant message prefill. {said}")
+        text = prefill[-1].text if prefill and prefill[-1].type == "text" else ""
+        clean = text == text.rstrip() or not text.strip()
+        require(clean, "messages: final assistant content cannot end with trailing whitespace")
+    full = all(message.content or message.content is prefill for message in messages)
+    said = "all messages must have non-empty content except for the optional final assistant message"
+    require(full, f"messages: {said}")
+    roles = [message.role for message in messages]
+    for i in (i for i, role in enumerate(roles) if role == "system"):
+        require(model.system_in_messages, f'messages: Unexpected role "system" for {model.id}')
+        placed = roles[i - 1 : i] == ["user"] and roles[i + 1 : i + 2] in ([], ["assistant"])
+        said = "a system message must come right after a user turn and be last or before an assistant turn"
+        require(placed, f"messages.{i}: {said}")
 
 
 def _check_blocks(path: str, blocks: Iterable, by_user: bool, version: str, *, nested: bool = False) -> None:
@@ -82,11 +95,11 @@ def _check_blocks(path: str, blocks: Iterable, by_user: bool, version: str, *, n
             placed = by_user or version != NEW_VERSION
             require(placed, f"{here}: document blocks are not permitted in assistant messages")
         elif block.type == "image" and block.source.type == "base64":
-            here, said = f"{here}.image.source.base64", block.source.media_type
+            here, given = f"{here}.image.source.base64", block.source.media_type
             kind = next((k for start, k in _IMAGES.items() if block.source.data.startswith(start)), None)
             require(kind, f"{here}: Could not process image")
-            same = f"{here}: The image does not match the provided media type {said}: it is {kind}"
-            require(kind == said, same)
+            said = f"The image does not match the provided media type {given}: it is {kind}"
+            require(kind == given, f"{here}: {said}")
 
 
 def _check_schemas(prompt: Prompt) -> None:
@@ -99,8 +112,7 @@ def _check_schemas(prompt: Prompt) -> None:
     schemas |= {"output_config.format.schema": form.schema_} if form else {}
     for path, schema in schemas.items():
         fault = schema_fault(schema)
-        said = f"{path}: JSON schema is invalid. It must match JSON Schema draft 2020-12 ({fault})"
-        require(not fault, said)
+        require(not fault, f"{path}: JSON schema is invalid, it must match draft 2020-12 ({fault})")
     if form:
         _check_supported("output_config.format.schema", form.schema_)
 
@@ -109,14 +121,14 @@ def _check_supported(path: str, schema: dict[str, Any]) -> None:
     """The rules for the format of a reply, which are narrower than JSON Schema."""
     kinds = schema.get("type", [])
     kinds = kinds if isinstance(kinds, list) else [kinds]
-    said = f"{path}: For '{' or '.join(kinds)}' type, "
+    said, form = f"{path}: For '{' or '.join(kinds)}' type, ", schema.get("format")
     allowed = " ".join(_KEYWORDS.get(kind, "") for kind in ("", *kinds)).split()
     for word in schema if kinds else ():
         require(word in allowed, f"{said}property '{word[:100]}' is not supported")
     closed = "object" not in kinds or schema.get("additionalProperties") is False
     require(closed, f"{said}'additionalProperties' must be explicitly set to false")
-    form, few = schema.get("format"), schema.get("minItems", 0) in (0, 1)
     require(form in (None, *FORMATS), f"{said}format '{form}' is not supported")
+    few = schema.get("minItems", 0) in (0, 1)
     require(few, f"{said}'minItems' values other than 0 or 1 are not supported")
     named = [*schema.get("properties", {}).values(), *schema.get("$defs", {}).values()]
     for inner in (*named, schema.get("items"), *schema.get("anyOf", ()), *schema.get("allOf", ())):
@@ -125,9 +137,8 @@ def _check_supported(path: str, schema: dict[str, Any]) -> None:
 
 
 def _check_tools(prompt: Prompt, model: Model) -> None:
-    names = {tool.name for tool in prompt.tools}
+    names, choice = {tool.name for tool in prompt.tools}, prompt.tool_choice
     require(len(names) == len(prompt.tools), "tools: Tool names must be unique.")
-    choice = prompt.tool_choice
     if choice and choice.type in FORCING:
         require(model.forced_tools, f"tool_choice: type {choice.type} is not supported for {model.id}")
         name = getattr(choice, "name", "")
@@ -137,10 +148,10 @@ def _check_tools(prompt: Prompt, model: Model) -> None:
     for i, message in enumerate(prompt.turns):
         given = {block.tool_use_id for block in message.content if block.type == "tool_result"}
         odd, missing = (min(names, default="")[:100] for names in (given - asked, asked - given))
-        said = f"messages.{i}: unexpected `tool_use_id` found in `tool_result` blocks: {odd}. "
-        require(given <= asked, said + "Each must match a `tool_use` block of the previous message.")
-        said = f"messages.{i}: `tool_use` ids were found without `tool_result` blocks immediately after: "
-        require(asked <= given, said + missing)
+        said = "unexpected `tool_use_id` in a `tool_result` block, without its `tool_use` before it"
+        require(given <= asked, f"messages.{i}: {said}: {odd}")
+        said = "`tool_use` ids were found without `tool_result` blocks immediately after"
+        require(asked <= given, f"messages.{i}: {said}: {missing}")
         asked = {block.id for block in message.content if block.type == "tool_use"}
 
 
@@ -152,17 +163,12 @@ def _check_settings(prompt: Prompt, model: Model) -> None:
     require(kind not in model.refused_thinking, f"thinking.type: {kind} is not supported for {model.id}")
     off = kind == "disabled" and effort in ("xhigh", "max")
     require(not off, f"thinking.type: disabled is not supported at effort {effort}")
-    latest = max((i for i, message in enumerate(prompt.messages) if message.role == "assistant"), default=0)
-    for j, block in enumerate(prompt.messages[latest].content):
-        intact = block.type != "thinking" or is_intact(block.thinking, block.signature)
-        said = f"messages.{latest}.content.{j}: `thinking` blocks in the latest assistant message cannot be "
-        require(intact, said + "modified. They must remain as they were in the original response.")
     blocks = [*prompt.tools, *prompt.system, *(b for m in prompt.messages for b in m.content), prompt]
     ttls = [mark.ttl for block in blocks if (mark := getattr(block, "cache_control", None))]
-    said = f"A maximum of 4 blocks with cache_control may be provided. Found {len(ttls)}."
-    require(len(ttls) <= 4, said)
-    said = "cache_control: a ttl='1h' block must not come after a ttl='5m' block "
-    require(ttls == sorted(ttls), said + "(order: tools, system, messages)")  # "1h" sorts before "5m"
+    few, said = len(ttls) <= 4, "A maximum of 4 blocks with cache_control may be provided."
+    require(few, f"{said} Found {len(ttls)}.")
+    said = "a ttl='1h' block must not come after a ttl='5m' block (order: tools, system, messages)"
+    require(ttls == sorted(ttls), f"cache_control: {said}")  # "1h" sorts before "5m"
 
 
 def _check_limits(request: CreateMessage, model: Model, version: str) -> None:
@@ -171,8 +177,8 @@ def _check_limits(request: CreateMessage, model: Model, version: str) -> None:
         require(version != NEW_VERSION, f"{name}: Extra inputs are not permitted")
         changed = getattr(request, name) not in (None, _SAMPLING[name])
         require(model.sampling or not changed, f"`{name}` is deprecated for this model.")
-    said = "`temperature` and `top_p` cannot both be specified for this model. Please use only one."
-    require(not {"temperature", "top_p"} <= {*given}, said)
+    both = {"temperature", "top_p"} <= {*given}
+    require(not both, "`temperature` and `top_p` cannot both be specified for this model.")
     wanted, limit = request.max_tokens, model.max_output
     said = f"max_tokens: {wanted} > {limit}, which is the maximum allowed number of output tokens for "
     require(wanted <= limit, said + request.model)

