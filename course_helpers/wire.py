@@ -125,15 +125,12 @@ def reply_to(request: dict[str, Any], read: Callable = lambda message: message) 
     `json.JSONDecodeError`, raises `anthropic.APIResponseValidationError`: not retried, as it may be billed.
     """
     if request.get("stream"):
-        why = "pieces may be on the screen when it breaks"
-        raise TypeError(f"stream=True cannot be retried here: {why}. Use Conversation.stream, which can.")
+        raise TypeError("stream=True cannot be retried: pieces may be on screen. Use Conversation.stream.")
     raw = yield Need("ask", request)
     with suppress(ValueError, TypeError, AttributeError, RecursionError):
         reply = yield Need("call", raw.parse)
         if isinstance(reply, Message) and isinstance(reply.content, list) and reply.usage is not None:
             return read(reply)
     response = raw.http_response
-    kind = response.headers.get("content-type", "no content type")
-    what = f"{response.status_code} and {len(response.content)} bytes ({kind}) that are no message"
-    said = f"The server answered {what}: a proxy's page, or a reply cut short."
+    said = f"The server answered {response.status_code} without a message: a proxy's page, or half a reply."
     raise anthropic.APIResponseValidationError(response, response.text, message=said)
