@@ -5,9 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import tempfile
-from copy import deepcopy
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import anthropic
@@ -16,7 +14,7 @@ from .. import models
 from ..client import place
 from ..formatting import count, dollars, in_one_line, plain, share, short
 from ..history import Call, Conversation, StreamInterrupted
-from ..history.strategies import Asking, chosen
+from ..history.strategies import chosen
 from ..history.turn import Server
 from ..retries import SPEND_CAP, final_cause
 from ..wire import Steps, advance
@@ -37,8 +35,7 @@ HIDDEN_STAND_IN = f"""<div class="course-chat-closed">{STAND_IN}</div><style>
 </style>"""
 """Shown before the widget and hidden as soon as that lives: a dead one would only say "model not found"."""
 
-STOPPED = "Stopped. What had come stays here; it is billed, but not part of the conversation."
-STOPPED_EARLY = "Stopped before anything came. Nothing is kept; what was sent may still be billed."
+STOPPED = "Stopped. What had come stays here; it may be billed, but is not part of the conversation."
 
 _AT = {"practice": "practice: free", "live": "live", "local": "on this machine", "remote": "elsewhere"}
 _MEANING = {
@@ -70,23 +67,19 @@ def session(chat: Conversation) -> str:
 
 def bill(call: Call) -> str:
     """One line on one call: tokens and cost, times, and attempts where there were several."""
-    parts = [str(call), f"{call.seconds:.2f} s in all"]
-    if call.first_token_seconds is not None:
-        parts.insert(1, f"first piece {call.first_token_seconds:.2f} s")
-    if call.attempts > 1:
-        parts.append(count(call.attempts, "attempt"))
+    first = "" if call.first_token_seconds is None else f"first piece {call.first_token_seconds:.2f} s · "
+    tried = f" · {count(call.attempts, 'attempt')}" if call.attempts > 1 else ""
     named = {"summary": "Summary of older turns: ", "lost": "Not kept: "}.get(call.kind, "")
     if call.kind == "lost" and call.stop_reason is None:  # the server never came to its last count
         named += "at least "
-    return named + " · ".join(parts)
+    return f"{named}{call} · {first}{call.seconds:.2f} s in all{tried}"
 
 
 class _Unasked(Server):
     """A server that is not asked: what is counted is an estimate, and what is asked gets no answer."""
 
-    def ask(self, messages: list[dict[str, Any]]) -> Steps[str]:
+    def ask(self, messages: list[dict[str, Any]]) -> Steps[None]:
         yield from ()
-        return ""
 
 
 def forecast(chat: Conversation, text: str, last: Any = None) -> dict[str, Any]:
@@ -95,11 +88,10 @@ def forecast(chat: Conversation, text: str, last: Any = None) -> dict[str, Any]:
     Its tokens are an estimate, as wrong as it was for the `last` exchange of which that is known.
     """
     server = _Unasked(**vars(chat.server()) | {"uncounted": True})
-    unsent = SimpleNamespace(model=chat.model, system=chat.system, client=None, server=lambda: server)
-    unsent.count, unsent.ask = (lambda messages: advance(server.count(messages))), (lambda messages: "")
-    keep = deepcopy(chat.keep) if isinstance(chat.keep, Asking) else chat.keep  # its notes are forgotten
+    unsent = Conversation(chat.client, model=chat.model, system=chat.system)  # all that a strategy asks of it
+    unsent.server, unsent.ask = (lambda: server), (lambda messages: "")
     messages = [*chat.messages, {"role": "user", "content": text}]
-    messages = advance(chosen(keep, unsent, messages, server))
+    messages = advance(chosen(chat.keep, unsent, messages, server))
     sent = unsent.count(messages)
     if last is not None:
         sent = round(sent * last.turn.prompt_tokens / unsent.count(last.request["messages"])) or 1

@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from . import knowledge
-from .rows import table
+from .knowledge import table
 
 SEARCHED = 4_000
 """Characters of a text in which wishes are looked for."""

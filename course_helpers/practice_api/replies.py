@@ -10,18 +10,19 @@ import re
 from collections.abc import Sequence
 from functools import cache, lru_cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
-from pydantic import BaseModel
+from pydantic import AfterValidator, BaseModel
 
 from ..files import read_rows
 from . import examples, instructions, knowledge
 from .instances import quote_results
 from .instructions import Saying, sentences
-from .rows import Pattern, Text, fill, table
+from .knowledge import Text, fill, table
 from .schemas import CreateMessage, Message
 
 FILE = Path(__file__).with_name("replies.toml")
+Pattern = Annotated[re.Pattern, AfterValidator(lambda found: re.compile(found.pattern, re.I | re.S))]
 # Longer texts are searched in their first part only, so that a huge paste costs no time.
 SEARCHED, _QUESTION, _TURNS = 20_000, 1_000, 40
 """Characters of a text, and of a question; turns in which a subject is looked for."""
@@ -76,15 +77,10 @@ def answer(request: CreateMessage, messages: list[Message]) -> tuple[str, str]:
     at = max(i for i, message in enumerate(messages) if message.role == "user")
     if results := [block for block in messages[at].content if block.type == "tool_result"]:
         return quote_results(results), ""
-    later = [text_of(message) for message in messages if message.role == "system"]
+    later = [message.text for message in messages if message.role == "system"]
     system = "\n".join([block.text for block in request.system] + later)[:SEARCHED]
-    turns = tuple((message.role, text_of(message)[:SEARCHED]) for message in messages[: at + 1])
+    turns = tuple((message.role, message.text[:SEARCHED]) for message in messages[: at + 1])
     return conversed(system, turns)
-
-
-def text_of(message: Message) -> str:
-    """The text blocks of `message`, a line each."""
-    return "\n".join(block.text for block in message.content if block.type == "text")
 
 
 @lru_cache(maxsize=32)
