@@ -20,7 +20,7 @@ from .errors import ApiError, Dropped, require
 from .faults import UNLIMITED, Faults
 from .journal import Exchange, Journal, redacted
 from .responses import Batch, Head, Part, event_stream, model_info, page_of, result
-from .schemas import MAX_REQUESTS, CreateBatch, CreateMessage, Object, Prompt, parse, read_json
+from .schemas import CreateBatch, CreateMessage, Object, Prompt, parse, read_json
 
 MAX_BODY, MAX_BATCH_BODY = 32 * 1024 * 1024, 256 * 1024 * 1024
 BATCHES, NAME = "/v1/messages/batches", "([^/]+)"
@@ -110,7 +110,8 @@ class Api:
             reply = self._reply(scope["path"], headers, exchange)
             reply = (yield from reply) if inspect.isgenerator(reply) else reply
         except ApiError as error:
-            status, reply, more = error.status, error.body(id), error.headers
+            status, reply = error.status, error.body(id)
+            more = error.headers | ({"x-should-retry": "false"} if status == 400 else {})
         exchange.status = status
         headers = [*ACCOUNT, (b"request-id", id.encode()), *self.faults.value("limit").headers()]
         headers += [(name.encode(), value.encode()) for name, value in more.items()]
@@ -206,9 +207,7 @@ class Api:
             results[one.custom_id] = result(one.custom_id, found)
         url = f"http://{exchange.headers.get('host')}{BATCHES}"
         batch = Batch(exchange.number, url, self.faults.value("pace").batch_seconds, results)
-        self.batches[batch.id] = batch
-        while sum(len(each.found) for each in self.batches.values()) > 2 * MAX_REQUESTS:
-            del self.batches[next(iter(self.batches))]  # the oldest make room
+        self.batches[batch.id] = batch  # nobody sees it before it is whole
         return batch.shown()
 
     def _list_batches(self, exchange: Exchange, query: QueryParams) -> Object:

@@ -41,10 +41,6 @@ class ApiError(Exception):
     error_code: str | None = None
     headers: dict[str, str] = field(default_factory=dict)
 
-    def __post_init__(self) -> None:
-        if self.status == 400:
-            self.headers = {"x-should-retry": "false"} | self.headers
-
     def body(self, request_id: str) -> dict[str, Any]:
         """The error as the API sends it."""
         kind, usual = STATUSES[self.status]

@@ -34,10 +34,6 @@ class InProcess(httpx2.BaseTransport, httpx2.AsyncBaseTransport):
         self.url = f"http://{self.host}"
         _running[self.host] = self
 
-    def answers(self, within: float) -> bool:
-        """Always: nothing here could be stuck."""
-        return True
-
     def stop(self) -> None:
         """No longer at this address."""
         _running.pop(self.host, None)

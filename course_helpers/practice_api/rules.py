@@ -162,8 +162,6 @@ def _check_settings(prompt: Prompt, model: Model) -> None:
     require(model.effort or not effort, "This model does not support the effort parameter.")
     kind = prompt.thinking and prompt.thinking.type
     require(kind not in model.refused_thinking, f"thinking.type: {kind} is not supported for {model.id}")
-    off = kind == "disabled" and effort in ("xhigh", "max")
-    require(not off, f"thinking.type: disabled is not supported at effort {effort}")
     latest = max((i for i, message in enumerate(prompt.messages) if message.role == "assistant"), default=0)
     for j, block in enumerate(prompt.messages[latest].content):
         intact = block.type != "thinking" or is_intact(block.thinking, block.signature)
