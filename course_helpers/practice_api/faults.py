@@ -165,7 +165,7 @@ class Faults:
         disconnect: the connection drops. truncate: the stream ends without its last events.
         error: an error event. garble: an event that is not JSON. stall: silence for `seconds`, then a drop.
         """
-        return SimpleNamespace(kind=kind, after=after, seconds=seconds if kind == "stall" else 0)
+        return SimpleNamespace(kind=kind, after=after, seconds=float(seconds) if kind == "stall" else 0.0)
 
     @control
     def limit(
@@ -216,7 +216,8 @@ class Faults:
 
     def value(self, kind: str) -> Any:
         """The value of the latest control of `kind`."""
-        return next((each.value for each in self.controls[::-1] if each.kind == kind), UNSET.get(kind))
+        latest = [each.value for each in self.controls.copy() if each.kind == kind][-1:]
+        return latest[0] if latest else UNSET.get(kind)
 
     def take(self, kind: str) -> Any:
         """The value of the first control of `kind`, counted down; faults queue up in the order set."""

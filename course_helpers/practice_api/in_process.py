@@ -41,12 +41,12 @@ class InProcess(httpx2.BaseTransport, httpx2.AsyncBaseTransport):
     def handle_request(self, request: httpx2.Request) -> httpx2.Response:
         parts = _blocking(self._parts(request))
         head = next(parts)
-        return httpx2.Response(head.status, headers=head.headers, content=parts)
+        return httpx2.Response(head.status, headers=head.headers, content=head.body or parts)
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         parts = _waiting(self._parts(request))
         head = await anext(parts)
-        return httpx2.Response(head.status, headers=head.headers, content=parts)
+        return httpx2.Response(head.status, headers=head.headers, content=head.body or parts)
 
     def _parts(self, request: httpx2.Request) -> Iterator[Part]:
         """The parts of the answer. Raises the errors that a client meets on a real connection."""
@@ -61,7 +61,7 @@ class InProcess(httpx2.BaseTransport, httpx2.AsyncBaseTransport):
         }
         try:
             for part in self.api.respond(scope, request.read()):
-                if isinstance(part, float | int) and part > patience:
+                if isinstance(part, float) and part > patience:
                     yield patience
                     raise httpx2.ReadTimeout("The read operation timed out")
                 yield part
@@ -72,7 +72,7 @@ class InProcess(httpx2.BaseTransport, httpx2.AsyncBaseTransport):
 def _blocking(parts: Iterator[Part]) -> Iterator[Head | bytes]:
     """The parts that are sent, each when its time has come."""
     for part in parts:
-        if isinstance(part, float | int):
+        if isinstance(part, float):
             time.sleep(part)
         else:
             yield part
@@ -81,7 +81,7 @@ def _blocking(parts: Iterator[Part]) -> Iterator[Head | bytes]:
 async def _waiting(parts: Iterator[Part]) -> AsyncIterator[Head | bytes]:
     """The same for an event loop."""
     for part in parts:
-        if isinstance(part, float | int):
+        if isinstance(part, float):
             await asyncio.sleep(part)
         else:
             yield part

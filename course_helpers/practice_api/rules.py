@@ -148,11 +148,12 @@ def _check_tools(prompt: Prompt, model: Model) -> None:
     asked: set[str] = set()
     for i, message in enumerate(prompt.turns):
         given = {block.tool_use_id for block in message.content if block.type == "tool_result"}
-        odd, missing = (min(names, default="")[:100] for names in (given - asked, asked - given))
-        said = "unexpected `tool_use_id` in a `tool_result` block, without its `tool_use` before it"
-        require(given <= asked, f"messages.{i}: {said}: {odd}")
-        said = "`tool_use` ids were found without `tool_result` blocks immediately after"
-        require(asked <= given, f"messages.{i}: {said}: {missing}")
+        if odd := given - asked:
+            said = "unexpected `tool_use_id`, which no `tool_use` block of the previous message has"
+            raise ApiError(400, f"messages.{i}: {said}: {min(odd)[:100]}")
+        if missing := asked - given:
+            said = "`tool_use` ids were found without `tool_result` blocks immediately after"
+            raise ApiError(400, f"messages.{i}: {said}: {min(missing)[:100]}")
         asked = {block.id for block in message.content if block.type == "tool_use"}
 
 
