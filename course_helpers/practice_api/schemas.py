@@ -17,7 +17,6 @@ from .errors import ApiError, require
 
 MAX_MESSAGES = MAX_REQUESTS = 100_000
 Object = dict[str, Any]
-EMPTY = Field(default_factory=list)  # cheaper than [], of which pydantic would make a deep copy
 
 
 class Strict(BaseModel, extra="forbid", strict=True):
@@ -111,8 +110,8 @@ class Prompt(Strict):
 
     model: str = Field(min_length=1, max_length=256)
     messages: many(Message) = Field(max_length=MAX_MESSAGES)
-    system: Annotated[many(strict(types.TextBlockParam)), BeforeValidator(_as_blocks)] = EMPTY
-    tools: many(Annotated[Tool, Discriminator(_tool_kind)]) = EMPTY
+    system: Annotated[many(strict(types.TextBlockParam)), BeforeValidator(_as_blocks)] = []
+    tools: many(Annotated[Tool, Discriminator(_tool_kind)]) = []
     tool_choice: strict(types.ToolChoiceParam) | None = None
     thinking: strict(types.ThinkingConfigParam) | None = None
     output_config: strict(types.OutputConfigParam) | None = None
@@ -124,15 +123,16 @@ class Prompt(Strict):
         """The messages with consecutive turns of one role combined into one, as the API does."""
         merged: list[Message] = []
         for role, several in groupby(self.messages, lambda message: message.role):
-            content = [block for message in several for block in message.content]
-            merged.append(Message.model_construct(role=role, content=content))
+            one, *more = several
+            content = [block for message in (one, *more) for block in message.content]
+            merged.append(Message.model_construct(role=role, content=content) if more else one)
         return merged
 
 
 class CreateMessage(Prompt):
     max_tokens: int = Field(ge=0)
     stream: bool = False
-    stop_sequences: many(str) = EMPTY
+    stop_sequences: many(str) = []
     metadata: strict(types.MetadataParam) | None = None
     temperature: float | None = Field(None, ge=0, le=1)
     top_p: float | None = Field(None, ge=0, le=1)
