@@ -131,14 +131,13 @@ def final_cause(error: BaseException) -> str:
     if cause is None or not isinstance(error, anthropic.APIConnectionError) or hasattr(error, "final"):
         return ""
     if "CERTIFICATE_VERIFY_FAILED" in str(cause):
-        own = "where the network has a certificate of its own, SSL_CERT_FILE names its file"
-        return f"The server's certificate is not trusted: {own}. {cause}"
+        return "The server's certificate is not trusted: of a network's own, SSL_CERT_FILE names the file."
     lasting = httpx2.UnsupportedProtocol | httpx2.LocalProtocolError
     if isinstance(cause, httpx2.TransportError | OSError) and not isinstance(cause, lasting):
         return ""
     # Not in the words of the cause: they may hold a header, and so a key.
-    why = f"a closed client, or what HTTP does not allow in an address or a header ({type(cause).__name__})"
-    return f"Nothing could be sent: {why}. Run the setup cell again, or call connect(), for another client."
+    why = f"is the client closed, or a header or the address wrong? ({type(cause).__name__})"
+    return f"Nothing could be sent: {why} Run the setup cell again, or call connect(), for another client."
 
 
 def _practice(api_key: str | None, model: str) -> Place:

@@ -28,7 +28,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from datetime import date
-from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -39,8 +38,9 @@ from .history.records import PROMPT_TOKENS, TOKENS
 from .models import MODEL, MODELS, UnknownModelError, available, find_model
 from .pricing import rates
 
-_TYPES = {"kind": "string", "turn": "Int64", "model": "string", **dict.fromkeys(TOKENS, "int64")}
-_TYPES |= dict.fromkeys(("cost_usd", "seconds", "first_token_seconds"), "float64")
+_TYPES = {"call": "int64", "kind": "string", "turn": "Int64", "model": "string"}
+_TYPES |= dict.fromkeys(TOKENS, "int64")
+_TYPES |= dict.fromkeys(("cost_usd", "cumulative_cost_usd", "seconds", "first_token_seconds"), "float64")
 _TYPES |= {"attempts": "int64", "stop_reason": "string"}
 PARTS = {
     "cache_read_usd": ("cache_read_tokens",),
@@ -48,20 +48,18 @@ PARTS = {
     "input_usd": ("input_tokens",),
     "output_usd": ("output_tokens",),
 }
-# Columns of other frames, which people make, and figures are drawn from.
-_OTHER_TYPES = dict.fromkeys(("strategy", "label", "jitter", "outcome"), "string")
-_OTHER_TYPES |= dict.fromkeys(("call", "attempt", "prompt_tokens"), "int64") | {"asked": "bool"}
-_OTHER_TYPES |= dict.fromkeys(("started", "wait", "second", "cumulative_cost_usd", *PARTS), "float64")
+# With the columns of other frames, which people make, and figures are drawn from.
+_LABELS = ("strategy", "label", "jitter", "outcome")
+_ALL_TYPES = _TYPES | dict.fromkeys(_LABELS, "string") | {"asked": "bool"}
+_ALL_TYPES |= dict.fromkeys(("attempt", "prompt_tokens"), "int64")
+_ALL_TYPES |= dict.fromkeys(("started", "wait", "second", *PARTS), "float64")
 
 
 def to_frame(calls: Iterable) -> pd.DataFrame:
     """The ledger `calls` as a frame; the columns and their units stand at the top of this module."""
-    calls = list(calls)
-    columns = {name: pd.array([*map(attrgetter(name), calls)], dtype=dtype) for name, dtype in _TYPES.items()}
-    frame = pd.DataFrame({"call": np.arange(1, len(calls) + 1, dtype="int64"), **columns})
-    after_cost = frame.columns.get_loc("cost_usd") + 1
-    frame.insert(after_cost, "cumulative_cost_usd", frame["cost_usd"].cumsum(skipna=False))
-    return frame
+    frame = pd.DataFrame([dict(call) for call in calls], columns=list(_TYPES))
+    so_far = frame["cost_usd"].astype("float64").cumsum(skipna=False)
+    return frame.assign(call=np.arange(1, len(frame) + 1), cumulative_cost_usd=so_far).astype(_TYPES)
 
 
 def as_frame(source: Any, what: str, *columns: str) -> pd.DataFrame:
@@ -82,25 +80,19 @@ def as_frame(source: Any, what: str, *columns: str) -> pd.DataFrame:
     missing = [name for name in columns if name not in source.columns]
     if missing:
         raise ValueError(f"{what} needs a frame with the columns {', '.join(columns)}; missing: {missing}.")
-    types = {name: dtype for name, dtype in {**_TYPES, **_OTHER_TYPES}.items() if name in source.columns}
+    types = {name: dtype for name, dtype in _ALL_TYPES.items() if name in source}
     return source.assign(**{name: _typed(source[name], dtype, what) for name, dtype in types.items()})
-
-
-_TRUTHS = {"True": 1, "False": 0}  # as a file writes them
 
 
 def _typed(column: pd.Series, dtype: str, what: str) -> pd.Series:
     """`column` as `dtype`."""
     if str(column.dtype) == dtype:
         return column
-    values = column.astype(object)
+    texts = column.astype("string").replace("", pd.NA)
     if dtype == "string":  # read_csv takes a name "None" for a missing one
-        texts = values.astype("string").replace("", pd.NA)
-        return texts if column.name in _TYPES else texts.fillna("none")
+        return texts.fillna("none") if column.name in _LABELS else texts
     try:
-        # Not `replace`, which warns in pandas 2 of what it will do in pandas 3.
-        values = values.map(lambda value: _TRUTHS.get(value, value) if isinstance(value, str) else value)
-        numbers = pd.to_numeric(values).astype("float64")
+        numbers = pd.to_numeric(texts.replace({"True": "1", "False": "0"})).astype("float64")
         if dtype == "float64":
             return numbers
         if (numbers < 0).any():
@@ -160,17 +152,17 @@ def cost_parts(frame: pd.DataFrame) -> pd.DataFrame:
     The parts of each row sum to its `cost_usd`, as they were billed on that row's model, and are NaN with it.
     """
     frame = as_frame(frame, "cost_parts", "model", *TOKENS, "cost_usd")
-    rows = [_parts(row) for row in frame.itertuples(index=False)]
+    rows = []
+    for call in frame.to_dict("records"):
+        usd = call["cost_usd"]
+        parts = [usd] * len(PARTS)  # free, whatever its model, or not known
+        if usd > 0:
+            tier = rates(call["model"]).at(sum(call[name] for name in PROMPT_TOKENS))
+            parts = [tier.cost({name: call[name] for name in names}) for names in PARTS.values()]
+            # Batch prices, and sessions saved under older prices, are split in proportion.
+            parts = [part * usd / sum(parts) if part else 0.0 for part in parts]
+        rows.append(parts)
     return pd.DataFrame(rows, frame.index, list(PARTS), dtype=float)
-
-
-def _parts(row: Any) -> list[float]:
-    if not row.cost_usd > 0:  # free, whatever its model, or not known
-        return [row.cost_usd] * len(PARTS)
-    tier = rates(row.model).at(sum(getattr(row, name) for name in PROMPT_TOKENS))
-    parts = [tier.cost({name: getattr(row, name) for name in names}) for names in PARTS.values()]
-    # Batch prices, and sessions saved under older prices, are split in proportion.
-    return [part * row.cost_usd / sum(parts) if part else 0.0 for part in parts]
 
 
 def compare_models(

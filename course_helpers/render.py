@@ -24,9 +24,8 @@ from .formatting import plain
 LONGEST_MARKDOWN = 100_000  # characters; a longer text is shown as it is: the worst takes three seconds
 LONGEST_CODE = 6_000  # characters of a block of code that is coloured: some lexers are slow on bad text
 DEEPEST = 20  # levels of quotations and lists (a list has two) inside one another
-_LANGUAGES = """bash c cpp css go html ini java javascript js json julia kotlin php py python python3 r ruby
-rust sh shell sql swift toml ts typescript xml yaml"""
-LANGUAGES = frozenset(_LANGUAGES.split())  # those that are coloured: not every one that Pygments knows
+LANGUAGES = """bash c cpp css go html ini java javascript js json julia kotlin php py python python3 r ruby
+rust sh shell sql swift toml ts typescript xml yaml"""  # that are coloured: not all that Pygments knows
 CSS = Path(__file__).with_suffix(".css").read_text(encoding="utf-8")
 _COLOURS = HtmlFormatter(nowrap=True, classprefix="course-")  # words in classes that render.css colours
 _ALLOWED_LINK = re.compile(r"(?:https?://|mailto:)[^\s]", re.IGNORECASE)
@@ -86,7 +85,7 @@ def _heading_open(tokens, index, options, env) -> str:
 def _code(code: str, language: str, _: str) -> str:
     """A block of code as HTML, letter by letter."""
     # The language after ``` is the model's word too: it is looked up, and not made a class name.
-    coloured = language.lower() in LANGUAGES and len(code) <= LONGEST_CODE
+    coloured = language.lower() in LANGUAGES.split() and len(code) <= LONGEST_CODE
     lexer = get_lexer_by_name(language if coloured else "text", stripnl=False, ensurenl=False)
     return f'<pre tabindex="0"><code>{highlight(code, lexer, _COLOURS)}</code></pre>'
 

@@ -14,15 +14,12 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TypeVar
 
 import anthropic
 from anthropic.types import Message
 
 from .client import final_cause
-from .wire import Need, Steps, aadvance, advance, reply_to
-
-T = TypeVar("T")
+from .wire import Need, Steps, T, aadvance, advance, reply_to
 
 FIRST_WAIT = 0.5  # seconds before the first retry, as in the SDK; doubled for each further one
 SPEND_CAP = "enforced_spend_limit_reached"
@@ -63,9 +60,7 @@ class Attempt:
     asked: bool = False
 
 
-def print_wait(wait: Wait) -> None:
-    """Prints one line about `wait`, as the course text has it."""
-    print(wait)
+print_wait = print  # one line about a `Wait`, as the course text has it
 
 
 def retry_after(error: anthropic.APIError) -> float | None:

@@ -133,7 +133,5 @@ def reply_to(request: dict[str, Any], read: Callable = lambda message: message) 
         if isinstance(reply, Message) and isinstance(reply.content, list) and reply.usage is not None:
             return read(reply)
     response = raw.http_response
-    kind = response.headers.get("content-type", "no content type")
-    what = f"{response.status_code} and {len(response.content)} bytes ({kind}) that are no message"
-    said = f"The server answered {what}: a proxy's page, or a reply cut short."
+    said = f"The server answered {response.status_code} without a message: a proxy's page, or half a reply."
     raise anthropic.APIResponseValidationError(response, response.text, message=said)

@@ -102,7 +102,7 @@ def test_one_reply_at_a_time_and_stop_at_any_moment(cell):
     running = cell._begin(PARIS)
     cell.stop(20)
     assert running.result().turn is None
-    assert "Stopped before anything came." in cell._exchanges[1].foot
+    assert "Stopped." in cell._exchanges[1].foot
     practice.pace(20, 0)
     running = cell._begin("Tell me a long story.")
     stopped = cell._exchanges[2]
@@ -117,6 +117,10 @@ def test_one_reply_at_a_time_and_stop_at_any_moment(cell):
     cell._begin(PARIS)
     wait_until(lambda: "Waiting 60.0s, as the server asks, before retry 1/5" in cell.status)
     cell.chat.on_wait = print  # what code sets meanwhile stays
+    other = Watched(cell.chat)
+    other.do("send", text="hello")  # the same conversation elsewhere: refused, and the first goes on
+    assert "waits for a reply" in other._exchanges[-1].foot
+    other.close()
     cell.stop(20)
     practice.reset()
     assert str(cell.send(PARIS)) == ANSWER

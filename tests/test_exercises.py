@@ -16,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import anthropic
+import httpx2
 import nbformat
 import numpy
 import pytest
@@ -138,13 +139,14 @@ ENDLESS = (
     "time.sleep(1)",
     "while True:\n  try:\n    while True: x = 1\n  except: pass",
     "while True:\n  try: x = 1\n  finally: continue",
+    f"while True:\n  try: httpx2.get('{ELSEWHERE}')\n  except: pass",
 )
 
 
 @pytest.mark.parametrize("code", ENDLESS)
 def test_endless_code_ends(code):
     """Each kind ends at the limit, also one that swallows everything, and so does its thread."""
-    ran = sandbox.run(lambda: exec(code, {"time": time}), seconds=0.3)
+    ran = sandbox.run(lambda: exec(code, {"time": time, "httpx2": httpx2}), seconds=0.3)
     assert "loop that never ends" in sandbox.in_words(ran.error)
     wait_until(lambda: all(thread.name != "exercise" for thread in threading.enumerate()))
 

@@ -116,7 +116,7 @@ def test_markdown_of_usual_replies():
 def test_code_and_formulas_are_kept_to_the_letter():
     """Indentation, blank lines, tags and backslashes arrive unchanged; dollars stay dollars."""
     code = 'if a < b:\n\n    print("<b>&amp;\\n</b>")  # 1\n\t$x$ *not bold*\n\n\n'
-    for language in ("", "nonsense", "py {x=1}", *LANGUAGES):
+    for language in ("", "nonsense", "py {x=1}", *LANGUAGES.split()):
         assert code in read(f"```{language}\n{code}```").text, language
     assert "```python\nx = 1\n```\n" in read("````markdown\n```python\nx = 1\n```\n````").text
     spans = [attributes["class"] for tag, attributes in read(f"```python\n{code}```").tags if tag == "span"]

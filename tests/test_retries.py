@@ -137,14 +137,14 @@ def test_what_is_not_retried(call):
 
 
 CAUSES = [  # what is said, of what, after how many requests
-    ("SSL_CERT_FILE names", httpx2.ConnectError("[SSL: CERTIFICATE_VERIFY_FAILED] self-signed"), 1),
+    ("SSL_CERT_FILE names the file", httpx2.ConnectError("[SSL: CERTIFICATE_VERIFY_FAILED] self-signed"), 1),
     (
-        r"closed client.* setup cell again",
+        "setup cell again",
         RuntimeError("Cannot send a request, as the client has been closed."),
         1,
     ),
     (r"\(UnsupportedProtocol\)", httpx2.UnsupportedProtocol("no http"), 1),
-    ("what HTTP does not allow", httpx2.LocalProtocolError("Illegal header value b'sk-ant-x\\n'"), 1),
+    ("a header or the address wrong", httpx2.LocalProtocolError("Illegal header value b'sk-ant-x\\n'"), 1),
     *(("Connection error", kind("x"), 3) for kind in (httpx2.ConnectError, httpx2.ReadError, OSError)),
 ]
 

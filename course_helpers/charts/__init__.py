@@ -9,16 +9,5 @@ from .sessions import plot_forecast, plot_sessions
 from .theme import caption
 from .timelines import plot_attempts, plot_crowd, plot_first_token
 
-__all__ = [
-    "caption",
-    "plot_attempts",
-    "plot_crowd",
-    "plot_first_token",
-    "plot_forecast",
-    "plot_models",
-    "plot_session",
-    "plot_sessions",
-    "plot_strategies",
-    "plot_tiers",
-    "plot_turn_tokens",
-]
+__all__ = ["caption", "plot_attempts", "plot_crowd", "plot_first_token", "plot_forecast", "plot_models"]
+__all__ += ["plot_session", "plot_sessions", "plot_strategies", "plot_tiers", "plot_turn_tokens"]

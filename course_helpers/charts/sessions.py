@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ SUMMARY = 200  # tokens of 150 words; the sentences that ask for a summary are l
 _IDENTITY = ["kind", "model", *TOKENS, "cost_usd", "seconds"]
 
 
-@look.styled
+@look.figure()
 def plot_sessions(sessions: Iterable[Any] | Mapping[str, Any], ax: Axes | None = None) -> Axes:
     """The cost curves of several sessions over each other: dollars so far, call by call.
 
@@ -37,22 +38,22 @@ def plot_sessions(sessions: Iterable[Any] | Mapping[str, Any], ax: Axes | None =
     if isinstance(sessions, str | os.PathLike | pd.DataFrame) or hasattr(sessions, "calls"):
         sessions = [sessions]
     named = sessions.items() if isinstance(sessions, Mapping) else [(None, one) for one in sessions]
-    ax = look.style_axes(look.new_axes(ax)[0], "What the sessions cost", "call", "USD so far")
     if not named:
-        return look.empty(ax, "no sessions yet")
+        return look.nothing(ax, "No sessions yet")
+    ax = look.style_axes(ax, "What the sessions cost", "call", "USD so far")
     frames, words = [], []
-    for number, (name, source) in enumerate(named):
+    for number, (name, source) in enumerate(named, 1):
         if isinstance(source, str | os.PathLike):
             name, source = name or Path(source).stem, storage.read(source)
-        name, past = short(name or f"session {number + 1}"), _past(source)
+        name, past = short(name or f"session {number}"), _past(source)
         calls = as_frame(source, "plot_sessions", "cost_usd").reindex(columns=_IDENTITY).round(9)
         so_far = past.cost_usd + np.append(0, calls["cost_usd"].fillna(0)).cumsum()
-        look.line(ax, past.calls + np.arange(len(so_far)), so_far, number, name)
+        ax.plot(past.calls + np.arange(len(so_far)), so_far, label=name)
         after = f", after a past of {dollars(past.cost_usd)}" if past.calls else ""
         words.append(f"{name}: {dollars(calls['cost_usd'].sum())} ({count(len(calls), 'call')}{after})")
         # Of calls that are the same, the second in one session is the second in another.
         frames.append(calls.assign(nth=calls.groupby(_IDENTITY, dropna=False).cumcount()))
-    ax.set_ylim(0, ax.get_ylim()[1])
+    ax.set_ylim(bottom=0)
     look.legend(ax)
     calls = pd.concat(frames).drop_duplicates()
     total = f"{count(len(frames), 'session')} cost {dollars(calls['cost_usd'].sum())}: "
@@ -66,7 +67,7 @@ def _past(source: Any) -> Total:
     return past if isinstance(past, Total) else Total.of(past)
 
 
-@look.styled
+@look.figure()
 def plot_forecast(chat: Any, turns: int = 50, ax: Axes | None = None) -> Axes:
     """What the session will have cost when it has `turns` turns, as a range, under each strategy.
 
@@ -78,30 +79,31 @@ def plot_forecast(chat: Any, turns: int = 50, ax: Axes | None = None) -> Axes:
     replies = to_frame(chat.turns) if hasattr(chat, "turns") else calls[calls["kind"] == "reply"]
     before, done = _past(chat).cost_usd, len(replies)
     spent = before + calls["cost_usd"].sum()
-    title = f"What this session will have cost by turn {turns}"
-    ax = look.style_axes(look.new_axes(ax, 3.6)[0], title, "turn", "USD so far")
     if not done or not spent:
-        return look.empty(ax, "these calls cost nothing that is known" if done else "no turns yet")
+        return look.nothing(ax, "These calls cost nothing that is known" if done else "No turns yet")
     if turns <= done:
         raise ValueError(f"The session has {count(done, 'turn')} already: ask for more than that.")
+    title = f"What this session will have cost by turn {turns}"
+    ax = look.style_axes(ax, title, "turn", "USD so far", height=3.6)
     (sizes, system), model, words = _turn_sizes(replies), replies["model"].iloc[-1], []
     ordered, half = sizes[np.argsort(sizes.sum(axis=1), kind="stable")], -(-done // 2)
     mean = sizes.mean(axis=0)
     low, high = (ordered[:half].mean(0), ordered[-half:].mean(0)) if done > 3 else (mean / 2, mean * 2)
     keep, cache = getattr(chat, "keep", None), bool(calls["cache_read_tokens"].any())
-    for number, strategy in enumerate(keep if type(keep) is type(one) else one for one in STRATEGIES):
+    for strategy in (keep if type(keep) is type(one) else one for one in STRATEGIES):
         least, usual, most = (
             spent + np.append(0, turn_costs(coming, model, strategy, system, cache)[done:].cumsum())
             for coming in (np.vstack([sizes, np.tile(size, (turns - done, 1))]) for size in (low, mean, high))
         )
         name = name_of(strategy) + (", as now" if strategy is keep else "")
         x = np.arange(done, turns + 1)
-        color = look.line(ax, x, usual, number, name).get_color()
-        ax.fill_between(x, least, most, color=color, alpha=0.15, linewidth=0)
+        (line,) = ax.plot(x, usual, label=name)
+        ax.fill_between(x, least, most, color=line.get_color(), alpha=0.15, linewidth=0)
         words.append(f"{name}: {dollars(least[-1])} to {dollars(most[-1])}")
     own = calls.groupby(calls["turn"].bfill().ffill().array)["cost_usd"].sum().to_numpy(float)
-    ax.plot(done + 1 + np.arange(-len(own), 0), before + own.cumsum(), color=look.ink(), label="so far")
-    ax.set(xlim=(0, turns), ylim=(0, ax.get_ylim()[1]))
+    x = done + 1 + np.arange(-len(own), 0)
+    ax.plot(x, before + own.cumsum(), "-", color=look.ink(), label="so far")
+    ax.set(xlim=(0, turns), ylim=(0, None))
     look.legend(ax)
     like = "the shorter and the longer half so far" if done > 3 else "half to twice as long as those so far"
     assumed = f"turns of {low.sum():,.0f} to {high.sum():,.0f} tokens of question and answer, as {like}; "
@@ -113,8 +115,7 @@ def plot_forecast(chat: Any, turns: int = 50, ax: Axes | None = None) -> Axes:
 
 def name_of(strategy: Strategy | None) -> str:
     """`strategy` as it is written in code."""
-    size = strategy and (getattr(strategy, "tokens", None) or strategy.turns)
-    return f"{type(strategy).__name__}({size})" if strategy else "everything"
+    return re.sub(r"\w+=", "", repr(strategy)) if strategy else "everything"
 
 
 def _turn_sizes(replies: pd.DataFrame) -> tuple[np.ndarray, float]:

@@ -20,24 +20,24 @@ from .timelines import plot_crowd
 JITTER = {"no jitter": 0.0, "equal jitter": 0.5, "full jitter": 1.0}  # which part of a wait is random
 
 
-class Explorer(widgets.VBox):
-    """`controls` over the figure that `draw` makes of their values; without a kernel as first drawn."""
+class Explorer(widgets.interactive):
+    """Controls over the figure that a function makes of their values; without a kernel as first drawn."""
 
-    def __init__(self, draw: Callable[..., Axes], **controls: widgets.Widget) -> None:
-        self._draw, self._controls, self._figure = draw, controls, widgets.HTML()
-        for name, control in controls.items():
-            control.description, control.style.description_width = name.replace("_", " "), "initial"
-            control.observe(self._redraw, "value")
-        self._static = {"text/plain": self._redraw(), "text/html": self._figure.value}
-        row = widgets.HBox(list(controls.values()), layout=widgets.Layout(flex_flow="row wrap"))
-        super().__init__([row, self._figure])
+    def __init__(self, draw: Callable[..., Axes], **choices: Any) -> None:
+        self._figure, self._static = widgets.HTML(), {}
+        super().__init__(draw, **choices)  # makes the controls, and the first figure
+        for control in self.kwargs_widgets:
+            control.description = control.description.replace("_", " ")
+            control.style.description_width = "initial"
+        row = widgets.HBox(self.kwargs_widgets, layout=widgets.Layout(flex_flow="row wrap"))
+        self.children = [row, self._figure]
 
-    def _redraw(self, _: Any = None) -> str:
-        ax = self._draw(**{name: control.value for name, control in self._controls.items()})
+    def update(self, *_: Any) -> None:
+        ax = self.f(**{control._kwarg: control.value for control in self.kwargs_widgets})
         plt.close(ax.figure)  # else the cell would show it a second time
         words = caption(ax)
-        self._figure.value = f"{in_page(ax.figure, words)['text/html']}<p>{words}</p>"
-        return words
+        self._figure.value = html = f"{in_page(ax.figure, words)['text/html']}<p>{words}</p>"
+        self._static = self._static or {"text/plain": words, "text/html": html}
 
     def _repr_mimebundle_(self, **options: Any) -> dict[str, Any]:
         return (super()._repr_mimebundle_(**options) or {}) | self._static
@@ -47,35 +47,23 @@ def explore_session() -> Explorer:
     """What a session costs, by its turns, their tokens, the model, the strategy, caching and batches."""
     strategies = {name_of(strategy): strategy for strategy in STRATEGIES}
 
-    def draw(turns, tokens_a_turn, model, strategy, caching, batch) -> Axes:
+    def draw(turns=30, tokens_a_turn=200, model=MODEL, strategy="everything", caching=False, batch=False):
         sizes = np.tile([tokens_a_turn / 2, tokens_a_turn / 2, 0], (turns, 1))
         usd = turn_costs(sizes, model, strategies[strategy], cache=caching, batch=batch)
         return plot_sessions({f"{strategy} on {model}": pd.DataFrame({"cost_usd": usd})})
 
-    return Explorer(
-        draw,
-        turns=widgets.IntSlider(30, 1, 100),
-        tokens_a_turn=widgets.IntSlider(200, 20, 4000, 20),
-        model=widgets.Dropdown(options=[model.id for model in available()], value=MODEL),
-        strategy=widgets.Dropdown(options=list(strategies)),
-        caching=widgets.Checkbox(),
-        batch=widgets.Checkbox(),
-    )
+    models = [model.id for model in available()]
+    return Explorer(draw, turns=(1, 100), tokens_a_turn=(20, 4000, 20), model=models, strategy=[*strategies])
 
 
 def explore_crowd() -> Explorer:
     """How a crowd that was turned away comes back, by its size, the jitter of its waits and the limit."""
 
-    def draw(clients, jitter, limit) -> Axes:
+    def draw(clients=200, jitter="equal jitter", limit=20):
         seconds = _arrivals(clients, JITTER[jitter], limit)
         return plot_crowd(pd.DataFrame({"second": seconds, "jitter": jitter}), limit=limit)
 
-    return Explorer(
-        draw,
-        clients=widgets.IntSlider(200, 10, 500, 10),
-        jitter=widgets.Dropdown(options=list(JITTER), value="equal jitter"),
-        limit=widgets.IntSlider(20, 1, 100),
-    )
+    return Explorer(draw, clients=(10, 500, 10), jitter=[*JITTER], limit=(1, 100))
 
 
 def _arrivals(clients: int, jitter: float, limit: int) -> list[float]:

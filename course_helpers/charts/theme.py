@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import math
 import re
 import textwrap
@@ -17,19 +18,22 @@ from IPython.display import display
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
+from matplotlib.rcsetup import cycler
 from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator, ScalarFormatter
 
 from ..formatting import dollars
+from ..frames import as_frame
 
 STYLE = Path(__file__).with_name("course.mplstyle")
 CAPTION_WIDTH = 88  # characters: JupyterLab breaks longer lines in mid-word
 
-# Okabe and Ito's palette, which colour-blind readers can tell apart, and a second cue for each colour.
+# Okabe and Ito's palette, which colour-blind readers can tell apart; markers and dashes, or hatches, are a
+# second cue. Matplotlib knows the colours of the cycle as C0, C1 …
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C8C8C")
-BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, GREY = COLORS
-DASHES = ("-", "--", "-.", ":", (0, (6, 1, 1, 1, 1, 1)), (0, (1, 1)), (0, (8, 3)))
-MARKERS = "os^DvPX"
+DASHES = cycler(linestyle=["-", "--", "-.", ":"], markevery=[0.05] * 4)
+CYCLE = 4 * cycler(color=COLORS, marker=list("os^DvPX")) + 7 * DASHES
+BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, GREY = (f"C{number}" for number in range(len(COLORS)))
 INPUT, OUTPUT = {"facecolor": BLUE}, {"facecolor": ORANGE, "hatch": "///"}
 THINKING, CACHE_WRITE = {"facecolor": PURPLE, "hatch": "\\\\\\"}, {"facecolor": GREEN, "hatch": "..."}
 CACHE_READ = ASKED = {"facecolor": SKY, "hatch": "xxx"}
@@ -44,34 +48,40 @@ DARK = (
 )
 
 
-def styled(plot: Callable[..., Axes]) -> Callable[..., Axes]:
-    """`plot` in the course's style over matplotlib's defaults, in colours for the ground of its `ax`."""
+def figure(*columns: str) -> Callable[[Callable[..., Axes]], Callable[..., Axes]]:
+    """What makes a function draw in the course's style over matplotlib's defaults, on the ground of `ax`.
 
-    @functools.wraps(plot)
-    def drawn(*args, **choices) -> Axes:
-        ax = next((value for value in (*args, *choices.values()) if isinstance(value, Axes)), None)
-        ground = plt.rcParams["figure.facecolor"] if ax is None else ax.figure.figure.get_facecolor()
-        plt.draw_if_interactive()  # loads the backend, which makes pyplot interactive, not only in here
-        kept = {"figure.facecolor": ground, "figure.dpi": plt.rcParams["figure.dpi"]}
-        with plt.style.context([STYLE, kept | _colors(ground)], after_reset=True):
-            return plot(*args, **choices)
+    Where `columns` are named it gets a frame that has them, and rows: without these there is nothing to draw.
+    """
 
-    return drawn
+    def decorate(plot: Callable[..., Axes]) -> Callable[..., Axes]:
+        @functools.wraps(plot)
+        def drawn(*args, **choices) -> Axes:
+            call = inspect.signature(plot).bind(*args, **choices)
+            given, ax = call.arguments, call.arguments.get("ax")
+            if columns:
+                given["frame"] = as_frame(given["frame"], plot.__name__, *columns)
+            ground = ax.figure.figure.get_facecolor() if ax else plt.rcParams["figure.facecolor"]
+            plt.draw_if_interactive()  # loads the backend, which makes pyplot interactive, not only in here
+            with plt.style.context([STYLE, _settings(ground)], after_reset=True):
+                if columns and not len(given["frame"]):
+                    return nothing(ax, "Nothing to draw yet")
+                return plot(*call.args, **call.kwargs)
+
+        return drawn
+
+    return decorate
 
 
-def _colors(ground) -> dict[str, object]:
-    """Settings for text, lines and what parts bars, readable on `ground`; on none, in both themes."""
+def _settings(ground) -> dict[str, object]:
+    """What `course.mplstyle` leaves open: marks that are readable on `ground`; on none, in both themes."""
     *color, alpha = to_rgba(ground)
     light = np.dot(color, (0.2126, 0.7152, 0.0722)) > 0.5
-    text, frame, grid = ("0.13", "0.43", "0.67") if light else ("0.93", "0.63", "0.39")
-    if alpha < 0.5:
-        text, frame, grid, ground = "#7a7a7a", "#7a7a7a", "#7a7a7a", "white"
+    text, edge = ("0.13" if light else "0.93", ground) if alpha > 0.5 else ("#7a7a7a", "white")
     texts = ("text.color", "axes.labelcolor", "axes.titlecolor", "xtick.color", "ytick.color")
-    return dict.fromkeys(texts, text) | {
-        "axes.edgecolor": frame,
-        "grid.color": grid,
-        "patch.edgecolor": ground,
-    }
+    settings = dict.fromkeys((*texts, "axes.edgecolor"), text) | {"patch.edgecolor": edge}
+    settings |= {"figure.facecolor": ground, "figure.dpi": plt.rcParams["figure.dpi"]}
+    return settings | {"axes.prop_cycle": CYCLE}
 
 
 def ink() -> str:
@@ -79,17 +89,16 @@ def ink() -> str:
     return plt.rcParams["text.color"]
 
 
-def new_axes(ax: Axes | None, height: float = 3.2, **panels) -> list[Axes]:
+def panels(ax: Axes | None, height: float, **layout) -> list[Axes]:
     """`ax` alone where one is given; else the axes of a new figure of 800 pixels, `height` inches high."""
-    if ax is not None:
-        return [ax]
-    return list(plt.subplots(figsize=(8, height), squeeze=False, **panels)[1].flat)
+    return [ax] if ax else list(plt.subplots(figsize=(8, height), squeeze=False, **layout)[1].flat)
 
 
-def style_axes(ax: Axes, title: str, x: str = "", y: str = "", grid: str = "y") -> Axes:
-    """`ax` with its title, a grid along `grid`, and labels that begin with the unit, which ticks follow."""
+def style_axes(ax: Axes | None, title: str, x="", y="", grid="y", height=3.2) -> Axes:
+    """`ax`, or a new one, with its title, a grid along `grid`, and labels, whose unit the ticks follow."""
+    (ax,) = panels(ax, height)
     ax.set_title(title, loc="left")
-    ax.grid(True, axis=grid, color=plt.rcParams["grid.color"])
+    ax.grid(True, axis=grid, color=ink(), alpha=0.35)
     ax.tick_params(colors=ink())
     for axis, label, most in ((ax.xaxis, x, 4), (ax.yaxis, y, 6)):
         axis.set_label_text(label, color=ink())
@@ -105,74 +114,65 @@ def style_axes(ax: Axes, title: str, x: str = "", y: str = "", grid: str = "y") 
     return ax
 
 
-def legend(ax: Axes, handles: list | None = None, width: float | None = None) -> None:
-    """The legend between title and axes, where it hides nothing; above all panels where `width` is given."""
-    handles = ax.get_legend_handles_labels()[0] if handles is None else handles
+def nothing(ax: Axes | None, words: str) -> Axes:
+    """`words` as title and caption, in place of a figure."""
+    ax = style_axes(ax, words)
+    ax.set(xticks=[], yticks=[])
+    return with_caption(ax, f"{words}.")
+
+
+def legend(ax: Axes, *more, above: bool = False) -> None:
+    """What `ax` has, and `more`, between title and axes, where it hides nothing; or `above` all panels."""
+    handles, page = [*ax.get_legend_handles_labels()[0], *more], ax.figure.figure
     if not handles:
         return
-    inches = width or ax.get_window_extent().width / ax.figure.figure.dpi
+    inches = 7 if above else ax.get_window_extent().width / page.dpi
     widths = [0.55 + 0.07 * len(handle.get_label()) for handle in handles]
     columns = len(handles) if sum(widths) <= inches else max(1, int(inches / max(widths)))
-    if width:
-        ax.figure.legend(handles=handles, loc="outside upper left", ncols=columns)
+    if above:
+        page.legend(handles=handles, loc="outside upper left", ncols=columns)
         return
     ax.legend(handles=handles, loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0.2, ncols=columns)
     ax.set_title(ax.get_title("left"), loc="left", pad=6 + 15 * math.ceil(len(handles) / columns))
 
 
-def empty(ax: Axes, words: str) -> Axes:
-    """`ax` with `words` in its middle, and as its caption, in place of a figure."""
-    ax.set(xticks=[], yticks=[])
-    ax.text(0.5, 0.5, words, ha="center", va="center", transform=ax.transAxes)
-    return with_caption(ax, f"{words.capitalize()}.")
+def bars(ax: Axes, parts: dict[str, tuple], unit: str = "") -> None:
+    """Bars of `parts` (name: paint, and a length in each bar) on one another at 1, 2, 3 …
+
+    With a `unit` also their sum so far, on an axis of its own to the right.
+    """
+    at = np.arange(1, max(len(lengths) for _, lengths in parts.values()) + 1)
+    tops, total = _stacked(ax.bar, at, 0.8, parts, 0.0 * at), []
+    ax.set(xlim=(0.4, len(at) + 0.6), ylim=(0, None))
+    if unit:
+        right = style_axes(ax.twinx(), "", y=f"{unit} so far")
+        right.grid(False)
+        right.spines[:].set_visible(False)
+        look = {"color": ink(), "linewidth": 1.2, "markersize": 4, "clip_on": False}
+        total = right.plot(at, tops.cumsum(), label="running total (right)", **look)
+        right.set_ylim(bottom=0)
+    legend(ax, *total)
 
 
-def stacked(ax: Axes, parts: dict[str, tuple[dict, np.ndarray]]) -> list:
-    """Bars at 1, 2, 3 … of `parts` (name: paint and values) that are not all zero; the legend's handles."""
-    length = max(len(values) for _, values in parts.values())
-    bottom, at, handles = np.zeros(length), np.arange(1, length + 1), []
-    for name, (paint, values) in parts.items():
-        if not np.any(values):
-            continue
-        handles.append(ax.bar(at, values, 0.8, bottom, label=name, **paint))
-        bottom = bottom + np.asarray(values, float)
-    ax.set(xlim=(0.4, max(length, 1) + 0.6), ylim=(0, bottom.max(initial=0) * 1.08 or 1))
-    return handles
+def rows(ax: Axes, parts: dict[str, tuple], left: list[str], right: list[str], start=0.0) -> None:
+    """Bars of `parts` behind one another, begun at `start`, the first on top, with words on both sides."""
+    ax.set(xmargin=0.02, ylim=(len(left) - 0.5, -0.5))
+    ax.set_yticks(range(len(left)), left)
+    ax.tick_params(axis="y", length=0)
+    for at, words in enumerate(right):
+        ax.text(1.01, at, words, va="center", fontsize=9, transform=ax.get_yaxis_transform())
+    _stacked(ax.barh, range(len(left)), 0.62, parts, start)
+    legend(ax)
 
 
-def running_total(ax: Axes, values, unit: str):
-    """The sum so far of `values`, on an axis of its own to the right of `ax`; returns the legend's handle."""
-    total = np.asarray(values, float).cumsum()
-    right = style_axes(ax.twinx(), "", y=f"{unit} so far")
-    right.grid(False)
-    right.set_ylim(0, total[-1] * 1.08 or 1)
-    right.spines[:].set_visible(False)
-    look = {"color": ink(), "linewidth": 1.2, "marker": "o", "markersize": 4, "clip_on": False}
-    look |= {"label": "running total (right)", "markevery": max(1, len(total) // 12)}
-    return right.plot(np.arange(1, len(total) + 1), total, **look)[0]
-
-
-def line(ax: Axes, x, y, number: int, label: str):
-    """Line `number` of a figure, with its own dashes and, at no more than a dozen places, its own marker."""
-    cue = (number + number // len(COLORS)) % len(COLORS)
-    look = {"linestyle": DASHES[cue], "marker": MARKERS[cue], "markevery": max(1, len(x) // 12)}
-    return ax.plot(x, y, color=COLORS[number % len(COLORS)], label=label, **look)[0]
-
-
-def rows(ax: Axes, bars: dict[str, tuple], left: list[str], right: list[str], low=0.0, high=0.0) -> list:
-    """`bars` (name: paint, start and length of each row), the first on top; returns the legend's handles."""
-    handles = []
-    for name, (paint, start, length) in bars.items():
-        at = np.flatnonzero(length > 0)
-        if len(at):
-            handles.append(ax.barh(at, length[at], 0.62, start[at], label=name, **paint))
-    ax.set(xlim=(low, high + (high - low) * 0.02 or 1), ylim=(len(left) - 0.5, -0.5))
-    other = ax.secondary_yaxis("right")
-    for axis, words in ((ax, left), (other, right)):
-        axis.set_yticks(range(len(words)), words, usetex=False, parse_math=False)
-        axis.tick_params(axis="y", length=0, labelcolor=ink())
-    other.spines["right"].set_visible(False)
-    return handles
+def _stacked(draw: Callable, at, width: float, parts: dict[str, tuple], ends):
+    """Bars of `parts` one after the other, begun at `ends`; where the last ends."""
+    for name, (paint, lengths) in parts.items():
+        lengths = np.nan_to_num(np.asarray(lengths, float))
+        if lengths.any():
+            draw(at, lengths, width, ends, label=name, **paint)
+        ends = ends + lengths
+    return ends
 
 
 def with_caption(ax: Axes, *sentences: str, timed: str = "") -> Axes:
@@ -189,8 +189,6 @@ def caption(ax: Axes, *, seconds: bool = True) -> str:
 
     With `seconds=False` without measured times, so that the words are the same on every machine.
     """
-    if not hasattr(ax, "course_caption"):
-        raise ValueError("This Axes was not drawn by one of the course's plot functions.")
     # A number and its unit stay together.
     tied = re.sub(r"(?<=\d) (?=[s×%])", "\u00a0", ax.course_caption[seconds])
     lines = textwrap.fill(tied, CAPTION_WIDTH, break_on_hyphens=False, break_long_words=False)

@@ -11,11 +11,9 @@ from collections.abc import Sequence
 from concurrent import futures
 from pathlib import Path
 from typing import Any
-from weakref import WeakSet
 
 import anywidget
 import traitlets
-from IPython import get_ipython
 from IPython.display import display
 
 from .. import render
@@ -85,14 +83,8 @@ class ChatCell(anywidget.AnyWidget):
         super().__init__(starters=list(texts.STARTERS if starters is None else starters))
         self.add_class("course-chat")
         self.on_msg(lambda _widget, message, _buffers: self._act(**message))
-        self._show(self._caught_up())
-        message = getattr(get_ipython(), "parent_header", None) or {}  # that runs a cell of the notebook
-        self._cell = message.get("metadata", {}).get("cellId")
-        self._run = message.get("header", {}).get("msg_id")
-        for other in list(_open):
-            if other._cell and other._cell == self._cell and other._run != self._run:
-                other.close()  # the cell was run again: the old view is gone from the page
-        _open.add(self)
+        self._exchanges = self._caught_up()  # a page that opens says hello, and gets them
+        self._refresh()
 
     def send(self, text: str) -> Reply:  # in place of the widget's own, which `post` does without
         """One turn; its reply. Interrupting the kernel stops it; an error is shown in the chat and raised."""
@@ -193,11 +185,10 @@ class ChatCell(anywidget.AnyWidget):
         return texts.forecast(self.chat, text, known[-1] if known else None)
 
     def _on_take(self, id: int, what: str, why: str) -> dict[str, Any]:
-        """The `question` or the `reply` of an exchange as text, or the request that was sent for it."""
-        exchange = next(each for each in self._exchanges if each.number == id)
-        taken = exchange.question if what == "question" else exchange.text
+        """The `question` of an exchange, the `text` of its reply, or the `request` that was sent for it."""
+        taken = getattr(next(each for each in self._exchanges if each.number == id), what)
         if what == "request":
-            taken = texts.in_three_languages(exchange.request, self.chat.client)
+            taken = texts.in_three_languages(taken, self.chat.client)
         return {"id": id, "taken": taken, "why": why}
 
     def _on_export(self, kind: str, file: str) -> dict[str, Any]:
@@ -220,9 +211,8 @@ class ChatCell(anywidget.AnyWidget):
 
     async def _turn(self, exchange: Exchange) -> Reply:
         """The turn itself: pieces to the screen, then the bill or what went wrong."""
-        chat, known, on_wait = self.chat, len(self.chat.calls), self.chat.on_wait
-        told = chat.on_wait = lambda wait: self._refresh(f"{wait}.")
-        self._task, note, kind = asyncio.current_task(), "", "note"
+        chat, known, note, kind = self.chat, len(self.chat.calls), "", "note"
+        self._task, chat.waits["on_wait"] = asyncio.current_task(), lambda wait: self._refresh(f"{wait}.")
         try:
             self.status = "Waiting for the first piece… Stop or Esc ends it."
             async with chat.astream(exchange.question) as pieces:
@@ -234,14 +224,15 @@ class ChatCell(anywidget.AnyWidget):
             exchange.turn, exchange.request, note = reply.turn, reply.request, reply.note or ""
             return reply
         except asyncio.CancelledError:
-            note, kind = texts.STOPPED if exchange.text else texts.STOPPED_EARLY, "stopped"
+            note, kind = texts.STOPPED, "stopped"
             return Reply(exchange.text, note=note, call=next(reversed(chat.calls[known:]), None))
         except BaseException as error:
             note, kind = texts.explain(error), "error"
-            raise
+            if isinstance(error, Exception):
+                raise
+            raise RuntimeError(note) from error  # a SystemExit of a strategy would end the loop of all chats
         finally:
-            if chat.on_wait is told:  # code may have set another meanwhile
-                chat.on_wait = on_wait
+            chat.waits.pop("on_wait", None)
             with self._lock:
                 self._running = None
                 exchange.finish(chat.calls[known:], note, kind)
@@ -291,6 +282,3 @@ class ChatCell(anywidget.AnyWidget):
             if said is not None:
                 self.status = said
             self.models, self.model, self.system = texts.model_options(chat), chat.model, chat.system or ""
-
-
-_open: WeakSet[ChatCell] = WeakSet()  # the chats of this kernel

@@ -12,7 +12,7 @@ from ..formatting import plain
 from ..history import Call, Turn
 from .texts import bill
 
-LATEST = 0.045  # seconds that a piece waits, at most, to be told with those after it
+LATEST = 0.04  # seconds that a piece waits, at most, to be told with those after it
 REDRAWN_EVERY = 0.6  # seconds until what came as plain words is drawn as Markdown, at least
 LONGEST_TAIL = 800  # characters that are drawn anew each time; what is finished before them stays as it is
 

@@ -178,7 +178,7 @@ function render({ model, el }) {
       }
       it.does.replaceChildren();
       if (message.body) {
-        button(it.does, "copy", () => take(it, "reply", "copy"), "course-chat-do", { "aria-label": "Copy the reply" });
+        button(it.does, "copy", () => take(it, "text", "copy"), "course-chat-do", { "aria-label": "Copy the reply" });
       }
       if (message.sent) {
         it.request = button(it.does, "request", () => showRequest(it), "course-chat-do", {

@@ -7,7 +7,6 @@ import shlex
 import tempfile
 from copy import deepcopy
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import anthropic
@@ -37,8 +36,7 @@ HIDDEN_STAND_IN = f"""<div class="course-chat-closed">{STAND_IN}</div><style>
 </style>"""
 """Shown before the widget and hidden as soon as that lives: a dead one would only say "model not found"."""
 
-STOPPED = "Stopped. What had come stays here; it is billed, but not part of the conversation."
-STOPPED_EARLY = "Stopped before anything came. Nothing is kept; what was sent may still be billed."
+STOPPED = "Stopped. What had come stays here; it may be billed, but is not part of the conversation."
 
 _AT = {"practice": "practice: free", "live": "live", "local": "on this machine", "remote": "elsewhere"}
 _MEANING = {
@@ -70,15 +68,12 @@ def session(chat: Conversation) -> str:
 
 def bill(call: Call) -> str:
     """One line on one call: tokens and cost, times, and attempts where there were several."""
-    parts = [str(call), f"{call.seconds:.2f} s in all"]
-    if call.first_token_seconds is not None:
-        parts.insert(1, f"first piece {call.first_token_seconds:.2f} s")
-    if call.attempts > 1:
-        parts.append(count(call.attempts, "attempt"))
+    first = "" if call.first_token_seconds is None else f"first piece {call.first_token_seconds:.2f} s · "
+    tried = f" · {count(call.attempts, 'attempt')}" if call.attempts > 1 else ""
     named = {"summary": "Summary of older turns: ", "lost": "Not kept: "}.get(call.kind, "")
     if call.kind == "lost" and call.stop_reason is None:  # the server never came to its last count
         named += "at least "
-    return named + " · ".join(parts)
+    return f"{named}{call} · {first}{call.seconds:.2f} s in all{tried}"
 
 
 class _Unasked(Server):
@@ -95,8 +90,8 @@ def forecast(chat: Conversation, text: str, last: Any = None) -> dict[str, Any]:
     Its tokens are an estimate, as wrong as it was for the `last` exchange of which that is known.
     """
     server = _Unasked(**vars(chat.server()) | {"uncounted": True})
-    unsent = SimpleNamespace(model=chat.model, system=chat.system, client=None, server=lambda: server)
-    unsent.count, unsent.ask = (lambda messages: advance(server.count(messages))), (lambda messages: "")
+    unsent = Conversation(chat.client, model=chat.model, system=chat.system)  # all that a strategy asks of it
+    unsent.server = lambda: server
     keep = deepcopy(chat.keep) if isinstance(chat.keep, Asking) else chat.keep  # its notes are forgotten
     messages = [*chat.messages, {"role": "user", "content": text}]
     messages = advance(chosen(keep, unsent, messages, server))

@@ -98,11 +98,7 @@ def exercise(name: str) -> Outcome:
 
 
 def _is_written(name: str, function: Any, cells: Sequence[str]) -> None:
-    """Raises NotImplementedError for a stub, and NotYet for what cannot be called, or is an older version.
-
-    An older version is what the newest of the notebook's `cells` that defines `name` leaves, where it cannot
-    be compiled.
-    """
+    """Raises NotImplementedError for a stub, NotYet for no function or an old one: a newer cell is broken."""
     defined = rf"^\s*((async\s+)?(def|class)\s+{name}\b|{name}\s*(:[^=\n]*)?=|.*import .*\b{name}\b)"
     newest = next((cell for cell in reversed(cells) if re.search(defined, cell, re.M)), "")
     try:

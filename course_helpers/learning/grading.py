@@ -23,8 +23,7 @@ from .. import client as course_client
 from ..models import MODEL
 from ..practice_api import PRACTICE_KEY, Practice
 from . import sandbox
-from .redirect import options_for, redirected
-from .sandbox import Ran, in_words, shown
+from .sandbox import Ran, Redirect, in_words, redirected, shown
 
 MESSAGES = "/v1/messages"
 ASK = {"max_tokens": 50, "messages": [{"role": "user", "content": "Name a river."}]}
@@ -66,8 +65,8 @@ class Bench:
     def __init__(self, function: Callable) -> None:
         self.function, self.mistake, self.last, self.meant_for = function, "", Ran(), []
         self.seconds, self.printed, self.exchanges = 0.0, "", []  # of all runs
-        here, there = {"base_url": self.practice.url, "api_key": PRACTICE_KEY}, options_for(self.practice)
-        self.client = anthropic.Anthropic(**here, http_client=httpx2.Client(**there), max_retries=0)
+        here = {"base_url": self.practice.url, "http_client": Redirect(self.practice).client()}
+        self.client = anthropic.Anthropic(**here, api_key=PRACTICE_KEY, max_retries=0)
 
     @property
     def sent(self) -> list:
@@ -137,8 +136,7 @@ class Bench:
     @property
     def by_sdk(self) -> set[str]:
         """How often the SDK itself had tried before, for each request of the last run that it made."""
-        tries = [each.headers.get("x-stainless-retry-count") for each in self.sent]
-        return set(tries) - {None}
+        return {each.headers.get("x-stainless-retry-count") for each in self.sent} - {None}
 
     def request(self, question: str = "", most=math.inf, how="client.messages.create") -> dict[str, Any]:
         """The body of the one request, for `most` tokens; where there is a `question`, it asks that alone."""

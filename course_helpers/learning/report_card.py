@@ -14,7 +14,7 @@ from typing import Any
 from unittest.mock import patch
 
 from ..practice_api import Practice
-from .redirect import redirected
+from .sandbox import redirected
 from .storm import FINDINGS, KEY, Case, Storm
 
 SESSION_LIMIT, CARD_LIMIT = 12.0, 17.0  # seconds that one start of the bot, and all of them, may take

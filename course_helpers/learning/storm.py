@@ -19,7 +19,6 @@ from ..practice_api.journal import Exchange
 from ..pricing import estimate_cost
 from . import sandbox
 from .grading import MESSAGES, text_of
-from .redirect import is_graded
 
 KEY = "sk-ant-practice-0123456789"  # in the program's environment: only keys begin like this
 PATIENCE = 4.0  # seconds after which a program that does not read on hangs: the longest case takes two
@@ -233,6 +232,6 @@ class Storm:
 
     def sleep(self, seconds: float, /) -> None:
         """In the place of `time.sleep`: cuts long waits of the program short, and notes what it has cut."""
-        cut = max(seconds - LONGEST_SLEEP, 0) if is_graded() else 0
+        cut = max(seconds - LONGEST_SLEEP, 0) if sandbox.is_graded() else 0
         sleep(seconds - cut)
         self.cuts.append((monotonic(), cut))

@@ -7,26 +7,16 @@ from functools import cache
 from itertools import pairwise
 
 from . import knowledge
-from .rows import table
+from .knowledge import table
 
 _LINE = re.compile(
     r"^\W*(?:(?:input|q|question|text|user|word|review|ticket)\s*:\s*)?(.+?)\s*"
     r"(?:->|=>|→|⇒|\||\s=\s|[,;]?\s*\b(?:output|a|answer|label|assistant|becomes|sentiment)\s*:)\s*(.*?)\s*$",
     re.I,
 )
-_PARTS = (
-    r".+",
-    r"^.",
-    r".$",
-    r"^\S+",
-    r"\S+$",
-    r"[\w.+-]+@[\w.-]+\.\w+|#\w+",
-    r"\d[\d.,-]*",
-    r"(?<=\s)[A-Z]\w+",
-)
-"""What an answer may take from its question: all, a letter, a word, an address, a number or date, a name."""
+_PARTS = (r"^.", r".$", r"^\S+", r"\S+$", r"[\w.+-]+@[\w.-]+\.\w+|#\w+", r"\d[\d.,-]*", r"(?<=\s)[A-Z]\w+")
+"""What an answer may take from its question: a letter, a word, an address, a number or date, a name."""
 _CASES = (str, str.lower, str.upper, str.capitalize, str.title)
-Pairs = list[tuple[str, str]]
 
 
 def continued(turns: list[tuple[str, str]], system: str) -> str:
@@ -43,22 +33,24 @@ def continued(turns: list[tuple[str, str]], system: str) -> str:
     return min(found, key=lambda each: each[0])[1]  # what explains most of an answer
 
 
-def _shown(turns: list[tuple[str, str]], system: str) -> tuple[Pairs, str]:
+def _shown(turns: list[tuple[str, str]], system: str) -> tuple[list[tuple[str, str]], str]:
     """The example pairs that precede the question, and the question: as turns, or as lines with an arrow."""
     last = turns[-1][1].strip()
     found = (_LINE.match(line[:400]) for line in f"{system}\n{last}".splitlines())
     lines = [line.groups() for line in found if line]
     if len(lines) > 2 and not lines[-1][1]:
         return lines[:-1], lines[-1][0]
-    lines = [pair for pair in lines if all(pair)]
-    turned = ((a[1].strip(), b[1].strip()) for a, b in pairwise(turns[:-1]) if a[0] == "user" != b[0])
-    return lines if len(lines) > 1 else [pair for pair in turned if all(pair)], last
+    pairs = [pair for pair in lines if all(pair)]
+    if len(pairs) < 2:
+        pairs = [(a[1].strip(), b[1].strip()) for a, b in pairwise(turns[:-1]) if a[0] == "user" != b[0]]
+    return [pair for pair in pairs if all(pair)], last
 
 
 def _made(text: str) -> list[str]:
     """All that an answer may make of `text`, in the same order for each; "" where something does not fit."""
     found = [match[0] if (match := re.search(part, text)) else "" for part in _PARTS]
-    found += [text[::-1], str(int(text) ** 2) if text.isdecimal() else "", knowledge.general(text)[1]]
+    square = str(int(text) ** 2) if text.isdecimal() else ""
+    found += [text, text[::-1], square, knowledge.general(text)[1]]
     found += [pairs.get(text.lower().strip(" ?.!"), "") for pairs in _tables()]
     return [case(base) for base in found for case in _CASES]
 
@@ -73,16 +65,16 @@ def _tables() -> list[dict[str, str]]:
     return [{key.lower(): value for key, value in pairs.items()} for pairs in found]
 
 
-def _label(pairs: Pairs, question: str) -> str:
+def _label(pairs: list[tuple[str, str]], question: str) -> str:
     """The label of the examples that is nearest in mood; "" where labels name no moods."""
-    moods = {label: _mood(label) for _, label in pairs}
-    best = min(moods, key=lambda label: abs(moods[label] - _mood(question)))
-    return best if {-1, 1} <= {*moods.values()} else ""
+    moods = {_mood(label): label for _, label in pairs}
+    return moods.get(_mood(question), moods[1]) if {-1, 1} <= moods.keys() else ""
 
 
 def _mood(text: str) -> int:
     """1 for a text of good words, -1 for one of bad words, 0 for neither."""
-    words, moods = re.findall(r"[\w'-]+|[^\w\s]", text.lower()), table("examples.toml")["moods"]
-    good, bad = (sum(word in moods[kind].split() for word in words) for kind in ("good", "bad"))
-    denied = good > bad and re.search(r"\b(?:not|hardly|never)\b|n't\b", text.lower())
-    return -1 if denied else (good > bad) - (good < bad)
+    words, moods = {*re.findall(r"[\w'-]+|[^\w\s]", text.lower())}, table("examples.toml")["moods"]
+    good, bad = (len(words.intersection(moods[kind].split())) for kind in ("good", "bad"))
+    if good > bad and re.search(r"\b(?:not|hardly|never)\b|n't\b", text.lower()):
+        return -1
+    return (good > bad) - (good < bad)

@@ -7,14 +7,12 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator
-from typing import Any
 
 from ..models import Model
 from . import replies, tokens
 from .instances import call_tool, instance
-from .schemas import CreateMessage, Message
+from .schemas import CreateMessage, Message, Object
 
-JSON = dict[str, Any]
 _EFFORT = {"low": 0.5, "medium": 1, "high": 2, "xhigh": 4, "max": 8}
 _ALWAYS_THINKS = "The question is clear. I recall what I know and answer it."
 _OPENED = {"text": {"text": ""}, "thinking": {"thinking": "", "signature": ""}, "tool_use": {"input": {}}}
@@ -22,8 +20,8 @@ _REFUSED = {"type": "refusal", "category": None, "explanation": "Refused on purp
 
 
 def reply(
-    request: CreateMessage, messages: list[Message], model: Model, used: JSON, shape: str | None = None
-) -> JSON:
+    request: CreateMessage, messages: list[Message], model: Model, used: Object, shape: str | None = None
+) -> Object:
     """The reply to `request`: the same request always gets the same text, id and output tokens.
 
     `used` is the input's part of the usage, as the cache says it.
@@ -47,12 +45,13 @@ def reply(
         text, tool, sequence = tokens.fit(text, spoken, model), None, None
         reason = "max_tokens" if request.max_tokens <= room else "model_context_window_exceeded"
     content = []
-    if thinking:
+    if thinking and limit:
         # The 4.5 models show their thinking unless asked not to; the 5.5 models the other way round.
         default = "summarized" if model.thinking == "off" else "omitted"
         display = getattr(request.thinking, "display", None) or default
+        signature = base64.b64encode(hashlib.sha512(thinking.encode()).digest()).decode()
         seen = thinking if display == "summarized" else ""
-        content = [{"type": "thinking", "thinking": seen, "signature": sign(seen, thinking)}]
+        content = [{"type": "thinking", "thinking": seen, "signature": signature}]
     content += [{"type": "text", "text": text}] if text else []
     content += [{"type": "tool_use", "id": f"toolu_practice_{id[-16:]}", **tool}] if tool else []
     usage = {"output_tokens": thought + spoken, "output_tokens_details": {"thinking_tokens": thought}}
@@ -61,7 +60,7 @@ def reply(
         "type": "message",
         "role": "assistant",
         "model": request.model,
-        "content": content if limit else [],
+        "content": content,
         "stop_reason": reason,
         "stop_sequence": sequence,
         "stop_details": _REFUSED if shape == "refusal" else None,
@@ -73,42 +72,31 @@ def _draft(request: CreateMessage, messages: list[Message], model: Model, shape:
     """What is thought, said, and called, before it is cut to size."""
     if shape in ("refusal", "empty"):
         return "", "", None
-    answer, last = replies.answer(request, messages), replies.text_of(messages[-1])
-    forced = shape in ("thinking_first", "thinking_only")
-    thinking = _thinking(request, model, answer.thinks) or (answer.thinks or _ALWAYS_THINKS) * forced
+    (said, thinks), last = replies.answer(request, messages), messages[-1].text
+    thinking = _thinking(request, model, thinks)
+    if shape in ("thinking_first", "thinking_only"):
+        thinking = thinking or thinks or _ALWAYS_THINKS
     if tool := call_tool(request, messages):
         return thinking, "", tool
     if request.output_config and request.output_config.format:
         # What a short answer says beyond the question goes first: Paris, not France.
-        news = " ".join(word for word in answer.text.split() if word not in last)
-        hints = f"{news if len(answer.text) < 100 else ''}\n{last}"
-        return thinking, json.dumps(instance(request.output_config.format.schema_, hints)), None
-    return thinking, answer.text.removeprefix(last if messages[-1].role == "assistant" else ""), None
+        news = " ".join(word for word in said.split() if word not in last) if len(said) < 100 else ""
+        return thinking, json.dumps(instance(request.output_config.format.schema_, f"{news}\n{last}")), None
+    return thinking, said.removeprefix(last if messages[-1].role == "assistant" else ""), None
 
 
 def _thinking(request: CreateMessage, model: Model, thinks: str) -> str:
     """What the model thinks first; "" where it does not think."""
-    asked = request.thinking.type if request.thinking else None
-    if asked in ("disabled", "between_tools") or (asked is None and model.thinking == "off"):
+    asked = request.thinking.type if request.thinking else model.thinking
+    if asked in ("disabled", "between_tools", "off"):
         return ""
-    always = asked == "enabled" or model.thinking == "always"
     effort = (request.output_config and request.output_config.effort) or model.effort or "medium"
-    words = (thinks or (_ALWAYS_THINKS if always else "")).split()
+    always = asked == "enabled" or model.thinking == "always"
+    words = (thinks or _ALWAYS_THINKS * always).split()
     return " ".join((words * 8)[: int(len(words) * _EFFORT[effort])])
 
 
-def sign(shown: str, hidden: str) -> str:
-    """The signature of a thinking block that shows `shown` of the thinking `hidden`."""
-    digest = hashlib.sha256(f"practice thinking\0{shown}".encode()).digest()
-    return base64.b64encode(digest + hashlib.sha256(hidden.encode()).digest()).decode()
-
-
-def is_intact(shown: str, signature: str) -> bool:
-    """Is `signature` one that `sign` made for this very text?"""
-    return len(signature) == 88 and signature[:40] == sign(shown, "")[:40]
-
-
-def events(message: JSON) -> Iterator[JSON]:
+def events(message: Object) -> Iterator[Object]:
     """The stream events that build up `message`; text comes in pieces of about a word."""
     ending = {key: message[key] for key in ("stop_reason", "stop_sequence", "stop_details")}
     usage = message["usage"]
@@ -125,7 +113,7 @@ def events(message: JSON) -> Iterator[JSON]:
     yield {"type": "message_stop"}
 
 
-def _deltas(block: JSON) -> list[JSON]:
+def _deltas(block: Object) -> list[Object]:
     """What fills a block that was opened empty."""
     kind = block["type"]
     if kind == "tool_use":

@@ -10,27 +10,21 @@ from __future__ import annotations
 import json
 import math
 import re
+from ast import literal_eval
+from contextlib import suppress
 from functools import lru_cache, reduce
 from typing import Any
 
-from pydantic_core import SchemaValidator, core_schema
+from pydantic_core import SchemaError, SchemaValidator, core_schema
 
+from .knowledge import loud
 from .schemas import CreateMessage, CustomTool, Message, Object
 
 MAX_DEPTH, MAX_SIZE = 8, 2_000
 """Levels to which optional parts are filled in, values or characters at most."""
-FORMATS = {
-    "date-time": "2026-11-24T12:00:00Z",
-    "date": "2026-11-24",
-    "time": "12:00:00Z",
-    "duration": "PT1H",
-    "email": "ada@example.com",
-    "hostname": "example.com",
-    "uri": "https://example.com/",
-    "ipv4": "192.0.2.1",
-    "ipv6": "2001:db8::1",
-    "uuid": "123e4567-e89b-42d3-a456-426614174000",
-}
+FORMATS = {"date-time": "2026-11-24T12:00:00Z", "date": "2026-11-24", "time": "12:00:00Z", "duration": "PT1H"}
+FORMATS |= {"email": "ada@example.com", "hostname": "example.com", "uri": "https://example.com/"}
+FORMATS |= {"ipv4": "192.0.2.1", "ipv6": "2001:db8::1", "uuid": "123e4567-e89b-42d3-a456-426614174000"}
 """The string formats that structured output supports, and an example of each."""
 _WORD = r"[A-ZÀ-ÖØ-Þ][\w'’-]+"
 _NAME = re.compile(
@@ -40,17 +34,17 @@ _NAME = re.compile(
 """Words in quotes, or proper names: capital letters within a sentence, or two before what follows a name."""
 _NUMBER = re.compile(r"(?<![\w.-])-?\d+(?:,\d{3})*(?:\.\d+)?\b")
 _MAIL = re.compile(r"[\w.+-]+@[\w-]+\.[\w.-]*\w")
-_MOVED = re.compile(r"(\w+): (-?\d+(?:\.\d+)?(?:e[+-]?\d+)?|True)(?=[,}])")
-"""A bound that `messages.parse` moved into a field's description: `{minimum: 18, maximum: 99}`."""
+_MOVED = re.compile(
+    r"(?:^\{|, )(pattern|prefixItems|uniqueItems|multipleOf|(?:min|max)[ILi]\w+|exclusive\w+): "
+    r"(.+?)(?=, \w+: |\}$)"
+)
+"""What `messages.parse` moves into a field's description, in Python's words: `{minimum: 18, pattern: ^a}`."""
 _BOUNDS = {"minimum": "ge", "exclusiveMinimum": "gt", "maximum": "le", "exclusiveMaximum": "lt"}
 """The bounds of a number, and what pydantic calls them."""
-_COMMON = """about and any are can could current does for from get give given has have how into its let
-look make more need please question return show tell that the their them there thi use used user want
-what when where which who will with would you your"""
 
 
 def instance(schema: Any, question: str = "") -> Any:
-    """A value valid against `schema` (but for pattern, not, if), with what fits of `question` in it."""
+    """A value valid against `schema` (but for not, if, odd patterns), with what fits of `question` in it."""
     try:
         return _Maker(schema, question).value(schema)
     except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError):
@@ -68,14 +62,11 @@ def schema_fault(schema: Any) -> str:
 
 @lru_cache  # the tools of a conversation come with each of its requests
 def _fault(text: str) -> str:
-    try:
-        from jsonschema import Draft202012Validator, SchemaError
-    except ImportError:
-        return ""
-    try:
-        Draft202012Validator.check_schema(json.loads(text))
-    except SchemaError as error:
-        return error.message[:200]
+    with suppress(ImportError):
+        from jsonschema import Draft202012Validator
+
+        checker = Draft202012Validator(Draft202012Validator.META_SCHEMA)
+        return next((error.message[:200] for error in checker.iter_errors(json.loads(text))), "")
     return ""
 
 
@@ -104,9 +95,9 @@ class _Maker:
 
     def _flat(self, schema: Any, *, last: bool) -> dict[str, Any]:
         """`schema` with references followed, all of allOf put together, and the first or last of anyOf."""
-        told = str(schema.get("description")).rpartition("\n\n{")[2] if isinstance(schema, dict) else ""
-        moved = {word: json.loads(bound.lower()) for word, bound in _MOVED.findall(told)}
-        schema = moved | schema if isinstance(schema, dict) else {}
+        schema = {**schema} if isinstance(schema, dict) else {}
+        for word, told in _MOVED.findall(str(schema.get("description")).rpartition("\n\n")[2]):
+            schema = {word: told if word == "pattern" else literal_eval(told)} | schema
         for _ in range(50):  # a reference may lead to itself
             word = next((w for w in ("$ref", "allOf", "anyOf", "oneOf") if w in schema), None)
             if word is None:
@@ -142,35 +133,67 @@ class _Maker:
         return made
 
     def _string(self, schema: dict[str, Any], place: str) -> str:
+        """The question's next name, or the plainest text, of the length and pattern that are wanted."""
         if "email" in (place.lower(), schema.get("format")) and (mail := _MAIL.search(self.question)):
             return mail[0]
         if schema.get("format") in FORMATS:
             return FORMATS[schema["format"]]
         told = (*self.names[:1], *schema.get("examples", ()), schema.get("default"), "example")
-        text, self.names = next(text for text in told if isinstance(text, str)), self.names[1:]
-        least = min(schema.get("minLength", 0), MAX_SIZE)
-        return text[: schema.get("maxLength")] + (" example" * least)[: max(0, least - len(text))]
+        least, most = min(schema.get("minLength", 0), MAX_SIZE), schema.get("maxLength")
+        texts = [text for text in told if isinstance(text, str)]
+        texts = [text[:most] + (" example" * least)[: max(0, least - len(text))] for text in texts]
+        self.names = self.names[1:]
+        if pattern := schema.get("pattern"):
+            with suppress(re.error, SchemaError):  # one that Python, or pydantic, does not know is left alone
+                rule = core_schema.str_schema(pattern=pattern, min_length=least, max_length=most)
+                fits = SchemaValidator(rule).isinstance_python
+                made = (_spelled(re._parser.parse(pattern), max(1, least), other) for other in "a1-")
+                return next(filter(fits, (*texts, *self.question.split(), *made)), texts[0])
+        return texts[0]
 
     def _number(self, schema: dict[str, Any], kind: str) -> float:
         """The question's next number that fits, else the plainest that does."""
         step = schema.get("multipleOf", 1 if kind == "integer" else None)
         bounds = {rule: schema[word] for word, rule in _BOUNDS.items() if word in schema}
-        checker = SchemaValidator(core_schema.float_schema(strict=True, multiple_of=step, **bounds))
+        rule = core_schema.float_schema(strict=True, multiple_of=step, **bounds)
         ends, by = [*bounds.values()], step or 0.5
         near = [1, *ends, *(end + way * by for end in ends for way in (1, -1)), sum(ends) / 2]
         near += [turn(end / by) * by for end in ends for turn in (math.ceil, math.floor)] + [by]
         told = (*self.numbers, *schema.get("examples", ()), schema.get("default"), *near)
-        number = next((number for number in told if checker.isinstance_python(number)), 1)
+        number = next(filter(SchemaValidator(rule).isinstance_python, told), 1)
         if number in self.numbers:
             self.numbers.remove(number)
         return number if number % 1 else int(number)
+
+
+def _spelled(parsed: Any, least: int, other: str) -> str:
+    """A text for a parsed pattern: its repeats `least` times where they may, `other` for any character.
+
+    It knows literals, classes, repeats, groups and alternatives, and leaves alone what else there may be.
+    """
+    said = ""
+    for kind, value in parsed:
+        match str(kind), value:
+            case ("LITERAL", code) | ("RANGE", (code, _)):
+                said += chr(code)
+            case "CATEGORY", name:
+                said += {"CATEGORY_DIGIT": "1", "CATEGORY_SPACE": " "}.get(str(name), "a")
+            case (("ANY" | "NEGATE" | "NOT_LITERAL"), _):
+                said += other
+            case "IN", [first, *_]:  # of a class in brackets
+                said += _spelled([first], least, other)
+            case ("BRANCH", (_, [part, *_])) | ("SUBPATTERN", (_, _, _, part)):
+                said += _spelled(part, least, other)
+            case (("MAX_REPEAT" | "MIN_REPEAT"), (low, high, part)):
+                said += _spelled(part, least, other) * min(max(low, least), high)
+    return said
 
 
 def call_tool(request: CreateMessage, messages: list[Message]) -> Object | None:
     """Name and input of the tool that is called in answer to `messages`, if one is.
 
     A forced tool is called. Else the one whose name and description share most words with the last question,
-    the first of several; where no word is shared, none. Short words, common ones and a plural s do not count.
+    the first of several; where no word is shared, none. What counts as a word `knowledge.loud` says.
     """
     choice = request.tool_choice
     wanted = choice.name if choice and choice.type == "tool" else None
@@ -178,12 +201,12 @@ def call_tool(request: CreateMessage, messages: list[Message]) -> Object | None:
     last = next(message for message in reversed(messages) if message.role != "system")
     if not tools or (choice and choice.type == "none") or last.role == "assistant":
         return None
-    question = "\n".join(block.text for block in last.content if block.type == "text")
-    shared = [len(_words(question) & _words(f"{tool.name} {tool.description or ''}")) for tool in tools]
+    said = {*loud(last.text[:2_000])}
+    shared = [len(said & {*loud(f"{tool.name} {tool.description or ''}"[:2_000])}) for tool in tools]
     chosen = tools[shared.index(max(shared))]
     if not any(shared) and not (choice and choice.type in ("any", "tool")):
         return None
-    return {"name": chosen.name, "input": instance(chosen.input_schema, question)}
+    return {"name": chosen.name, "input": instance(chosen.input_schema, last.text)}
 
 
 def quote_results(results: list[Any]) -> str:
@@ -191,13 +214,5 @@ def quote_results(results: list[Any]) -> str:
     said = []
     for result in results:
         parts = [part.text if part.type == "text" else part.type for part in result.content or ()]
-        failed = "The tool failed" if result.is_error else "The tool answered"
-        said.append(f"{failed}: {' '.join(parts)[:500]}")
+        said.append(f"The tool {'failed' if result.is_error else 'answered'}: {' '.join(parts)[:500]}")
     return "\n".join(said)
-
-
-def _words(text: str) -> set[str]:
-    """The words of `text` that say something, in lower case; of `getWeather` and `get_weather` alike."""
-    apart = re.sub(r"(?<=[a-z])(?=[A-Z])|_", " ", text)
-    words = {word.lower().removesuffix("s") for word in re.findall(r"[^\W\d]{3,}", apart)}
-    return words.difference(_COMMON.split())

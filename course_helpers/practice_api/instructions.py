@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from . import knowledge
-from .rows import table
+from .knowledge import table
 
 SEARCHED = 4_000
 """Characters of a text in which wishes are looked for."""
@@ -139,10 +139,6 @@ class Saying(NamedTuple):
     brief: str = ""
     word: str = ""
     simple: str = ""
-    more: tuple[str, ...] = ()
-    """Sentences that may follow where a list wants more of them."""
-    about: str = ""
-    """The name of its subject."""
 
 
 def sentences(text: str) -> list[str]:
@@ -152,7 +148,7 @@ def sentences(text: str) -> list[str]:
 
 def render(saying: Saying, wishes: Wishes, asked: str) -> str:
     """The answer as `wishes` would have it, or what is said instead; what cannot be done in brackets."""
-    stems = set(knowledge.loud(f"{asked} {saying.about}")) if "refusals" in wishes else set()
+    stems = set(knowledge.loud(asked)) if "refusals" in wishes else set()
     for refused, only, reply in wishes.get("refusals", ()):
         if bool(refused & stems) != only and (stems or not only):
             saying, wishes = Saying(reply or _NO), {n: wishes[n] for n in ("case", "json") if n in wishes}
@@ -182,14 +178,14 @@ def _body(saying: Saying, wishes: Wishes) -> str:
     parts = ([saying.brief or whole[0]] if short else whole)[:most]
     if mark:
         least = 2 if most == 99 else most
-        spare = [more for more in (saying.brief, *saying.more) if more and more not in parts]
-        parts = parts + spare[: max(0, least - len(parts))]
+        spare = [more for more in (saying.brief, *sentences(saying.simple)) if more and more not in parts]
+        parts = [*parts, *spare][: max(least, len(parts))]
         if len(parts) < least:
             parts = [piece.strip(" .") for part in parts for piece in _PART.split(part)][:most]
         each = words // len(parts) or 1 if words else 999
-        items = (" ".join(part.split()[:each]) for part in parts)
+        cut = (" ".join(part.split()[:each]) for part in parts)
         return (
-            "\n".join(f"{f'{n}.' if mark == '1.' else mark} {item}" for n, item in enumerate(items, 1)) + code
+            "\n".join(f"{f'{n}.' if mark == '1.' else mark} {item}" for n, item in enumerate(cut, 1)) + code
         )
     if parts != whole or mark == "":
         text = " ".join(parts) + code
@@ -202,21 +198,19 @@ def _body(saying: Saying, wishes: Wishes) -> str:
 def _cut(saying: Saying, parts: list[str], most: int) -> str:
     """The longest form of the answer that has at most so many words; where none has, the shortest, cut."""
     forms = [*(" ".join(parts[:n]) for n in range(1, len(parts) + 1)), saying.brief, saying.word]
-    cut = " ".join((saying.word or saying.brief or forms[0]).split()[:most]).rstrip(",;:")
-    return (
-        max((form for form in forms if 0 < len(form.split()) <= most), key=len, default=cut).rstrip(".") + "."
-    )
+    fitting = [form for form in forms if 0 < len(form.split()) <= most]
+    shortest = " ".join((saying.word or saying.brief or forms[0]).split()[:most]).rstrip(",;:")
+    return max(fitting, key=len, default=shortest).rstrip(".") + "."
 
 
 def _json(saying: Saying, wishes: Wishes, note: str, case: Callable[[str], str]) -> str:
-    """A JSON object with the fields that were named: short answers in short fields, the rest elsewhere."""
-    keys = wishes["json"]
-    plain = _body(saying, wishes | {"list": None, "start": "", "end": ""})
-    sized = any(wishes.get(name) for name in ("words", "sentences", "audience"))
-    fields = dict.fromkeys(keys, plain if sized else saying.brief or plain)
-    if saying.word and len(keys) > 1 and not _LONG.search(keys[0].lower()):
-        fields[keys[0]] = saying.word
+    """A JSON object with the fields that were named: the short answer first, then one in a sentence."""
+    short = saying._replace(text=saying.brief or saying.text)
+    text = _body(short, wishes | {"list": None, "start": "", "end": ""})
+    first, *others = wishes["json"]
+    fields = {first: saying.word if saying.word and others and not _LONG.search(first.lower()) else text}
+    fields |= dict.fromkeys(others, text)
     fields = {key: case(_FIXED.get(key.lower(), value)) for key, value in fields.items()}
     if note:
-        fields[keys[-1]] = f"{fields[keys[-1]]} {note}"  # inside a text, so that it stays JSON
+        fields[[*fields][-1]] += f" {note}"  # inside a text, so that it stays JSON
     return json.dumps(fields, ensure_ascii=False)

@@ -1,4 +1,4 @@
-"""What the practice model knows of its subject, and how a question finds its entry.
+"""What the practice model knows: its files, the figures in their texts, and how a question finds its entry.
 
 A question and the phrasings of knowledge.toml become sets of word stems and of pairs of neighbours. What they
 share counts, a rare word more than a frequent one, against what either has alone.
@@ -8,23 +8,24 @@ from __future__ import annotations
 
 import math
 import re
+import tomllib
 from collections import Counter, defaultdict
 from collections.abc import Iterable
+from datetime import UTC, datetime, time
 from difflib import get_close_matches
 from functools import cache, lru_cache
 from itertools import chain, pairwise
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, StringConstraints
 
 from ..files import read_rows
-from .rows import Text, table
+from ..models import ALIASES, AS_OF, MODEL, available, find_model
 
 FILE = Path(__file__).with_name("knowledge.toml")
-_LIGHT, _COMMON, _UNKNOWN, _EVERYDAY, _PAIR = 0.2, 1.2, 3.5, 10.0, 0.5
+_LITTLE, _SOME, _NEW, _ELSEWHERE, _PAIR = 0.2, 1.2, 3.5, 10.0, 0.5
 """The weight of a word that says little, is common, is new or of something else; a pair, to its rarity."""
-_PERSONS = {"you", "your", "my"}
 _MISSING, _EXTRA, _DOUBT, _ANSWERED = 0.45, 0.35, 0.45, 0.25
 """The weight of what only the phrasing or the question has; what is left of a score where as many words are
 strange as ours; the share of an entry's answer in it."""
@@ -35,6 +36,31 @@ _SUM = re.compile(
     r"(?<![\w.-])(-?\d+(?:\.\d+)?) ?(\+|plus|-|minus|[*x×]|times) ?(-?\d+(?:\.\d+)?)(?![\w.]|,\d)"
 )
 _IS = re.compile(r"\b(what|who|how|where|when|why|that|it|there|here|he|she)'s\b")
+_KINDS = {"in": "input", "out": "output", "write": "cache_write", "read": "cache_read"}
+Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
+
+
+@cache
+def table(name: str) -> dict[str, Any]:
+    """The file `name` beside this one."""
+    return tomllib.loads(Path(__file__).with_name(name).read_text("utf-8"))
+
+
+def _bare(word: str) -> str:
+    """`word` without its endings."""
+    found = re.fullmatch(_ENDINGS, word)
+    return re.sub(r"(?<=..)([^aeiou])\1$", r"\1", found[1] if found else word)
+
+
+_WORDS, _SAME = table("words.toml"), {}
+for _group in _WORDS["same"]["groups"].strip().splitlines():
+    _first, *_ = _members = [_bare(word) for word in _group.split()]
+    _SAME = {member: _SAME.get(_first, _first) for member in _members} | _SAME
+_SLANG = re.compile(rf"\b(?:{'|'.join(map(re.escape, sorted(_WORDS['slang'], key=len, reverse=True)))})\b")
+_LIGHT = {*_WORDS["empty"].split(), *_WORDS["sorts"].split()}
+_EVERYDAY = {_SAME.get(word, word) for word in map(_bare, _WORDS["everyday"].split())}
+_COMMON = {_SAME.get(word, word) for word in map(_bare, _WORDS["common"].split())}
+"""Stems: what means the same; words that say little, are of everyday life, are common."""
 
 
 class Entry(BaseModel, frozen=True, extra="forbid"):
@@ -54,8 +80,8 @@ class Entry(BaseModel, frozen=True, extra="forbid"):
     of: str = ""
 
     def part(self, name: str) -> str:
-        """The field `name`, or where it is empty that of the entry that this one belongs to."""
-        return getattr(self, name) or (self.of and getattr(entries()[self.of], name))
+        """The field `name`, figures in it; where it is empty that of the entry that this one belongs to."""
+        return fill(getattr(self, name) or (self.of and getattr(entries()[self.of], name)))
 
 
 @cache
@@ -73,25 +99,25 @@ def plain(text: str) -> str:
     """The words of `text`, in small letters, slang spelled out, names such as RateLimitError in parts."""
     text = _CAMEL.sub(" ", text.replace("’", "'")).lower().replace("n't", " not").replace("_", " ")
     text = _IS.sub(r"\1 is", text).replace("'re", " are").replace("'m", " am")
-    text = _lexicon()["pattern"].sub(lambda found: _lexicon()["slang"][found[0]], text)
+    text = _SLANG.sub(lambda found: _WORDS["slang"][found[0]], text)
     return " ".join(re.findall(r"[^\W\d_]+|\d+(?:\.\d+)?|\$", re.sub(r"'(?:s|ll|ve|d)\b", "", text)))
 
 
 @lru_cache(maxsize=10_000)
 def stem(word: str) -> str:
     """`word` without endings, or what means the same; a word that says little stays as it is."""
-    return word if word in _lexicon()["light"] else _lexicon()["same"].get(_bare(word), _bare(word))
+    return word if word in _LIGHT else _SAME.get(_bare(word), _bare(word))
 
 
 def loud(text: str) -> list[str]:
     """The stems of `text` that may name a subject."""
-    return [found for found in map(stem, plain(text).split()) if found not in _lexicon()["light"]]
+    return [found for found in map(stem, plain(text).split()) if found not in _LIGHT]
 
 
 def leaning(text: str) -> tuple[int, int]:
     """How many words of `text` are of the subject alone, and how many of everyday life."""
     stems = set(loud(text))
-    return len(_index().ours & stems), len(_lexicon()["everyday"] & stems)
+    return len(_index().ours & stems), len(_EVERYDAY & stems)
 
 
 @lru_cache(maxsize=500)
@@ -119,16 +145,15 @@ def match(question: str, about: str = "") -> dict[str, float]:
 
     `about` is what was spoken of before: its words are counted in, half.
     """
-    index, everyday = _index(), _lexicon()["everyday"]
+    index = _index()
     asked = {f: index.weight.get(f, 0) / 2 for f in _features(map(stem, plain(about).split()))}
     features = _features(map(_known, plain(question).split()))
-    asked |= {f: index.weight.get(f, 0 if " " in f else _UNKNOWN) for f in features}
-    cost = asked | dict.fromkeys(everyday & asked.keys(), _EVERYDAY)
+    asked |= {f: index.weight.get(f, 0 if " " in f else _NEW) for f in features}
+    cost = asked | dict.fromkeys(_EVERYDAY & asked.keys(), _ELSEWHERE)
     total = sum(cost.values())
-    strange = sum(3 if f in everyday else 1 for f in asked.keys() - index.weight.keys() if f.isalpha())
+    strange = sum(3 if f in _EVERYDAY else 1 for f in asked.keys() - index.weight.keys() if f.isalpha())
     wanted, best = set(asked), defaultdict(float)
-    telling = wanted - _lexicon()["light"] or wanted
-    of_nobody = features.isdisjoint(_PERSONS)
+    telling = wanted - _LIGHT or wanted
     for name, phrasing, size in index.phrasings:
         if telling.isdisjoint(phrasing):
             continue  # small words alone make no entry a likely one
@@ -136,9 +161,8 @@ def match(question: str, about: str = "") -> dict[str, float]:
         common, known = sum(asked[f] for f in shared), len(index.ours & shared)
         missing, extra = max(0, size - common), total - sum(cost[f] for f in shared)
         score = common / (common + _MISSING * missing + _EXTRA * extra)
-        doubtful = not known or strange > known - (known == 1)
-        if phrasing == features or (telling == index.names[name] and of_nobody):
-            doubtful = False  # in everyday words alone: "what is thinking", and not "what do you think"
+        named = telling <= phrasing <= wanted  # in everyday words alone, too: "what is an agent"
+        doubtful = not named and (not known or strange > known - (known == 1))
         best[name] = max(best[name], (_DOUBT if doubtful else 1) * score * (1 - _ANSWERED))
     for name in best:
         best[name] += _ANSWERED * sum(asked[f] for f in wanted & index.answers[name]) / total
@@ -151,19 +175,18 @@ class _Index:
     """The phrasings as sets of features, the words of each answer, and how much each feature is worth."""
 
     def __init__(self) -> None:
-        lexicon, self.answers = _lexicon(), {name: set() for name in entries()}
+        self.answers = {name: set() for name in entries()}
         texts = [(e.name, plain(text).split()) for e in entries().values() for text in (*e.ask, e.name)]
         sets = [(name, _features(map(stem, words))) for name, words in texts]
         for name, features in sets:
             self.answers[name] |= features
         seen = Counter(chain(*self.answers.values()))
         rare = {f: math.log(1 + len(self.answers) / n) * (_PAIR if " " in f else 1) for f, n in seen.items()}
-        known = dict.fromkeys(lexicon["common"], _COMMON) | dict.fromkeys(lexicon["light"], _LIGHT)
+        known = dict.fromkeys(_COMMON - _EVERYDAY, _SOME) | dict.fromkeys(_LIGHT, _LITTLE)
         self.weight = rare | known
-        self.ours = {f for f in rare if " " not in f} - lexicon["everyday"] - known.keys()
+        self.ours = {f for f in rare if " " not in f} - _EVERYDAY - known.keys()
         self.vocabulary = sorted({word for _, words in texts for word in words if len(word) > 3})
         self.phrasings = [(name, f, sum(self.weight[each] for each in f)) for name, f in sets]
-        self.names = {name: set(loud(name)) for name in entries()}
         for name, entry in entries().items():
             self.answers[name].update(loud(f"{entry.brief} {entry.say}"))
             self.answers[name] -= known.keys()
@@ -176,35 +199,64 @@ _index = cache(_Index)
 def _known(word: str) -> str:
     """The stem of `word`, or of the word of the file that it is a misspelling of."""
     found = stem(word)
-    if found in _index().weight or len(word) < 4 or found in _lexicon()["everyday"]:
+    if found in _index().weight or len(word) < 4 or found in _EVERYDAY:
         return found
     near = [w for w in _index().vocabulary if w[0] == word[0] and abs(len(w) - len(word)) < 2]
     return stem(next(iter(get_close_matches(word, near, 1, 0.81)), word))
 
 
-@cache
-def _lexicon() -> dict[str, Any]:
-    """words.toml: what counts little, what is read as something else, what means the same."""
-    words, same = table("words.toml"), {}
-    for group in words["same"]["groups"].strip().splitlines():
-        first, *_ = members = [_bare(word) for word in group.split()]
-        same = {member: same.get(first, first) for member in members} | same
-    slang = "|".join(map(re.escape, sorted(words["slang"], key=len, reverse=True)))
-    lexicon = {"same": same, "slang": words["slang"], "pattern": re.compile(rf"\b(?:{slang})\b")}
-    lexicon["light"] = {*words["empty"].split(), *words["sorts"].split()}
-    everyday, common = (map(_bare, words[kind].split()) for kind in ("everyday", "common"))
-    lexicon["everyday"] = {same.get(word, word) for word in everyday}
-    return lexicon | {"common": {same.get(word, word) for word in common} - lexicon["everyday"]}
-
-
-def _bare(word: str) -> str:
-    """`word` without its endings."""
-    found = re.fullmatch(_ENDINGS, word)
-    return re.sub(r"(?<=..)([^aeiou])\1$", r"\1", found[1] if found else word)
-
-
 def _features(stems: Iterable[str]) -> set[str]:
     """The stems and each pair of neighbours among those that say something."""
     stems = [*stems]
-    speaking = [stem for stem in stems if stem not in _lexicon()["light"]]
+    speaking = [stem for stem in stems if stem not in _LIGHT]
     return {*stems, *(f"{a} {b}" for a, b in pairwise(speaking))}
+
+
+def fill(text: str, /, **words: str) -> str:
+    """`text` with each name in braces replaced by that of `words`, or by the figure."""
+
+    def value(found: re.Match[str]) -> str:
+        return words[found[1]] if found[1] in words else figures().get(*found.group(1, 0))
+
+    return re.sub(r"\{(\w+)\}", value, text)
+
+
+@cache
+def figures() -> dict[str, str]:
+    """Name → text: prices in USD per million tokens on the day `models.AS_OF`, limits in tokens, days."""
+    found = {"as_of": f"{AS_OF:%Y-%m-%d}", "model": MODEL}
+    for line, id in ALIASES.items():
+        model, usd = find_model(id), _rates(id)
+        usd["call"] = (800 * usd["in"] + 200 * usd["out"]) / 1_000_000
+        usd["day"] = 10_000 * usd["call"]
+        limits = {
+            "window": model.context_window,
+            "max": model.max_output,
+            "cache_min": model.min_cacheable_tokens,
+        }
+        found |= {line: id, f"{line}_name": model.name}
+        found |= {f"{line}_{kind}": f"{tokens:,}" for kind, tokens in limits.items()}
+        found |= {f"{line}_{kind}": _usd(amount) for kind, amount in usd.items()}
+    return found | {
+        "opus_ratio": f"{_rates(ALIASES['opus'])['in'] / _rates(ALIASES['haiku'])['in']:.0f}",
+        "old_window": f"{min(available(), key=lambda model: model.released).context_window:,}",
+        "models": ", ".join(model.id for model in available()),
+        "prices": ", ".join(f"{k.title()} {found[f'{k}_in']} and {found[f'{k}_out']}" for k in ALIASES),
+        "retiring": " and ".join(f"{m.name} on {m.retires}" for m in available() if m.retires) or "none",
+    }
+
+
+def _rates(id: str) -> dict[str, float]:
+    """USD per million tokens of each kind, for a short prompt."""
+    from genai_prices import Usage, calc_price
+
+    noon = datetime.combine(AS_OF, time(12), tzinfo=UTC)
+    price = calc_price(Usage(), id, provider_id="anthropic", genai_request_timestamp=noon).model_price
+    tiers = {kind: getattr(price, f"{name}_mtok") for kind, name in _KINDS.items()}
+    rates = {kind: float(getattr(tier, "base", tier)) for kind, tier in tiers.items()}
+    return rates | {"in_batch": rates["in"] / 2, "out_batch": rates["out"] / 2}
+
+
+def _usd(amount: float) -> str:
+    """With as many decimals as it takes, and two at least."""
+    return re.sub(r"(\.\d\d\d*?)0+$", r"\1", f"${amount:.6f}")

@@ -7,7 +7,6 @@ from typing import Any
 
 from ..models import MODELS, Model
 from .errors import ApiError, require
-from .generate import is_intact
 from .instances import FORMATS, schema_fault
 from .schemas import CreateMessage, CustomTool, Message, Prompt
 
@@ -163,11 +162,6 @@ def _check_settings(prompt: Prompt, model: Model) -> None:
     require(model.effort or not effort, "This model does not support the effort parameter.")
     kind = prompt.thinking and prompt.thinking.type
     require(kind not in model.refused_thinking, f"thinking.type: {kind} is not supported for {model.id}")
-    latest = max((i for i, message in enumerate(prompt.messages) if message.role == "assistant"), default=0)
-    for j, block in enumerate(prompt.messages[latest].content):
-        intact = block.type != "thinking" or is_intact(block.thinking, block.signature)
-        said = "`thinking` blocks in the latest assistant message cannot be modified"
-        require(intact, f"messages.{latest}.content.{j}: {said}")
     blocks = [*prompt.tools, *prompt.system, *(b for m in prompt.messages for b in m.content), prompt]
     ttls = [mark.ttl for block in blocks if (mark := getattr(block, "cache_control", None))]
     few, said = len(ttls) <= 4, "A maximum of 4 blocks with cache_control may be provided."

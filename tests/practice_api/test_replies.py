@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from course_helpers.models import ALIASES, available
-from course_helpers.practice_api import Practice, knowledge, replies, rows, tokens
+from course_helpers.practice_api import Practice, knowledge, replies, tokens
 from course_helpers.practice_api.schemas import CreateMessage, parse
 from course_helpers.pricing import rates
 from tests.practice_api.wire import assistant, body, text, user
@@ -30,7 +30,7 @@ def say(*turns: str, late: str | None = None, **fields: Any) -> str:
     messages = [(assistant if number % 2 else user)(words) for number, words in enumerate(turns)]
     messages += [{"role": "system", "content": late}] if late else []
     request = parse(CreateMessage, body(messages=messages, **fields))
-    return replies.answer(request, request.messages).text
+    return replies.answer(request, request.messages)[0]
 
 
 ASKED, PROMPTS = (
@@ -87,7 +87,7 @@ def test_every_entry_is_whole():
     """Each says something of a length that can be read, knows its figures, and is found by its phrasings."""
     wrong = Counter()
     for entry in knowledge.entries().values():
-        texts = [rows.fill(entry.part(part)) for part in ("say", "brief", "simple", "why", "example")]
+        texts = [entry.part(part) for part in ("say", "brief", "simple", "why", "example")]
         assert not [words for words in texts if re.search(r"\{[a-z_]+\}", words)], entry.name
         assert (len(texts[0]) <= 720, len(texts[1]) <= 160) == (True, True), entry.name
         assert (len(entry.word.split()) <= 3, 0 <= entry.lesson <= 9) == (True, True), entry.name
@@ -97,7 +97,7 @@ def test_every_entry_is_whole():
 
 def test_prices_are_those_of_the_data():
     """And model facts those of models.py: nothing is typed into an answer."""
-    shown = rows.figures()
+    shown = knowledge.figures()
     assert shown["models"].split(", ") == [model.id for model in available()]
     for line, id in ALIASES.items():
         tier = rates(id).tiers[0]

@@ -187,19 +187,6 @@ def test_which_error_comes_first(wire):
     assert wire.refused(404, messages=[], model="nothing") == "model: nothing"
 
 
-def test_an_edited_thinking_block_in_the_latest_assistant_turn_is_refused(wire):
-    """Sent back as it came, or left out, it passes; changed or invented, it does not; an older one may."""
-    asked = user("Explain step by step why the sky is blue.")
-    reply = wire.ok(messages=[asked], thinking={"type": "adaptive", "display": "summarized"})
-    thought, said = reply["content"]
-    for passing in ([thought, said], [said]):
-        wire.ok(messages=[asked, assistant(passing), user("Go on.")])
-    for change in ({"thinking": "I plot."}, {"signature": "x"}, {"signature": ""}):
-        turns = [asked, assistant([thought | change, said]), user("Go on.")]
-        assert "messages.1.content.0: `thinking` blocks in the latest" in wire.refused(messages=turns)
-        wire.ok(messages=[*turns, assistant([said]), user("And then?")])
-
-
 BEARER, SECRET = {"authorization": "Bearer practice"}, "sk-ant-api03-not-to-be-seen-anywhere"
 KEYS = [(headers, None) for headers in (KEY, BEARER, {"authorization": "bearer practice"}, KEY | BEARER)]
 KEYS += [(headers, "x-api-key header is required") for headers in ({}, {"x-api-key": ""})]

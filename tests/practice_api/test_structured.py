@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from datetime import date
-from typing import Literal
+from typing import Annotated, Literal
 
 import pytest
 from jsonschema import Draft202012Validator
@@ -66,10 +66,12 @@ class Person(BaseModel):
     share: float = Field(gt=0, lt=1, description="A share.")
     tags: set[str] = Field(min_length=3)
     mood: Literal["good", "bad"] | date
+    code: str = Field(pattern=r"^(?:[A-Z]{2}|x)-\d+[^.]$", min_length=8)
+    spot: tuple[float, Annotated[str, Field(pattern=r"^\w+$", max_length=3)]]
 
 
 def test_messages_parse_gets_what_its_model_takes(client, wire):
-    """Bounds too, which the SDK moves into the descriptions; names and numbers come from the question.
+    """Bounds, patterns, tuples, which the SDK moves into descriptions; the question's names and numbers.
 
     What a short answer adds to the question comes first: Paris, not France.
     """

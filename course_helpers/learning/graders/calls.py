@@ -33,7 +33,7 @@ IN, OUT, WRITTEN, READ = 1_003, 207, 5_002, 50_004
 
 
 def ask(bench: Bench) -> None:
-    bench.run(QUESTION)
+    bench.call(QUESTION)
     bench.request(QUESTION, most=300)
     require(bench.by_sdk, "not through the SDK: it was made by hand, not with client.messages.create.")
     bench.is_reply()

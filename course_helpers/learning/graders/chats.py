@@ -197,9 +197,5 @@ def save(bench: Bench) -> None:
                     raise NotYet('not in UTF-8: open(path, "w", encoding="utf-8").', "not UTF-8") from None
                 except ValueError:
                     raise NotYet("no JSON: str() is not JSON, json.dump is.", "no JSON") from None
-                require(_holds(data, history), "no messages: the file does not hold the history's, in order.")
-
-
-def _holds(data: Any, wanted: list) -> bool:
-    inner = data.values() if isinstance(data, dict) else data if isinstance(data, list) else ()
-    return data == wanted or any(_holds(each, wanted) for each in inner)
+                wanted, found = (json.dumps(each, sort_keys=True) for each in (history, data))
+                require(wanted in found, "no messages: the file does not hold the history's, in order.")
