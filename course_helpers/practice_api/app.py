@@ -16,11 +16,10 @@ from starlette.datastructures import QueryParams
 from ..models import MODELS
 from . import PRACTICE_KEY, generate, replies, rules
 from .caching import PromptCache, count, diagnose
-from .errors import ApiError, Dropped, require
 from .faults import UNLIMITED, Faults
 from .journal import Exchange, Journal, redacted
 from .responses import Batch, Head, Part, event_stream, model_info, page_of, result
-from .schemas import CreateBatch, CreateMessage, Object, Prompt, parse, read_json
+from .schemas import ApiError, CreateBatch, CreateMessage, Dropped, Object, Prompt, parse, read_json, require
 
 MAX_BODY, MAX_BATCH_BODY = 32 * 1024 * 1024, 256 * 1024 * 1024
 BATCHES, NAME = "/v1/messages/batches", "([^/]+)"

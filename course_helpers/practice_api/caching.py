@@ -15,9 +15,8 @@ from typing import Any, NamedTuple
 import pydantic_core
 
 from ..models import Model
-from .errors import require
 from .journal import CacheMiss, Exchange, Journal
-from .schemas import CreateMessage, Object, Prompt, parse
+from .schemas import CreateMessage, Object, Prompt, parse, require
 from .tokens import MESSAGE_OVERHEAD, REQUEST_OVERHEAD, block_tokens, whole
 
 LOOK_BACK = 20

@@ -19,7 +19,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, validate_call
 
-from .errors import STATUSES, ApiError, Dropped, Headers
+from .schemas import STATUSES, ApiError, Dropped, Headers
 
 Status = Literal[tuple(STATUSES)]
 Break = Literal["disconnect", "truncate", "error", "garble", "stall"]

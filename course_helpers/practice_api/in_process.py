@@ -19,8 +19,8 @@ from typing import Any
 import httpx2
 
 from .app import Api
-from .errors import Dropped
 from .responses import Head, Part
+from .schemas import Dropped
 
 _numbers = itertools.count(1)
 _running: dict[str, InProcess] = {}  # by the host in their URL, which no network has

@@ -12,9 +12,8 @@ from starlette.datastructures import QueryParams
 
 from ..models import Model
 from . import generate
-from .errors import ApiError, Dropped, Headers, require
 from .journal import Exchange
-from .schemas import Object
+from .schemas import ApiError, Dropped, Headers, Object, require
 
 
 class Head(NamedTuple):

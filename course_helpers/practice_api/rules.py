@@ -6,9 +6,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from ..models import MODELS, Model
-from .errors import ApiError, require
 from .instances import FORMATS, schema_fault
-from .schemas import CreateMessage, CustomTool, Message, Prompt
+from .schemas import ApiError, CreateMessage, CustomTool, Message, Prompt, require
 
 OLD_VERSION, NEW_VERSION = "2023-06-01", "2026-10-21"
 _IMAGES = {"iVBORw0KGgo": "image/png", "/9j/": "image/jpeg", "R0lGOD": "image/gif", "UklGR": "image/webp"}
