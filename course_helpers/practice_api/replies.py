@@ -166,8 +166,7 @@ def kind_of_talk(text: str) -> str:
 
 @lru_cache(maxsize=500)
 def subject(text: str, before: tuple[knowledge.Entry, ...]) -> tuple[knowledge.Entry, ...]:
-    """The entry that `text`, after what was spoken of `before`, is about; the three nearest where that is
-    not sure; none where none comes near."""
+    """The entry that `text` is about, after what was `before`; three where that is not sure; or none."""
     words, about = knowledge.plain(text), before[0] if before else None
     part = _part_asked(words)
     rest = re.sub(table("talk.toml")["facets"].get(part, r"\Z"), " ", words)
