@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 from course_helpers.practice_api.knowledge import Entry, entries
-from course_helpers.practice_api.rows import fill
 from tools.lessons import ROOT, cover, lesson_paths
 
 PAGE = ROOT / "docs" / "glossary.md"
@@ -28,7 +27,7 @@ def _terms() -> list[Entry]:
 
 def terms(lesson: int) -> str:
     """Markdown: the terms that lesson number `lesson` teaches, a line each."""
-    return "\n".join(f"- **{e.name}**: {fill(e.brief)}" for e in _terms() if e.lesson == lesson)
+    return "\n".join(f"- **{e.name}**: {e.part('brief')}" for e in _terms() if e.lesson == lesson)
 
 
 def page() -> str:
@@ -36,7 +35,7 @@ def page() -> str:
     links = {
         cover(path).number: f"[{cover(path).number}](../notebooks/{path.name})" for path in lesson_paths()
     }
-    rows = [f"| {e.name} | {fill(e.brief)} | {links.get(e.lesson, '')} |" for e in _terms()]
+    rows = [f"| {e.name} | {e.part('brief')} | {links.get(e.lesson, '')} |" for e in _terms()]
     return _HEAD + "\n".join(["| term | meaning | lesson |", "|---|---|---|", *rows]) + "\n"
 
 

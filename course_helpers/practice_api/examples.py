@@ -7,7 +7,7 @@ from functools import cache
 from itertools import pairwise
 
 from . import knowledge
-from .rows import table
+from .knowledge import table
 
 _LINE = re.compile(
     r"^\W*(?:(?:input|q|question|text|user|word|review|ticket)\s*:\s*)?(.+?)\s*"

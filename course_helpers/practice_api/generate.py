@@ -72,7 +72,7 @@ def _draft(request: CreateMessage, messages: list[Message], model: Model, shape:
     """What is thought, said, and called, before it is cut to size."""
     if shape in ("refusal", "empty"):
         return "", "", None
-    (said, thinks), last = replies.answer(request, messages), replies.text_of(messages[-1])
+    (said, thinks), last = replies.answer(request, messages), messages[-1].text
     thinking = _thinking(request, model, thinks)
     if shape in ("thinking_first", "thinking_only"):
         thinking = thinking or thinks or _ALWAYS_THINKS

@@ -201,13 +201,12 @@ def call_tool(request: CreateMessage, messages: list[Message]) -> Object | None:
     last = next(message for message in reversed(messages) if message.role != "system")
     if not tools or (choice and choice.type == "none") or last.role == "assistant":
         return None
-    question = "\n".join(block.text for block in last.content if block.type == "text")
-    said = {*loud(question[:2_000])}
+    said = {*loud(last.text[:2_000])}
     shared = [len(said & {*loud(f"{tool.name} {tool.description or ''}"[:2_000])}) for tool in tools]
     chosen = tools[shared.index(max(shared))]
     if not any(shared) and not (choice and choice.type in ("any", "tool")):
         return None
-    return {"name": chosen.name, "input": instance(chosen.input_schema, question)}
+    return {"name": chosen.name, "input": instance(chosen.input_schema, last.text)}
 
 
 def quote_results(results: list[Any]) -> str:
@@ -215,6 +214,5 @@ def quote_results(results: list[Any]) -> str:
     said = []
     for result in results:
         parts = [part.text if part.type == "text" else part.type for part in result.content or ()]
-        failed = "The tool failed" if result.is_error else "The tool answered"
-        said.append(f"{failed}: {' '.join(parts)[:500]}")
+        said.append(f"The tool {'failed' if result.is_error else 'answered'}: {' '.join(parts)[:500]}")
     return "\n".join(said)

@@ -1,4 +1,4 @@
-"""What the practice model knows of its subject, and how a question finds its entry.
+"""What the practice model knows: its files, the figures in their texts, and how a question finds its entry.
 
 A question and the phrasings of knowledge.toml become sets of word stems and of pairs of neighbours. What they
 share counts, a rare word more than a frequent one, against what either has alone.
@@ -8,17 +8,20 @@ from __future__ import annotations
 
 import math
 import re
+import tomllib
 from collections import Counter, defaultdict
 from collections.abc import Iterable
+from datetime import UTC, datetime, time
 from difflib import get_close_matches
 from functools import cache, lru_cache
 from itertools import chain, pairwise
 from pathlib import Path
+from typing import Annotated, Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, StringConstraints
 
 from ..files import read_rows
-from .rows import Text, fill, table
+from ..models import ALIASES, AS_OF, MODEL, available, find_model
 
 FILE = Path(__file__).with_name("knowledge.toml")
 _LITTLE, _SOME, _NEW, _ELSEWHERE, _PAIR = 0.2, 1.2, 3.5, 10.0, 0.5
@@ -33,6 +36,14 @@ _SUM = re.compile(
     r"(?<![\w.-])(-?\d+(?:\.\d+)?) ?(\+|plus|-|minus|[*x×]|times) ?(-?\d+(?:\.\d+)?)(?![\w.]|,\d)"
 )
 _IS = re.compile(r"\b(what|who|how|where|when|why|that|it|there|here|he|she)'s\b")
+_KINDS = {"in": "input", "out": "output", "write": "cache_write", "read": "cache_read"}
+Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
+
+
+@cache
+def table(name: str) -> dict[str, Any]:
+    """The file `name` beside this one."""
+    return tomllib.loads(Path(__file__).with_name(name).read_text("utf-8"))
 
 
 def _bare(word: str) -> str:
@@ -199,3 +210,53 @@ def _features(stems: Iterable[str]) -> set[str]:
     stems = [*stems]
     speaking = [stem for stem in stems if stem not in _LIGHT]
     return {*stems, *(f"{a} {b}" for a, b in pairwise(speaking))}
+
+
+def fill(text: str, /, **words: str) -> str:
+    """`text` with each name in braces replaced by that of `words`, or by the figure."""
+
+    def value(found: re.Match[str]) -> str:
+        return words[found[1]] if found[1] in words else figures().get(*found.group(1, 0))
+
+    return re.sub(r"\{(\w+)\}", value, text)
+
+
+@cache
+def figures() -> dict[str, str]:
+    """Name → text: prices in USD per million tokens on the day `models.AS_OF`, limits in tokens, days."""
+    found = {"as_of": f"{AS_OF:%Y-%m-%d}", "model": MODEL}
+    for line, id in ALIASES.items():
+        model, usd = find_model(id), _rates(id)
+        usd["call"] = (800 * usd["in"] + 200 * usd["out"]) / 1_000_000
+        usd["day"] = 10_000 * usd["call"]
+        limits = {
+            "window": model.context_window,
+            "max": model.max_output,
+            "cache_min": model.min_cacheable_tokens,
+        }
+        found |= {line: id, f"{line}_name": model.name}
+        found |= {f"{line}_{kind}": f"{tokens:,}" for kind, tokens in limits.items()}
+        found |= {f"{line}_{kind}": _usd(amount) for kind, amount in usd.items()}
+    return found | {
+        "opus_ratio": f"{_rates(ALIASES['opus'])['in'] / _rates(ALIASES['haiku'])['in']:.0f}",
+        "old_window": f"{min(available(), key=lambda model: model.released).context_window:,}",
+        "models": ", ".join(model.id for model in available()),
+        "prices": ", ".join(f"{k.title()} {found[f'{k}_in']} and {found[f'{k}_out']}" for k in ALIASES),
+        "retiring": " and ".join(f"{m.name} on {m.retires}" for m in available() if m.retires) or "none",
+    }
+
+
+def _rates(id: str) -> dict[str, float]:
+    """USD per million tokens of each kind, for a short prompt."""
+    from genai_prices import Usage, calc_price
+
+    noon = datetime.combine(AS_OF, time(12), tzinfo=UTC)
+    price = calc_price(Usage(), id, provider_id="anthropic", genai_request_timestamp=noon).model_price
+    tiers = {kind: getattr(price, f"{name}_mtok") for kind, name in _KINDS.items()}
+    rates = {kind: float(getattr(tier, "base", tier)) for kind, tier in tiers.items()}
+    return rates | {"in_batch": rates["in"] / 2, "out_batch": rates["out"] / 2}
+
+
+def _usd(amount: float) -> str:
+    """With as many decimals as it takes, and two at least."""
+    return re.sub(r"(\.\d\d\d*?)0+$", r"\1", f"${amount:.6f}")

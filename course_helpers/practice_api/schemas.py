@@ -105,6 +105,11 @@ class Message(Strict):
     role: Literal["user", "assistant", "system"]
     content: strict(Union[str, Iterable[types.ContentBlockParam]])  # noqa: UP007
 
+    @property
+    def text(self) -> str:
+        """Its text blocks, a line each."""
+        return "\n".join(block.text for block in self.content if block.type == "text")
+
 
 class Prompt(Strict):
     """What counting tokens and creating a message have in common."""

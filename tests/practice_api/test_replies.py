@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from course_helpers.models import ALIASES, available
-from course_helpers.practice_api import Practice, knowledge, replies, rows, tokens
+from course_helpers.practice_api import Practice, knowledge, replies, tokens
 from course_helpers.practice_api.schemas import CreateMessage, parse
 from course_helpers.pricing import rates
 from tests.practice_api.wire import assistant, body, text, user
@@ -97,7 +97,7 @@ def test_every_entry_is_whole():
 
 def test_prices_are_those_of_the_data():
     """And model facts those of models.py: nothing is typed into an answer."""
-    shown = rows.figures()
+    shown = knowledge.figures()
     assert shown["models"].split(", ") == [model.id for model in available()]
     for line, id in ALIASES.items():
         tier = rates(id).tiers[0]
