@@ -183,7 +183,7 @@ def test_before_and_after_it_is_sent(cell, monkeypatch, capsys):
     for cell.chat.keep in (
         summarise_older(1),
         within_tokens(9),
-        lambda messages, chat: chat.ask(messages) or messages[-1:],
+        lambda messages, chat: chat.ask(messages).strip() or messages[-1:],
         last_turns(0),
     ):
         cell.do("preview", text=PARIS)
@@ -217,6 +217,11 @@ def test_errors_show_in_the_chat_and_are_raised(cell):
         reply = cell.send(PARIS)
     assert (reply.turn, reply.note, cell.chat.messages) == (None, cell.status, [])
     assert reply.note in Reader(cell._exchanges[1].foot).text
+    cell.chat.keep = lambda *_: sys.exit()
+    with pytest.raises(RuntimeError, match="SystemExit"):
+        cell.send(PARIS)
+    cell.chat.keep = None
+    assert str(cell.send(PARIS)) == ANSWER  # it has ended nothing but its turn
 
     request = httpx2.Request("POST", "http://x")
     told = {"message": "Said so.", "response": httpx2.Response(400, request=request), "body": None}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shlex
 import tempfile
-from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from .. import models
 from ..client import place
 from ..formatting import count, dollars, in_one_line, plain, share, short
 from ..history import Call, Conversation, StreamInterrupted
-from ..history.strategies import Asking, chosen
+from ..history.strategies import chosen
 from ..history.turn import Server
 from ..retries import SPEND_CAP, final_cause
 from ..wire import Steps, advance
@@ -79,9 +78,8 @@ def bill(call: Call) -> str:
 class _Unasked(Server):
     """A server that is not asked: what is counted is an estimate, and what is asked gets no answer."""
 
-    def ask(self, messages: list[dict[str, Any]]) -> Steps[str]:
+    def ask(self, messages: list[dict[str, Any]]) -> Steps[None]:
         yield from ()
-        return ""
 
 
 def forecast(chat: Conversation, text: str, last: Any = None) -> dict[str, Any]:
@@ -91,10 +89,9 @@ def forecast(chat: Conversation, text: str, last: Any = None) -> dict[str, Any]:
     """
     server = _Unasked(**vars(chat.server()) | {"uncounted": True})
     unsent = Conversation(chat.client, model=chat.model, system=chat.system)  # all that a strategy asks of it
-    unsent.server = lambda: server
-    keep = deepcopy(chat.keep) if isinstance(chat.keep, Asking) else chat.keep  # its notes are forgotten
+    unsent.server, unsent.ask = (lambda: server), (lambda messages: "")
     messages = [*chat.messages, {"role": "user", "content": text}]
-    messages = advance(chosen(keep, unsent, messages, server))
+    messages = advance(chosen(chat.keep, unsent, messages, server))
     sent = unsent.count(messages)
     if last is not None:
         sent = round(sent * last.turn.prompt_tokens / unsent.count(last.request["messages"])) or 1

@@ -149,7 +149,7 @@ class Conversation:
     @property
     def messages(self) -> list[dict[str, str]]:
         """The transcript: a new list of `{"role", "content"}`, always fit to be sent."""
-        return list(Messages(*self._ledger.now.texts))
+        return list(Messages(self._ledger.now.turns))
 
     @property
     def turns(self) -> list[Turn]:

@@ -178,11 +178,6 @@ class State(NamedTuple):
     past: tuple[Call, ...] = ()  # those that the turns of a fork had taken before it was one
 
     @property
-    def texts(self) -> list[str]:
-        """What the user and the model said in turn."""
-        return [text for turn in self.turns for text in (turn.user, turn.assistant)]
-
-    @property
     def next_number(self) -> int:
         """Turns are counted from 1 and never twice, also not after an undo."""
         return 1 + next((call.turn for call in reversed(self.past + self.calls) if call.turn), 0)

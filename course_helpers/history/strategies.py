@@ -23,6 +23,7 @@ from typing import Any, ClassVar
 
 from ..models import MODELS
 from ..wire import Steps, advance
+from .records import Turn
 
 Message = dict[str, Any]
 Strategy = Callable[[list[Message], Any], list[Message]]
@@ -35,19 +36,21 @@ ASKED_BEFORE = "Summarise the conversation so far."  # what a summary answers, s
 
 
 class Messages(Sequence):
-    """`texts`, said in turn by user and assistant; each made when it is looked at, as a past may be long."""
+    """What was said in `turns`, then `texts` in turn; each made when it is looked at: a past may be long."""
 
-    def __init__(self, *texts: str) -> None:
-        self._texts = texts
+    def __init__(self, turns: Sequence[Turn], *texts: str) -> None:
+        self._turns, self._texts = turns, texts
 
     def __len__(self) -> int:
-        return len(self._texts)
+        return 2 * len(self._turns) + len(self._texts)
 
     def __getitem__(self, index: Any) -> Any:
         if isinstance(index, slice):
             return [self[at] for at in range(len(self))[index]]
-        at = range(len(self))[index]  # not negative, and within bounds
-        return {"role": ("user", "assistant")[at % 2], "content": self._texts[at]}
+        at, kept = range(len(self))[index], 2 * len(self._turns)  # so it is not negative, and within bounds
+        role = ("user", "assistant")[at % 2]
+        text = getattr(self._turns[at // 2], role) if at < kept else self._texts[at - kept]
+        return {"role": role, "content": text}
 
 
 def chosen(keep: Strategy | None, chat: Any, messages: Sequence, server: Any) -> Steps[list[Message]]:
@@ -154,7 +157,7 @@ class summarise_older(Asking):
     def __post_init__(self) -> None:
         at_least(1, turns=self.turns)
         # The last summaries, newest first: the messages that were to be summed up, those that were, and it.
-        object.__setattr__(self, "_known", deque(maxlen=100))
+        object.__setattr__(self, "_known", deque(maxlen=30))
 
     def steps(self, messages, server):
         messages = [*messages]
@@ -163,10 +166,11 @@ class summarise_older(Asking):
         known = (each for each in [*self._known] if older[: len(each[0])] == each[0])
         asked, covered, summary = next(known, ([], [], []))  # none yet, undone, reset, or another history
         if len([*_exchanges(older[len(asked) :])]) >= self.turns:
-            new = yield from server.ask([*summary, *older[len(covered) :], *Messages(SUMMARISE)])
+            new = yield from server.ask([*summary, *older[len(covered) :], *Messages((), SUMMARISE)])
             if new:
-                covered, summary = older, [*Messages(ASKED_BEFORE, new)]
-            self._known.appendleft((older, covered, summary))
+                covered, summary = older, [*Messages((), ASKED_BEFORE, new)]
+            if new is not None:  # it was asked: an empty answer is paid for once, not each turn
+                self._known.appendleft((older, covered, summary))
         return [*summary, *messages[len(covered) :]]
 
 

@@ -155,7 +155,7 @@ class Exchange:
 
     def _first_piece(self) -> Steps[str]:
         """What to send is chosen, weighed against the budget, and asked; "" for a reply that came whole."""
-        messages = yield from self.choose(Messages(*self.ledger.now.texts, self.question), self.server)
+        messages = yield from self.choose(Messages(self.ledger.now.turns, self.question), self.server)
         self.request = self.server.request(messages)
         self.worst = yield from self.server.afford(self.request)
         self.started = time.perf_counter()
@@ -172,9 +172,8 @@ class Exchange:
             return ""
         stream = yield Need("open", self.request)
         self.reading.response = stream.response
-        self.opened.append(
-            events_of(stream, self.end) if isinstance(stream, anthropic.AsyncStream) else stream
-        )
+        asynchronous = isinstance(stream, anthropic.AsyncStream)
+        self.opened.append(events_of(stream, self.end) if asynchronous else stream)
         piece = yield from self.reading.piece(self.opened[-1])
         self.first = time.perf_counter() - self.started if piece else None
         return piece
@@ -210,10 +209,7 @@ def remark(reading: Reading, kept: bool) -> str:
     reason, advice = reading.stop_reason, ADVICE.get(reading.stop_reason)
     if kept:
         return f"Cut off ({reason}): {advice}." if advice else ""
-    what = (
-        "The model refused to answer"
-        if reason == "refusal"
-        else f"The reply was empty (stop reason {reason})"
-    )
+    empty = f"The reply was empty (stop reason {reason})"
+    what = "The model refused to answer" if reason == "refusal" else empty
     said = f" It said: {reading.explanation}" if reading.explanation else ""
     return f"{what}. Nothing was kept: {advice or 'ask again, or in other words'}.{said}"
