@@ -68,9 +68,9 @@ def _check_messages(messages: list[Message], model: Model) -> None:
         text = prefill[-1].text if prefill and prefill[-1].type == "text" else ""
         clean = text == text.rstrip() or not text.strip()
         require(clean, "messages: final assistant content cannot end with trailing whitespace")
-    full = all(message.content or message.content is prefill for message in messages)
     said = "all messages must have non-empty content except for the optional final assistant message"
-    require(full, f"messages: {said}")
+    for i, message in enumerate(messages):
+        require(message.content or message.content is prefill, f"messages.{i}: {said}")
     roles = [message.role for message in messages]
     for i in (i for i, role in enumerate(roles) if role == "system"):
         require(model.system_in_messages, f'messages: Unexpected role "system" for {model.id}')
