@@ -168,12 +168,11 @@ def _live(api_key: str | None, model: str) -> Place:
 
 
 def _local(api_key: str | None, model: str) -> Place:
-    urls = {name: f"http://127.0.0.1:{port}" for name, port in LOCAL_SERVERS.items()}
-    if named := os.environ.get("COURSE_LOCAL_URL"):
-        urls = {"Local server": _base(named)} | urls
+    urls = {"Local server": os.environ.get("COURSE_LOCAL_URL", "")}
+    urls |= {name: f"http://127.0.0.1:{port}" for name, port in LOCAL_SERVERS.items()}
     for name, url in urls.items():
         with suppress(LookupError, ValueError, anthropic.APIConnectionError):
-            return _server(api_key, model, url, name)
+            return _server(api_key, model, _base(url), name)
     said = "There is no model on this machine: `ollama pull llama3.2` brings one to Ollama, and `make local` "
     said += "in the folder of the course a very small one with its own server."
     raise anthropic.APIConnectionError(message=said, request=httpx2.Request("GET", "http://127.0.0.1"))
@@ -182,21 +181,21 @@ def _local(api_key: str | None, model: str) -> Place:
 def _server(api_key: str | None, model: str, url: str, name: str = "") -> Place:
     """The server at `url`. Where it has a `name`, as for "local", the first model that it lists will do."""
     # Local servers ignore the key, but the SDK insists on one. The learner's own never goes along unasked.
-    (client, names), note = _visit(url, ANTHROPIC_API_KEY=api_key or "not-needed"), ""
+    client, names = _visit(url, ANTHROPIC_API_KEY=api_key or "not-needed")
     if name and not names:
         raise LookupError(f"{name} runs, but lists no model.")
     if same := {_plain_name(each): each for each in names}.get(_plain_name(model)):
         model = same
     elif names and name:  # the first that runs here and can chat
         model = min(names, key=lambda each: bool(_CLOUD.search(each)) + ("embed" in each))
-    elif names:
-        note = f"\nIts models: {', '.join(names[:8])}. Start again with COURSE_MODEL=… to take another."
     kind, money = name or "Local server", "what you type stays on this machine, and costs nothing"
     if not is_loopback(client.base_url.host):
         kind, money = "Server", "whoever runs it may charge for calls"
     elif not costs_nothing(client, model):
         money = "may pass calls on: what you type can leave this machine, and cost money"
-    print(f"{kind} at {url} · {model} · {money}{note}")
+    print(f"{kind} at {url} · {model} · {money}")
+    if names and model not in names:
+        print(f"Its models: {', '.join(names[:8])}. Start again with COURSE_MODEL=… to take another.")
     return client, model
 
 
@@ -216,9 +215,7 @@ def _visit(url: str, **variables: str) -> tuple[anthropic.Anthropic, list[str]]:
         answer = look.get("/v1/models?limit=1000", cast_to=httpx2.Response)
         listed = [plain(str(model["id"])) for model in answer.json()["data"]]
     except anthropic.AuthenticationError as error:
-        said = (
-            "The key was refused (401): pass the right one as api_key=…; connect('live') asks for another. "
-        )
+        said = "The key is refused (401): pass the right one as api_key=…; connect('live') asks for another. "
         said += "Nothing changed: calls go where they went before."
         error.args = (said,)
         raise

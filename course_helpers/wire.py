@@ -114,8 +114,7 @@ def reply_to(request: dict[str, Any], read: Callable = lambda message: message) 
     `json.JSONDecodeError`, raises `anthropic.APIResponseValidationError`: not retried, as it may be billed.
     """
     if request.get("stream"):
-        why = "pieces may be on the screen when it breaks"
-        raise TypeError(f"stream=True cannot be retried here: {why}. Use Conversation.stream, which can.")
+        raise TypeError("stream=True cannot be retried: pieces may be on screen. Use Conversation.stream.")
     raw = yield Need("ask", request)
     with suppress(ValueError, TypeError, AttributeError, RecursionError):
         reply = yield Need("call", raw.parse)

@@ -94,13 +94,13 @@ def _clause(clause: str, held: list[str], before: Wishes, spoken: bool) -> tuple
     if found.get("json") or (before.get("json") == ["answer"] and _search("keys", clause)):
         found["json"] = _keys(clause, held)
     for limit in re.finditer(file["patterns"]["limit"], lower):
-        unit, listed = _UNITS.get(limit["unit"], "items"), limit["unit"] not in _UNITS
-        if (limit["least"] and not listed) or (spoken and not _search("length", lower[: limit.start()])):
+        unit = _UNITS.get(limit["unit"], "items")
+        if (limit["least"] and unit != "items") or (spoken and not _search("length", lower[: limit.start()])):
             continue  # an answer is never made longer, but a list has as many items as are asked for
         left = left.replace(limit[0], " ")
         found[unit] = max(1, int(limit["most"]) - bool(limit["less"]))
-        if listed:
-            found.setdefault("list", before.get("list") or "-")
+    if "items" in found:
+        found.setdefault("list", before.get("list") or "-")
     return found, left if found else clause
 
 
