@@ -190,8 +190,7 @@ def _body(saying: Saying, wishes: Wishes) -> str:
     if parts != whole or mark == "":
         text = " ".join(parts) + code
     if words and len(_FENCE.sub(" ", text).split()) > words:
-        taken = sum(len(wishes.get(edge, "").split()) for edge in ("start", "end"))
-        text = _cut(saying, parts, words - taken if taken < words / 2 else words) + code
+        text = _cut(saying, parts, words) + code
     return text
 
 
@@ -206,7 +205,7 @@ def _cut(saying: Saying, parts: list[str], most: int) -> str:
 def _json(saying: Saying, wishes: Wishes, note: str, case: Callable[[str], str]) -> str:
     """A JSON object with the fields that were named: the short answer first, then one in a sentence."""
     short = saying._replace(text=saying.brief or saying.text)
-    text = _body(short, wishes | {"list": None, "start": "", "end": ""})
+    text = _body(short, wishes | {"list": None})
     first, *others = wishes["json"]
     fields = {first: saying.word if saying.word and others and not _LONG.search(first.lower()) else text}
     fields |= dict.fromkeys(others, text)
