@@ -246,7 +246,11 @@ class Chatbot:
     def claim(self, path: Path) -> None:
         """Make `path` ours. Raises OSError where it cannot be written, or holds something already."""
         if path.resolve() not in self.ours:
-            path.touch(exist_ok=False)
+            try:
+                path.touch(exist_ok=False)
+            except FileExistsError:
+                advice = f"choose another, or go on with it: --load {path}"
+                raise FileExistsError(f"{path} is there already: {advice}") from None
             self.ours.add(path.resolve())
 
 

@@ -151,9 +151,9 @@ def test_files(here, tmp_path):
     assert [len(Conversation.load(file).turns) for file in (path, other)] == [2, 3]
     precious.write_text(json.dumps({"history": [{"role": "user", "content": "Hi"}], "cost": 0.1}))
     status, _, err = here("Hello!\n", "--save", precious)
-    assert (status, f"{precious}: File exists" in err) == (2, True)
+    assert (status, f"{precious} is there already" in err) == (2, True)
     _, _, err = here(f"Hello!\n!save {precious}\n!save {copy}\n!save\n")
-    assert (err.count("File exists"), err.count(f"[Saved to {copy}]")) == (1, 3)
+    assert (err.count("there already"), err.count(f"[Saved to {copy}]")) == (1, 3)
     assert "cost" in precious.read_text()
 
 

@@ -170,11 +170,15 @@ def test_export(tmp_path, capsys):
 
 def test_guess_and_truth(capsys):
     """The number that was typed, and how far off it was; a sentence about what is none."""
+    guess("tokens", 2e-7, unit="tokens")
+    guess.reveal("tokens", 400)
     for typed, value in {"399": "399", "3,00": "300", "about $1,000": "1,000", "00.50": "0.5"}.items():
         assert type_guess("tokens", typed) == f"Your guess: {value} tokens."
         guess.reveal("tokens", 400)
     guess.reveal("never asked", 0.5)
     assert capsys.readouterr().out.splitlines() == [
+        "Your guess: 2e-07 tokens.",
+        "It is 400 tokens. You guessed 2e-07: over 99 % off.",
         "It is 400 tokens. You guessed 399: under 1 % off.",
         "It is 400 tokens. You guessed 300: 25 % off.",
         "It is 400 tokens. You guessed 1,000: 150 % off.",

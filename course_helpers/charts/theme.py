@@ -28,12 +28,11 @@ from ..frames import as_frame
 STYLE = Path(__file__).with_name("course.mplstyle")
 CAPTION_WIDTH = 88  # characters: JupyterLab breaks longer lines in mid-word
 
-# Okabe and Ito's palette, which colour-blind readers can tell apart; markers and dashes, or hatches, are a
-# second cue. Matplotlib knows the colours of the cycle as C0, C1 …
+# Okabe and Ito's palette, which colour-blind readers can tell apart, and a second cue for each colour.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C8C8C")
 DASHES = cycler(linestyle=["-", "--", "-.", ":"], markevery=[0.05] * 4)
 CYCLE = 4 * cycler(color=COLORS, marker=list("os^DvPX")) + 7 * DASHES
-BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, GREY = (f"C{number}" for number in range(len(COLORS)))
+BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, GREY = COLORS
 INPUT, OUTPUT = {"facecolor": BLUE}, {"facecolor": ORANGE, "hatch": "///"}
 THINKING, CACHE_WRITE = {"facecolor": PURPLE, "hatch": "\\\\\\"}, {"facecolor": GREEN, "hatch": "..."}
 CACHE_READ = ASKED = {"facecolor": SKY, "hatch": "xxx"}

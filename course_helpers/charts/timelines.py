@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections import Counter
 
 import numpy as np
@@ -85,12 +84,12 @@ def plot_crowd(frame: pd.DataFrame, ax: Axes | None = None, *, limit: float | No
     groups = list(frame.groupby("jitter", sort=False)["second"])
     axes = look.panels(ax, 1.0 + 1.2 * len(groups), nrows=len(groups), sharex=True, sharey=True)
     # A given Axes takes the first alone.
-    for panel, color, (name, seconds) in zip(axes, itertools.cycle(look.COLORS), groups, strict=False):
-        title = "A crowd comes back" if panel is axes[0] else ""
+    for number, (panel, (name, seconds)) in enumerate(zip(axes, groups, strict=False)):
+        title = "" if number else "A crowd comes back"
         unit = "seconds on the simulated clock" if panel is axes[-1] else ""
         look.style_axes(panel, title, unit, "requests\na second")
         arriving, _ = np.histogram(seconds, edges)
-        panel.stairs(arriving, edges, color=color, fill=True, linewidth=0)
+        panel.stairs(arriving, edges, color=f"C{number}", fill=True, linewidth=0)
         panel.set_title(short(name), loc="right", fontsize=10, fontweight="normal")
         peak, end = arriving.argmax(), np.flatnonzero(arriving)[-1] + 1
         said = f"{name}: {count(arriving.sum(), 'request')} within {count(end, 'second')}, at most "

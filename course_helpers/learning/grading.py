@@ -30,10 +30,11 @@ ASK = {"max_tokens": 50, "messages": [{"role": "user", "content": "Name a river.
 """What a grader asks, of a function that is given its arguments, or by itself."""
 SYSTEM = "You are a helpful, concise assistant."
 SHAPES = {
-    "thinking_first": "when the reply begins with a thinking block, and content[0] is not the text",
-    "thinking_only": "when the reply holds no text block at all",
-    "empty": "when the reply holds no block at all",
+    "thinking_first": ("when a thinking block comes first, and content[0] is not the text", "position 0"),
+    "thinking_only": ("when the reply holds no text block at all", "no text block"),
+    "empty": ("when the reply holds no block at all", "no text block"),
 }
+"""The shapes of a reply: in words, and what a plain failure is called there."""
 ELSEWHERE = {"url": "http://127.0.0.1:9", "key": "a-key-for-elsewhere"}
 """Where the environment leads when a function is to go by its arguments."""
 TOTAL_LIMIT = 40.0  # seconds that all runs of one grading may take together
@@ -118,8 +119,7 @@ class Bench:
 
     def shape(self, kind: str) -> AbstractContextManager:
         """The case of a reply of that shape, one of `SHAPES`."""
-        mistake = "position 0" if kind == "thinking_first" else "no text block"
-        return self.case(SHAPES[kind], mistake, self.practice.shape(kind))
+        return self.case(*SHAPES[kind], self.practice.shape(kind))
 
     def session(self, **changes: Any) -> dict[str, Any]:
         """A session as lesson 8's `new_session` makes it, with `changes`."""

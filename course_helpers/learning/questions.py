@@ -60,9 +60,13 @@ def _html(text: str) -> str:
     return re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(text))
 
 
-def guess(name: str, *, unit: str) -> None:
-    """Shows a field for the guess called `name`, a number of `unit`."""
-    _show(guess_widget(name, unit), "course-guess", f"Your guess ({unit}): run this cell to type it.")
+def guess(name: str, value: float | None = None, *, unit: str) -> None:
+    """Shows a field for the guess called `name`, a number of `unit`; or prints it where `value` is given."""
+    _units[name] = unit
+    if value is None:
+        _show(guess_widget(name, unit), "course-guess", f"Your guess ({unit}): run this cell to type it.")
+    else:
+        print(_guessed(name, unit, str(value)))
 
 
 def reveal(name: str, truth: float) -> None:
@@ -83,23 +87,26 @@ def guess_widget(name: str, unit: str) -> Any:
     """A field to type a number into, and beside it what is said to that number."""
     import ipywidgets as widgets
 
-    _units[name] = unit
     field = widgets.Text(description=f"Your guess ({unit}):", placeholder="a number, then Enter")
     field.style.description_width, field.layout.width = "initial", "auto"
     field.continuous_update = False
     said = widgets.HTML()
 
     def on_typed(change: dict) -> None:
-        if found := re.search(r"-?[\d,]*\.?\d+", change["new"]):
-            digits = found[0].replace(",", "")
-            value = float(digits) if "." in digits else int(digits)
-            trouble = store.add("guess", name, value=value, unit=unit)
-            said.value = escape(f"Your guess: {value:,} {unit}. {trouble}".strip())
-        else:
-            said.value = "That is no number: type one such as 250 or 0.5." if change["new"] else ""
+        said.value = escape(_guessed(name, unit, change["new"])) if change["new"] else ""
 
     field.observe(on_typed, "value")
     return widgets.HBox([field, said])
+
+
+def _guessed(name: str, unit: str, typed: str) -> str:
+    """What is said to the guess that was `typed`: the first number in it is kept."""
+    if not (found := re.search(r"-?[\d,]*\.?\d+(?:e[+-]?\d+)?", typed)):
+        return "That is no number: type one such as 250 or 0.5."
+    digits = found[0].replace(",", "")
+    value = int(digits) if digits.lstrip("-").isdecimal() else float(digits)
+    trouble = store.add("guess", name, value=value, unit=unit)
+    return f"Your guess: {value:,} {unit}. {trouble}".strip()
 
 
 def _show(widget: Any, name: str, text: str) -> None:

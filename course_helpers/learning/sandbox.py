@@ -185,7 +185,7 @@ class Redirect:
             path = request.url.raw_path
             path = path[max(path.rfind(b"/v1/"), 0) :]  # a gateway may have a folder before it
             request.url = self.url.copy_with(raw_path=path)
-            request.headers |= {"host": self.url.netloc.decode(), "x-api-key": PRACTICE_KEY}
+            request.headers.update({"host": self.url.netloc.decode(), "x-api-key": PRACTICE_KEY})
             request.headers.pop("authorization", None)
         request.headers["connection"] = "close"  # its client is made for it alone
         return request

@@ -26,7 +26,7 @@ class Practice:
         One that gives no sign of life within a second is replaced, on the same port where that is possible.
         """
         with self._lock:
-            if self._server and not self._server.answers(within=1):
+            if self._server and not self.in_process and not self._server.answers(within=1):
                 stuck, self._server = self._server, None
                 stuck.stop(0)
                 self.replaced += 1

@@ -94,13 +94,13 @@ def _clause(clause: str, held: list[str], before: Wishes, spoken: bool) -> tuple
     if found.get("json") or (before.get("json") == ["answer"] and _search("keys", clause)):
         found["json"] = _keys(clause, held)
     for limit in re.finditer(file["patterns"]["limit"], lower):
-        unit, listed = _UNITS.get(limit["unit"], "items"), limit["unit"] not in _UNITS
-        if (limit["least"] and not listed) or (spoken and not _search("length", lower[: limit.start()])):
+        unit = _UNITS.get(limit["unit"], "items")
+        if (limit["least"] and unit != "items") or (spoken and not _search("length", lower[: limit.start()])):
             continue  # an answer is never made longer, but a list has as many items as are asked for
         left = left.replace(limit[0], " ")
         found[unit] = max(1, int(limit["most"]) - bool(limit["less"]))
-        if listed:
-            found.setdefault("list", before.get("list") or "-")
+    if "items" in found:
+        found.setdefault("list", before.get("list") or "-")
     return found, left if found else clause
 
 
@@ -190,8 +190,7 @@ def _body(saying: Saying, wishes: Wishes) -> str:
     if parts != whole or mark == "":
         text = " ".join(parts) + code
     if words and len(_FENCE.sub(" ", text).split()) > words:
-        taken = sum(len(wishes.get(edge, "").split()) for edge in ("start", "end"))
-        text = _cut(saying, parts, words - taken if taken < words / 2 else words) + code
+        text = _cut(saying, parts, words) + code
     return text
 
 
@@ -206,7 +205,7 @@ def _cut(saying: Saying, parts: list[str], most: int) -> str:
 def _json(saying: Saying, wishes: Wishes, note: str, case: Callable[[str], str]) -> str:
     """A JSON object with the fields that were named: the short answer first, then one in a sentence."""
     short = saying._replace(text=saying.brief or saying.text)
-    text = _body(short, wishes | {"list": None, "start": "", "end": ""})
+    text = _body(short, wishes | {"list": None})
     first, *others = wishes["json"]
     fields = {first: saying.word if saying.word and others and not _LONG.search(first.lower()) else text}
     fields |= dict.fromkeys(others, text)
