@@ -42,7 +42,8 @@ def read(text: str, *, spoken: bool = False) -> tuple[Wishes, str, bool]:
 
     What is `spoken` by the user is also a question: there a wish is an order or an aside, never the subject.
     """
-    held: list[str] = []
+    wishes: Wishes = {}
+    held, rest, beside = [], [], []
 
     def hold(found: re.Match[str]) -> str:
         """A number instead of what stands in quotes, so that no clause ends and no pattern looks inside."""
@@ -50,8 +51,6 @@ def read(text: str, *, spoken: bool = False) -> tuple[Wishes, str, bool]:
         ends = held[-1][-1] in ".!?" and re.match(r"\s+[A-Z]|\s*$", found.string[found.end() :])
         return f"⟦{len(held) - 1}⟧" + ("." if ends else "")
 
-    wishes: Wishes = {}
-    rest, beside = [], []
     text = _TITLE.sub(r"\1", _QUOTED.sub(hold, re.sub("[⟦⟧]", "", text[:SEARCHED])))
     for clause in filter(str.strip, _CLAUSE.split(text)):
         found, left = _clause(clause, held, wishes, spoken)
@@ -183,10 +182,8 @@ def _body(saying: Saying, wishes: Wishes) -> str:
         if len(parts) < least:
             parts = [piece.strip(" .") for part in parts for piece in _PART.split(part)][:most]
         each = words // len(parts) or 1 if words else 999
-        cut = (" ".join(part.split()[:each]) for part in parts)
-        return (
-            "\n".join(f"{f'{n}.' if mark == '1.' else mark} {item}" for n, item in enumerate(cut, 1)) + code
-        )
+        numbered = enumerate((" ".join(part.split()[:each]) for part in parts), 1)
+        return "\n".join(f"{f'{n}.' if mark == '1.' else mark} {item}" for n, item in numbered) + code
     if parts != whole or mark == "":
         text = " ".join(parts) + code
     if words and len(_FENCE.sub(" ", text).split()) > words:

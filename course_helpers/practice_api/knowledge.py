@@ -36,7 +36,6 @@ _SUM = re.compile(
     r"(?<![\w.-])(-?\d+(?:\.\d+)?) ?(\+|plus|-|minus|[*x×]|times) ?(-?\d+(?:\.\d+)?)(?![\w.]|,\d)"
 )
 _IS = re.compile(r"\b(what|who|how|where|when|why|that|it|there|here|he|she)'s\b")
-_KINDS = {"in": "input", "out": "output", "write": "cache_write", "read": "cache_read"}
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 
 
@@ -116,7 +115,6 @@ def leaning(text: str) -> tuple[int, int]:
     return len(_index().ours & stems), len(_EVERYDAY & stems)
 
 
-@lru_cache(maxsize=500)
 def general(question: str) -> tuple[str, str]:
     """What is known of capitals, sums and the facts of general.toml, and the same in three words; or ""."""
     asked, file = question.lower().replace("’", "'")[:500], table("general.toml")
@@ -248,7 +246,8 @@ def _rates(id: str) -> dict[str, float]:
 
     noon = datetime.combine(AS_OF, time(12), tzinfo=UTC)
     price = calc_price(Usage(), id, provider_id="anthropic", genai_request_timestamp=noon).model_price
-    tiers = {kind: getattr(price, f"{name}_mtok") for kind, name in _KINDS.items()}
+    tiers = {"in": price.input_mtok, "out": price.output_mtok}
+    tiers |= {"write": price.cache_write_mtok, "read": price.cache_read_mtok}
     rates = {kind: float(getattr(tier, "base", tier)) for kind, tier in tiers.items()}
     return rates | {"in_batch": rates["in"] / 2, "out_batch": rates["out"] / 2}
 
