@@ -163,12 +163,10 @@ class OwnRow:
         return types.ModelInfo(id=self.id, match=types.ClauseEquals(self.id), prices=steps)
 
 
-OWN_ROWS: dict[str, OwnRow] = {
-    row.id: row for row in read_rows(FILE.read_text(encoding="utf-8"), "model", OwnRow, FILE.name)
-}
+OWN_ROWS = {row.id: row for row in read_rows(FILE.read_text("utf-8"), "model", OwnRow, FILE.name)}
 """`prices.toml` by id."""
 
-_FACTS: Mapping[str, Model | OwnRow] = ChainMap(MODELS, OWN_ROWS)  # what is known beside prices
+_FACTS = ChainMap(MODELS, OWN_ROWS)  # what is known of a model beside its price
 
 
 def _find(name: str):

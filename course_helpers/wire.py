@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import time
-from collections.abc import AsyncGenerator, Callable, Generator
+from collections.abc import Callable, Generator
 from contextlib import suppress
 from typing import Any, NamedTuple, TypeVar
 
@@ -45,23 +45,12 @@ def _get(need: Need, client: Any, sleep: Callable) -> Any:
         case ("open", request):
             return once(unlocked(client)).messages.create(**request, stream=True)
         case ("event", events):  # None at their end
-            return anext(events, None) if hasattr(events, "aclose") else next(events, None)
+            return anext(events, None) if isinstance(events, anthropic.AsyncStream) else next(events, None)
         case ("wait", (seconds, how)):  # the driver's own sleep in place of the default; another one stays
             return (sleep if how is time.sleep else how)(seconds)
         case ("call", function):
             return function()
     raise AssertionError(need)
-
-
-async def events_of(stream: anthropic.AsyncStream, left: Callable[[], None]) -> AsyncGenerator[Any, None]:
-    """Those of `stream`, as a generator: its loop closes it, if nobody else does. `left` hears of that."""
-    async with stream:
-        try:
-            async for event in stream:
-                yield event
-        except GeneratorExit:
-            left()
-            raise
 
 
 def unlocked(client: Any) -> Any:

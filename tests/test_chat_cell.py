@@ -217,6 +217,11 @@ def test_errors_show_in_the_chat_and_are_raised(cell):
         reply = cell.send(PARIS)
     assert (reply.turn, reply.note, cell.chat.messages) == (None, cell.status, [])
     assert reply.note in Reader(cell._exchanges[1].foot).text
+    cell.chat.keep = lambda *_: sys.exit()
+    with pytest.raises(RuntimeError, match="SystemExit"):
+        cell.send(PARIS)
+    cell.chat.keep = None
+    assert str(cell.send(PARIS)) == ANSWER  # it has ended nothing but its turn
 
     request = httpx2.Request("POST", "http://x")
     told = {"message": "Said so.", "response": httpx2.Response(400, request=request), "body": None}

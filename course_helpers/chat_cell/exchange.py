@@ -27,7 +27,7 @@ class Exchange:
         self.text, self.foot = "", ""
         self._done = self._told = 0  # characters that stay as they are drawn; that the page knows
         self._timer: asyncio.TimerHandle | None = None
-        self._came = self._waits = self._drawn = 0.0  # when: the last piece, the first not told, Markdown
+        self._came = self._since = self._drawn = 0.0  # when: the last piece; the first not told; Markdown
 
     def whole(self) -> dict[str, Any]:
         """All that a page shows of it; what comes later goes on from there."""
@@ -44,9 +44,9 @@ class Exchange:
         """One more piece of the reply, on the event loop of the turn; it is told with others, and soon."""
         now, waiting = time.monotonic(), self._told < len(self.text)
         self.text += piece
-        self._waits = self._waits if waiting else now
+        self._since = self._since if waiting else now
         pause, self._came = now - self._came, now
-        if now + pause - self._waits > LATEST:  # the next one would come too late to be told with these
+        if now + pause - self._since > LATEST:  # the next one would come too late to be told with these
             self._update()
         elif not waiting:
             self._timer = asyncio.get_running_loop().call_later(LATEST, self._update)

@@ -23,11 +23,11 @@ class Pieces(Iterator[str], AsyncIterator[str], AbstractContextManager, Abstract
     """The pieces of a reply, as they come. Read to the end they are a turn, and `reply` says so; else not.
 
     Use it in a `with` block, or read it in a plain `for`: leaving early closes the stream. `async with` and
-    `async for` do the same and wait for nobody; it is closed there with `await pieces.aclose()`.
+    `async for` do the same without blocking; it is closed there with `await pieces.aclose()`.
     """
 
     def __init__(self, turn: Exchange, client: anthropic.Anthropic) -> None:
-        self._turn, self._client = turn, client
+        self._turn, self._client, self._awaited = turn, client, _awaited(turn, client)
 
     @property
     def reply(self) -> Reply | None:
@@ -45,14 +45,7 @@ class Pieces(Iterator[str], AsyncIterator[str], AbstractContextManager, Abstract
             raise
 
     async def __anext__(self) -> str:
-        try:
-            if piece := await aadvance(self._turn.piece(), await _twin_of(self._client)):
-                return piece
-            raise StopAsyncIteration
-        except BaseException:
-            self._turn.busy = False
-            await self.aclose()
-            raise
+        return await anext(self._awaited)
 
     def close(self) -> None:
         """Stop the reply. What has not come to its end is not kept."""
@@ -61,7 +54,9 @@ class Pieces(Iterator[str], AsyncIterator[str], AbstractContextManager, Abstract
 
     async def aclose(self) -> None:
         """`close` to await."""
-        await aadvance(self._turn.close())
+        self._turn.end()
+        with suppress(RuntimeError):  # somebody waits for a piece: that closes it, when it comes
+            await self._awaited.aclose()
 
     def __exit__(self, *_: object) -> None:
         self.close()
@@ -75,11 +70,20 @@ class Pieces(Iterator[str], AsyncIterator[str], AbstractContextManager, Abstract
             # was open, which by then crashes CPython 3.13.0. The SDK's own streams take the same care.
             # Where nothing is open nothing is done: a Ctrl-C that comes within a finalizer is lost.
             if self._turn.opened and not sys.is_finalizing():
-                if hasattr(self._turn.opened[-1], "aclose"):  # what is dropped, its loop closes
-                    self._turn.end()
-                    self._turn.opened.clear()
-                else:
+                if isinstance(self._turn.opened[-1], anthropic.Stream):
                     self.close()
+                else:  # its loop closes it
+                    self._turn.end()
+
+
+async def _awaited(turn: Exchange, client: anthropic.Anthropic) -> AsyncGenerator[str, None]:
+    """The pieces of `turn`. A generator, as its loop closes it where nobody else does: so nothing is lost."""
+    try:
+        while piece := await aadvance(turn.piece(), await _twin_of(client)):
+            yield piece
+    finally:
+        turn.busy = False
+        await aadvance(turn.close())
 
 
 _twins: WeakKeyDictionary[anthropic.Anthropic, dict] = WeakKeyDictionary()  # by event loop, what lends them

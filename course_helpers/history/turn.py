@@ -17,7 +17,7 @@ import anthropic
 from ..formatting import count, dollars
 from ..pricing import Rates
 from ..retries import Retries
-from ..wire import Need, Steps, events_of, reply_to
+from ..wire import Need, Steps, reply_to
 from .records import Call, Ledger, Reply, Turn
 from .responses import Reading
 from .strategies import Message, Messages, estimate_tokens
@@ -150,8 +150,7 @@ class Exchange:
         """`end`, and close what is open, if nobody is waiting: else whoever waits does it."""
         self.end()
         while self.opened and not self.busy:
-            stream = self.opened.pop()
-            yield Need("call", getattr(stream, "aclose", None) or stream.close)
+            yield Need("call", self.opened.pop().close)
 
     def _first_piece(self) -> Steps[str]:
         """What to send is chosen, weighed against the budget, and asked; "" for a reply that came whole."""
@@ -172,9 +171,8 @@ class Exchange:
             return ""
         stream = yield Need("open", self.request)
         self.reading.response = stream.response
-        asynchronous = isinstance(stream, anthropic.AsyncStream)
-        self.opened.append(events_of(stream, self.end) if asynchronous else stream)
-        piece = yield from self.reading.piece(self.opened[-1])
+        self.opened.append(stream)
+        piece = yield from self.reading.piece(stream)
         self.first = time.perf_counter() - self.started if piece else None
         return piece
 

@@ -26,7 +26,7 @@ class Practice:
         One that gives no sign of life within a second is replaced, on the same port where that is possible.
         """
         with self._lock:
-            if self._server and not self._server.answers(within=1):
+            if self._server and not self.in_process and not self._server.answers(within=1):
                 stuck, self._server = self._server, None
                 stuck.stop(0)
                 self.replaced += 1
@@ -69,9 +69,7 @@ class Practice:
 
         return Api()
 
-    journal = property(
-        attrgetter("api.journal"), doc="What was really sent and answered: a `journal.Journal`."
-    )
+    journal = property(attrgetter("api.journal"), doc="What was sent and answered: a `journal.Journal`.")
     reset = property(attrgetter("api.reset"))
     # The controls: see `faults.Faults`.
     fail_next, break_stream, limit, shape, pace, chaos, retire = (

@@ -16,11 +16,10 @@ from starlette.datastructures import QueryParams
 from ..models import MODELS
 from . import PRACTICE_KEY, generate, replies, rules
 from .caching import PromptCache, count, diagnose
-from .errors import ApiError, Dropped, require
 from .faults import UNLIMITED, Faults
 from .journal import Exchange, Journal, redacted
 from .responses import Batch, Head, Part, event_stream, model_info, page_of, result
-from .schemas import MAX_REQUESTS, CreateBatch, CreateMessage, Object, Prompt, parse, read_json
+from .schemas import ApiError, CreateBatch, CreateMessage, Dropped, Object, Prompt, parse, read_json, require
 
 MAX_BODY, MAX_BATCH_BODY = 32 * 1024 * 1024, 256 * 1024 * 1024
 BATCHES, NAME = "/v1/messages/batches", "([^/]+)"
@@ -64,7 +63,7 @@ class Api:
 
     async def __call__(self, scope, receive, send) -> None:
         """Answer one request. Where the connection drops, on purpose too, the application ends with it."""
-        transport, body, more, head = scope["state"]["transport"], bytearray(), True, None
+        transport, body, more = scope["state"]["transport"], bytearray(), True
         try:
             while more:
                 message = await receive()
@@ -73,19 +72,17 @@ class Api:
                 body += message["body"]
                 more = message["more_body"]
             for part in self.respond(scope, bytes(body)):
-                if isinstance(part, float | int):
+                if isinstance(part, float):
                     await asyncio.sleep(part)
                 elif transport.is_closing():  # asyncio would complain of further writes
                     raise Dropped
                 elif isinstance(part, bytes):
-                    await send({"type": "http.response.body", "body": part, "more_body": not head.whole})
+                    await send({"type": "http.response.body", "body": part, "more_body": True})
                 else:
-                    head = part
-                    await send(
-                        {"type": "http.response.start", "status": head.status, "headers": head.headers}
-                    )
-            if not head.whole:
-                await send({"type": "http.response.body"})
+                    head = {"status": part.status, "headers": part.headers}
+                    await send({"type": "http.response.start", **head})
+                    end = {"type": "http.response.body", "body": part.body}
+            await send(end)
         except (Dropped, asyncio.CancelledError):  # cancelled where the server stops
             transport.close()
             while (await receive())["type"] != "http.disconnect":
@@ -107,32 +104,33 @@ class Api:
         try:
             if not fits:
                 raise ApiError(413)
-            reply = self._reply(scope["path"], headers, exchange)
+            reply = self._reply(scope, headers, exchange)
             reply = (yield from reply) if inspect.isgenerator(reply) else reply
         except ApiError as error:
-            status, reply, more = error.status, error.body(id), error.headers
+            status, reply = error.status, error.body(id)
+            more = error.headers | ({"x-should-retry": "false"} if status == 400 else {})
         exchange.status = status
         headers = [*ACCOUNT, (b"request-id", id.encode()), *self.faults.value("limit").headers()]
         headers += [(name.encode(), value.encode()) for name, value in more.items()]
         if isinstance(reply, Iterator):
-            yield Head(status, headers + EVENTS, whole=False)
+            yield Head(status, headers + EVENTS)
             yield from reply
             return
         kind = b"application/x-jsonl" if isinstance(reply, bytes) else b"application/json"
         if not isinstance(reply, bytes):
             reply = exchange.answered = pydantic_core.to_json(reply)
         headers += [(b"content-type", kind), (b"content-length", b"%d" % len(reply))]
-        yield Head(status, headers)
-        yield b"" if exchange.method == "HEAD" else reply
+        yield Head(status, headers, b"" if exchange.method == "HEAD" else reply)
 
-    def _reply(self, path: str, headers: dict[str, str], exchange: Exchange) -> Any:
+    def _reply(self, scope: Object, headers: dict[str, str], exchange: Exchange) -> Any:
         """What the endpoint replies."""
-        endpoint, named = self._endpoint(exchange.method, path)
+        endpoint, named = self._endpoint(exchange.method, scope["path"])
         rules.check_headers(headers, self.keys)
-        query = QueryParams(exchange.path.partition("?")[2])
-        given = named or [read_json(exchange.raw) if exchange.method == "POST" else query]
+        if not named:
+            posted = exchange.method == "POST"
+            named = [read_json(exchange.raw) if posted else QueryParams(scope["query_string"])]
         self.faults.strike()
-        return endpoint(exchange, *given)
+        return endpoint(exchange, *named)
 
     def _endpoint(self, method: str, path: str) -> tuple[Callable[..., Any], tuple[str, ...]]:
         """The endpoint for `method` at `path`, and the name in the path."""
@@ -169,7 +167,7 @@ class Api:
         if data.get("thread") is not None and "message-threads" in exchange.headers.get("anthropic-beta", ""):
             raise ApiError(400, "thread: not supported here", error_code="thread_unsupported_request")
         message = self._message(data, exchange)
-        exchange.cache_miss = diagnose(exchange, message["usage"], self.journal)
+        exchange.cache_miss = diagnose(exchange, data, message["usage"], self.journal)
         if data.get("diagnostics") is not None:
             message["diagnostics"] = exchange.cache_miss and exchange.cache_miss.told()
         fault, pace = self.faults.take("break_stream"), self.faults.value("pace")
@@ -206,9 +204,7 @@ class Api:
             results[one.custom_id] = result(one.custom_id, found)
         url = f"http://{exchange.headers.get('host')}{BATCHES}"
         batch = Batch(exchange.number, url, self.faults.value("pace").batch_seconds, results)
-        self.batches[batch.id] = batch
-        while sum(len(each.found) for each in self.batches.values()) > 2 * MAX_REQUESTS:
-            del self.batches[next(iter(self.batches))]  # the oldest make room
+        self.batches[batch.id] = batch  # nobody sees it before it is whole
         return batch.shown()
 
     def _list_batches(self, exchange: Exchange, query: QueryParams) -> Object:

@@ -15,9 +15,8 @@ from typing import Any, NamedTuple
 import pydantic_core
 
 from ..models import Model
-from .errors import require
 from .journal import CacheMiss, Exchange, Journal
-from .schemas import CreateMessage, Prompt, parse
+from .schemas import CreateMessage, Object, Prompt, parse, require
 from .tokens import MESSAGE_OVERHEAD, REQUEST_OVERHEAD, block_tokens, whole
 
 LOOK_BACK = 20
@@ -67,7 +66,7 @@ class PromptCache:
         self._clock = clock
         self._entries: dict[bytes, tuple[float, float]] = {}  # prefix → lifetime, expiry; the last used last
 
-    def use(self, prompt: Prompt, model: Model, admit: Callable[[int], None]) -> dict[str, Any]:
+    def use(self, prompt: Prompt, model: Model, admit: Callable[[int], None]) -> Object:
         """The prompt's part of the usage; once `admit` lets in what was not read, its marks are cached.
 
         Raises the 400 for a prompt longer than the context window, and whatever `admit` raises.
@@ -100,12 +99,12 @@ class PromptCache:
         }
 
 
-def diagnose(exchange: Exchange, usage: dict[str, Any], journal: Journal) -> CacheMiss | None:
-    """Why `exchange`, whose usage is this, read less than was cached; None where nothing diverged.
+def diagnose(exchange: Exchange, data: Object, usage: Object, journal: Journal) -> CacheMiss | None:
+    """Why `exchange`, whose JSON and usage these are, read less than was cached; None where nothing diverged.
 
     It is compared with the exchange whose message it names or, if it has a cache and does not ask, the last.
     """
-    asked = exchange.body.get("diagnostics")
+    asked = data.get("diagnostics")
     wanted = asked and asked.get("previous_message_id")
     if not wanted and (asked or b"cache_control" not in exchange.raw):
         return None
@@ -114,7 +113,7 @@ def diagnose(exchange: Exchange, usage: dict[str, Any], journal: Journal) -> Cac
     before = next((each for each in others if each.answered.startswith(start)), None)
     if before is None:
         return CacheMiss("previous_message_not_found") if wanted else None
-    was, now = _prompt_of(before.body), _prompt_of(exchange.body)
+    was, now = _prompt_of(before.body), _prompt_of(data)
     now["messages"] = now["messages"][: len(was["messages"])]
     field = next((field for field in (*NAMED, *UNNAMED) if was.get(field) != now.get(field)), None)
     if field is None:
@@ -125,7 +124,7 @@ def diagnose(exchange: Exchange, usage: dict[str, Any], journal: Journal) -> Cac
     return CacheMiss(reason, *_difference(was.get(field), now.get(field), field), missed)
 
 
-def _prompt_of(data: dict[str, Any]) -> dict[str, Any]:
+def _prompt_of(data: Object) -> Object:
     """The fields of a request that are part of what is cached, in their full form, without cache marks."""
     text = parse(CreateMessage, data).model_dump_json(include={*NAMED, *UNNAMED}, exclude_none=True)
     return json.loads(text, object_hook=lambda fields: {k: fields[k] for k in fields if k != "cache_control"})

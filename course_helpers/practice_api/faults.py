@@ -19,7 +19,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, validate_call
 
-from .errors import STATUSES, ApiError, Dropped, Headers
+from .schemas import STATUSES, ApiError, Dropped, Headers
 
 Status = Literal[tuple(STATUSES)]
 Break = Literal["disconnect", "truncate", "error", "garble", "stall"]
@@ -102,7 +102,7 @@ class Control(contextlib.AbstractContextManager):
     text: str
     value: Any
     left: int | None  # how many more requests it concerns; None for all until it is cleared
-    among: list[Control]
+    among: Faults
 
     def clear(self, *_: object) -> None:
         """End this fault."""
@@ -129,20 +129,19 @@ def control(function: Callable[..., Any]) -> Callable[..., Control]:
         value = checked(self, **arguments) or SimpleNamespace(**arguments)
         said = [f"{name}={each!r}" for name, each in named.items() if name != "times"]
         text = f"{kind}({', '.join([*map(repr, given), *said])})"
-        self.controls.append(made := Control(kind, text, value, arguments.get("times"), self.controls))
+        self.append(made := Control(kind, text, value, arguments.get("times"), self))
         return made
 
     return set_it
 
 
-class Faults:
+class Faults(list[Control]):
     """The faults that are set, safe to change from any thread while requests are answered.
 
     It takes no locks, which an interrupt could leave held: each change is one call of a list's own method.
     """
 
-    def __init__(self) -> None:
-        self.controls: list[Control] = []
+    reset = list.clear
 
     @control
     def fail_next(
@@ -157,15 +156,13 @@ class Faults:
         return SPEND_CAP if spend_cap else _failure(status, retry_after)
 
     @control
-    def break_stream(
-        self, kind: Break, after: Count = 3, *, times: Times = 1, seconds: Seconds = 30.0
-    ) -> Any:
+    def break_stream(self, kind: Break, after: Count = 3, *, times: Times = 1, seconds: Seconds = 30.0):
         """The next `times` answers break after `after` pieces of text; a plain answer breaks at once.
 
         disconnect: the connection drops. truncate: the stream ends without its last events.
         error: an error event. garble: an event that is not JSON. stall: silence for `seconds`, then a drop.
         """
-        return SimpleNamespace(kind=kind, after=after, seconds=seconds if kind == "stall" else 0)
+        return SimpleNamespace(kind=kind, after=after, seconds=float(seconds) if kind == "stall" else 0.0)
 
     @control
     def limit(
@@ -207,20 +204,16 @@ class Faults:
         """From now on `model` (an id) is answered like a retired one: 404."""
         return model
 
-    def reset(self) -> None:
-        """Clear all faults."""
-        self.controls.clear()
-
     def __str__(self) -> str:
-        return "; ".join(map(str, self.controls.copy())) or "none"
+        return "; ".join(map(str, self.copy())) or "none"
 
     def value(self, kind: str) -> Any:
         """The value of the latest control of `kind`."""
-        return next((each.value for each in self.controls[::-1] if each.kind == kind), UNSET.get(kind))
+        return {each.kind: each.value for each in self.copy()}.get(kind, UNSET.get(kind))
 
     def take(self, kind: str) -> Any:
         """The value of the first control of `kind`, counted down; faults queue up in the order set."""
-        for control in self.controls.copy():
+        for control in self.copy():
             if control.kind == kind:
                 control.left -= 1
                 if not control.left:

@@ -19,8 +19,8 @@ from typing import Any
 import httpx2
 
 from .app import Api
-from .errors import Dropped
 from .responses import Head, Part
+from .schemas import Dropped
 
 _numbers = itertools.count(1)
 _running: dict[str, InProcess] = {}  # by the host in their URL, which no network has
@@ -34,10 +34,6 @@ class InProcess(httpx2.BaseTransport, httpx2.AsyncBaseTransport):
         self.url = f"http://{self.host}"
         _running[self.host] = self
 
-    def answers(self, within: float) -> bool:
-        """Always: nothing here could be stuck."""
-        return True
-
     def stop(self) -> None:
         """No longer at this address."""
         _running.pop(self.host, None)
@@ -45,27 +41,23 @@ class InProcess(httpx2.BaseTransport, httpx2.AsyncBaseTransport):
     def handle_request(self, request: httpx2.Request) -> httpx2.Response:
         parts = _blocking(self._parts(request))
         head = next(parts)
-        return httpx2.Response(head.status, headers=head.headers, content=parts)
+        return httpx2.Response(head.status, headers=head.headers, content=head.body or parts)
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         parts = _waiting(self._parts(request))
         head = await anext(parts)
-        return httpx2.Response(head.status, headers=head.headers, content=parts)
+        return httpx2.Response(head.status, headers=head.headers, content=head.body or parts)
 
     def _parts(self, request: httpx2.Request) -> Iterator[Part]:
         """The parts of the answer. Raises the errors that a client meets on a real connection."""
         if self.host not in _running:
             raise httpx2.ConnectError("There is no practice API at this address any more.", request=request)
-        patience = request.extensions.get("timeout", {}).get("read") or math.inf
-        scope = {
-            "method": request.method,
-            "path": request.url.path,
-            "query_string": request.url.query,
-            "headers": [(name.lower(), value) for name, value in request.headers.raw],
-        }
+        patience = float(request.extensions.get("timeout", {}).get("read") or math.inf)
+        scope = {"method": request.method, "path": request.url.path, "query_string": request.url.query}
+        scope["headers"] = [(name.lower(), value) for name, value in request.headers.raw]
         try:
             for part in self.api.respond(scope, request.read()):
-                if isinstance(part, float | int) and part > patience:
+                if isinstance(part, float) and part > patience:
                     yield patience
                     raise httpx2.ReadTimeout("The read operation timed out")
                 yield part
@@ -76,7 +68,7 @@ class InProcess(httpx2.BaseTransport, httpx2.AsyncBaseTransport):
 def _blocking(parts: Iterator[Part]) -> Iterator[Head | bytes]:
     """The parts that are sent, each when its time has come."""
     for part in parts:
-        if isinstance(part, float | int):
+        if isinstance(part, float):
             time.sleep(part)
         else:
             yield part
@@ -85,7 +77,7 @@ def _blocking(parts: Iterator[Part]) -> Iterator[Head | bytes]:
 async def _waiting(parts: Iterator[Part]) -> AsyncIterator[Head | bytes]:
     """The same for an event loop."""
     for part in parts:
-        if isinstance(part, float | int):
+        if isinstance(part, float):
             await asyncio.sleep(part)
         else:
             yield part

@@ -195,16 +195,16 @@ def call_tool(request: CreateMessage, messages: list[Message]) -> Object | None:
     A forced tool is called. Else the one whose name and description share most words with the last question,
     the first of several; where no word is shared, none. What counts as a word `knowledge.loud` says.
     """
-    choice = request.tool_choice
-    wanted = choice.name if choice and choice.type == "tool" else None
+    choice = request.tool_choice.type if request.tool_choice else "auto"
+    wanted = request.tool_choice.name if choice == "tool" else None
     tools = [tool for tool in request.tools if isinstance(tool, CustomTool) and wanted in (None, tool.name)]
     last = next(message for message in reversed(messages) if message.role != "system")
-    if not tools or (choice and choice.type == "none") or last.role == "assistant":
+    if not tools or choice == "none" or last.role == "assistant":
         return None
     said = {*loud(last.text[:2_000])}
     shared = [len(said & {*loud(f"{tool.name} {tool.description or ''}"[:2_000])}) for tool in tools]
     chosen = tools[shared.index(max(shared))]
-    if not any(shared) and not (choice and choice.type in ("any", "tool")):
+    if choice == "auto" and not any(shared):
         return None
     return {"name": chosen.name, "input": instance(chosen.input_schema, last.text)}
 

@@ -42,7 +42,8 @@ def read(text: str, *, spoken: bool = False) -> tuple[Wishes, str, bool]:
 
     What is `spoken` by the user is also a question: there a wish is an order or an aside, never the subject.
     """
-    held: list[str] = []
+    wishes: Wishes = {}
+    held, rest, beside = [], [], []
 
     def hold(found: re.Match[str]) -> str:
         """A number instead of what stands in quotes, so that no clause ends and no pattern looks inside."""
@@ -50,8 +51,6 @@ def read(text: str, *, spoken: bool = False) -> tuple[Wishes, str, bool]:
         ends = held[-1][-1] in ".!?" and re.match(r"\s+[A-Z]|\s*$", found.string[found.end() :])
         return f"⟦{len(held) - 1}⟧" + ("." if ends else "")
 
-    wishes: Wishes = {}
-    rest, beside = [], []
     text = _TITLE.sub(r"\1", _QUOTED.sub(hold, re.sub("[⟦⟧]", "", text[:SEARCHED])))
     for clause in filter(str.strip, _CLAUSE.split(text)):
         found, left = _clause(clause, held, wishes, spoken)
@@ -94,13 +93,13 @@ def _clause(clause: str, held: list[str], before: Wishes, spoken: bool) -> tuple
     if found.get("json") or (before.get("json") == ["answer"] and _search("keys", clause)):
         found["json"] = _keys(clause, held)
     for limit in re.finditer(file["patterns"]["limit"], lower):
-        unit, listed = _UNITS.get(limit["unit"], "items"), limit["unit"] not in _UNITS
-        if (limit["least"] and not listed) or (spoken and not _search("length", lower[: limit.start()])):
+        unit = _UNITS.get(limit["unit"], "items")
+        if (limit["least"] and unit != "items") or (spoken and not _search("length", lower[: limit.start()])):
             continue  # an answer is never made longer, but a list has as many items as are asked for
         left = left.replace(limit[0], " ")
         found[unit] = max(1, int(limit["most"]) - bool(limit["less"]))
-        if listed:
-            found.setdefault("list", before.get("list") or "-")
+    if "items" in found:
+        found.setdefault("list", before.get("list") or "-")
     return found, left if found else clause
 
 
@@ -183,15 +182,12 @@ def _body(saying: Saying, wishes: Wishes) -> str:
         if len(parts) < least:
             parts = [piece.strip(" .") for part in parts for piece in _PART.split(part)][:most]
         each = words // len(parts) or 1 if words else 999
-        cut = (" ".join(part.split()[:each]) for part in parts)
-        return (
-            "\n".join(f"{f'{n}.' if mark == '1.' else mark} {item}" for n, item in enumerate(cut, 1)) + code
-        )
+        numbered = enumerate((" ".join(part.split()[:each]) for part in parts), 1)
+        return "\n".join(f"{f'{n}.' if mark == '1.' else mark} {item}" for n, item in numbered) + code
     if parts != whole or mark == "":
         text = " ".join(parts) + code
     if words and len(_FENCE.sub(" ", text).split()) > words:
-        taken = sum(len(wishes.get(edge, "").split()) for edge in ("start", "end"))
-        text = _cut(saying, parts, words - taken if taken < words / 2 else words) + code
+        text = _cut(saying, parts, words) + code
     return text
 
 
@@ -206,7 +202,7 @@ def _cut(saying: Saying, parts: list[str], most: int) -> str:
 def _json(saying: Saying, wishes: Wishes, note: str, case: Callable[[str], str]) -> str:
     """A JSON object with the fields that were named: the short answer first, then one in a sentence."""
     short = saying._replace(text=saying.brief or saying.text)
-    text = _body(short, wishes | {"list": None, "start": "", "end": ""})
+    text = _body(short, wishes | {"list": None})
     first, *others = wishes["json"]
     fields = {first: saying.word if saying.word and others and not _LONG.search(first.lower()) else text}
     fields |= dict.fromkeys(others, text)

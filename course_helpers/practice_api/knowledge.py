@@ -36,7 +36,6 @@ _SUM = re.compile(
     r"(?<![\w.-])(-?\d+(?:\.\d+)?) ?(\+|plus|-|minus|[*x×]|times) ?(-?\d+(?:\.\d+)?)(?![\w.]|,\d)"
 )
 _IS = re.compile(r"\b(what|who|how|where|when|why|that|it|there|here|he|she)'s\b")
-_KINDS = {"in": "input", "out": "output", "write": "cache_write", "read": "cache_read"}
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 
 
@@ -81,18 +80,14 @@ class Entry(BaseModel, frozen=True, extra="forbid"):
 
     def part(self, name: str) -> str:
         """The field `name`, figures in it; where it is empty that of the entry that this one belongs to."""
-        return fill(getattr(self, name) or (self.of and getattr(entries()[self.of], name)))
+        return fill(getattr(self, name) or getattr(entries().get(self.of, self), name))
 
 
 @cache
 def entries() -> dict[str, Entry]:
     """The entries by name. Raises ValueError that names the file, the line and what is wrong with it."""
     rows = read_rows(FILE.read_text("utf-8"), "entry", Entry, FILE.name)
-    found = {entry.name: entry for entry in rows}
-    for entry in found.values():
-        if entry.of and (entry.of not in found or found[entry.of].of):
-            raise ValueError(f"{FILE.name}, {entry.name}: of names no entry of its own, {entry.of!r}.")
-    return found
+    return {entry.name: entry for entry in rows}
 
 
 def plain(text: str) -> str:
@@ -120,7 +115,6 @@ def leaning(text: str) -> tuple[int, int]:
     return len(_index().ours & stems), len(_EVERYDAY & stems)
 
 
-@lru_cache(maxsize=500)
 def general(question: str) -> tuple[str, str]:
     """What is known of capitals, sums and the facts of general.toml, and the same in three words; or ""."""
     asked, file = question.lower().replace("’", "'")[:500], table("general.toml")
@@ -252,7 +246,8 @@ def _rates(id: str) -> dict[str, float]:
 
     noon = datetime.combine(AS_OF, time(12), tzinfo=UTC)
     price = calc_price(Usage(), id, provider_id="anthropic", genai_request_timestamp=noon).model_price
-    tiers = {kind: getattr(price, f"{name}_mtok") for kind, name in _KINDS.items()}
+    tiers = {"in": price.input_mtok, "out": price.output_mtok}
+    tiers |= {"write": price.cache_write_mtok, "read": price.cache_read_mtok}
     rates = {kind: float(getattr(tier, "base", tier)) for kind, tier in tiers.items()}
     return rates | {"in_batch": rates["in"] / 2, "out_batch": rates["out"] / 2}
 

@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 from functools import cache, lru_cache
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel
 
@@ -53,13 +53,6 @@ class Entry(BaseModel, frozen=True, extra="forbid"):
     system: Pattern | None = None
     earlier: Pattern | None = None
     thinks: Text = ""
-
-
-class Subject(NamedTuple):
-    """What is spoken of: the entries that come nearest, the first of them for sure or not."""
-
-    near: tuple[knowledge.Entry, ...]
-    sure: bool = True
 
 
 @cache
@@ -143,9 +136,8 @@ def _found(asked: list[str], said: list[str], wishes: instructions.Wishes) -> Sa
         return fresh(kind, "", said)
     text, word = knowledge.general(last)
     if text:
-        first = sentences(text)[0]
-        return Saying(first, first, word, text)
-    found = None
+        return Saying(sentences(text)[0], word=word, simple=text)
+    found: tuple[knowledge.Entry, ...] = ()
     for text in asked:
         if not kind_of_talk(text):  # thanks between two questions change no subject
             found = subject(text, found)
@@ -172,14 +164,14 @@ def kind_of_talk(text: str) -> str:
 
 
 @lru_cache(maxsize=500)
-def subject(text: str, before: Subject | None) -> Subject | None:
-    """What `text` is about, after `before`; None if nothing in knowledge.toml comes near."""
-    words, about = knowledge.plain(text), before and before.near[0]
+def subject(text: str, before: tuple[knowledge.Entry, ...]) -> tuple[knowledge.Entry, ...]:
+    """The entry that `text` is about, after what was `before`; three where that is not sure; or none."""
+    words, about = knowledge.plain(text), before[0] if before else None
     part = _part_asked(words)
     rest = re.sub(table("talk.toml")["facets"].get(part, r"\Z"), " ", words)
     named, (ours, everyday) = knowledge.loud(rest), knowledge.leaning(rest)
     if about and part != "say" and not named:
-        return Subject((about,))
+        return before[:1]
     apart = 0.85 if about and len(named) < 3 else 1
     scores = {name: apart * score for name, score in knowledge.match(rest if named else text).items()}
     if about and not everyday:
@@ -187,18 +179,16 @@ def subject(text: str, before: Subject | None) -> Subject | None:
         for name, score in knowledge.match(rest, f"{about.name} {about.ask[0]}").items():
             near, same = family in (name, knowledge.entries()[name].of), name == about.name and part == "say"
             scores[name] = max(scores.get(name, 0), score + _FAMILY * near - _SAID * same)
-    best = sorted(scores, key=lambda name: (-scores[name], name))[:3]
-    score = max(scores.values(), default=0)
-    if score < (UNSURE if ours > bool(everyday) else SURE):
-        return None
-    return Subject(tuple(knowledge.entries()[name] for name in best), score >= SURE)
+    best, score = sorted(scores, key=lambda name: (-scores[name], name)), max(scores.values(), default=0)
+    wanted = 1 if score >= SURE else 3 if score >= UNSURE and ours > bool(everyday) else 0
+    return tuple(knowledge.entries()[name] for name in best[:wanted])
 
 
-def say(found: Subject, text: str, said: Sequence[str]) -> Saying:
+def say(found: tuple[knowledge.Entry, ...], text: str, said: Sequence[str]) -> Saying:
     """The part of an entry that `text` asks for; another one where that was `said` already."""
-    entry, part = found.near[0], _part_asked(knowledge.plain(text))
-    if not found.sure:
-        near = "\n".join(f"- {entry.part('brief')}" for entry in found.near)
+    entry, part = found[0], _part_asked(knowledge.plain(text))
+    if len(found) > 1:
+        near = "\n".join(f"- {entry.part('brief')}" for entry in found)
         return fresh("unsure", text, said, near=near)
     again = ("simple", "example", "python", "why", "brief", "say")
     if entry.of and not entry.simple:

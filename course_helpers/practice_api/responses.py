@@ -12,21 +12,20 @@ from starlette.datastructures import QueryParams
 
 from ..models import Model
 from . import generate
-from .errors import ApiError, Dropped, Headers, require
 from .journal import Exchange
-from .schemas import Object
+from .schemas import ApiError, Dropped, Headers, Object, require
 
 
 class Head(NamedTuple):
-    """How an answer begins. Its bytes follow, in one piece if it is `whole`."""
+    """How an answer begins, and its body unless that follows in pieces."""
 
     status: int
     headers: Headers
-    whole: bool = True
+    body: bytes = b""
 
 
 Part = float | Head | bytes
-"""What an answer is made of, in order: seconds to wait, where it is to take its time; the head; the bytes."""
+"""What an answer is made of: seconds to wait, where it takes its time; its head; pieces of a body."""
 
 
 def event_stream(message: Object, exchange: Exchange, pace: Any, fault: Any) -> Iterator[Part]:
@@ -37,7 +36,7 @@ def event_stream(message: Object, exchange: Exchange, pace: Any, fault: Any) -> 
     events = list(generate.events(message))
     deltas = sum(event["type"] == "content_block_delta" for event in events)
     pause = message["usage"]["output_tokens"] / pace.tokens_per_second / max(1, deltas)
-    wait, shown, ready = pace.first_token_seconds, 0, b""
+    wait, shown, ready = float(pace.first_token_seconds), 0, b""
     for event in events:
         name, is_text = event["type"], event.get("delta", {}).get("type") == "text_delta"
         if fault and (name == "message_delta" or (is_text and shown == fault.after)):

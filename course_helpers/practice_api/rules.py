@@ -6,9 +6,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from ..models import MODELS, Model
-from .errors import ApiError, require
 from .instances import FORMATS, schema_fault
-from .schemas import CreateMessage, CustomTool, Message, Prompt
+from .schemas import ApiError, CreateMessage, CustomTool, Message, Prompt, require
 
 OLD_VERSION, NEW_VERSION = "2023-06-01", "2026-10-21"
 _IMAGES = {"iVBORw0KGgo": "image/png", "/9j/": "image/jpeg", "R0lGOD": "image/gif", "UklGR": "image/webp"}
@@ -69,9 +68,9 @@ def _check_messages(messages: list[Message], model: Model) -> None:
         text = prefill[-1].text if prefill and prefill[-1].type == "text" else ""
         clean = text == text.rstrip() or not text.strip()
         require(clean, "messages: final assistant content cannot end with trailing whitespace")
-    full = all(message.content or message.content is prefill for message in messages)
     said = "all messages must have non-empty content except for the optional final assistant message"
-    require(full, f"messages: {said}")
+    for i, message in enumerate(messages):
+        require(message.content or message.content is prefill, f"messages.{i}: {said}")
     roles = [message.role for message in messages]
     for i in (i for i, role in enumerate(roles) if role == "system"):
         require(model.system_in_messages, f'messages: Unexpected role "system" for {model.id}')
@@ -147,11 +146,12 @@ def _check_tools(prompt: Prompt, model: Model) -> None:
     asked: set[str] = set()
     for i, message in enumerate(prompt.turns):
         given = {block.tool_use_id for block in message.content if block.type == "tool_result"}
-        odd, missing = (min(names, default="")[:100] for names in (given - asked, asked - given))
-        said = "unexpected `tool_use_id` in a `tool_result` block, without its `tool_use` before it"
-        require(given <= asked, f"messages.{i}: {said}: {odd}")
-        said = "`tool_use` ids were found without `tool_result` blocks immediately after"
-        require(asked <= given, f"messages.{i}: {said}: {missing}")
+        if odd := given - asked:
+            raise ApiError(400, f"messages.{i}: unexpected `tool_use_id` in `tool_result`: {min(odd)[:100]}")
+        if missing := asked - given:
+            raise ApiError(
+                400, f"messages.{i}: `tool_use` without `tool_result` after it: {min(missing)[:100]}"
+            )
         asked = {block.id for block in message.content if block.type == "tool_use"}
 
 
@@ -161,12 +161,10 @@ def _check_settings(prompt: Prompt, model: Model) -> None:
     require(model.effort or not effort, "This model does not support the effort parameter.")
     kind = prompt.thinking and prompt.thinking.type
     require(kind not in model.refused_thinking, f"thinking.type: {kind} is not supported for {model.id}")
-    off = kind == "disabled" and effort in ("xhigh", "max")
-    require(not off, f"thinking.type: disabled is not supported at effort {effort}")
     blocks = [*prompt.tools, *prompt.system, *(b for m in prompt.messages for b in m.content), prompt]
     ttls = [mark.ttl for block in blocks if (mark := getattr(block, "cache_control", None))]
-    few, said = len(ttls) <= 4, "A maximum of 4 blocks with cache_control may be provided."
-    require(few, f"{said} Found {len(ttls)}.")
+    few = len(ttls) <= 4
+    require(few, f"A maximum of 4 blocks with cache_control may be provided. Found {len(ttls)}.")
     said = "a ttl='1h' block must not come after a ttl='5m' block (order: tools, system, messages)"
     require(ttls == sorted(ttls), f"cache_control: {said}")  # "1h" sorts before "5m"
 
@@ -188,6 +186,5 @@ def _check_limits(request: CreateMessage, model: Model, version: str) -> None:
     form = request.output_config and request.output_config.format
     forced = request.tool_choice and request.tool_choice.type in FORCING
     alone = not (request.stream or budget or form or forced)
-    said = "max_tokens: 0 is not supported together with stream, manual thinking, a format or forced tools"
-    require(wanted or alone, said)
+    require(wanted or alone, "max_tokens: 0 is not supported together with stream, thinking, format or tools")
     require(wanted > budget or not budget, "`max_tokens` must be greater than `thinking.budget_tokens`")

@@ -1,8 +1,9 @@
-"""The shape of a request: strict pydantic models, made from the SDK's own types wherever it has one."""
+"""The shapes of the wire: requests as strict pydantic models, made from the SDK's own types, and errors."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass, field
 from functools import cache, cached_property
 from itertools import groupby
 from typing import Annotated, Any, Literal, Required, Union, get_args, get_origin, get_type_hints
@@ -13,11 +14,57 @@ from anthropic import types
 from pydantic import BaseModel, BeforeValidator, Discriminator, Field, Tag
 from typing_extensions import is_typeddict
 
-from .errors import ApiError, require
-
 MAX_MESSAGES = MAX_REQUESTS = 100_000
 Object = dict[str, Any]
-EMPTY = Field(default_factory=list)  # cheaper than [], of which pydantic would make a deep copy
+Headers = list[tuple[bytes, bytes]]  # as ASGI has them
+STATUSES = {
+    400: ("invalid_request_error", "The practice API was told to refuse this request."),
+    401: ("authentication_error", "invalid x-api-key"),
+    402: ("billing_error", "Your credit balance is too low."),
+    403: ("permission_error", "Your API key does not have permission to use the specified resource."),
+    404: ("not_found_error", "The requested resource could not be found."),
+    405: ("invalid_request_error", "Method not allowed"),
+    408: ("invalid_request_error", "The request timed out."),
+    409: ("conflict_error", "The resource was changed by another request."),
+    413: ("request_too_large", "Request exceeds the maximum allowed number of bytes."),
+    422: ("invalid_request_error", "The request could not be processed."),
+    429: ("rate_limit_error", "This request would exceed your organization's rate limit."),
+    500: ("api_error", "Internal server error"),
+    501: ("api_error", "Not implemented"),
+    502: ("api_error", "Bad gateway"),
+    503: ("api_error", "Service unavailable"),
+    504: ("timeout_error", "The request took too long: use streaming for long requests."),
+    529: ("overloaded_error", "Overloaded"),
+}
+"""Every status the practice API can answer with, besides 200: its error type and its usual message."""
+
+
+class Dropped(Exception):
+    """Raised where the connection drops without a word."""
+
+
+@dataclass(eq=False)
+class ApiError(Exception):
+    """An answer other than 200: raised anywhere in the practice API, sent by the application."""
+
+    status: int
+    message: str | None = None
+    error_code: str | None = None
+    headers: dict[str, str] = field(default_factory=dict)
+
+    def body(self, request_id: str) -> Object:
+        """The error as the API sends it."""
+        kind, usual = STATUSES[self.status]
+        error: Object = {"type": kind, "message": (self.message or usual)[:1_000]}  # it may quote
+        if self.error_code:
+            error["details"] = {"error_code": self.error_code}
+        return {"type": "error", "error": error, "request_id": request_id}
+
+
+def require(truth: object, message: str) -> None:
+    """Raise a 400 with `message` unless `truth`: the request itself must be mended."""
+    if not truth:
+        raise ApiError(400, message)
 
 
 class Strict(BaseModel, extra="forbid", strict=True):
@@ -116,8 +163,8 @@ class Prompt(Strict):
 
     model: str = Field(min_length=1, max_length=256)
     messages: many(Message) = Field(max_length=MAX_MESSAGES)
-    system: Annotated[many(strict(types.TextBlockParam)), BeforeValidator(_as_blocks)] = EMPTY
-    tools: many(Annotated[Tool, Discriminator(_tool_kind)]) = EMPTY
+    system: Annotated[many(strict(types.TextBlockParam)), BeforeValidator(_as_blocks)] = []
+    tools: many(Annotated[Tool, Discriminator(_tool_kind)]) = []
     tool_choice: strict(types.ToolChoiceParam) | None = None
     thinking: strict(types.ThinkingConfigParam) | None = None
     output_config: strict(types.OutputConfigParam) | None = None
@@ -129,15 +176,16 @@ class Prompt(Strict):
         """The messages with consecutive turns of one role combined into one, as the API does."""
         merged: list[Message] = []
         for role, several in groupby(self.messages, lambda message: message.role):
-            content = [block for message in several for block in message.content]
-            merged.append(Message.model_construct(role=role, content=content))
+            one, *more = several
+            content = [block for message in (one, *more) for block in message.content]
+            merged.append(Message.model_construct(role=role, content=content) if more else one)
         return merged
 
 
 class CreateMessage(Prompt):
     max_tokens: int = Field(ge=0)
     stream: bool = False
-    stop_sequences: many(str) = EMPTY
+    stop_sequences: many(str) = []
     metadata: strict(types.MetadataParam) | None = None
     temperature: float | None = Field(None, ge=0, le=1)
     top_p: float | None = Field(None, ge=0, le=1)

@@ -36,7 +36,6 @@ class Server:
         self._config = uvicorn.Config(app, timeout_keep_alive=60, **quiet, **plain)
         self._config.load()
         self._state, self._stopping = ServerState(), asyncio.Event()
-        self._state.default_headers = self._config.encoded_headers
         self.loop = asyncio.SelectorEventLoop()  # Windows' own kind takes its maker's signals
         self.thread = threading.Thread(target=self._serve, name="practice-api", daemon=True)
         self.thread.start()

@@ -7,6 +7,7 @@ from Claude 4.7 on count about 30 % more (`Model.tokenizer_factor`).
 from __future__ import annotations
 
 import re
+from itertools import accumulate, takewhile
 from typing import Any
 
 import pydantic_core
@@ -44,13 +45,9 @@ def reply_tokens(text: str, model: Model) -> int:
 
 def fit(text: str, tokens: int, model: Model) -> str:
     """The longest beginning of `text`, in whole pieces, that takes at most `tokens`."""
-    budget, kept = tokens / model.tokenizer_factor, 0
-    for piece in pieces(text):
-        budget -= text_tokens(piece)
-        if budget < 0:
-            break
-        kept += len(piece)
-    return text[:kept]
+    budget, parts = tokens / model.tokenizer_factor, pieces(text)
+    fitting = takewhile(lambda taken: taken <= budget, accumulate(map(text_tokens, parts)))
+    return "".join(parts[: len([*fitting])])
 
 
 def pieces(text: str) -> list[str]:

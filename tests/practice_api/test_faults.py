@@ -8,8 +8,8 @@ import anthropic
 import httpx2
 import pytest
 
-from course_helpers.practice_api.errors import ApiError
 from course_helpers.practice_api.faults import Limits
+from course_helpers.practice_api.schemas import ApiError
 from tests.practice_api.conftest import BOTH_WAYS
 from tests.practice_api.wire import HAIKU, KEY, OLD, OPUS, body, error_message, text
 

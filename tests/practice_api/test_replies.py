@@ -90,6 +90,7 @@ def test_every_entry_is_whole():
         texts = [entry.part(part) for part in ("say", "brief", "simple", "why", "example")]
         assert not [words for words in texts if re.search(r"\{[a-z_]+\}", words)], entry.name
         assert (len(texts[0]) <= 720, len(texts[1]) <= 160) == (True, True), entry.name
+        assert entry.of in {"", *knowledge.entries()}, entry.name
         assert (len(entry.word.split()) <= 3, 0 <= entry.lesson <= 9) == (True, True), entry.name
         wrong.update(entry.name for ask in entry.ask if next(iter(knowledge.match(ask))) != entry.name)
     assert wrong.total() <= 30, wrong
