@@ -136,8 +136,7 @@ def _found(asked: list[str], said: list[str], wishes: instructions.Wishes) -> Sa
         return fresh(kind, "", said)
     text, word = knowledge.general(last)
     if text:
-        first = sentences(text)[0]
-        return Saying(first, first, word, text)
+        return Saying(sentences(text)[0], word=word, simple=text)
     found: tuple[knowledge.Entry, ...] = ()
     for text in asked:
         if not kind_of_talk(text):  # thanks between two questions change no subject
