@@ -18,7 +18,7 @@ LOOKS = {
 }
 
 
-@look.figure("call", "kind", "model", *TOKENS, "cost_usd")
+@look.figure("call", "model", *TOKENS, "cost_usd")
 def plot_session(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
     """What each call cost, of what it is made, and the running total; below, the tokens of each call.
 
@@ -45,11 +45,7 @@ def plot_session(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
     if len(frame) > 1 and costs.any():
         dearest = frame.iloc[costs.argmax()]
         words.append(f"The dearest, call {dearest['call']:,}, cost {dollars(dearest['cost_usd'])}.")
-    words.append(unpriced(len(frame) - known))
-    for kind, what in (("summary", "summarised older turns"), ("lost", "brought no reply")):
-        number = (frame["kind"] == kind).sum()
-        words.append(f"{count(number, 'call')} {what}." if number else "")
-    return look.with_caption(top, *words)
+    return look.with_caption(top, *words, unpriced(len(frame) - known))
 
 
 def unpriced(calls: int) -> str:

@@ -9,7 +9,6 @@ import re
 import textwrap
 from collections.abc import Callable
 from html import escape
-from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -17,16 +16,11 @@ from IPython.core.pylabtools import print_figure
 from IPython.display import display
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgba
-from matplotlib.figure import Figure
 from matplotlib.rcsetup import cycler
-from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator, ScalarFormatter
 
 from ..formatting import dollars
 from ..frames import as_frame
-
-STYLE = Path(__file__).with_name("course.mplstyle")
-CAPTION_WIDTH = 88  # characters: JupyterLab breaks longer lines in mid-word
 
 # Okabe and Ito's palette, which colour-blind readers can tell apart, and a second cue for each colour.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C8C8C")
@@ -62,7 +56,7 @@ def figure(*columns: str) -> Callable[[Callable[..., Axes]], Callable[..., Axes]
                 given["frame"] = as_frame(given["frame"], plot.__name__, *columns)
             ground = ax.figure.figure.get_facecolor() if ax else plt.rcParams["figure.facecolor"]
             plt.draw_if_interactive()  # loads the backend, which makes pyplot interactive, not only in here
-            with plt.style.context([STYLE, _settings(ground)], after_reset=True):
+            with plt.style.context([f"{__package__}.course", _settings(ground)], after_reset=True):
                 if columns and not len(given["frame"]):
                     return nothing(ax, "Nothing to draw yet")
                 return plot(*call.args, **call.kwargs)
@@ -108,7 +102,7 @@ def style_axes(ax: Axes | None, title: str, x="", y="", grid="y", height=3.2) ->
         elif label and not label.startswith("seconds since"):  # whole numbers
             axis.set_major_locator(MaxNLocator(8, steps=[1, 2, 5, 10], integer=True, min_n_ticks=1))
             axis.set_major_formatter("{x:,.0f}")
-    for text in ax.findobj(Text):  # and each tick takes after the first
+    for text in ax.findobj(plt.Text):  # and each tick takes after the first
         text.set(usetex=False, parse_math=False)
     return ax
 
@@ -123,16 +117,15 @@ def nothing(ax: Axes | None, words: str) -> Axes:
 def legend(ax: Axes, *more, above: bool = False) -> None:
     """What `ax` has, and `more`, between title and axes, where it hides nothing; or `above` all panels."""
     handles, page = [*ax.get_legend_handles_labels()[0], *more], ax.figure.figure
-    if not handles:
-        return
     inches = 7 if above else ax.get_window_extent().width / page.dpi
     widths = [0.55 + 0.07 * len(handle.get_label()) for handle in handles]
     columns = len(handles) if sum(widths) <= inches else max(1, int(inches / max(widths)))
     if above:
         page.legend(handles=handles, loc="outside upper left", ncols=columns)
-        return
-    ax.legend(handles=handles, loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0.2, ncols=columns)
-    ax.set_title(ax.get_title("left"), loc="left", pad=6 + 15 * math.ceil(len(handles) / columns))
+    elif handles:
+        place = {"loc": "lower left", "bbox_to_anchor": (0, 1), "borderaxespad": 0.2}
+        ax.legend(handles=handles, ncols=columns, **place)
+        ax.set_title(ax.get_title("left"), loc="left", pad=6 + 15 * math.ceil(len(handles) / columns))
 
 
 def bars(ax: Axes, parts: dict[str, tuple], unit: str = "") -> None:
@@ -155,8 +148,7 @@ def bars(ax: Axes, parts: dict[str, tuple], unit: str = "") -> None:
 
 def rows(ax: Axes, parts: dict[str, tuple], left: list[str], right: list[str], start=0.0) -> None:
     """Bars of `parts` behind one another, begun at `start`, the first on top, with words on both sides."""
-    ax.set(xmargin=0.02, ylim=(len(left) - 0.5, -0.5))
-    ax.set_yticks(range(len(left)), left)
+    ax.set(xmargin=0.02, ylim=(len(left) - 0.5, -0.5), yticks=range(len(left)), yticklabels=left)
     ax.tick_params(axis="y", length=0)
     for at, words in enumerate(right):
         ax.text(1.01, at, words, va="center", fontsize=9, transform=ax.get_yaxis_transform())
@@ -188,13 +180,13 @@ def caption(ax: Axes, *, seconds: bool = True) -> str:
 
     With `seconds=False` without measured times, so that the words are the same on every machine.
     """
-    # A number and its unit stay together.
+    # A number and its unit stay together; JupyterLab breaks lines longer than 88 characters in mid-word.
     tied = re.sub(r"(?<=\d) (?=[s×%])", "\u00a0", ax.course_caption[seconds])
-    lines = textwrap.fill(tied, CAPTION_WIDTH, break_on_hyphens=False, break_long_words=False)
+    lines = textwrap.fill(tied, 88, break_on_hyphens=False, break_long_words=False)
     return lines.replace("\u00a0", " ")
 
 
-def in_page(figure: Figure, words: str) -> dict[str, str]:
+def in_page(figure: plt.Figure, words: str) -> dict[str, str]:
     """`figure` by MIME type: on a page an image that says `words` in its place.
 
     JupyterLab 4.6 and nbconvert 7.17 give an `image/png` no alternative text, whatever its metadata says.

@@ -69,9 +69,7 @@ class Practice:
 
         return Api()
 
-    journal = property(
-        attrgetter("api.journal"), doc="What was really sent and answered: a `journal.Journal`."
-    )
+    journal = property(attrgetter("api.journal"), doc="What was sent and answered: a `journal.Journal`.")
     reset = property(attrgetter("api.reset"))
     # The controls: see `faults.Faults`.
     fail_next, break_stream, limit, shape, pace, chaos, retire = (

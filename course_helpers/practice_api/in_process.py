@@ -52,13 +52,9 @@ class InProcess(httpx2.BaseTransport, httpx2.AsyncBaseTransport):
         """The parts of the answer. Raises the errors that a client meets on a real connection."""
         if self.host not in _running:
             raise httpx2.ConnectError("There is no practice API at this address any more.", request=request)
-        patience = request.extensions.get("timeout", {}).get("read") or math.inf
-        scope = {
-            "method": request.method,
-            "path": request.url.path,
-            "query_string": request.url.query,
-            "headers": [(name.lower(), value) for name, value in request.headers.raw],
-        }
+        patience = float(request.extensions.get("timeout", {}).get("read") or math.inf)
+        scope = {"method": request.method, "path": request.url.path, "query_string": request.url.query}
+        scope["headers"] = [(name.lower(), value) for name, value in request.headers.raw]
         try:
             for part in self.api.respond(scope, request.read()):
                 if isinstance(part, float) and part > patience:

@@ -120,8 +120,6 @@ class Journal(list[Exchange]):
         return iter(self[:])  # a copy: a loop over it that makes calls comes to an end
 
     def __repr__(self) -> str:
-        rows = [
-            f"{each.number:>4}  {each.method} {each.path} → {each.status or 'no answer'}" for each in self
-        ]
+        rows = [f"{one.number:>4}  {one.method} {one.path} → {one.status or 'no answer'}" for one in self]
         rows = [f"… {len(rows) - 20} earlier", *rows[-20:]] if len(rows) > 20 else rows
         return "\n".join(rows) or "The journal is empty: no request has been made yet."

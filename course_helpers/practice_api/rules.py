@@ -147,11 +147,11 @@ def _check_tools(prompt: Prompt, model: Model) -> None:
     for i, message in enumerate(prompt.turns):
         given = {block.tool_use_id for block in message.content if block.type == "tool_result"}
         if odd := given - asked:
-            said = "unexpected `tool_use_id`, which no `tool_use` block of the previous message has"
-            raise ApiError(400, f"messages.{i}: {said}: {min(odd)[:100]}")
+            raise ApiError(400, f"messages.{i}: unexpected `tool_use_id` in `tool_result`: {min(odd)[:100]}")
         if missing := asked - given:
-            said = "`tool_use` ids were found without `tool_result` blocks immediately after"
-            raise ApiError(400, f"messages.{i}: {said}: {min(missing)[:100]}")
+            raise ApiError(
+                400, f"messages.{i}: `tool_use` without `tool_result` after it: {min(missing)[:100]}"
+            )
         asked = {block.id for block in message.content if block.type == "tool_use"}
 
 
@@ -163,8 +163,8 @@ def _check_settings(prompt: Prompt, model: Model) -> None:
     require(kind not in model.refused_thinking, f"thinking.type: {kind} is not supported for {model.id}")
     blocks = [*prompt.tools, *prompt.system, *(b for m in prompt.messages for b in m.content), prompt]
     ttls = [mark.ttl for block in blocks if (mark := getattr(block, "cache_control", None))]
-    few, said = len(ttls) <= 4, "A maximum of 4 blocks with cache_control may be provided."
-    require(few, f"{said} Found {len(ttls)}.")
+    few = len(ttls) <= 4
+    require(few, f"A maximum of 4 blocks with cache_control may be provided. Found {len(ttls)}.")
     said = "a ttl='1h' block must not come after a ttl='5m' block (order: tools, system, messages)"
     require(ttls == sorted(ttls), f"cache_control: {said}")  # "1h" sorts before "5m"
 
@@ -186,6 +186,5 @@ def _check_limits(request: CreateMessage, model: Model, version: str) -> None:
     form = request.output_config and request.output_config.format
     forced = request.tool_choice and request.tool_choice.type in FORCING
     alone = not (request.stream or budget or form or forced)
-    said = "max_tokens: 0 is not supported together with stream, manual thinking, a format or forced tools"
-    require(wanted or alone, said)
+    require(wanted or alone, "max_tokens: 0 is not supported together with stream, thinking, format or tools")
     require(wanted > budget or not budget, "`max_tokens` must be greater than `thinking.budget_tokens`")
