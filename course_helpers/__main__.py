@@ -38,8 +38,7 @@ def command(arguments: list[str]) -> list[str]:
     """JupyterLab's command line for `arguments`; ends with a sentence where there is no such lesson."""
     number, *others = arguments if arguments and not arguments[0].startswith("-") else ["1", *arguments]
     lessons = {path.name[:2]: path.name for path in sorted(NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))}
-    lesson = lessons.get(number.zfill(2)[:2])
-    if lesson is None:
+    if (lesson := lessons.get(number.zfill(2)[:2])) is None:
         there = ", ".join(lessons.values()) or f"none in {NOTEBOOKS}: go to the course's folder"
         raise SystemExit(f"There is no lesson {number!r}. The lessons: {there}.")
     # JupyterLab refuses to run as root unless asked to. Some browsers may not read the file by which it opens

@@ -233,5 +233,5 @@ def _row(name: str, day: date) -> dict[str, Any]:
     row["context_window"] = row["context_window"] or info.context_window
     steps = info.prices if isinstance(info.prices, list) else ()
     days = [getattr(step.constraint, "start_date", day) for step in steps]
-    changes = min((start for start in days if start > day), default=None)
-    return row | {"model": id, "provider": provider.id, "successor": successor(id), "changes": changes}
+    row["changes"] = min((start for start in days if start > day), default=None)
+    return row | {"model": id, "provider": provider.id, "successor": successor(id)}

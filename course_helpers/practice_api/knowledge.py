@@ -223,11 +223,8 @@ def figures() -> dict[str, str]:
         model, usd = find_model(id), _rates(id)
         usd["call"] = (800 * usd["in"] + 200 * usd["out"]) / 1_000_000
         usd["day"] = 10_000 * usd["call"]
-        limits = {
-            "window": model.context_window,
-            "max": model.max_output,
-            "cache_min": model.min_cacheable_tokens,
-        }
+        limits = {"window": model.context_window, "max": model.max_output}
+        limits["cache_min"] = model.min_cacheable_tokens
         found |= {line: id, f"{line}_name": model.name}
         found |= {f"{line}_{kind}": f"{tokens:,}" for kind, tokens in limits.items()}
         found |= {f"{line}_{kind}": _usd(amount) for kind, amount in usd.items()}
