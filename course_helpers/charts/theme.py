@@ -124,8 +124,7 @@ def legend(ax: Axes, *more, above: bool = False) -> None:
     if above:
         page.legend(handles=handles, loc="outside upper left", ncols=columns)
     elif handles:
-        place = {"loc": "lower left", "bbox_to_anchor": (0, 1), "borderaxespad": 0.2}
-        ax.legend(handles=handles, ncols=columns, **place)
+        ax.legend(handles=handles, loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0.2, ncols=columns)
         ax.set_title(ax.get_title("left"), loc="left", pad=6 + 15 * math.ceil(len(handles) / columns))
 
 
