@@ -24,7 +24,8 @@ from ..frames import as_frame
 
 # Okabe and Ito's palette, which colour-blind readers can tell apart, and a second cue for each colour.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C8C8C")
-DASHES = cycler(linestyle=["-", "--", "-.", ":"], markevery=[0.05] * 4)
+# A mark each twentieth of the diagonal, from a little before the first point: one that is alone has one, too.
+DASHES = cycler(linestyle=["-", "--", "-.", ":"], markevery=[(-0.001, 0.05)] * 4)
 CYCLE = 4 * cycler(color=COLORS, marker=list("os^DvPX")) + 7 * DASHES
 BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, GREY = COLORS
 INPUT, OUTPUT = {"facecolor": BLUE}, {"facecolor": ORANGE, "hatch": "///"}
