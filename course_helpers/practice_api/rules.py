@@ -73,10 +73,11 @@ def _check_messages(messages: list[Message], model: Model) -> None:
         require(message.content or message.content is prefill, f"messages.{i}: {said}")
     roles = [message.role for message in messages]
     for i in (i for i, role in enumerate(roles) if role == "system"):
-        require(model.system_in_messages, f'messages: Unexpected role "system" for {model.id}')
+        said = f'messages: Unexpected role "system" for {model.id}. The Messages API accepts a top-level '
+        require(model.system_in_messages, said + "`system` parameter.")
         placed = roles[i - 1 : i] == ["user"] and roles[i + 1 : i + 2] in ([], ["assistant"])
-        said = "a system message must come right after a user turn and be last or before an assistant turn"
-        require(placed, f"messages.{i}: {said}")
+        said = f"messages.{i}: a system message must come right after a user turn and be last or "
+        require(placed, said + "followed by an assistant turn")
 
 
 def _check_blocks(path: str, blocks: Iterable, by_user: bool, version: str, *, nested: bool = False) -> None:
