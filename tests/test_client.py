@@ -20,6 +20,7 @@ import anthropic
 import pytest
 from anthropic._data.deprecated_models import DEPRECATED_MODELS
 
+import course_helpers
 from course_helpers import Conversation, connect, environment, models, practice
 from course_helpers import client as module
 from course_helpers.client import async_client, costs_nothing, current_client, once, place
@@ -65,6 +66,7 @@ def fresh(monkeypatch):
     for name, value in (("_current", None), ("_live_urls", {module.LIVE_URL}), ("_passes_on", {})):
         monkeypatch.setattr(module, name, value)
     monkeypatch.setattr(models, "MODEL", models.MODEL)
+    monkeypatch.setattr(course_helpers, "MODEL", models.MODEL)
     environment.remember.cache_clear()
 
 
