@@ -34,13 +34,10 @@ class Practice:
                     return self.start(port or stuck.port)
             if self._server is None:
                 if self.in_process:
-                    from .in_process import InProcess
-
-                    self._server = InProcess(self.api)
+                    from .in_process import InProcess as Server
                 else:
                     from .server import Server
-
-                    self._server = Server(self.api, port)
+                self._server = Server(self.api, port)
                 atexit.register(self.stop)
             return self._server.url
 

@@ -24,8 +24,7 @@ curl:
 
 def main(argv: list[str] | None = None) -> str | None:
     """Serve until Ctrl-C or SIGTERM; one sentence where that cannot be."""
-    what = "The course's practice API, for any program that speaks the Messages API."
-    parser = argparse.ArgumentParser(prog="python -m course_helpers.practice_api", description=what)
+    parser = argparse.ArgumentParser(prog="python -m course_helpers.practice_api", description=__doc__)
     parser.add_argument("--port", type=int, default=8787, help="port on this machine (8787; 0: a free one)")
     options = parser.parse_args(argv)
     server = Practice()

@@ -23,10 +23,7 @@ from .schemas import ApiError, CreateBatch, CreateMessage, Dropped, Object, Prom
 
 MAX_BODY, MAX_BATCH_BODY = 32 * 1024 * 1024, 256 * 1024 * 1024
 BATCHES, NAME = "/v1/messages/batches", "([^/]+)"
-ACCOUNT = [
-    (b"anthropic-organization-id", b"practice-organization"),
-    (b"anthropic-workspace-id", b"practice-workspace"),
-]
+ACCOUNT = [(b"anthropic-%b-id" % kind, b"practice-%b" % kind) for kind in (b"organization", b"workspace")]
 EVENTS = [(b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-cache")]
 
 

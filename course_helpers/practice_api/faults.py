@@ -26,7 +26,6 @@ Break = Literal["disconnect", "truncate", "error", "garble", "stall"]
 Shape = Literal["thinking_first", "thinking_only", "refusal", "empty"]
 Count, Times = Annotated[int, Field(ge=0)], Annotated[int, Field(ge=1)]
 Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Speed = Annotated[float, Field(ge=0.001)]
 CHAOS = (429, 500, 502, 503, 529, Dropped)  # what it does to a request, each as likely as the others
 # The limits of the start tier. They are enforced only once `limit` says so.
 ANNOUNCED = {"requests": 1_000, "input_tokens": 2_000_000, "output_tokens": 400_000}
@@ -185,7 +184,7 @@ class Faults(list[Control]):
     @control
     def pace(
         self,
-        tokens_per_second: Speed = math.inf,
+        tokens_per_second: Annotated[float, Field(ge=0.001)] = math.inf,
         first_token_seconds: Seconds = 0.0,
         batch_seconds: Seconds = 0.5,
     ) -> None:

@@ -62,7 +62,7 @@ def reply(request: CreateMessage, model: Model, used: Object, shape: str | None 
         "stop_reason": reason,
         "stop_sequence": sequence,
         "stop_details": _REFUSED if shape == "refusal" else None,
-        "usage": used | usage | {"service_tier": "standard"},
+        "usage": used | usage,
     }
 
 

@@ -7,7 +7,6 @@ For places that have neither, as a browser tab (Pyodide). A client is led here i
 from __future__ import annotations
 
 import asyncio
-import itertools
 import math
 import sys
 import time
@@ -15,6 +14,7 @@ import warnings
 from collections.abc import AsyncIterator, Iterator
 from functools import partialmethod
 from typing import Any
+from uuid import uuid4
 
 import httpx2
 
@@ -22,15 +22,14 @@ from .app import Api
 from .responses import Head, Part
 from .schemas import Dropped
 
-_numbers = itertools.count(1)
 _running: dict[str, InProcess] = {}  # by the host in their URL, which no network has
 
 
 class InProcess(httpx2.BaseTransport, httpx2.AsyncBaseTransport):
-    """Takes the place of a `server.Server`: leads blocking and asynchronous clients to `api`."""
+    """Takes the place of a `server.Server`, without its port: leads clients of both kinds to `api`."""
 
-    def __init__(self, api: Api) -> None:
-        self.api, self.host = api, f"practice-{next(_numbers)}.invalid"
+    def __init__(self, api: Api, port: int = 0) -> None:
+        self.api, self.host = api, f"practice-{uuid4().hex}.invalid"
         self.url = f"http://{self.host}"
         _running[self.host] = self
 

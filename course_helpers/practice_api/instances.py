@@ -8,7 +8,6 @@ always make the same instance.
 from __future__ import annotations
 
 import json
-import math
 import re
 from ast import literal_eval
 from contextlib import suppress
@@ -160,8 +159,8 @@ class _Maker:
         bounds = {rule: schema[word] for word, rule in _BOUNDS.items() if word in schema}
         rule = core_schema.float_schema(strict=True, multiple_of=step, **bounds)
         ends, by = [*bounds.values()], step or 0.5
-        near = [1, *ends, *(end + way * by for end in ends for way in (1, -1)), sum(ends) / 2]
-        near += [turn(end / by) * by for end in ends for turn in (math.ceil, math.floor)] + [by]
+        beside = [(round(end / by) + way) * by for end in ends for way in (0, 1, -1)]
+        near = [1, *ends, *beside, sum(ends) / 2, by]
         told = (*self.numbers, *schema.get("examples", ()), schema.get("default"), *near)
         number = next(filter(SchemaValidator(rule).isinstance_python, told), 1)
         if number in self.numbers:
@@ -187,12 +186,3 @@ def call_tool(request: CreateMessage) -> Object | None:
     if choice == "auto" and not any(shared):
         return None
     return {"name": chosen.name, "input": instance(chosen.input_schema, last.text)}
-
-
-def quote_results(results: list[Any]) -> str:
-    """What the model says once the results of its calls (blocks of type tool_result) are there."""
-    said = []
-    for result in results:
-        parts = [part.text if part.type == "text" else part.type for part in result.content or ()]
-        said.append(f"The tool {'failed' if result.is_error else 'answered'}: {' '.join(parts)[:500]}")
-    return "\n".join(said)

@@ -83,9 +83,8 @@ class Exchange:
         url = f'"$ANTHROPIC_BASE_URL{safe}"' if safe == self.path else f'"$ANTHROPIC_BASE_URL"{safe}'
         parts = [f"curl {url}"]
         parts += ['-H "x-api-key: $ANTHROPIC_API_KEY"'] if self.headers.keys() & KEY_HEADERS else []
-        for name in SHOWN_HEADERS:
-            if name in self.headers.keys() - KEY_HEADERS:
-                parts.append(f"-H {shlex.quote(f'{name}: {self.headers[name]}')}")
+        shown = [name for name in SHOWN_HEADERS if name in self.headers.keys() - KEY_HEADERS]
+        parts += [f"-H {shlex.quote(f'{name}: {self.headers[name]}')}" for name in shown]
         parts += [f"-d {shlex.quote(_pretty(self.body))}"] if self.body is not None else []
         return " \\\n  ".join(parts)
 

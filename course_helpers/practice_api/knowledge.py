@@ -208,11 +208,9 @@ def _features(stems: Iterable[str]) -> set[str]:
 
 def fill(text: str, /, **words: str) -> str:
     """`text` with each name in braces replaced by that of `words`, or by the figure."""
-
-    def value(found: re.Match[str]) -> str:
-        return words[found[1]] if found[1] in words else figures().get(*found.group(1, 0))
-
-    return re.sub(r"\{(\w+)\}", value, text)
+    names = {*re.findall(r"\{(\w+)\}", text)}
+    values = words if names <= words.keys() else figures() | words
+    return re.sub(r"\{(\w+)\}", lambda name: values.get(name[1], name[0]), text)
 
 
 @cache
@@ -226,10 +224,9 @@ def figures() -> dict[str, str]:
         found |= {f"{line}_max": f"{model.max_output:,}"}
         found |= {f"{line}_cache_min": f"{model.min_cacheable_tokens:,}"}
         found |= {f"{line}_{kind}": _usd(amount) for kind, amount in usd.items()}
-    return found | {
-        "prices": ", ".join(f"{k.title()} {found[f'{k}_in']} and {found[f'{k}_out']}" for k in ALIASES),
-        "retiring": " and ".join(f"{m.name} on {m.retires}" for m in available() if m.retires) or "none",
-    }
+    prices = (f"{line.title()} {found[f'{line}_in']} and {found[f'{line}_out']}" for line in ALIASES)
+    retiring = (f"{model.name} on {model.retires}" for model in available() if model.retires)
+    return found | {"prices": ", ".join(prices), "retiring": " and ".join(retiring) or "none"}
 
 
 def _rates(id: str) -> dict[str, float]:

@@ -16,7 +16,6 @@ from pydantic import AfterValidator, BaseModel
 
 from ..files import read_rows
 from . import examples, instructions, knowledge
-from .instances import quote_results
 from .instructions import Saying, sentences
 from .knowledge import Text, fill, table
 from .schemas import CreateMessage
@@ -69,8 +68,13 @@ def answer(request: CreateMessage) -> tuple[str, str]:
     """
     messages = request.turns
     at = max(i for i, message in enumerate(messages) if message.role == "user")
-    if results := [block for block in messages[at].content if block.type == "tool_result"]:
-        return quote_results(results), ""
+    results = []
+    for block in messages[at].content:
+        if block.type == "tool_result":
+            found = " ".join(part.text if part.type == "text" else part.type for part in block.content or ())
+            results.append(f"The tool {'failed' if block.is_error else 'answered'}: {found[:500]}")
+    if results:
+        return "\n".join(results), ""
     later = [message.text for message in messages if message.role == "system"]
     system = "\n".join([block.text for block in request.system] + later)[:SEARCHED]
     turns = tuple((message.role, message.text[:SEARCHED]) for message in messages[: at + 1])
@@ -86,11 +90,10 @@ def conversed(system: str, turns: tuple[tuple[str, str], ...]) -> tuple[str, str
         demands = ((entry.ask, last), (entry.system, system), (entry.earlier, earlier))
         if all(pattern is None or pattern.search(text) for pattern, text in demands):
             known = (f"The user's {thing} is {value}." for thing, value in _facts(texts).items())
-            words = {"facts": " ".join(known), "turns": str(len(turns))}
-            said, thinks = fill(entry.say, **words), fill(entry.thinks, **words)
+            said = fill(entry.say, facts=" ".join(known), turns=str(len(turns)))
             if not (entry.system or entry.earlier):
                 said = instructions.render(Saying(said, sentences(said)[0]), wishes, last)
-            return said, thinks
+            return said, entry.thinks
     thinks = "I look for an answer that was written down for this." if _HARD.search(last) else ""
     turns = [(role, text[:_QUESTION]) for role, text in turns[-_TURNS:]]
     if said := examples.continued(turns, system):
@@ -192,8 +195,6 @@ def say(found: tuple[knowledge.Entry, ...], text: str, said: Sequence[str]) -> S
         near = "\n".join(f"- {entry.part('brief')}" for entry in found)
         return fresh("unsure", text, said, near=near)
     again = ("simple", "example", "python", "why", "brief", "say")
-    if entry.of and not entry.simple:
-        again = ("brief", *again)  # its own words before those of what it belongs to
     order = ("example", "why", *again) if part == "more" else (part, "say", *again)
     parts = [part for part in (_part(entry, name) for name in order) if part]
     text = next((part for part in parts if part not in said), parts[0])
