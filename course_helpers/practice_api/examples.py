@@ -18,7 +18,7 @@ _PARTS = (r"^.", r".$", r"^\S+", r"\S+$", r"[\w.+-]+@[\w.-]+\.\w+|#\w+", r"\d[\d
 
 
 def continued(turns: list[tuple[str, str]], system: str) -> str:
-    """What examples, as turns or lines with an arrow, make of the last turn; "" where nothing fits them all."""
+    """What examples, as turns or lines with an arrow, make of the last turn; "" where nothing fits all."""
     question = turns[-1][1].strip()
     found = (_LINE.match(line[:400]) for line in f"{system}\n{question}".splitlines())
     lines = [line.groups() for line in found if line]

@@ -110,8 +110,9 @@ REFUSED = {
     "without `tool_result`": [talks(user(), assistant([CALL]), user("19 °C"))],
     # Schemas
     "tools.0.custom.input_schema: Field required": [{"tools": [{"name": "t"}]}],
-    "tools.0.custom.input_schema.type: Field required": [{"tools": [WEATHER | {"input_schema": {}}]}],
-    "type: Input should be 'object'": [{"tools": [WEATHER | {"input_schema": {"type": "string"}}]}],
+    "tools.0.custom.input_schema.type: Input should be 'object'": [
+        {"tools": [WEATHER | {"input_schema": schema}]} for schema in ({}, {"type": "string"})
+    ],
     "draft 2020-12": [form({"required": 1}), form({"anyOf": [{"type": "x"}]})],
     "output_config.format.type": [{"output_config": {"format": {"type": "xml", "schema": {}}}}],
     "output_format: This field was renamed: use output_config.format instead.": [{"output_format": {}}],
