@@ -8,6 +8,7 @@ import math
 import re
 import subprocess
 import sys
+import threading
 from types import SimpleNamespace
 
 import anthropic
@@ -64,7 +65,7 @@ def cell():
     yield chat_cell
     practice.reset()
     chat_cell.close()
-    wait_until(lambda: not chat_cell.busy)
+    wait_until(lambda: "course-chat" not in [thread.name for thread in threading.enumerate()])
 
 
 def test_turns_from_code(cell):
@@ -102,7 +103,7 @@ def test_one_reply_at_a_time_and_stop_at_any_moment(cell):
     running = cell._begin(PARIS)
     cell.stop(20)
     assert running.result().turn is None
-    assert "Stopped." in cell._exchanges[1].foot
+    assert "Stopped before anything came." in cell._exchanges[1].foot
     practice.pace(20, 0)
     running = cell._begin("Tell me a long story.")
     stopped = cell._exchanges[2]
@@ -125,6 +126,26 @@ def test_one_reply_at_a_time_and_stop_at_any_moment(cell):
     practice.reset()
     assert str(cell.send(PARIS)) == ANSWER
     assert (len(cell.chat.turns), cell.chat.on_wait) == (2, print)
+
+
+def test_a_strategy_that_blocks_holds_up_no_other_chat(cell):
+    """Another one answers, stops and is cleared meanwhile, also when it is empty."""
+    other, blocking = Watched(), threading.Event()
+    other.chat.keep = lambda messages, chat: blocking.wait(60) and messages
+    running = other._begin(PARIS)
+    try:
+        assert str(cell.send(PARIS)) == ANSWER
+        practice.pace(20, 0)
+        cell._begin("Tell me a long story.")
+        cell.stop(20)
+        for _ in range(2):
+            cell.do("clear")
+            assert (cell.status, cell.questions()) == ("Cleared. What was spent stays counted.", [])
+    finally:
+        practice.reset()
+        blocking.set()
+    assert str(running.result(60)) == ANSWER
+    other.close()
 
 
 def test_nothing_is_left_behind(cell, echo):
@@ -183,7 +204,7 @@ def test_before_and_after_it_is_sent(cell, monkeypatch, capsys):
     for cell.chat.keep in (
         summarise_older(1),
         within_tokens(9),
-        lambda messages, chat: chat.ask(messages).strip() or messages[-1:],
+        lambda messages, chat: chat.ask(messages).strip() or messages[-len(chat.turns) - chat.total.calls :],
         last_turns(0),
     ):
         cell.do("preview", text=PARIS)
@@ -232,12 +253,16 @@ def test_errors_show_in_the_chat_and_are_raised(cell):
         anthropic.InternalServerError(**told): "not your mistake",
         capped: "spend limit of this account",
         anthropic.APIConnectionError(request=request): "No connection.",
+        anthropic.APIConnectionError(message="Closed.", request=request): "^Closed. Tried twice",
+        anthropic.NotFoundError(
+            **told | {"response": httpx2.Response(404, request=request)}
+        ): "no such model",
         BudgetExceeded("Nothing was sent: too dear"): "Nothing was sent: too dear. Tried twice",
         ZeroDivisionError("x"): "Something unexpected went wrong: ZeroDivisionError.\nx",
     }
     for error, words in cases.items():
         error.add_note("Tried twice")
-        assert words in explain(error)
+        assert words in f"^{explain(error)}"
 
 
 @pytest.mark.parametrize("line", ["Some words. " * 15 + "\n\n", "x = 1\n", "- an item of a list\n"])

@@ -158,6 +158,7 @@ def test_files(here, tmp_path):
 
 
 BAD_OPTIONS = {
+    "--save /no/such/folder/chat.json --base-url http://127.0.0.1:9": "folder is missing or not writable",
     "--model gpt-none": "Unknown model 'gpt-none'. Known models: ",
     "--last-turns -1": "turns is a whole number from 0, not -1.",
     f"--load {__file__}": "it is not JSON",
