@@ -70,6 +70,8 @@ def cell():
 
 def test_turns_from_code(cell):
     """Sent, or made by the conversation itself, before and after: each stands in the transcript."""
+    cell.do("clear")
+    assert cell.status == "Cleared. What was spent stays counted."
     reply = cell.send(PARIS)
     assert (str(reply), reply.turn) == (ANSWER, cell.chat.turns[-1])
     shown = cell._exchanges[0].whole()
@@ -91,7 +93,10 @@ def test_turns_from_code(cell):
 
 def test_one_reply_at_a_time_and_stop_at_any_moment(cell):
     """A second question is refused in one sentence, and the first goes on. Stopped at once, in the middle,
-    while a retry waits: what is known to have cost is counted."""
+    while a retry waits: what is known to have cost is counted. A strategy that blocks stops its chat alone."""
+    blocked, gate = Watched(), threading.Event()
+    blocked.chat.keep = lambda messages, _: gate.wait(60) and messages
+    waiting = blocked._begin(PARIS)
     practice.pace(200, 0.3)
     running = cell._begin(PARIS)
     with pytest.raises(Busy) as caught:
@@ -126,26 +131,9 @@ def test_one_reply_at_a_time_and_stop_at_any_moment(cell):
     practice.reset()
     assert str(cell.send(PARIS)) == ANSWER
     assert (len(cell.chat.turns), cell.chat.on_wait) == (2, print)
-
-
-def test_a_strategy_that_blocks_holds_up_no_other_chat(cell):
-    """Another one answers, stops and is cleared meanwhile, also when it is empty."""
-    other, blocking = Watched(), threading.Event()
-    other.chat.keep = lambda messages, chat: blocking.wait(60) and messages
-    running = other._begin(PARIS)
-    try:
-        assert str(cell.send(PARIS)) == ANSWER
-        practice.pace(20, 0)
-        cell._begin("Tell me a long story.")
-        cell.stop(20)
-        for _ in range(2):
-            cell.do("clear")
-            assert (cell.status, cell.questions()) == ("Cleared. What was spent stays counted.", [])
-    finally:
-        practice.reset()
-        blocking.set()
-    assert str(running.result(60)) == ANSWER
-    other.close()
+    gate.set()
+    assert str(waiting.result(60)) == ANSWER
+    blocked.close()
 
 
 def test_nothing_is_left_behind(cell, echo):
