@@ -149,6 +149,7 @@ def test_files(here, tmp_path):
     assert (out, err.splitlines()[-1]) == ("Noted: your name is Sam.\n", f"[Saved to {path}]")
     _, out, err = here("What is my name?\n", "--load", path, "--model", "opus")
     assert (out, f"[Loaded {path}: 1 turn]" in err) == ("Your name is Sam.\n", True)
+    assert err.startswith(f"Practice API · {models.ALIASES['opus']} · ")
     loaded = Conversation.load(path)
     assert [call.model for call in loaded.calls] == [models.MODEL, models.ALIASES["opus"]]
     assert (loaded.system, loaded.max_tokens, len(loaded.turns)) == ("Be kind.", 99, 2)

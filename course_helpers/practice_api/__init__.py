@@ -67,7 +67,7 @@ class Practice:
         """The `app.Api` behind the server; imported when it is first needed, since that takes a while."""
         from .app import Api
 
-        return Api()
+        return vars(self).setdefault("api", Api())  # two threads may come here at once
 
     journal = property(attrgetter("api.journal"), doc="What was sent and answered: a `journal.Journal`.")
     reset = property(attrgetter("api.reset"))

@@ -123,24 +123,21 @@ class Api:
         yield Head(status, headers, b"" if exchange.method == "HEAD" else reply)
 
     def _reply(self, scope: Object, headers: dict[str, str], exchange: Exchange) -> Any:
-        """What the endpoint replies."""
-        endpoint, named = self._endpoint(exchange.method, scope["path"])
+        """What the endpoint for its method and path replies."""
+        method, path = scope["method"], scope["path"]
+        matches = (re.fullmatch(pattern, path) for pattern in self._endpoints)
+        match = next(filter(None, matches), None)
+        if match is None:
+            raise ApiError(404, f"{method} {path[:200]}: Not Found")
+        methods = self._endpoints[match.re.pattern]
+        endpoint, allowed = methods.get(method.replace("HEAD", "GET")), {"allow": ", ".join(methods)}
+        if endpoint is None:
+            raise ApiError(405, f"{method} {path[:200]}: Method Not Allowed", headers=allowed)
         rules.check_headers(headers, self.keys)
-        if not named:
-            posted = exchange.method == "POST"
-            named = [read_json(exchange.raw) if posted else QueryParams(scope["query_string"])]
+        posted, query = method == "POST", scope["query_string"]
+        given = match.groups() or [read_json(exchange.raw) if posted else QueryParams(query)]
         self.faults.strike()
-        return endpoint(exchange, *named)
-
-    def _endpoint(self, method: str, path: str) -> tuple[Callable[..., Any], tuple[str, ...]]:
-        """The endpoint for `method` at `path`, and the name in the path."""
-        for pattern, methods in self._endpoints.items():
-            if match := re.fullmatch(pattern, path):
-                if endpoint := methods.get(method.replace("HEAD", "GET")):
-                    return endpoint, match.groups()
-                allowed = {"allow": ", ".join(methods)}
-                raise ApiError(405, f"{method} {path[:200]}: Method Not Allowed", headers=allowed)
-        raise ApiError(404, f"{method} {path[:200]}: Not Found")
+        return endpoint(exchange, *given)
 
     def _parse(self, kind: type[Prompt], data: Object, exchange: Exchange) -> Any:
         """A request as a `kind`, and the model that answers it. Raises the error that refuses it."""
@@ -158,7 +155,7 @@ class Api:
         require(plain or not batched, "stream and max_tokens: 0 are not supported in a batch")
         limits = UNLIMITED if batched else self.faults.value("limit")
         used = self.cache.use(wanted, model, limits.admit)
-        message = generate.reply(wanted, wanted.turns, model, used, self.faults.value("shape"))
+        message = generate.reply(wanted, model, used, self.faults.value("shape"))
         limits.charge(output_tokens=message["usage"]["output_tokens"])
         message["usage"]["service_tier"] = "batch" if batched else "standard"
         return message

@@ -22,15 +22,16 @@ _CASES = (str, str.lower, str.upper, str.capitalize, str.title)
 def continued(turns: list[tuple[str, str]], system: str) -> str:
     """What the examples make of the last of `turns`; "" where there are none, or nothing fits all of them."""
     pairs, question = _shown(turns, system)
-    if len(pairs) < 2 or any(len(answer) > 80 for _, answer in pairs):
+    answers = [answer for _, answer in pairs]
+    if len(pairs) < 2 or max(map(len, answers)) > 80:
         return ""
-    answers, found = [answer for _, answer in pairs], [(999, _label(pairs, question))]
     for first, *others, last in zip(*(_made(text) for text, _ in pairs), _made(question), strict=True):
         if first and last and first in answers[0]:
             before, after = answers[0].split(first, 1)
             if [f"{before}{made}{after}" for made in others] == answers[1:]:
-                found.append((len(before + after), f"{before}{last}{after}"))
-    return min(found, key=lambda each: each[0])[1]  # what explains most of an answer
+                return f"{before}{last}{after}"
+    labels = {_mood(label): label for label in answers}
+    return labels.get(_mood(question), labels[1]) if {-1, 1} <= labels.keys() else ""
 
 
 def _shown(turns: list[tuple[str, str]], system: str) -> tuple[list[tuple[str, str]], str]:
@@ -38,20 +39,17 @@ def _shown(turns: list[tuple[str, str]], system: str) -> tuple[list[tuple[str, s
     last = turns[-1][1].strip()
     found = (_LINE.match(line[:400]) for line in f"{system}\n{last}".splitlines())
     lines = [line.groups() for line in found if line]
-    if len(lines) > 2 and not lines[-1][1]:
-        return lines[:-1], lines[-1][0]
-    pairs = [pair for pair in lines if all(pair)]
-    if len(pairs) < 2:
-        pairs = [(a[1].strip(), b[1].strip()) for a, b in pairwise(turns[:-1]) if a[0] == "user" != b[0]]
-    return [pair for pair in pairs if all(pair)], last
+    pairs = [pair for pair in lines if pair[1]]
+    if len(pairs) > 1:
+        return pairs, last if lines[-1][1] else lines[-1][0]
+    return [(a.strip(), b.strip()) for (role, a), (_, b) in pairwise(turns[:-1]) if role == "user"], last
 
 
 def _made(text: str) -> list[str]:
-    """All that an answer may make of `text`, in the same order for each; "" where something does not fit."""
-    found = [match[0] if (match := re.search(part, text)) else "" for part in _PARTS]
-    square = str(int(text) ** 2) if text.isdecimal() else ""
-    found += [text, text[::-1], square, knowledge.general(text)[1]]
-    found += [pairs.get(text.lower().strip(" ?.!"), "") for pairs in _tables()]
+    """All that an answer may make of `text`, the likeliest first; "" where something does not fit."""
+    found = [pairs.get(text.lower().strip(" ?.!"), "") for pairs in _tables()]
+    found += [knowledge.general(text)[1], str(int(text) ** 2) if text.isdecimal() else "", text, text[::-1]]
+    found += [match[0] if (match := re.search(part, text)) else "" for part in _PARTS]
     return [case(base) for base in found for case in _CASES]
 
 
@@ -59,16 +57,10 @@ def _made(text: str) -> list[str]:
 def _tables() -> list[dict[str, str]]:
     """The pairs of examples.toml and the capitals, each table also the other way round."""
     texts = table("examples.toml")["pairs"].values()
-    found = [dict(re.findall(r"(thank you|[^\s,]+) ([^,]+)", text)) for text in texts]
-    found.append(table("general.toml")["capitals"])
-    found += [{value: key for key, value in pairs.items()} for pairs in found]
-    return [{key.lower(): value for key, value in pairs.items()} for pairs in found]
-
-
-def _label(pairs: list[tuple[str, str]], question: str) -> str:
-    """The label of the examples that is nearest in mood; "" where labels name no moods."""
-    moods = {_mood(label): label for _, label in pairs}
-    return moods.get(_mood(question), moods[1]) if {-1, 1} <= moods.keys() else ""
+    found = [re.findall(r"(thank you|[^\s,]+) ([^,]+)", text) for text in texts]
+    found.append([*table("general.toml")["capitals"].items()])
+    found += [[(second, first) for first, second in pairs] for pairs in found]
+    return [{first.lower(): second for first, second in pairs} for pairs in found]
 
 
 def _mood(text: str) -> int:

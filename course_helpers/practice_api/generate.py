@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from ..models import Model
 from . import replies, tokens
 from .instances import call_tool, instance
-from .schemas import CreateMessage, Message, Object
+from .schemas import CreateMessage, Object
 
 _EFFORT = {"low": 0.5, "medium": 1, "high": 2, "xhigh": 4, "max": 8}
 _ALWAYS_THINKS = "The question is clear. I recall what I know and answer it."
@@ -19,16 +19,14 @@ _OPENED = {"text": {"text": ""}, "thinking": {"thinking": "", "signature": ""}, 
 _REFUSED = {"type": "refusal", "category": None, "explanation": "Refused on purpose."}
 
 
-def reply(
-    request: CreateMessage, messages: list[Message], model: Model, used: Object, shape: str | None = None
-) -> Object:
+def reply(request: CreateMessage, model: Model, used: Object, shape: str | None = None) -> Object:
     """The reply to `request`: the same request always gets the same text, id and output tokens.
 
     `used` is the input's part of the usage, as the cache says it.
     """
     asked = request.model_dump_json(exclude={"stream"}, exclude_defaults=True)
     id = hashlib.sha256(asked.encode()).hexdigest()[:20]
-    thinking, text, tool = _draft(request, messages, model, shape)
+    thinking, text, tool = _draft(request, model, shape)
     reason = "refusal" if shape == "refusal" else "tool_use" if tool else "end_turn"
     at, sequence = min(((text.find(s), s) for s in request.stop_sequences if s in text), default=(None, None))
     if sequence:
@@ -68,21 +66,25 @@ def reply(
     }
 
 
-def _draft(request: CreateMessage, messages: list[Message], model: Model, shape: str | None):
+def _draft(request: CreateMessage, model: Model, shape: str | None):
     """What is thought, said, and called, before it is cut to size."""
     if shape in ("refusal", "empty"):
         return "", "", None
-    (said, thinks), last = replies.answer(request, messages), messages[-1].text
+    (said, thinks), last = replies.answer(request), request.turns[-1]
     thinking = _thinking(request, model, thinks)
     if shape in ("thinking_first", "thinking_only"):
         thinking = thinking or thinks or _ALWAYS_THINKS
-    if tool := call_tool(request, messages):
+    if tool := call_tool(request):
         return thinking, "", tool
     if request.output_config and request.output_config.format:
         # What a short answer says beyond the question goes first: Paris, not France.
-        news = " ".join(word for word in said.split() if word not in last) if len(said) < 100 else ""
-        return thinking, json.dumps(instance(request.output_config.format.schema_, f"{news}\n{last}")), None
-    return thinking, said.removeprefix(last if messages[-1].role == "assistant" else ""), None
+        news = " ".join(word for word in said.split() if word not in last.text) if len(said) < 100 else ""
+        return (
+            thinking,
+            json.dumps(instance(request.output_config.format.schema_, f"{news}\n{last.text}")),
+            None,
+        )
+    return thinking, said.removeprefix(last.text if last.role == "assistant" else ""), None
 
 
 def _thinking(request: CreateMessage, model: Model, thinks: str) -> str:

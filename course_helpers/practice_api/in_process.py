@@ -13,7 +13,7 @@ import sys
 import time
 import warnings
 from collections.abc import AsyncIterator, Iterator
-from functools import cache, partialmethod
+from functools import partialmethod
 from typing import Any
 
 import httpx2
@@ -83,7 +83,6 @@ async def _waiting(parts: Iterator[Part]) -> AsyncIterator[Head | bytes]:
             yield part
 
 
-@cache
 def lead_all_clients_here() -> None:
     """Let clients with the usual transport find the practice APIs too: for a browser tab, where cells make
     clients of their own and nothing but this module could answer."""
@@ -92,10 +91,8 @@ def lead_all_clients_here() -> None:
         here = _running.get(request.url.host)
         return getattr(here, usual.__name__)(request) if here else usual(transport, request)
 
-    for kind, name in (
-        (httpx2.HTTPTransport, "handle_request"),
-        (httpx2.AsyncHTTPTransport, "handle_async_request"),
-    ):
+    names = {httpx2.HTTPTransport: "handle_request", httpx2.AsyncHTTPTransport: "handle_async_request"}
+    for kind, name in names.items():
         setattr(kind, name, partialmethod(handle, getattr(kind, name)))
 
 

@@ -13,12 +13,13 @@ import re
 from ast import literal_eval
 from contextlib import suppress
 from functools import lru_cache, reduce
+from itertools import accumulate, product
 from typing import Any
 
 from pydantic_core import SchemaError, SchemaValidator, core_schema
 
 from .knowledge import loud
-from .schemas import CreateMessage, CustomTool, Message, Object
+from .schemas import CreateMessage, CustomTool, Object
 
 MAX_DEPTH, MAX_SIZE = 8, 2_000
 """Levels to which optional parts are filled in, values or characters at most."""
@@ -34,6 +35,9 @@ _NAME = re.compile(
 """Words in quotes, or proper names: capital letters within a sentence, or two before what follows a name."""
 _NUMBER = re.compile(r"(?<![\w.-])-?\d+(?:,\d{3})*(?:\.\d+)?\b")
 _MAIL = re.compile(r"[\w.+-]+@[\w-]+\.[\w.-]*\w")
+_LETTERS, _DIGITS = ("", "a", "A", "ab", "AB", "abc", "ABC"), ("", *accumulate("12345678"))
+_CODES = ["".join(parts) for parts in product(_LETTERS, ("", "-"), _DIGITS)]
+"""What is tried where a pattern must fit: `1234`, `abc`, `AB-12` and so on."""
 _MOVED = re.compile(
     r"(?:^\{|, )(pattern|prefixItems|uniqueItems|multipleOf|(?:min|max)[ILi]\w+|exclusive\w+): "
     r"(.+?)(?=, \w+: |\}$)"
@@ -144,11 +148,10 @@ class _Maker:
         texts = [text[:most] + (" example" * least)[: max(0, least - len(text))] for text in texts]
         self.names = self.names[1:]
         if pattern := schema.get("pattern"):
-            with suppress(re.error, SchemaError):  # one that Python, or pydantic, does not know is left alone
+            with suppress(SchemaError):  # one that pydantic does not know is left alone
                 rule = core_schema.str_schema(pattern=pattern, min_length=least, max_length=most)
                 fits = SchemaValidator(rule).isinstance_python
-                made = (_spelled(re._parser.parse(pattern), max(1, least), other) for other in "a1-")
-                return next(filter(fits, (*texts, *self.question.split(), *made)), texts[0])
+                return next(filter(fits, (*texts, *self.question.split(), *_CODES)), texts[0])
         return texts[0]
 
     def _number(self, schema: dict[str, Any], kind: str) -> float:
@@ -166,31 +169,8 @@ class _Maker:
         return number if number % 1 else int(number)
 
 
-def _spelled(parsed: Any, least: int, other: str) -> str:
-    """A text for a parsed pattern: its repeats `least` times where they may, `other` for any character.
-
-    It knows literals, classes, repeats, groups and alternatives, and leaves alone what else there may be.
-    """
-    said = ""
-    for kind, value in parsed:
-        match str(kind), value:
-            case ("LITERAL", code) | ("RANGE", (code, _)):
-                said += chr(code)
-            case "CATEGORY", name:
-                said += {"CATEGORY_DIGIT": "1", "CATEGORY_SPACE": " "}.get(str(name), "a")
-            case (("ANY" | "NEGATE" | "NOT_LITERAL"), _):
-                said += other
-            case "IN", [first, *_]:  # of a class in brackets
-                said += _spelled([first], least, other)
-            case ("BRANCH", (_, [part, *_])) | ("SUBPATTERN", (_, _, _, part)):
-                said += _spelled(part, least, other)
-            case (("MAX_REPEAT" | "MIN_REPEAT"), (low, high, part)):
-                said += _spelled(part, least, other) * min(max(low, least), high)
-    return said
-
-
-def call_tool(request: CreateMessage, messages: list[Message]) -> Object | None:
-    """Name and input of the tool that is called in answer to `messages`, if one is.
+def call_tool(request: CreateMessage) -> Object | None:
+    """Name and input of the tool that is called in answer to `request`, if one is.
 
     A forced tool is called. Else the one whose name and description share most words with the last question,
     the first of several; where no word is shared, none. What counts as a word `knowledge.loud` says.
@@ -198,7 +178,7 @@ def call_tool(request: CreateMessage, messages: list[Message]) -> Object | None:
     choice = request.tool_choice.type if request.tool_choice else "auto"
     wanted = request.tool_choice.name if choice == "tool" else None
     tools = [tool for tool in request.tools if isinstance(tool, CustomTool) and wanted in (None, tool.name)]
-    last = next(message for message in reversed(messages) if message.role != "system")
+    last = next(message for message in reversed(request.turns) if message.role != "system")
     if not tools or choice == "none" or last.role == "assistant":
         return None
     said = {*loud(last.text[:2_000])}

@@ -32,8 +32,6 @@ _FENCE = re.compile(r"\n*```.*?```\n*", re.S)
 _PART = re.compile(r"(?<=\D): |; |, (?=\w+ \w+ \w+)")
 _NOTE = "[practice model: I can only answer in plain English, so this is left out: {}.]"
 _NO = "I do not talk about that here. Is there something else that you would like to know?"
-_FIXED = {"confidence": "high", "language": "English", "status": "ok"}
-_LONG = re.compile(r"note|expla|detail|reason|why|text|descr|comment|summary|context|sentence|defin|mean")
 
 
 @lru_cache(maxsize=200)
@@ -202,11 +200,9 @@ def _cut(saying: Saying, parts: list[str], most: int) -> str:
 def _json(saying: Saying, wishes: Wishes, note: str, case: Callable[[str], str]) -> str:
     """A JSON object with the fields that were named: the short answer first, then one in a sentence."""
     short = saying._replace(text=saying.brief or saying.text)
-    text = _body(short, wishes | {"list": None})
+    text = case(_body(short, wishes | {"list": None}))
     first, *others = wishes["json"]
-    fields = {first: saying.word if saying.word and others and not _LONG.search(first.lower()) else text}
-    fields |= dict.fromkeys(others, text)
-    fields = {key: case(_FIXED.get(key.lower(), value)) for key, value in fields.items()}
+    fields = {first: case(saying.word) if saying.word and others else text} | dict.fromkeys(others, text)
     if note:
         fields[[*fields][-1]] += f" {note}"  # inside a text, so that it stays JSON
     return json.dumps(fields, ensure_ascii=False)

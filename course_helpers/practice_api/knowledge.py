@@ -222,16 +222,11 @@ def figures() -> dict[str, str]:
     for line, id in ALIASES.items():
         model, usd = find_model(id), _rates(id)
         usd["call"] = (800 * usd["in"] + 200 * usd["out"]) / 1_000_000
-        usd["day"] = 10_000 * usd["call"]
-        limits = {"window": model.context_window, "max": model.max_output}
-        limits["cache_min"] = model.min_cacheable_tokens
-        found |= {line: id, f"{line}_name": model.name}
-        found |= {f"{line}_{kind}": f"{tokens:,}" for kind, tokens in limits.items()}
+        found |= {line: id, f"{line}_name": model.name, f"{line}_window": f"{model.context_window:,}"}
+        found |= {f"{line}_max": f"{model.max_output:,}"}
+        found |= {f"{line}_cache_min": f"{model.min_cacheable_tokens:,}"}
         found |= {f"{line}_{kind}": _usd(amount) for kind, amount in usd.items()}
     return found | {
-        "opus_ratio": f"{_rates(ALIASES['opus'])['in'] / _rates(ALIASES['haiku'])['in']:.0f}",
-        "old_window": f"{min(available(), key=lambda model: model.released).context_window:,}",
-        "models": ", ".join(model.id for model in available()),
         "prices": ", ".join(f"{k.title()} {found[f'{k}_in']} and {found[f'{k}_out']}" for k in ALIASES),
         "retiring": " and ".join(f"{m.name} on {m.retires}" for m in available() if m.retires) or "none",
     }
@@ -245,8 +240,7 @@ def _rates(id: str) -> dict[str, float]:
     price = calc_price(Usage(), id, provider_id="anthropic", genai_request_timestamp=noon).model_price
     tiers = {"in": price.input_mtok, "out": price.output_mtok}
     tiers |= {"write": price.cache_write_mtok, "read": price.cache_read_mtok}
-    rates = {kind: float(getattr(tier, "base", tier)) for kind, tier in tiers.items()}
-    return rates | {"in_batch": rates["in"] / 2, "out_batch": rates["out"] / 2}
+    return {kind: float(getattr(tier, "base", tier)) for kind, tier in tiers.items()}
 
 
 def _usd(amount: float) -> str:

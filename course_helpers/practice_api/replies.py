@@ -19,7 +19,7 @@ from . import examples, instructions, knowledge
 from .instances import quote_results
 from .instructions import Saying, sentences
 from .knowledge import Text, fill, table
-from .schemas import CreateMessage, Message
+from .schemas import CreateMessage
 
 FILE = Path(__file__).with_name("replies.toml")
 Pattern = Annotated[re.Pattern, AfterValidator(lambda found: re.compile(found.pattern, re.I | re.S))]
@@ -62,11 +62,12 @@ def entries() -> list[Entry]:
     return read_rows(FILE.read_text("utf-8"), "reply", Entry, FILE.name)
 
 
-def answer(request: CreateMessage, messages: list[Message]) -> tuple[str, str]:
-    """What is said to the last user turn of `messages` (turns already merged), and what is thought first.
+def answer(request: CreateMessage) -> tuple[str, str]:
+    """What is said to the last user turn of `request`, and what is thought first.
 
     A model that thinks by itself thinks "" about an easy question.
     """
+    messages = request.turns
     at = max(i for i, message in enumerate(messages) if message.role == "user")
     if results := [block for block in messages[at].content if block.type == "tool_result"]:
         return quote_results(results), ""

@@ -48,9 +48,9 @@ def check_headers(headers: dict[str, str], keys: set[str]) -> None:
 def check(request: Prompt, model: Model, version: str) -> None:
     """Raise a 400 for the first rule that a request to create a message, or only its prompt, breaks."""
     _check_messages(request.messages, model)
-    _check_blocks("system", request.system, False, version)
+    _check_blocks("system", request.system)
     for i, message in enumerate(request.messages):
-        _check_blocks(f"messages.{i}", message.content, message.role == "user", version)
+        _check_blocks(f"messages.{i}", message.content)
     _check_schemas(request)
     _check_tools(request, model)
     _check_settings(request, model)
@@ -80,20 +80,15 @@ def _check_messages(messages: list[Message], model: Model) -> None:
         require(placed, said + "followed by an assistant turn")
 
 
-def _check_blocks(path: str, blocks: Iterable, by_user: bool, version: str, *, nested: bool = False) -> None:
+def _check_blocks(path: str, blocks: Iterable, *, nested: bool = False) -> None:
     """The rules of single blocks, also of those in tool results and search results."""
     for j, block in enumerate(blocks):
         here = f"{path}.content.{j}"
         if block.type in ("tool_result", "search_result"):
-            _check_blocks(f"{here}.{block.type}", block.content or (), by_user, version, nested=True)
+            _check_blocks(f"{here}.{block.type}", block.content or (), nested=True)
         elif block.type == "text":
             gist = "contain non-whitespace text" if block.text else "be non-empty"
             require(nested or block.text.strip(), f"{path}: text content blocks must {gist}")
-            cited = block.citations and by_user and version == NEW_VERSION
-            require(not cited, f"{here}: text.citations: must be empty in user messages")
-        elif block.type == "document":
-            placed = by_user or version != NEW_VERSION
-            require(placed, f"{here}: document blocks are not permitted in assistant messages")
         elif block.type == "image" and block.source.type == "base64":
             here, given = f"{here}.image.source.base64", block.source.media_type
             kind = next((k for start, k in _IMAGES.items() if block.source.data.startswith(start)), None)
@@ -150,9 +145,7 @@ def _check_tools(prompt: Prompt, model: Model) -> None:
         if odd := given - asked:
             raise ApiError(400, f"messages.{i}: unexpected `tool_use_id` in `tool_result`: {min(odd)[:100]}")
         if missing := asked - given:
-            raise ApiError(
-                400, f"messages.{i}: `tool_use` without `tool_result` after it: {min(missing)[:100]}"
-            )
+            raise ApiError(400, f"messages.{i}: `tool_use` without `tool_result`: {min(missing)[:100]}")
         asked = {block.id for block in message.content if block.type == "tool_use"}
 
 
@@ -184,8 +177,5 @@ def _check_limits(request: CreateMessage, model: Model, version: str) -> None:
     for i, sequence in enumerate(request.stop_sequences):
         require(sequence.strip(), f"stop_sequences.{i}: each stop sequence must contain non-whitespace")
     budget = getattr(request.thinking, "budget_tokens", 0)
-    form = request.output_config and request.output_config.format
-    forced = request.tool_choice and request.tool_choice.type in FORCING
-    alone = not (request.stream or budget or form or forced)
-    require(wanted or alone, "max_tokens: 0 is not supported together with stream, thinking, format or tools")
+    require(wanted or not request.stream, "max_tokens: 0 is not supported together with stream")
     require(wanted > budget or not budget, "`max_tokens` must be greater than `thinking.budget_tokens`")
