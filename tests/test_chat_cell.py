@@ -93,9 +93,8 @@ def test_turns_from_code(cell):
 
 def test_one_reply_at_a_time_and_stop_at_any_moment(cell):
     """A second question is refused in one sentence, and the first goes on. Stopped at once, in the middle,
-    while a retry waits: what is known to have cost is counted. A strategy that blocks stops its chat alone."""
-    blocked, gate = Watched(), threading.Event()
-    blocked.chat.keep = lambda messages, _: gate.wait(60) and messages
+    while a retry waits: what is known to have cost is counted. A chat that blocks holds up no other."""
+    blocked, gate = Watched(keep=lambda messages, _: gate.wait(60) and messages), threading.Event()
     waiting = blocked._begin(PARIS)
     practice.pace(200, 0.3)
     running = cell._begin(PARIS)
