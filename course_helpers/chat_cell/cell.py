@@ -10,8 +10,8 @@ import threading
 from collections.abc import Sequence
 from concurrent import futures
 from pathlib import Path
-from typing import Any
-from weakref import WeakSet
+from typing import Any, ClassVar
+from weakref import WeakKeyDictionary
 
 import anywidget
 import traitlets
@@ -73,6 +73,9 @@ class ChatCell(anywidget.AnyWidget):
     models = traitlets.List().tag(sync=True)  # what can be chosen: pairs of a label and an id
     system = traitlets.Unicode("").tag(sync=True)
     starters = traitlets.List(traitlets.Unicode()).tag(sync=True)
+    _made_by: ClassVar[WeakKeyDictionary[ChatCell, tuple]] = (
+        WeakKeyDictionary()
+    )  # which cell, which run of it
 
     def __init__(
         self,
@@ -94,11 +97,10 @@ class ChatCell(anywidget.AnyWidget):
         self._refresh()
         message = getattr(get_ipython(), "parent_header", None) or {}  # that runs a cell of the notebook
         cell, run = message.get("metadata", {}).get("cellId"), message.get("header", {}).get("msg_id")
-        self._made_in = cell, run
-        for other in list(_open):
-            if cell and other._made_in[0] == cell and other._made_in[1] != run:
+        for other, (same, before) in list(self._made_by.items()):
+            if cell and same == cell and before != run:
                 other.close()  # the cell was run again: the old view is gone from the page
-        _open.add(self)
+        self._made_by[self] = cell, run
 
     def send(self, text: str) -> Reply:  # in place of the widget's own, which `post` does without
         """One turn; its reply. Interrupting the kernel stops it; an error is shown in the chat and raised."""
@@ -297,6 +299,3 @@ class ChatCell(anywidget.AnyWidget):
             if said is not None:
                 self.status = said
             self.models, self.model, self.system = texts.model_options(chat), chat.model, chat.system or ""
-
-
-_open: WeakSet[ChatCell] = WeakSet()  # the chats of this kernel
