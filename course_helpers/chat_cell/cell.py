@@ -21,23 +21,10 @@ from IPython.display import display
 from .. import render
 from ..history import Conversation, Reply
 from . import texts
-from .exchange import Exchange
+from .exchange import Exchange, run_aside
 
 POLL = 0.1  # seconds between looks for an interrupt: a longer sleep would not notice one until it ends
 CLOSING = 1.0  # seconds that Clear and closing wait for a stopped reply to end
-
-
-def run_aside(loop: asyncio.AbstractEventLoop, running: futures.Future) -> None:
-    """Let `loop` run, in a thread of its own, until what is `running` on it is done."""
-
-    def work() -> None:
-        # Not asyncio.run: where nest_asyncio has replaced it, it would leave loop and sockets open.
-        with contextlib.closing(loop):
-            loop.run_forever()
-            loop.run_until_complete(loop.shutdown_asyncgens())
-
-    running.add_done_callback(lambda _: loop.stop())
-    threading.Thread(target=work, name="course-chat", daemon=True).start()
 
 
 class Busy(RuntimeError):
