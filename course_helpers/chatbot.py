@@ -114,6 +114,8 @@ class Chatbot:
     def __init__(self, options: argparse.Namespace) -> None:
         self.read, self.failed, self.path = _reader(), False, options.save or options.load
         self.ours = {options.load and options.load.resolve()}  # files that hold nothing but this session
+        if options.save and not os.access(options.save.absolute().parent, os.W_OK):
+            raise PermissionError(f"{options.save} cannot be written: its folder is missing or not writable.")
         if options.model:  # the model that `connect` names and looks for
             models.MODEL = models.model_id(options.model)
         with contextlib.redirect_stdout(sys.stderr):
@@ -146,6 +148,9 @@ class Chatbot:
                     self.take(message)
         except (EOFError, KeyboardInterrupt):
             pass
+        except BrokenPipeError:  # whoever read the answers has gone
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            self.failed = True
         finally:
             say(f"[Session complete: {self.session()}]")
             if self.path:

@@ -28,16 +28,16 @@ LOCAL_SERVERS = {"Ollama": 11434, "LM Studio": 1234, "llama.cpp": 8080}
 SECONDS = 5.0  # how long a first look at a server may take
 # Models that are sold and not given away: a server on this machine that lists one may pass any call on.
 _SOLD = re.compile(
-    r"(^|[/.])(claude|gpt-\d|chatgpt|o\d(-|$)|gemini|grok|command-[ar]\b|mistral-\w+-latest)", re.IGNORECASE
+    r"(?i)(^|[/.])(claude|gpt-(\d|chat)|chatgpt|o\d(-|$)|gemini|grok|muse-|sonar|command-[ar]\b|kimi-latest|"
+    r"deepseek-(chat|reasoner)|mistral-\w+-latest|qwen-(max|plus|turbo))"
 )
 # What Ollama calls those that run elsewhere; the others run here.
-_CLOUD = re.compile("[-:]cloud$", re.IGNORECASE)
+_CLOUD = re.compile("(?i)[-:]cloud$")
 AnyClient = anthropic.Anthropic | anthropic.AsyncAnthropic
 Place = tuple[anthropic.Anthropic, str]  # a client, and the model that goes with it
 
-OWN_MODEL = models.MODEL  # which it is again after connect("local") has put another in its place
-
 _current: anthropic.Anthropic | None = None
+_stands_for: dict[str, str] = {}  # the model that connect has put in place → models.MODEL as it was before
 _live_urls = {LIVE_URL}  # and the learner's own, once they have gone live
 _passes_on: dict[str, bool] = {}  # base URL of a server that lists its models → is one of them _SOLD?
 # A client that is garbage closes its pool on whichever thread collects it. Were that the practice API's, and
@@ -67,7 +67,7 @@ def connect(
     make = places.get(str(to)) or partial(_server, url=_base(to))
     before = environment.managed()
     try:
-        client, model = make(environment.clean(api_key), OWN_MODEL)
+        client, model = make(environment.clean(api_key), _stands_for.get(models.MODEL, models.MODEL))
     except BaseException as error:
         environment.set_to(before)
         raise error.with_traceback(None) from None  # without the SDK's frames, which fill a screen
@@ -86,7 +86,7 @@ def current_client() -> anthropic.Anthropic:
     """The client of the last `connect`, else one for the practice API."""
     if _current is None:
         environment.mend()
-        _settle(_new_client(practice.start(), ANTHROPIC_API_KEY=PRACTICE_KEY), OWN_MODEL)
+        _settle(_new_client(practice.start(), ANTHROPIC_API_KEY=PRACTICE_KEY), models.MODEL)
     return _current
 
 
@@ -132,12 +132,14 @@ def final_cause(error: BaseException) -> str:
         return ""
     if "CERTIFICATE_VERIFY_FAILED" in str(cause):
         return "The server's certificate is not trusted: of a network's own, SSL_CERT_FILE names the file."
-    lasting = httpx2.UnsupportedProtocol | httpx2.LocalProtocolError
-    if isinstance(cause, httpx2.TransportError | OSError) and not isinstance(cause, lasting):
+    if "client has been closed" in str(cause):
+        return "The client is closed: run the setup cell again, or call connect(), for another."
+    if isinstance(cause, httpx2.LocalProtocolError):  # its own words hold the header: perhaps a key
+        return "The request has a header that HTTP does not allow: a line break, perhaps, in a key."
+    passing = isinstance(cause, httpx2.TransportError | OSError)
+    if passing and not isinstance(cause, httpx2.UnsupportedProtocol):
         return ""
-    # Not in the words of the cause: they may hold a header, and so a key.
-    why = f"is the client closed, or a header or the address wrong? ({type(cause).__name__})"
-    return f"Nothing could be sent: {why} Run the setup cell again, or call connect(), for another client."
+    return f"Nothing could be sent ({type(cause).__name__}): mend the address, or run the setup cell again."
 
 
 def _practice(api_key: str | None, model: str) -> Place:
@@ -171,7 +173,7 @@ def _local(api_key: str | None, model: str) -> Place:
     urls = {"Local server": os.environ.get("COURSE_LOCAL_URL", "")}
     urls |= {name: f"http://127.0.0.1:{port}" for name, port in LOCAL_SERVERS.items()}
     for name, url in urls.items():
-        with suppress(LookupError, ValueError, anthropic.APIConnectionError):
+        with suppress(LookupError, ValueError, anthropic.APIConnectionError, anthropic.AuthenticationError):
             return _server(api_key, model, _base(url), name)
     said = "There is no model on this machine: `ollama pull llama3.2` brings one to Ollama, and `make local` "
     said += "in the folder of the course a very small one with its own server."
@@ -188,11 +190,15 @@ def _server(api_key: str | None, model: str, url: str, name: str = "") -> Place:
         model = same
     elif names and name:  # the first that runs here and can chat
         model = min(names, key=lambda each: bool(_CLOUD.search(each)) + ("embed" in each))
-    kind, money = name or "Local server", "what you type stays on this machine, and costs nothing"
+    kind, money = name or "Local server", "runs on this machine, costs nothing"
     if not is_loopback(client.base_url.host):
         kind, money = "Server", "whoever runs it may charge for calls"
     elif not costs_nothing(client, model):
         money = "may pass calls on: what you type can leave this machine, and cost money"
+    elif any(map(_CLOUD.search, names)):
+        money = "costs nothing, but what you type to its cloud models leaves this machine, and may cost money"
+    elif name:
+        money = "what you type stays on this machine, and costs nothing"
     print(f"{kind} at {url} · {model} · {money}")
     if names and model not in names:
         print(f"Its models: {', '.join(names[:8])}. Start again with COURSE_MODEL=… to take another.")
@@ -255,8 +261,8 @@ def _new_client(url: str, **variables: str) -> anthropic.Anthropic:
 
 def _settle(client: anthropic.Anthropic, model: str) -> None:
     """Make `client` the current one, and `model` the one of the lessons."""
-    global _current
-    _current = client
+    global _current, _stands_for
+    _current, _stands_for = client, {model: _stands_for.get(models.MODEL, models.MODEL)}
     for name in ("course_helpers", "__main__"):  # the MODEL that lessons import, before they connect
         names = vars(sys.modules.get(name, models))
         if names.get("MODEL") == models.MODEL:

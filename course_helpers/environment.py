@@ -54,15 +54,16 @@ def is_loopback(host: str) -> bool:
 def mend(host: str = "localhost") -> None:
     """Let every client of this process be made and reach this machine, whatever stands in the environment.
 
-    Proxy variables that make no client are set aside, and loopback goes into NO_PROXY, `host` too.
+    A proxy variable that makes no client is set aside, and loopback goes into NO_PROXY, `host` too.
     Raises RuntimeError where those set aside may name the way to `host`, and for certificates that are none.
     """
-    own, proxies = remember(), [name for name in os.environ if name.lower() in PROXIES]
-    try:
-        if proxies:
-            httpx2.Client(verify=False).close()
-    except Exception:  # each part of an address has an error of its own
-        own |= {name: os.environ.pop(name) for name in proxies}
+    own = remember()
+    for name in [name for name in os.environ if name.lower() in PROXIES]:
+        proxy = os.environ[name] if "://" in os.environ[name] else f"http://{os.environ[name]}"
+        try:
+            httpx2.Client(proxy=proxy, verify=False).close()
+        except Exception:  # each part of an address has an error of its own
+            own[name] = os.environ.pop(name)
     aside = [name for name in own if name.lower() in PROXIES]
     if aside and not is_loopback(host):
         said = "holds no proxy address that can be used here: correct or unset it, and start again."

@@ -7,7 +7,6 @@ yet from `prices.toml`. A model is found by its exact id: what the data would on
 
 from __future__ import annotations
 
-import operator
 from collections import ChainMap
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
@@ -96,7 +95,7 @@ def estimate_cost(
     for name, count in counts.items():
         if isinstance(count, bool) or not hasattr(count, "__index__") or count < 0:
             raise ValueError(f"{name} is {count!r}: a count of tokens is a whole number from 0.")
-        counts[name] = operator.index(count)  # of NumPy's whole numbers too
+        counts[name] = int(count)  # of NumPy's whole numbers too
     return rates(model, batch=batch).cost(counts)
 
 
@@ -203,18 +202,23 @@ def successor(id: str) -> str | None:
 
 
 _COLUMNS = {
-    **dict.fromkeys(("model", "provider", "source", "successor"), "string"),
-    **dict.fromkeys((*_KINDS, "tokenizer_factor"), "float64"),
+    **dict.fromkeys(("model", "provider"), "string"),
+    **dict.fromkeys(_KINDS, "float64"),
+    "tier_above": "Int64",
+    **dict.fromkeys(("tier_input", "tier_output"), "float64"),
     **dict.fromkeys(("context_window", "max_output"), "Int64"),
+    "tokenizer_factor": "float64",
     **dict.fromkeys(("deprecated", "retires", "checked_on", "changes"), "datetime64[s]"),
+    **dict.fromkeys(("successor", "source"), "string"),
 }
 
 
 def price_table(models: Iterable[str] | None = None, *, as_of: date | str | None = None) -> pandas.DataFrame:
     """One row a model, by default those of the course that answer on the day `as_of`, else `models.AS_OF`.
 
-    USD per million tokens of the first tier, limits in tokens, dates; `changes` is the next day with another
-    price. What is not known of another maker's model is left empty.
+    USD per million tokens, limits in tokens, dates. Where a prompt has more than `tier_above` tokens,
+    `tier_input` and `tier_output` hold; a tier beyond the context window is left out. `changes` is the next
+    day with another price. What is not known of another maker's model is left empty.
     Raises ValueError for a day before one of `models` came out.
     """
     import pandas as pd
@@ -227,10 +231,12 @@ def price_table(models: Iterable[str] | None = None, *, as_of: date | str | None
 
 def _row(name: str, day: date) -> dict[str, Any]:
     id, provider, info = _find(name)
-    facts, tier = _FACTS.get(id), rates(name, as_of=day).tiers[0]
-    row = {column: getattr(facts, column, None) or getattr(tier, column, None) for column in _COLUMNS}
+    facts, (first, *higher) = _FACTS.get(id), rates(name, as_of=day).tiers
+    row = {column: getattr(facts, column, None) or getattr(first, column, None) for column in _COLUMNS}
     row["source"] = row["source"] or (provider.pricing_urls or [None])[0]
-    row["context_window"] = row["context_window"] or info.context_window
+    row["context_window"] = window = row["context_window"] or info.context_window
+    if higher and (window is None or higher[0].above < window):
+        row |= {f"tier_{name}": getattr(higher[0], name) for name in ("above", "input", "output")}
     steps = info.prices if isinstance(info.prices, list) else ()
     days = [getattr(step.constraint, "start_date", day) for step in steps]
     row["changes"] = min((start for start in days if start > day), default=None)

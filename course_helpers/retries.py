@@ -111,6 +111,10 @@ class Retries:
     """Every request so far, the successful one included; `pandas.DataFrame` takes the list as it is."""
     waited: float = field(default=0.0, init=False)
 
+    def __post_init__(self) -> None:
+        if self.max_retries < 0:
+            raise ValueError(f"max_retries is {self.max_retries}; the least is 0, which means one request.")
+
     def run(self, request: Callable[[], T]) -> T:
         """The result of `request()`, tried again for as long as that makes sense."""
 
@@ -208,6 +212,8 @@ def call_with_retry(
 
 async def acall_with_retry(client: anthropic.AsyncAnthropic, max_retries: int = 5, **arguments) -> Message:
     """`call_with_retry` on an async client, with the same arguments; its `sleep` may be one to await."""
+    if not isinstance(client, anthropic.AsyncAnthropic):
+        raise TypeError("acall_with_retry is for anthropic.AsyncAnthropic; call_with_retry is for Anthropic.")
     policy = {name: arguments.pop(name) for name in POLICY & arguments.keys()}
     retries = Retries(max_retries, **policy)
     return await aadvance(retries.steps(partial(reply_to, arguments)), client)

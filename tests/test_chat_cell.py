@@ -8,6 +8,7 @@ import math
 import re
 import subprocess
 import sys
+import threading
 from types import SimpleNamespace
 
 import anthropic
@@ -64,11 +65,13 @@ def cell():
     yield chat_cell
     practice.reset()
     chat_cell.close()
-    wait_until(lambda: not chat_cell.busy)
+    wait_until(lambda: "course-chat" not in [thread.name for thread in threading.enumerate()])
 
 
 def test_turns_from_code(cell):
     """Sent, or made by the conversation itself, before and after: each stands in the transcript."""
+    cell.do("clear")
+    assert cell.status == "Cleared. What was spent stays counted."
     reply = cell.send(PARIS)
     assert (str(reply), reply.turn) == (ANSWER, cell.chat.turns[-1])
     shown = cell._exchanges[0].whole()
@@ -90,7 +93,9 @@ def test_turns_from_code(cell):
 
 def test_one_reply_at_a_time_and_stop_at_any_moment(cell):
     """A second question is refused in one sentence, and the first goes on. Stopped at once, in the middle,
-    while a retry waits: what is known to have cost is counted."""
+    while a retry waits: what is known to have cost is counted. A chat that blocks holds up no other."""
+    blocked, gate = Watched(keep=lambda messages, _: gate.wait(60) and messages), threading.Event()
+    waiting = blocked._begin(PARIS)
     practice.pace(200, 0.3)
     running = cell._begin(PARIS)
     with pytest.raises(Busy) as caught:
@@ -102,7 +107,7 @@ def test_one_reply_at_a_time_and_stop_at_any_moment(cell):
     running = cell._begin(PARIS)
     cell.stop(20)
     assert running.result().turn is None
-    assert "Stopped." in cell._exchanges[1].foot
+    assert "Stopped before anything came." in cell._exchanges[1].foot
     practice.pace(20, 0)
     running = cell._begin("Tell me a long story.")
     stopped = cell._exchanges[2]
@@ -125,6 +130,9 @@ def test_one_reply_at_a_time_and_stop_at_any_moment(cell):
     practice.reset()
     assert str(cell.send(PARIS)) == ANSWER
     assert (len(cell.chat.turns), cell.chat.on_wait) == (2, print)
+    gate.set()
+    assert str(waiting.result(60)) == ANSWER
+    blocked.close()
 
 
 def test_nothing_is_left_behind(cell, echo):
@@ -184,7 +192,7 @@ def test_before_and_after_it_is_sent(cell, monkeypatch, capsys):
         summarise_older(1),
         within_tokens(9),
         lambda messages, chat: chat.ask(messages).strip() or messages[-1:],
-        last_turns(0),
+        lambda messages, chat: messages[2 * len(chat.turns) * chat.total.calls :],  # as last_turns(0) here
     ):
         cell.do("preview", text=PARIS)
     assert (len(practice.journal), cell.chat.calls) == known
@@ -232,12 +240,16 @@ def test_errors_show_in_the_chat_and_are_raised(cell):
         anthropic.InternalServerError(**told): "not your mistake",
         capped: "spend limit of this account",
         anthropic.APIConnectionError(request=request): "No connection.",
+        anthropic.APIConnectionError(message="Closed.", request=request): "^Closed. Tried twice",
+        anthropic.NotFoundError(
+            **told | {"response": httpx2.Response(404, request=request)}
+        ): "no such model",
         BudgetExceeded("Nothing was sent: too dear"): "Nothing was sent: too dear. Tried twice",
         ZeroDivisionError("x"): "Something unexpected went wrong: ZeroDivisionError.\nx",
     }
     for error, words in cases.items():
         error.add_note("Tried twice")
-        assert words in explain(error)
+        assert words in f"^{explain(error)}"
 
 
 @pytest.mark.parametrize("line", ["Some words. " * 15 + "\n\n", "x = 1\n", "- an item of a list\n"])

@@ -6,6 +6,7 @@ import io
 import json
 import os
 import signal
+import subprocess
 import sys
 
 import pexpect
@@ -94,6 +95,10 @@ def test_a_session_over_a_pipe(here):
     here("\n".join(questions))
     assert [entry.body["messages"][-1]["content"] for entry in practice.journal[-4:]] == questions
     assert practice.journal[-1].body["system"] == chatbot.DEFAULT_SYSTEM
+    reader, writer = os.pipe()
+    os.close(reader)  # whoever read the answers has gone
+    run = subprocess.run(CHAT, input=SESSION, stdout=writer, stderr=subprocess.PIPE, text=True, timeout=60)
+    assert (run.returncode, "Session complete" in run.stderr, "pipe" in run.stderr) == (1, True, False)
 
 
 def at_terminal(term: str, steps: list[tuple[str, str]], *options: object) -> tuple[int, str]:
@@ -144,6 +149,7 @@ def test_files(here, tmp_path):
     assert (out, err.splitlines()[-1]) == ("Noted: your name is Sam.\n", f"[Saved to {path}]")
     _, out, err = here("What is my name?\n", "--load", path, "--model", "opus")
     assert (out, f"[Loaded {path}: 1 turn]" in err) == ("Your name is Sam.\n", True)
+    assert err.startswith(f"Practice API · {models.ALIASES['opus']} · ")
     loaded = Conversation.load(path)
     assert [call.model for call in loaded.calls] == [models.MODEL, models.ALIASES["opus"]]
     assert (loaded.system, loaded.max_tokens, len(loaded.turns)) == ("Be kind.", 99, 2)
@@ -158,6 +164,7 @@ def test_files(here, tmp_path):
 
 
 BAD_OPTIONS = {
+    "--save /no/such/folder/chat.json --base-url http://127.0.0.1:9": "folder is missing or not writable",
     "--model gpt-none": "Unknown model 'gpt-none'. Known models: ",
     "--last-turns -1": "turns is a whole number from 0, not -1.",
     f"--load {__file__}": "it is not JSON",

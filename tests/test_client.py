@@ -63,7 +63,8 @@ def live(local, monkeypatch):
 @pytest.fixture(autouse=True)
 def fresh(monkeypatch):
     """`connect` as in a new process."""
-    for name, value in (("_current", None), ("_live_urls", {module.LIVE_URL}), ("_passes_on", {})):
+    new = {"_current": None, "_stands_for": {}, "_live_urls": {module.LIVE_URL}, "_passes_on": {}}
+    for name, value in new.items():
         monkeypatch.setattr(module, name, value)
     monkeypatch.setattr(models, "MODEL", models.MODEL)
     monkeypatch.setattr(course_helpers, "MODEL", models.MODEL)
@@ -142,6 +143,10 @@ def test_proxy_variables_that_nobody_can_read(monkeypatch):
                 connect(there, api_key=SECRET)
     environment.remember.cache_clear()
     monkeypatch.setenv(name, "http://127.0.0.1:9")
+    monkeypatch.setenv("HTTP_PROXY", UNREADABLE[0])
+    with pytest.raises(RuntimeError, match=r"^HTTP_PROXY holds"):  # it alone: the other one stays
+        connect("live", api_key=SECRET)
+    environment.remember.cache_clear()
     with pytest.raises(anthropic.APIConnectionError, match=r"anthropic.com .*behind a proxy, HTTPS_PROXY"):
         connect("live", api_key=SECRET)
 
@@ -267,11 +272,11 @@ def test_a_server_of_your_own(monkeypatch, local, capsys, end):
     for name in environment.KEYS:
         monkeypatch.setenv(name, SECRET)
     monkeypatch.setenv("ANTHROPIC_CUSTOM_HEADERS", f"x-secret: {SECRET}")
-    monkeypatch.setattr(module, "OWN_MODEL", "qwen3")
+    monkeypatch.setattr(models, "MODEL", "qwen3")
     local.play(listing("qwen3"))
     client = connect(local.url + end)
     assert (place(client), str(client.base_url)) == ("local", local.url)
-    line = f"Local server at {local.url} · qwen3 · {STAYS}\n"
+    line = f"Local server at {local.url} · qwen3 · runs on this machine, costs nothing\n"
     assert capsys.readouterr().out == line
     assert SECRET not in str(local.requests)
     here = {"ANTHROPIC_BASE_URL": local.url, "ANTHROPIC_API_KEY": "not-needed", "COURSE_MODEL": "qwen3"}
@@ -280,8 +285,9 @@ def test_a_server_of_your_own(monkeypatch, local, capsys, end):
     assert local.requests[-1].headers["authorization"] == f"Bearer {SECRET}"
 
 
-SOLD = """anthropic/claude-opus-5-5 gpt-6-luna gemini-4-argon command-r command-a-03-2025
-    mistral-large-latest mistral/mistral-small-latest"""
+SOLD = """anthropic/claude-opus-5-5 gpt-6-luna gemini-4-argon command-r command-a-03-2025 kimi-latest
+    mistral-large-latest mistral/mistral-small-latest qwen-max qwen-plus qwen-turbo muse-spark-1.3 sonar
+    deepseek-chat deepseek/deepseek-reasoner gpt-chat-latest"""
 # What a server lists, the model of the course, and whether that is free and another one advised.
 LISTED = [
     ("qwen3:8b", models.MODEL, True, True),  # llama.cpp answers to any name
@@ -301,13 +307,15 @@ LISTED = [
 @pytest.mark.parametrize(("listed", "model", "free", "advised"), LISTED)
 def test_a_server_on_this_machine(monkeypatch, local, capsys, listed, model, free, advised):
     """What may pass calls on is neither announced nor booked as free; a name is taken as Ollama takes it."""
-    monkeypatch.setattr(module, "OWN_MODEL", model)
+    monkeypatch.setattr(models, "MODEL", model)
     local.play(listing(*listed.split()) if listed else answer(404))
     client = connect(local.url)
     said, *advice = capsys.readouterr().out.splitlines()
     assert costs_nothing(client, model) is ("costs nothing" in said) is free
     assert (Conversation(client, model=model).server().rates is None) is free
     assert ("may pass calls on" in said) is not free
+    assert ("runs on this machine" in said) is (free and "cloud" not in f"{listed}")
+    assert "stays on this machine" not in said
     told = f"Its models: {', '.join((listed or '').split())}. Start again with COURSE_MODEL="
     assert [line.startswith(told) for line in advice] == [True] * advised
     assert advised or not listed or models.MODEL in listed.split()
@@ -364,9 +372,12 @@ def test_local_takes_the_first_that_answers(monkeypatch, local, nobody, capsys):
     main = sys.modules["__main__"]
     monkeypatch.setattr(main, "MODEL", models.MODEL, raising=False)
     monkeypatch.setattr(module, "LOCAL_SERVERS", {"Ollama": port(nobody), "LM Studio": port(local.url)})
-    own, client = models.MODEL, connect("local")
-    said = f"LM Studio at {local.url} · qwen3:8b · {STAYS}\n"
-    assert capsys.readouterr().out == said
+    own, cloud = models.MODEL, "but what you type to its cloud models leaves this machine, and may cost money"
+    with ScriptedServer(listing("x", key=SECRET)) as keyed:  # that one is passed over
+        monkeypatch.setenv("COURSE_LOCAL_URL", keyed.url)
+        client = connect("local")
+    said = f"LM Studio at {local.url} · qwen3:8b · costs nothing, {cloud}\n"
+    assert (capsys.readouterr().out, len(keyed.requests)) == (said, 1)
     assert (place(client), costs_nothing(client, "qwen3:8b")) == ("local", True)
     assert models.MODEL == main.MODEL == os.environ["COURSE_MODEL"] == Conversation().model == "qwen3:8b"
     connect()
@@ -378,7 +389,7 @@ def test_local_with_a_model_of_ones_choice(monkeypatch, local, nobody, capsys, b
     """COURSE_MODEL, where it is listed; COURSE_LOCAL_URL comes first; COURSE_PLACE makes it the default."""
     local.play(listing("qwen3:8b", "llama3.2:latest"))
     monkeypatch.setattr(module, "LOCAL_SERVERS", {"Ollama": port(nobody if by_url else local.url)})
-    monkeypatch.setattr(module, "OWN_MODEL", "llama3.2")
+    monkeypatch.setattr(models, "MODEL", "llama3.2")
     monkeypatch.setenv("COURSE_PLACE", "local")
     monkeypatch.setenv("COURSE_LOCAL_URL", local.url if by_url else "")
     assert place(connect()) == "local"

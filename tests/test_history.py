@@ -214,7 +214,7 @@ def test_prices_by_place():
     chat = chat_with("http://gateway.example:1", model="their-own-model", budget_usd=1.0)
     steps = chat.server().afford(chat.server().request(chat.messages))
     next(steps)
-    with pytest.raises(BudgetExceeded, match="could cost unknown"):
+    with pytest.raises(BudgetExceeded, match="cannot be kept where a price is not known"):
         steps.send(anthropic.types.MessageTokensCount(input_tokens=10))
 
 
@@ -237,7 +237,7 @@ def test_forks(tmp_path):
     copied = copy.deepcopy(chat)
     copied.send("Hello!")
     assert (len(chat.turns), len(copied.turns), copied.past.calls, len(copied.calls)) == (3, 4, 3, 1)
-    with pytest.raises(TypeError, match="cannot pickle"):
+    with pytest.raises(TypeError, match=r"use chat\.save.* and Conversation\.load"):
         pickle.dumps(chat)
     assert pickle.loads(pickle.dumps(chat.turns))[0] == chat.turns[0] == copy.deepcopy(chat.turns)[0]
     fork.budget_usd = sum(each.total.cost_usd for each in (chat, fork, copied))

@@ -74,8 +74,8 @@ def test_the_course_goes_on_without(monkeypatch, gone):
     for id in gone:
         monkeypatch.setitem(MODELS, id, replace(MODELS[id], retires=AS_OF))
     monkeypatch.setattr(models, "ALIASES", aliases(MODELS.values()))
-    monkeypatch.setattr(models, "MODEL", models.MODEL)  # which connect sets
-    monkeypatch.setattr(client, "OWN_MODEL", next(iter(models.ALIASES.values())))
+    monkeypatch.setattr(client, "_stands_for", {})
+    monkeypatch.setattr(models, "MODEL", next(iter(models.ALIASES.values())))
     chat = Conversation(connect(), model=models.MODEL)
     chat.send("Hello!")
     assert gone.isdisjoint([*price_table().index, *compare_models(chat.to_frame()).model])

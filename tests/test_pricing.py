@@ -149,6 +149,9 @@ def test_price_table():
     """In the order asked for; what is not known is empty. Lessons 5, 7 show the rest."""
     table = price_table(["gpt-6-luna", "haiku", "muse-spark-1.3", "claude-sonnet-4-5"])
     assert list(table.provider) == ["openai", "anthropic", "meta", "anthropic"]
+    assert table.tier_above.fillna(0).tolist()[::3] == [272_000, 0]
+    row, high = price_table([CLIFF]).iloc[0], rates(CLIFF).tiers[1]
+    assert (row.tier_above, row.tier_input, row.tier_output) == (high.above, high.input, high.output)
     assert table.max_output.isna().tolist() == [True, False, True, False]
     assert (list(price_table().index), len(price_table([]))) == (CURRENT, 0)
     with pytest.raises(UnknownModelError):

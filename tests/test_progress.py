@@ -72,8 +72,8 @@ def test_from_nothing_to_the_end(home):
 
 def test_a_question_with_new_words_is_to_be_answered_again():
     """Progress knows a question by its words, and no two lessons share a part."""
-    pass_lesson(2)
-    lesson = find_lesson(2)
+    pass_lesson("2")
+    lesson = find_lesson("02")
     new = Question(ask="New?", right="Yes", why="It is.", wrong={})
     other = lesson.model_copy(update={"questions": (new, *lesson.questions[1:])})
     passed = passed_parts(store.events())

@@ -14,6 +14,7 @@ import anthropic
 import pytest
 
 from course_helpers import MODEL, call_with_retry, connect, reply_text
+from course_helpers.client import current_client
 from course_helpers.learning import report_card, storm
 from course_helpers.learning.report_card import ReportCard
 
@@ -80,7 +81,8 @@ def counting_main(all_calls: bool):
     """A `main` without a try that prints the session's tokens: of all calls, or of those with a text."""
 
     def main() -> None:
-        client, history, tokens = anthropic.Anthropic(), [], 0
+        client, history, tokens = connect(), [], 0
+        client.models.list()  # before its first question
         input("System prompt: ")
         while (text := input("You: ")) != "quit":
             turn = {"role": "user", "content": text}
@@ -103,6 +105,7 @@ FAULTS = [
     ("empty turn stored", Bot, ["empty reply", "calm again"]),
     ("failed turn left in history", Bot, ["calm", "spend cap", "empty reply", "calm again"]),
     ("unbounded wait", lambda _: Bot(timeout=None), ["calm", "stream stalled"]),
+    ("unbounded wait", lambda _: Bot(timeout=1200), ["calm", "stream stalled"]),
     ("key shown", Bot, ["calm", "wrong key", "calm again"]),
     ("cost not counted", lambda _: counting_main(False), ["calm", "thinking only", "calm again"]),
     ("session ended by an error", lambda _: counting_main(True), ["calm", "wrong key", "calm again"]),
@@ -123,7 +126,9 @@ def test_a_bot_with_one_fault_gets_just_that(name, make, cases, capsys):
 
 def test_clean_bots():
     """Mains that count all calls, functions, plain and async, get a clean card."""
-    assert card(counting_main(True), "calm", "thinking only", "calm again").clean
+    mine = connect()
+    made = card(counting_main(True), "calm", "thinking only", "calm again")
+    assert (made.clean, list(made.cases["requests"]), current_client()) == (True, [1, 1, 1], mine)
 
     async def ask(text: str) -> str:
         return Bot().send(text)

@@ -38,6 +38,8 @@ def plot_session(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
         tokens = {name: (paint, spoken[[*PARTS[part]]].sum(axis=1)) for name, (part, paint) in LOOKS.items()}
         tokens["output, thinking"] = look.THINKING, frame["thinking_tokens"]
         look.bars(panel, tokens)
+    if not known:
+        return look.with_caption(top, f"{count(len(frame), 'call')} at prices that are not known.")
     cache = sums["cache_read_usd"] + sums["cache_write_usd"]
     of = {"input": sums["input_usd"], "output": sums["output_usd"], "cache": cache}
     made = ", ".join(f"{name} {dollars(usd)} ({share(usd, costs.sum())})" for name, usd in of.items() if usd)

@@ -3,34 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-import functools
+import contextlib
 import itertools
 import sys
 import threading
 from collections.abc import Sequence
 from concurrent import futures
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
+from weakref import WeakKeyDictionary
 
 import anywidget
 import traitlets
+from IPython import get_ipython
 from IPython.display import display
 
 from .. import render
 from ..history import Conversation, Reply
 from . import texts
-from .exchange import Exchange
+from .exchange import Exchange, run_aside
 
 POLL = 0.1  # seconds between looks for an interrupt: a longer sleep would not notice one until it ends
 CLOSING = 1.0  # seconds that Clear and closing wait for a stopped reply to end
-
-
-@functools.cache
-def background() -> asyncio.AbstractEventLoop:
-    """The event loop of all chats, in a thread of its own: cells run while a reply comes."""
-    loop = asyncio.new_event_loop()
-    threading.Thread(target=loop.run_forever, name="course-chat", daemon=True).start()
-    return loop
 
 
 class Busy(RuntimeError):
@@ -66,6 +60,9 @@ class ChatCell(anywidget.AnyWidget):
     models = traitlets.List().tag(sync=True)  # what can be chosen: pairs of a label and an id
     system = traitlets.Unicode("").tag(sync=True)
     starters = traitlets.List(traitlets.Unicode()).tag(sync=True)
+    _made_by: ClassVar[WeakKeyDictionary[ChatCell, tuple]] = (
+        WeakKeyDictionary()
+    )  # which cell, which run of it
 
     def __init__(
         self,
@@ -85,6 +82,12 @@ class ChatCell(anywidget.AnyWidget):
         self.on_msg(lambda _widget, message, _buffers: self._act(**message))
         self._exchanges = self._caught_up()  # a page that opens says hello, and gets them
         self._refresh()
+        message = getattr(get_ipython(), "parent_header", None) or {}  # that runs a cell of the notebook
+        cell, run = message.get("metadata", {}).get("cellId"), message.get("header", {}).get("msg_id")
+        for other, (same, before) in list(self._made_by.items()):
+            if cell and same == cell and before != run:
+                other.close()  # the cell was run again: the old view is gone from the page
+        self._made_by[self] = cell, run
 
     def send(self, text: str) -> Reply:  # in place of the widget's own, which `post` does without
         """One turn; its reply. Interrupting the kernel stops it; an error is shown in the chat and raised."""
@@ -105,13 +108,11 @@ class ChatCell(anywidget.AnyWidget):
     def stop(self, wait: float = 0.0) -> None:
         """End the reply that is on its way, if one is; wait for its end, `wait` seconds at most."""
         if running := self._running:
-            # Not at once: a task that is cancelled before its first step would never begin.
-            asyncio.run_coroutine_threadsafe(self._cancel(), self._loop)
+            with contextlib.suppress(RuntimeError):  # the loop is closed: it has ended
+                # Not at once: a task that is cancelled before its first step would never begin.
+                self._loop.call_soon_threadsafe(self._loop.call_soon, lambda: self._task.cancel())
             if wait and sys.platform != "emscripten":
                 futures.wait([running], wait)
-
-    async def _cancel(self) -> None:
-        self._task.cancel()
 
     def close(self) -> None:
         """Stop, and take the chat off the screen; the conversation itself stays in `chat`."""
@@ -177,7 +178,8 @@ class ChatCell(anywidget.AnyWidget):
 
     def _on_clear(self) -> None:
         self.stop(CLOSING)  # outside of the lock, which its end needs
-        self._take_back(1)
+        if self._exchanges or self.chat.turns:
+            self._take_back(1)
         self._refresh("Cleared. What was spent stays counted.")
 
     def _on_preview(self, text: str) -> dict[str, Any]:
@@ -204,8 +206,10 @@ class ChatCell(anywidget.AnyWidget):
             exchange = Exchange(next(self._numbers), text, self.chat.model, self.post)
             self._show([*self._caught_up(), exchange])
             threads = sys.platform != "emscripten"  # in a browser tab it runs on the loop that is running
-            self._loop = background() if threads else asyncio.get_running_loop()
+            self._loop = asyncio.new_event_loop() if threads else asyncio.get_running_loop()
             self._running = asyncio.run_coroutine_threadsafe(self._turn(exchange), self._loop)
+            if threads:  # also for a strategy that blocks: it holds up no other chat
+                run_aside(self._loop, self._running)
             self._refresh()
             return self._running
 
@@ -224,13 +228,13 @@ class ChatCell(anywidget.AnyWidget):
             exchange.turn, exchange.request, note = reply.turn, reply.request, reply.note or ""
             return reply
         except asyncio.CancelledError:
-            note, kind = texts.STOPPED, "stopped"
+            note, kind = texts.STOPPED if exchange.text else texts.STOPPED_EARLY, "stopped"
             return Reply(exchange.text, note=note, call=next(reversed(chat.calls[known:]), None))
         except BaseException as error:
             note, kind = texts.explain(error), "error"
             if isinstance(error, Exception):
                 raise
-            raise RuntimeError(note) from error  # a SystemExit of a strategy would end the loop of all chats
+            raise RuntimeError(note) from error  # a SystemExit of a strategy would end the loop too soon
         finally:
             chat.waits.pop("on_wait", None)
             with self._lock:

@@ -1,10 +1,13 @@
-"""One question and its answer, as they stand in the chat while the answer grows."""
+"""One question and its answer: what fetches it, and how they stand in the chat while the answer grows."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import threading
 import time
 from collections.abc import Callable, Sequence
+from concurrent import futures
 from typing import Any
 
 from .. import render
@@ -15,6 +18,19 @@ from .texts import bill
 LATEST = 0.04  # seconds that a piece waits, at most, to be told with those after it
 REDRAWN_EVERY = 0.6  # seconds until what came as plain words is drawn as Markdown, at least
 LONGEST_TAIL = 800  # characters that are drawn anew each time; what is finished before them stays as it is
+
+
+def run_aside(loop: asyncio.AbstractEventLoop, running: futures.Future) -> None:
+    """Let `loop` run, in a thread of its own, until what is `running` on it is done."""
+
+    def work() -> None:
+        # Not asyncio.run: where nest_asyncio has replaced it, it would leave loop and sockets open.
+        with contextlib.closing(loop):
+            loop.run_forever()
+            loop.run_until_complete(loop.shutdown_asyncgens())
+
+    running.add_done_callback(lambda _: loop.stop())
+    threading.Thread(target=work, name="course-chat", daemon=True).start()
 
 
 class Exchange:

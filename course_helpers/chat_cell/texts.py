@@ -16,7 +16,7 @@ from ..formatting import count, dollars, in_one_line, plain, share, short
 from ..history import Call, Conversation, StreamInterrupted
 from ..history.strategies import chosen
 from ..history.turn import Server
-from ..retries import SPEND_CAP, final_cause
+from ..retries import SPEND_CAP
 from ..wire import Steps, advance
 
 STARTERS = (  # what an empty chat offers to ask
@@ -36,26 +36,30 @@ HIDDEN_STAND_IN = f"""<div class="course-chat-closed">{STAND_IN}</div><style>
 """Shown before the widget and hidden as soon as that lives: a dead one would only say "model not found"."""
 
 STOPPED = "Stopped. What had come stays here; it may be billed, but is not part of the conversation."
+STOPPED_EARLY = "Stopped before anything came. Nothing is kept; what was sent may still be billed."
 
 _AT = {"practice": "practice: free", "live": "live", "local": "on this machine", "remote": "elsewhere"}
 _MEANING = {
     StreamInterrupted: "The reply broke off. Nothing was kept: Retry asks again.",
-    anthropic.APIConnectionError: "No connection. Check the network (or the local server), then Retry.",
+    anthropic.APITimeoutError: "The server did not answer in time. Check the network, then Retry.",
+    "Connection error.": "No connection. Check the network (or the local server), then Retry.",
     SPEND_CAP: "The spend limit of this account is reached. Waiting does not help: raise it in the console.",
     401: 'The API refused the key. Check it and connect again; connect("practice") needs none.',
+    404: "There is no such model here. Choose another one above, then Retry.",
+    413: "The conversation is too large to send. Clear it, or keep fewer turns.",
     429: "Too many requests or tokens in the last minute. Wait a moment, then Retry.",
     anthropic.InternalServerError: "The API failed. This is not your mistake. Wait a moment, then Retry.",
     anthropic.APIStatusError: "The API refused the request.",
     **dict.fromkeys((anthropic.APIError, LookupError, ValueError, RuntimeError), ""),  # sentences already
 }
-"""What errors mean for the reader of a chat and what to do, by error code, status or class."""
+"""What errors mean for the reader of a chat and what to do: by error code, status, words or class."""
 
 
 def explain(error: BaseException) -> str:
     """What `error` means for the reader; on a second line what was said, and what was tried."""
-    names = (getattr(error, "error_code", None), getattr(error, "status_code", None), *type(error).__mro__)
-    known = (_MEANING[name] for name in names if name in _MEANING)
-    meaning = final_cause(error) or next(known, f"Something unexpected went wrong: {type(error).__name__}.")
+    told = (getattr(error, name, None) for name in ("error_code", "status_code", "message"))
+    known = (_MEANING[name] for name in (*told, *type(error).__mro__) if name in _MEANING)
+    meaning = next(known, f"Something unexpected went wrong: {type(error).__name__}.")
     return f"{meaning}\n{short(in_one_line(error), 400)}".strip()
 
 
@@ -89,6 +93,7 @@ def forecast(chat: Conversation, text: str, last: Any = None) -> dict[str, Any]:
     """
     server = _Unasked(**vars(chat.server()) | {"uncounted": True})
     unsent = Conversation(chat.client, model=chat.model, system=chat.system)  # all that a strategy asks of it
+    unsent._ledger.now = chat._ledger.now
     unsent.server, unsent.ask = (lambda: server), (lambda messages: "")
     messages = [*chat.messages, {"role": "user", "content": text}]
     messages = advance(chosen(chat.keep, unsent, messages, server))

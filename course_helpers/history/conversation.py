@@ -146,6 +146,9 @@ class Conversation:
 
     __copy__ = __deepcopy__
 
+    def __reduce__(self) -> Any:
+        raise TypeError("A client, and so a key, is not pickled: use chat.save(path) and Conversation.load.")
+
     @property
     def messages(self) -> list[dict[str, str]]:
         """The transcript: a new list of `{"role", "content"}`, always fit to be sent."""

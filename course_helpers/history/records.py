@@ -165,7 +165,9 @@ class Purse(list["Ledger"]):
         if self.budget_usd is None:
             return
         spent = sum(call.cost_usd for ledger in self for call in ledger.now.calls)
-        if not spent + worst <= self.budget_usd * (1 + 1e-9):  # nor where one of them is not known: nan
+        if math.isnan(spent + worst):
+            raise BudgetExceeded("Nothing was sent: budget_usd cannot be kept where a price is not known.")
+        if spent + worst > self.budget_usd * (1 + 1e-9):
             said += f", and {dollars(spent)} of the budget of {dollars(self.budget_usd)} is spent."
             raise BudgetExceeded(f"{said} Raise budget_usd, lower max_tokens or shorten the history.")
 

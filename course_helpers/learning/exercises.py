@@ -82,7 +82,9 @@ def exercise(name: str) -> Outcome:
         try:
             _is_written(name, function, notebook.f_globals.get("In", ()))
             GRADERS[name](bench)
-            state, lines = "passed", [f"The solution's idea: {found.idea}", record_try(name, passed=True)]
+            remark = "It is async: whoever calls it must await it." if bench.last.is_async else ""
+            idea = f"The solution's idea: {found.idea}"
+            state, lines = "passed", [idea, remark, record_try(name, passed=True)]
         except NotImplementedError:
             state, lines = "not started", _first_steps(found)
         except Exception as error:

@@ -13,13 +13,11 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
-from unittest.mock import patch
 
 import anthropic
 import httpx2
 from anthropic.types import Message
 
-from .. import client as course_client
 from ..models import MODEL
 from ..practice_api import PRACTICE_KEY, Practice
 from . import sandbox
@@ -78,8 +76,7 @@ class Bench:
         """What calling the function came to; `elsewhere` its environment leads there, with another key."""
         self.practice.journal.clear()
         seconds = max(0.1, min(TOTAL_LIMIT - self.seconds, seconds, sandbox.TIME_LIMIT))
-        led = redirected(self.practice, **(ELSEWHERE if elsewhere else {"key": PRACTICE_KEY}))
-        with patch.object(course_client, "_current", course_client._current), led as run:  # it may connect
+        with redirected(self.practice, **(ELSEWHERE if elsewhere else {"key": PRACTICE_KEY})) as run:
             self.last = sandbox.run(lambda: self.function(*args, **named), typed, seconds=seconds)
         self.meant_for = run.meant_for
         self.seconds += self.last.seconds

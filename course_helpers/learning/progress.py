@@ -85,7 +85,7 @@ def lessons() -> tuple[Lesson, ...]:
 def find_lesson(name: str | int) -> Lesson:
     """The lesson called `name`, such as "raw_call", or with that number."""
     for lesson in lessons():
-        if name in (lesson.name, lesson.number):
+        if str(name).lstrip("0") in (lesson.name, str(lesson.number)):
             return lesson
     raise LookupError(f"There is no lesson {name!r}. The lessons: {[each.name for each in lessons()]}.")
 

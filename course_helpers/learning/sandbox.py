@@ -14,6 +14,7 @@ import builtins
 import ctypes
 import inspect
 import io
+import json
 import linecache
 import os
 import re
@@ -33,12 +34,17 @@ from unittest.mock import patch
 
 import httpx2
 
+from .. import client as course_client
 from ..practice_api import PRACTICE_KEY, Practice
 
 TIME_LIMIT = 10.0  # seconds that one run may take
 PRINT_LIMIT = 20_000  # characters of its prints that are kept
 # Variables that a graded function does not see.
 UNSEEN = re.compile(r"(all|http|https)_proxy|ANTHROPIC_(AUTH_TOKEN|CUSTOM_HEADERS)", re.I)
+# Bedrock and Vertex name the model there, and a version of it.
+MODEL_IN_PATH = re.compile(
+    r"/models?/(?:[^/]*anthropic\.)?([^/@:%]+?)(?:-v\d+(?::|%3A)\d+|@\d+)?[/:]\w*(?:invoke|[rR]awPredict)"
+)
 
 
 class TimeUp(BaseException):
@@ -73,6 +79,7 @@ class Ran(io.TextIOBase):
     began: float = field(default_factory=time.monotonic)
     seconds: float = 0.0
     silent_seconds: float = 0.0  # until something visible was printed
+    is_async: bool = False  # was it a coroutine, which was run to its end?
 
     def write(self, text: str) -> int:
         if not self.printed.strip() and str(text).strip():
@@ -101,6 +108,7 @@ def run(call: Callable[[], Any], typed: Iterable[str] = (), *, seconds: float, r
             try:
                 value = call()
                 if inspect.iscoroutine(value):
+                    ran.is_async = True
                     value = asyncio.run(asyncio.wait_for(value, seconds + 0.5))
                 ran.value, ran.error = value, None
             except BaseException as error:  # a learner may raise anything, SystemExit too
@@ -183,12 +191,23 @@ class Redirect:
         if request.url.netloc != self.url.netloc:
             self.meant_for.append(str(request.url))
             path = request.url.raw_path
+            if cloud := MODEL_IN_PATH.search(path.decode()):
+                path, request = b"/v1/messages", _with_model(request, cloud[1])
             path = path[max(path.rfind(b"/v1/"), 0) :]  # a gateway may have a folder before it
             request.url = self.url.copy_with(raw_path=path)
             request.headers.update({"host": self.url.netloc.decode(), "x-api-key": PRACTICE_KEY})
             request.headers.pop("authorization", None)
         request.headers["connection"] = "close"  # its client is made for it alone
         return request
+
+
+def _with_model(request: httpx2.Request, model: str) -> httpx2.Request:
+    """`request` to Bedrock or Vertex as the API itself has it: the model in its body, the version outside."""
+    fields = json.loads(request.content) | {"model": model}
+    fields.pop("anthropic_version", None)
+    headers = request.headers | {"anthropic-version": "2023-06-01"}
+    del headers["content-length"]
+    return httpx2.Request("POST", request.url, headers=headers, json=fields, extensions=request.extensions)
 
 
 _mine: ContextVar[Redirect | None] = ContextVar("mine", default=None)  # that of this thread or task
@@ -204,13 +223,14 @@ def redirected(place: Practice, key: str, url: str = "") -> Iterator[Redirect]:
     """Within the block, requests of this context lead to `place`; those of other threads and tasks do not.
 
     The environment names `place`, or the `url` of a place that nobody has, with `key`, and knows no proxy.
+    A `connect` within it holds no longer than it.
     """
     seen = {name: value for name, value in os.environ.items() if not UNSEEN.fullmatch(name)}
     seen |= {"ANTHROPIC_BASE_URL": url or place.url, "ANTHROPIC_API_KEY": key}
     led = Redirect(place)
-    token = _mine.set(led)
+    token, current = _mine.set(led), patch.object(course_client, "_current", course_client._current)
     try:
-        with patch.dict(os.environ, seen | {"NO_PROXY": "*", "no_proxy": "*"}, clear=True):
+        with current, patch.dict(os.environ, seen | {"NO_PROXY": "*", "no_proxy": "*"}, clear=True):
             yield led
     finally:
         led.over = True

@@ -22,6 +22,7 @@ from .grading import MESSAGES, text_of
 
 KEY = "sk-ant-practice-0123456789"  # in the program's environment: only keys begin like this
 PATIENCE = 4.0  # seconds after which a program that does not read on hangs: the longest case takes two
+LONGEST_TIMEOUT = 600.0  # seconds, the SDK's own
 LONGEST_SLEEP = 0.5  # seconds of each `time.sleep` that are sat through; the rest is counted
 ASKED = 0.4  # seconds of the retry-after that has to be kept
 MOST_TRIES = 8  # requests for one question; five retries are six
@@ -55,7 +56,7 @@ FINDINGS = {
     "truncated stream accepted": (4, "half a reply was given as a whole one, or kept as one"),
     "empty turn stored": (3, "the next request sent the turn along"),
     "failed turn left in history": (3, "the next request sent the turn along"),
-    "unbounded wait": (6, "it did not come back, or its client announces no timeout"),
+    "unbounded wait": (6, "it did not come back, or its client announces no timeout, or a long one"),
     "key shown": (1, "an API key stands in what it printed"),
     "cost not counted": (5, "the totals leave out replies without text, which are billed too"),
     "session ended by an error": (8, "the program ended"),
@@ -119,7 +120,8 @@ class Case:
         cut = self.name.startswith("stream") and not self.answered
         half = cut and saw and any(text != saw and text.startswith(saw) for text in map(_text, self.session))
         by_sdk = [each.headers for each in requests if "x-stainless-lang" in each.headers]
-        endless = any("x-stainless-read-timeout" not in headers for headers in by_sdk)
+        timeouts = [float(headers.get("x-stainless-read-timeout", "inf")) for headers in by_sdk]
+        endless = max(timeouts, default=0) > LONGEST_TIMEOUT
         proven = {
             "retry-after ignored": self.name == "429 with retry-after" and waited < ASKED - 0.03,
             "non-retryable retried": self.name in HOPELESS and same > 1,
@@ -207,9 +209,15 @@ class Storm:
             for _ in range(3):
                 self.ran.printed = ""
                 yield self._question
-                if self.practice.journal:
+                if self._requests:
                     break
             self._close("read on")
+
+    @property
+    def _requests(self) -> list[Exchange]:
+        """The questions of the case at hand: a program may ask for other things too."""
+        journal = self.practice.journal
+        return [each for each in journal if each.method == "POST" and each.path.split("?")[0] == MESSAGES]
 
     @property
     def _question(self) -> str:
@@ -217,7 +225,7 @@ class Storm:
 
     def _close(self, end: str) -> None:
         """Keep what the case came to, clear its fault, and print a line on it."""
-        requests = [each for each in self.practice.journal if each.path.split("?")[0] == MESSAGES]
+        requests = self._requests
         for request in requests:
             request.at += sum(cut for when, cut in self.cuts if when < request.at) - self.began
         if requests and self.session:

@@ -36,8 +36,9 @@ def test_typing_loses_nothing(chat):
     assert len(chat.lab.notebook()["cells"]) == cells
 
 
-def test_a_first_turn(lab):
-    """Starters, forecast, bill; other cells run meanwhile; a double click stops nothing, Stop and Esc do."""
+def test_a_first_turn(lab, chat):
+    """From starters and forecast to Stop and Esc; where its cell is run again, a chat ends, and no other."""
+    other = chat
     chat = ChatPage.make(lab, f"cell = ChatCell(starters=[{PARIS!r}, 'Two?'], budget_usd=0.01)\ncell")
     chat.box.fill("My cat is called Tom.")
     expect(chat.part("forecast")).to_contain_text("tokens in · $")
@@ -64,6 +65,12 @@ def test_a_first_turn(lab):
     chat.click("Stop")
     chat.wait()
     assert ["Stopped" in foot for foot in chat.feet()] == [False, False, True, True]
+    other.ask(LONG, wait=False)
+    lab.run_cell(chat.index)
+    expect(chat.root).to_have_count(1)
+    assert chat.questions() == []
+    assert other.main.inner_text() == "Stop"
+    other.click("Stop")
 
 
 def test_retry_undo_edit_and_clear(chat):

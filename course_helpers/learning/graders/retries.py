@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
-from inspect import iscoroutinefunction
 from itertools import pairwise
 from typing import Any
 
@@ -122,7 +121,7 @@ def patient_send(bench: Bench) -> None:
         ran = bench.run(**asked)
     require(not isinstance(ran.error, anthropic.RateLimitError), "rate limit not waited out: it came out.")
     message = bench.value()
-    require(not iscoroutinefunction(bench.function), "async: it is to be called without await.")
+    require(not ran.is_async, "async: it is to be called without await.")
     require(not bench.by_sdk - {"0"}, "the SDK's silent retry: turn it off, and say that you wait.")
     is_equal("number of tries", len(bench.sent), 2)
     is_equal("messages", bench.sent[-1].body["messages"], ASK["messages"], "arguments not passed on")
