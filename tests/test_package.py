@@ -26,11 +26,15 @@ ORDER = (
     ("__main__",),
 )
 RANK = {part: rank for rank, parts in enumerate(ORDER) for part in parts}
-CORE = ("models", "environment", "client", "pricing", "wire", "retries", "history")
-ROOMS = {"core": CORE, "practice_api": ("practice_api",), "learning": ("learning",)}
-MOST = {"core": 2_440, "practice_api": 2_995, "learning": 2_195, "the rest": 2_285, "tests": 8_000}
-"""Lines that a room may have, as today. They are to become 2,250, 2,600, 2,000 and 2,150, or 9,000 together:
-lower a number when its room has become smaller, and never raise one."""
+ROOMS = {
+    "core": ("models", "client", "pricing", "retries", "history"),
+    "figures": ("frames", "charts", "chat_cell", "chatbot", "render"),
+    "practice_api": ("practice_api",),
+    "learning": ("learning",),
+}
+MOST = {"core": 2_000, "figures": 2_200, "practice_api": 2_700, "learning": 2_100}
+MOST |= {"package": 9_000, "tests": 8_000}
+"""Lines that a room, the whole package and the tests may have."""
 LATER = {("history", "frames")}
 """Imports inside a function, so that pandas is loaded only where a frame is asked for."""
 
@@ -66,10 +70,11 @@ def test_a_module_can_be_read_in_one_go():
 
 def test_no_room_grows():
     """So the whole stays one that a person can know."""
-    room_of = {part: room for room, parts in ROOMS.items() for part in parts}
-    lines = dict.fromkeys(MOST, 0)
-    for module, path in MODULES.items():
-        lines[room_of.get(part_of(module), "the rest")] += size(path)
+    rooms = ROOMS | {"package": {part_of(module) for module in MODULES}}
+    lines = {
+        room: sum(size(path) for module, path in MODULES.items() if part_of(module) in parts)
+        for room, parts in rooms.items()
+    }
     lines["tests"] = sum(map(size, Path(__file__).parent.rglob("*.py")))
     assert {room: n for room, n in lines.items() if n > MOST[room]} == {}
 

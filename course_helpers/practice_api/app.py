@@ -25,6 +25,10 @@ MAX_BODY, MAX_BATCH_BODY = 32 * 1024 * 1024, 256 * 1024 * 1024
 BATCHES, NAME = "/v1/messages/batches", "([^/]+)"
 ACCOUNT = [(b"anthropic-%b-id" % kind, b"practice-%b" % kind) for kind in (b"organization", b"workspace")]
 EVENTS = [(b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-cache")]
+ELSEWHERE = re.compile(
+    "/v1/(agents|complete|compliance|deployment_runs|deployments|dreams|environments|files|memory_stores"
+    "|oauth|organizations|projects|sessions|skills|tunnels|user_profiles|vaults)(?![^/])"
+)  # how the paths begin that the real API has and this one has not
 
 
 class Api:
@@ -121,18 +125,18 @@ class Api:
 
     def _reply(self, scope: Object, headers: dict[str, str], exchange: Exchange) -> Any:
         """What the endpoint for its method and path replies."""
-        method, path = scope["method"], scope["path"]
+        method, path, query = scope["method"], scope["path"], scope["query_string"]
         matches = (re.fullmatch(pattern, path) for pattern in self._endpoints)
         match = next(filter(None, matches), None)
         if match is None:
-            raise ApiError(404, f"{method} {path[:200]}: Not Found")
+            live = '. The real API has it, the practice API has not: use connect("live").'
+            raise ApiError(404, f"{method} {path[:200]}: Not Found{live if ELSEWHERE.match(path) else ''}")
         methods = self._endpoints[match.re.pattern]
         endpoint, allowed = methods.get(method.replace("HEAD", "GET")), {"allow": ", ".join(methods)}
         if endpoint is None:
             raise ApiError(405, f"{method} {path[:200]}: Method Not Allowed", headers=allowed)
         rules.check_headers(headers, self.keys)
-        posted, query = method == "POST", scope["query_string"]
-        given = match.groups() or [read_json(exchange.raw) if posted else QueryParams(query)]
+        given = match.groups() or [read_json(exchange.raw) if method == "POST" else QueryParams(query)]
         self.faults.strike()
         return endpoint(exchange, *given)
 

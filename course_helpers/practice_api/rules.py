@@ -43,6 +43,8 @@ def check_headers(headers: dict[str, str], keys: set[str]) -> None:
     require(version, "anthropic-version: header is required")
     known = version in (OLD_VERSION, NEW_VERSION)
     require(known, f'anthropic-version: "{version[:100]}" is not a valid version')
+    coding = headers.get("content-encoding", "identity")[:50]
+    require(coding == "identity", f"content-encoding: {coding} is not supported, send the body as it is")
 
 
 def check(request: Prompt, model: Model, version: str) -> None:
@@ -64,6 +66,9 @@ def _check_messages(messages: list[Message], model: Model) -> None:
     prefill = messages[-1].content if messages[-1].role == "assistant" else None
     said = f"{model.id} does not support assistant message prefill. "
     require(prefill is None or model.prefill, said + "The conversation must end with a user message.")
+    end = prefill[-1].text if prefill and prefill[-1].type == "text" else ""
+    said = "messages: final assistant content cannot end with trailing whitespace"
+    require(end == end.rstrip() or not end.strip(), said)
     said = "all messages must have non-empty content except for the optional final assistant message"
     for i, message in enumerate(messages):
         require(message.content or message.content is prefill, f"messages.{i}: {said}")
@@ -151,8 +156,9 @@ def _check_settings(prompt: Prompt, model: Model) -> None:
     kind = prompt.thinking and prompt.thinking.type
     require(kind not in model.refused_thinking, f"thinking.type: {kind} is not supported for {model.id}")
     blocks = [*prompt.tools, *prompt.system, *(b for m in prompt.messages for b in m.content), prompt]
-    marked = sum(bool(getattr(block, "cache_control", None)) for block in blocks)
-    require(marked <= 4, f"A maximum of 4 blocks with cache_control may be provided. Found {marked}.")
+    ttls = [mark.ttl for block in blocks if (mark := getattr(block, "cache_control", None))]
+    require(len(ttls) <= 4, f"A maximum of 4 blocks with cache_control may be provided. Found {len(ttls)}.")
+    require("5m" not in ttls[: ttls.count("1h")], "cache_control: ttl='1h' must come before ttl='5m'")
 
 
 def _check_limits(request: CreateMessage, model: Model, version: str) -> None:

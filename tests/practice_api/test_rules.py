@@ -79,6 +79,7 @@ REFUSED = {
     "text content blocks must be non-empty": [asks(text("")), {"system": ""}],
     "text content blocks must contain non-whitespace text": [talks(user("  ")), {"system": [text(" ")]}],
     "does not support assistant message prefill": [talks(user(), assistant("The"), model=m) for m in ALL_5],
+    "trailing whitespace": [talks(user(), assistant(t), model=HAIKU_4) for t in ("Paris ", [text("a\n")])],
     'Unexpected role "system"': [talks(user(), SYSTEM, model=m) for m in ALL_4],
     "a system message must come right after a user turn": [
         *(talks(SYSTEM, user()), talks(user(), SYSTEM, user()), talks(user(), assistant("Yes."), SYSTEM)),
@@ -125,6 +126,8 @@ REFUSED = {
     "Could not process image": [asks(image("aGVsbG8=")), asks(image("%%%%"))],
     "does not match the provided media type image/gif: it is image/png": [asks(image(PNG, "image/gif"))],
     "Found 5": [{"system": [text(f"{n}", cache_control=MARK) for n in range(4)], "cache_control": MARK}],
+    "ttl='1h' must come": [{"system": [text("a", cache_control=MARK)], "cache_control": HOUR}],
+    "content-encoding: ": [{"headers": KEY | {"content-encoding": kind}} for kind in ("gzip", "br")],
     "anthropic-version: header is required": [{"version": None}],
     "is not a valid version": [{"version": v} for v in ("2023-01-01", "latest", f"{OLD}, {OLD}")],
 }
