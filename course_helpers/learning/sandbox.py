@@ -228,9 +228,10 @@ def redirected(place: Practice, key: str, url: str = "") -> Iterator[Redirect]:
     seen = {name: value for name, value in os.environ.items() if not UNSEEN.fullmatch(name)}
     seen |= {"ANTHROPIC_BASE_URL": url or place.url, "ANTHROPIC_API_KEY": key}
     led = Redirect(place)
-    token, current = _mine.set(led), patch.object(course_client, "_current", course_client._current)
+    token = _mine.set(led)
+    before = {name: getattr(course_client, name) for name in ("_current", "_stands_for")}
     try:
-        with current, patch.dict(os.environ, seen | {"NO_PROXY": "*", "no_proxy": "*"}, clear=True):
+        with patch.multiple(course_client, **before), patch.dict(os.environ, seen | {"NO_PROXY": "*", "no_proxy": "*"}, clear=True):
             yield led
     finally:
         led.over = True
