@@ -227,11 +227,12 @@ def redirected(place: Practice, key: str, url: str = "") -> Iterator[Redirect]:
     """
     seen = {name: value for name, value in os.environ.items() if not UNSEEN.fullmatch(name)}
     seen |= {"ANTHROPIC_BASE_URL": url or place.url, "ANTHROPIC_API_KEY": key}
+    seen |= {"NO_PROXY": "*", "no_proxy": "*"}
     led = Redirect(place)
     token = _mine.set(led)
     before = {name: getattr(course_client, name) for name in ("_current", "_stands_for")}
     try:
-        with patch.multiple(course_client, **before), patch.dict(os.environ, seen | {"NO_PROXY": "*", "no_proxy": "*"}, clear=True):
+        with patch.multiple(course_client, **before), patch.dict(os.environ, seen, clear=True):
             yield led
     finally:
         led.over = True
