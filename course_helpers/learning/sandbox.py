@@ -205,7 +205,7 @@ def _with_model(request: httpx2.Request, model: str) -> httpx2.Request:
     """`request` to Bedrock or Vertex as the API itself has it: the model in its body, the version outside."""
     fields = json.loads(request.content) | {"model": model}
     fields.pop("anthropic_version", None)
-    headers = request.headers | {"anthropic-version": "2023-06-01"}
+    headers = {**request.headers, "anthropic-version": "2023-06-01"}
     del headers["content-length"]
     return httpx2.Request("POST", request.url, headers=headers, json=fields, extensions=request.extensions)
 
